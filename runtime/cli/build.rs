@@ -1,0 +1,51 @@
+//! Embeds what `isobit new` writes: the template, the SDK's sources and the WIT contract.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Folders and files of the repository, and where `isobit new` puts them.
+const PARTS: [(&str, &str); 5] = [
+    ("sdk/template", ""),
+    ("sdk/Cargo.toml", "vendor/isobit/sdk/Cargo.toml"),
+    ("sdk/src", "vendor/isobit/sdk/src"),
+    ("sdk/macros", "vendor/isobit/sdk/macros"),
+    ("wit", "vendor/isobit/wit"),
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let repository = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
+    let mut files = Vec::new();
+    for (from, to) in PARTS {
+        collect(&repository.join(from), to, &mut files)?;
+    }
+    files.sort();
+
+    let mut table = String::from("[\n");
+    for (to, from) in &files {
+        writeln!(table, "    ({to:?}, include_bytes!({from:?})),")?;
+    }
+    table.push_str("]\n");
+    std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("scaffold.rs"), table)?;
+    Ok(())
+}
+
+/// Lists every file at or below `from` with its place below the new crate.
+fn collect(from: &Path, to: &str, files: &mut Vec<(String, PathBuf)>) -> std::io::Result<()> {
+    println!("cargo::rerun-if-changed={}", from.display());
+    if !from.is_dir() {
+        files.push((to.to_owned(), from.to_owned()));
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name != "target" {
+            // A file called Cargo.toml would make cargo take the template for a package.
+            let name = name.strip_suffix(".tmpl").unwrap_or(&name);
+            let to = if to.is_empty() { name.to_owned() } else { format!("{to}/{name}") };
+            collect(&entry.path(), &to, files)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! From a core module to a component of the world.
+
+use isobit_sandbox::Workload;
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wit_component::ComponentEncoder;
+
+use super::Target;
+use crate::failure::Failure;
+
+/// Wraps a module in a component and refuses what no provider would run.
+pub fn from_module(module: &[u8], target: Target) -> anyhow::Result<Workload> {
+    let component = encode(module, target).map_err(|error| {
+        Failure::new(format!("the module cannot be made a component: {error:#}"))
+            .hint("the crate has to use the SDK's `#[isobit::main]`; `isobit new DIR` shows how")
+    })?;
+    Ok(Workload::parse(component).map_err(|error| {
+        Failure::new(format!("what was built is not a workload: {error}"))
+            .hint("mark the crate's entry with `#[isobit::main]`; `isobit new DIR` shows how")
+    })?)
+}
+
+fn encode(module: &[u8], target: Target) -> anyhow::Result<Vec<u8>> {
+    let mut encoder = ComponentEncoder::default().validate(true).module(module)?;
+    if target == Target::Wasip1 {
+        encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
+    }
+    encoder.encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_without_the_sdk_is_refused_with_advice() {
+        // The smallest module: magic and version.
+        let error = from_module(b"\0asm\x01\0\0\0", Target::Unknown).err().unwrap();
+        assert!(error.to_string().contains("not a workload: the component does not export `run`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_module_is_refused() {
+        let error = from_module(b"not wasm", Target::Wasip1).err().unwrap();
+        assert!(error.to_string().contains("cannot be made a component"), "{error}");
+    }
+}

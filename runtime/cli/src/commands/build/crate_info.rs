@@ -1,0 +1,138 @@
+//! What cargo knows of the crate to build.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::toolchain::Toolchain;
+use crate::failure::Failure;
+
+/// The crate to build.
+#[derive(Debug)]
+pub struct CrateInfo {
+    /// The package's name.
+    pub name: String,
+    id: String,
+    target_dir: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    manifest_path: PathBuf,
+    targets: Vec<CargoTarget>,
+}
+
+#[derive(Deserialize)]
+struct CargoTarget {
+    crate_types: Vec<String>,
+}
+
+impl Package {
+    fn has_cdylib(&self) -> bool {
+        self.targets.iter().any(CargoTarget::is_cdylib)
+    }
+}
+
+impl CargoTarget {
+    fn is_cdylib(&self) -> bool {
+        self.crate_types.iter().any(|kind| kind == "cdylib")
+    }
+}
+
+/// Asks cargo about the crate in `dir`.
+pub fn read(toolchain: &Toolchain, dir: &Path, flags: &[&str]) -> anyhow::Result<CrateInfo> {
+    let mut cargo = toolchain.cargo(dir);
+    cargo.args(["metadata", "--no-deps", "--format-version=1"]).args(flags);
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("cargo cannot read the crate in {}", dir.display()))
+            .hint("cargo's messages are above")
+            .into());
+    }
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cannot understand `cargo metadata`")?;
+    let manifest = dir.join("Cargo.toml").canonicalize().with_context(|| format!("cannot use {}", dir.display()))?;
+    choose(metadata, &manifest)
+}
+
+fn choose(metadata: Metadata, manifest: &Path) -> anyhow::Result<CrateInfo> {
+    // cargo keeps symbolic links in the path as they were given.
+    let is_it = |package: &Package| package.manifest_path.canonicalize().is_ok_and(|path| path == manifest);
+    match metadata.packages.iter().position(is_it).and_then(|at| metadata.packages.get(at)) {
+        None => {
+            let members: Vec<&str> = metadata
+                .packages
+                .iter()
+                .filter(|package| package.has_cdylib())
+                .map(|package| package.name.as_str())
+                .collect();
+            let hint = if members.is_empty() {
+                "name the folder of a crate".to_owned()
+            } else {
+                format!("name the folder of one of: {}", members.join(", "))
+            };
+            Err(Failure::new("this is a workspace, not a crate").hint(hint).into())
+        }
+        Some(package) if !package.has_cdylib() => {
+            Err(Failure::new(format!("the crate {} has no library of type cdylib", package.name))
+                .hint("put `[lib]` and `crate-type = [\"cdylib\"]` into its Cargo.toml")
+                .into())
+        }
+        Some(package) => {
+            Ok(CrateInfo { name: package.name.clone(), id: package.id.clone(), target_dir: metadata.target_directory })
+        }
+    }
+}
+
+impl CrateInfo {
+    /// Where the component goes if nobody says otherwise.
+    pub fn default_output(&self) -> PathBuf {
+        self.target_dir.join("isobit").join(format!("{}.wasm", self.name))
+    }
+
+    /// The crate's module, if this message of cargo's is about it.
+    pub fn module_of(&self, message: &Value) -> Option<PathBuf> {
+        #[derive(Deserialize)]
+        struct Artifact {
+            reason: String,
+            package_id: String,
+            target: CargoTarget,
+            filenames: Vec<PathBuf>,
+        }
+        let artifact = Artifact::deserialize(message).ok()?;
+        let is_module = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "wasm");
+        (artifact.reason == "compiler-artifact" && artifact.package_id == self.id && artifact.target.is_cdylib())
+            .then(|| artifact.filenames.into_iter().find(is_module))
+            .flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_crates_own_module_is_taken() {
+        let info = CrateInfo { name: "blur".into(), id: "path+file:///blur#0.1.0".into(), target_dir: "target".into() };
+        let message = |id: &str, kind: &str| {
+            serde_json::json!({
+                "reason": "compiler-artifact", "package_id": id, "target": { "crate_types": [kind] },
+                "filenames": ["/t/blur.d", "/t/blur.wasm"],
+            })
+        };
+        assert_eq!(info.module_of(&message(&info.id, "cdylib")), Some("/t/blur.wasm".into()));
+        assert_eq!(info.module_of(&message(&info.id, "lib")), None);
+        assert_eq!(info.module_of(&message("other", "cdylib")), None);
+        assert_eq!(info.module_of(&serde_json::json!({ "reason": "build-finished", "success": true })), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! `isobit devices`: what can run kernels on this machine.
+
+use std::fmt;
+
+use isobit_device::AdapterReport;
+use isobit_job::Bytes;
+
+use crate::failure::Status;
+use crate::printer::Printer;
+use crate::table::Table;
+
+/// List what can run kernels here
+///
+/// Every workload sees the same limits on every device. An adapter that cannot offer them all is listed with what
+/// it lacks. Exit status 1: there is none that can run kernels.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  isobit devices\n  isobit devices --gl --json")]
+pub struct Devices {
+    /// List adapters behind OpenGL too
+    #[arg(long)]
+    gl: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Answer {
+    devices: Vec<AdapterReport>,
+}
+
+impl Devices {
+    /// Lists them.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        let answer = Answer { devices: isobit_device::list_adapters(self.gl) };
+        let usable = answer.devices.iter().any(|device| device.missing.is_empty());
+        printer.answer(&answer, &answer)?;
+        if !usable {
+            printer.note("nothing here can run kernels; install a Vulkan driver (on Debian: mesa-vulkan-drivers)");
+        }
+        Ok(if usable { Status::Ok } else { Status::No })
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.devices.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new(["index", "name", "backend", "kind", "memory", "driver", "runs kernels"]);
+        for AdapterReport { index, info, missing } in &self.devices {
+            let memory = info.memory.map_or("unknown".to_owned(), |memory| Bytes::saturating_from(memory).to_string());
+            let offer = if missing.is_empty() { "yes".to_owned() } else { format!("no: lacks {}", missing.join(", ")) };
+            let driver = format!("{} {}", info.driver, info.driver_info);
+            table.row([
+                index.to_string(),
+                info.name.clone(),
+                info.backend.clone(),
+                info.kind.to_string(),
+                memory,
+                driver.trim().to_owned(),
+                offer,
+            ]);
+        }
+        table.fmt(f)
+    }
+}

@@ -1,0 +1,67 @@
+//! `isobit man`: manual pages, made from the same source as `--help`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+
+use crate::cli::Cli;
+use crate::failure::Status;
+use crate::printer::Printer;
+
+/// Write manual pages
+///
+/// Prints the main page on stdout; with -o, writes one page per command into a folder.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  isobit man | man -l -\n  isobit man -o ~/.local/share/man/man1")]
+pub struct Man {
+    /// The folder for the pages; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+#[derive(serde::Serialize)]
+struct Answer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
+    files: Vec<PathBuf>,
+}
+
+impl Man {
+    /// Prints or writes the pages.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        match self.output {
+            None => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                let page = String::from_utf8(page)?;
+                printer.answer(&Answer { page: Some(page.clone()), files: Vec::new() }, &page)?;
+            }
+            Some(dir) => {
+                let files = write_pages(&dir).with_context(|| format!("cannot write pages in {}", dir.display()))?;
+                let list: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+                printer.answer(&Answer { page: None, files }, &list.join("\n"))?;
+            }
+        }
+        Ok(Status::Ok)
+    }
+}
+
+fn write_pages(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir)?;
+    let mut root = Cli::command().disable_help_subcommand(true);
+    // Gives subcommands their full names.
+    root.build();
+    let mut files = Vec::new();
+    let commands = std::iter::once(&root).chain(root.get_subcommands().filter(|command| !command.is_hide_set()));
+    for command in commands {
+        let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command.clone()).title(name.clone()).render(&mut page)?;
+        let file = dir.join(format!("{name}.1"));
+        fs::write(&file, page)?;
+        files.push(file);
+    }
+    Ok(files)
+}

@@ -1,0 +1,74 @@
+//! `isobit run`: a job on this machine, in the sandbox.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use isobit_device::DeviceSelector;
+use isobit_job::{Limits, Profile, Receipt};
+use isobit_renter::Submission;
+
+use crate::failure::Status;
+use crate::finished::Finished;
+use crate::job_args::{JobArgs, by_name};
+use crate::key::KeyArgs;
+use crate::local::LocalJob;
+use crate::printer::Printer;
+use crate::watch::Watch;
+
+/// Run a workload on this machine, in the sandbox
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  isobit run photo.wasm -i photo=in.png -o out=out.png -p radius=3
+  isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json")]
+pub struct Run {
+    #[command(flatten)]
+    job: JobArgs,
+    /// The device: part of its name, its number in `isobit devices`, or gl
+    #[arg(long, default_value = "best")]
+    device: DeviceSelector,
+    /// Sign the claim with this node's key and write the receipt here
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+impl Run {
+    /// Runs the job and puts its outputs in place.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        // A receipt that cannot be signed is found out before the work, not after it.
+        let secret = self.receipt.is_some().then(|| self.key.load()).transpose()?;
+        let inputs = by_name("input", self.job.input)?;
+        let outputs = by_name("output", self.job.output)?;
+        let params = by_name("parameter", self.job.param)?;
+        let limits = Limits::from(self.job.limits);
+        let submission = Submission::new(&self.job.workload, &inputs, params, limits, Profile::Native)?;
+        let watch = Arc::new(Watch::new(printer));
+        let job = LocalJob {
+            submission: &submission,
+            workload: &self.job.workload,
+            inputs: &inputs,
+            device: &self.device,
+            deadline: self.job.deadline.into(),
+            outputs: &outputs,
+            reporter: Arc::clone(&watch) as _,
+        };
+        let ran = job.run(crate::interrupt::on_ctrl_c);
+        watch.finish();
+        let ran = ran?;
+        let (claim, observed) = (ran.claim.clone(), ran.observed.clone());
+        let kept = ran.keep(&outputs)?;
+        if let (Some(path), Some(secret)) = (&self.receipt, secret) {
+            let receipt = Receipt {
+                spec: submission.spec().clone(),
+                claim: claim.clone(),
+                observed: observed.clone(),
+                provider: secret.public(),
+            };
+            super::write_receipt(path, &receipt.sign(&secret))?;
+        }
+        let finished = Finished::new(&claim, &observed, &kept, self.receipt.as_ref());
+        printer.answer(&finished, &finished)?;
+        Ok(finished.status())
+    }
+}

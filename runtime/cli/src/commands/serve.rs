@@ -1,0 +1,111 @@
+//! `isobit serve`: this machine as a provider.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use isobit_device::DeviceSelector;
+use isobit_job::{Bytes, NodeAddr, NodeKey};
+use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
+
+use crate::failure::{Failure, Status};
+use crate::interrupt::asked_to_stop;
+use crate::job_args::Span;
+use crate::key::KeyArgs;
+use crate::printer::Printer;
+
+/// Offer this machine's device to renters
+///
+/// Prints the address that renters need and serves until Ctrl-C. Each job runs in a process of its own.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  isobit serve --listen 0.0.0.0:4433
+  isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe")]
+pub struct Serve {
+    /// Where to listen; port 0 takes any
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4433")]
+    listen: SocketAddr,
+    /// Take jobs only from renters with these keys; without it, from anyone
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    allow: Vec<NodeKey>,
+    /// The device: part of its name, its number in `isobit devices`, or gl
+    #[arg(long, default_value = "best")]
+    device: DeviceSelector,
+    /// Folder for blobs and compiled workloads [default: ~/.local/share/isobit]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The most bytes of blobs kept there
+    #[arg(long, value_name = "BYTES", default_value = "32GiB")]
+    store_limit: Bytes,
+    /// Jobs that run at once
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    slots: usize,
+    /// Jobs that may wait
+    #[arg(long, value_name = "COUNT", default_value_t = 16)]
+    waiting: usize,
+    /// The longest that a job may run
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    max_deadline: Span,
+    /// The most device memory that a job may ask for
+    #[arg(long, value_name = "BYTES", default_value_t = Ceiling::default().limits.device_memory)]
+    max_device_memory: Bytes,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+#[derive(serde::Serialize)]
+struct Answer<'a> {
+    address: NodeAddr,
+    key: NodeKey,
+    device: &'a DeviceSummary,
+}
+
+impl Serve {
+    /// Serves until asked to stop.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        let mut ceiling =
+            Ceiling { deadline: self.max_deadline.into(), blob_bytes: self.store_limit, ..Ceiling::default() };
+        ceiling.limits.device_memory = self.max_device_memory;
+        let admission = match self.allow.is_empty() {
+            true => Admission::Open,
+            false => Admission::Only(self.allow.into_iter().collect()),
+        };
+        let program = std::env::current_exe().context("cannot find this program to start workers with")?;
+        let config = Config {
+            listen: self.listen,
+            secret: self.key.load()?,
+            admission,
+            ceiling,
+            data_dir: self.data_dir.map_or_else(default_data_dir, Ok)?,
+            store_limit: self.store_limit,
+            slots: self.slots,
+            waiting: self.waiting,
+            worker: (program, vec!["worker".to_owned(), "--device".to_owned(), self.device.to_string()]),
+        };
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(async {
+            let provider = Provider::start(config).await.map_err(|error| {
+                let failure = Failure::new(error.to_string());
+                if error.hint().is_empty() { failure } else { failure.hint(error.hint()) }
+            })?;
+            let local = provider.local_addr()?;
+            let address = NodeAddr { host: local.ip().to_string(), port: local.port(), key: provider.key() };
+            let text = address.to_string();
+            printer.note(format_args!("serving {}", provider.device().name));
+            printer.answer(&Answer { address, key: provider.key(), device: provider.device() }, &text)?;
+            provider.serve(asked_to_stop()).await;
+            printer.note("stopped");
+            Ok(Status::Ok)
+        })
+    }
+}
+
+/// `$XDG_DATA_HOME/isobit`, or `~/.local/share/isobit`.
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    let data = data.ok_or_else(|| {
+        Failure::new("no place for blobs: neither XDG_DATA_HOME nor HOME is set").hint("name a folder with --data-dir")
+    })?;
+    Ok(data.join("isobit"))
+}

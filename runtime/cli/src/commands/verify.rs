@@ -1,0 +1,233 @@
+//! `isobit verify`: is a receipt what it seems, and does the job come out the same here?
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use isobit_device::DeviceSelector;
+use isobit_job::{Claim, ClaimId, Envelope, JobId, JobSpec, Name, NodeKey, Receipt, ReceiptError};
+use isobit_renter::{Submission, check_outputs};
+use serde::Serialize;
+
+use crate::escape;
+use crate::failure::{Failure, Status};
+use crate::job_args::{Pair, Span, by_name, path_pair};
+use crate::local::LocalJob;
+use crate::printer::Printer;
+use crate::watch::Watch;
+
+/// Check a receipt: its signature and shape, its outputs, and the run itself
+///
+/// Exit status 0: it agrees. 1: it disagrees, and the answer says in which field. 2: it could not be checked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  isobit verify r.json
+  isobit verify r.json --outputs out=out.png
+  isobit verify r.json --rerun photo.wasm -i photo=in.png --device llvmpipe")]
+pub struct Verify {
+    /// The receipt
+    receipt: PathBuf,
+    /// Compare this file with the output of this name; may be given again
+    #[arg(short = 'o', long = "outputs", value_name = "NAME=PATH", value_parser = path_pair, num_args = 1..)]
+    outputs: Vec<Pair<PathBuf>>,
+    /// Run the job again here, with this workload, and compare the claims
+    #[arg(long, value_name = "WORKLOAD")]
+    rerun: Option<PathBuf>,
+    /// An input for --rerun; may be given again
+    #[arg(short, long, value_name = "NAME=PATH", value_parser = path_pair, requires = "rerun")]
+    input: Vec<Pair<PathBuf>>,
+    /// The device for --rerun
+    #[arg(long, default_value = "best", requires = "rerun")]
+    device: DeviceSelector,
+    /// Give --rerun up after this time
+    #[arg(long, value_name = "TIME", default_value = "1h", requires = "rerun")]
+    deadline: Span,
+    /// Expect the receipt to be signed by this key
+    #[arg(long, value_name = "KEY")]
+    provider: Option<NodeKey>,
+}
+
+/// What was found. No disagreement means that all that was checked agrees.
+#[derive(Serialize)]
+struct Answer {
+    agrees: bool,
+    checked: Vec<&'static str>,
+    disagreements: Vec<Disagreement>,
+    signed_by: Option<NodeKey>,
+    job: Option<JobId>,
+    claim: Option<ClaimId>,
+    note: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Disagreement {
+    field: String,
+    receipt: String,
+    here: String,
+}
+
+impl Disagreement {
+    fn new(field: impl Into<String>, receipt: impl fmt::Display, here: impl fmt::Display) -> Self {
+        Self { field: field.into(), receipt: receipt.to_string(), here: here.to_string() }
+    }
+}
+
+impl Verify {
+    /// Checks all that was asked for.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        let shown = self.receipt.display().to_string();
+        let bytes =
+            std::fs::read(&self.receipt).map_err(|error| Failure::new(format!("cannot read {shown}: {error}")))?;
+        let receipt = match Envelope::from_json(&bytes).and_then(|envelope| envelope.verify()) {
+            Ok(receipt) => receipt,
+            Err(ReceiptError::BadSignature { signer }) => {
+                let broken = Disagreement::new("signature", signer, "does not hold for this content");
+                return Answer::new(None, vec!["signature"], vec![broken], None).show(printer);
+            }
+            Err(error) if contradicts_itself(&error) => {
+                let broken = Disagreement::new("shape", error, "a receipt whose parts agree");
+                return Answer::new(None, vec!["signature", "shape"], vec![broken], None).show(printer);
+            }
+            Err(error) => return Err(Failure::new(format!("{shown}: {error}")).into()),
+        };
+        let mut checked = vec!["signature", "shape"];
+        let mut disagreements = Vec::new();
+        if let Some(expected) = self.provider.filter(|key| *key != receipt.provider) {
+            disagreements.push(Disagreement::new("provider", receipt.provider, expected));
+        }
+        let outputs = by_name("output", self.outputs)?;
+        if !outputs.is_empty() {
+            checked.push("outputs");
+            disagreements.extend(compare_outputs(&receipt.claim, &outputs)?);
+        }
+        let mut note = None;
+        if let Some(workload) = &self.rerun {
+            checked.push("rerun");
+            let inputs = by_name("input", self.input)?;
+            let claim = rerun(printer, &receipt.spec, workload, &inputs, &self.device, self.deadline)?;
+            let found = receipt.claim.differences(&claim);
+            if !found.is_empty() {
+                note = Some("under profile native, floating point may differ between devices without anybody's fault");
+            }
+            disagreements.extend(found.into_iter().map(|d| Disagreement::new(d.field, d.left, d.right)));
+        }
+        Answer::new(Some(&receipt), checked, disagreements, note).show(printer)
+    }
+}
+
+/// Errors of a receipt that is signed well, but whose parts do not fit together.
+fn contradicts_itself(error: &ReceiptError) -> bool {
+    matches!(
+        error,
+        ReceiptError::WrongSigner { .. }
+            | ReceiptError::OtherJob { .. }
+            | ReceiptError::OtherProfile { .. }
+            | ReceiptError::Claim(_)
+            | ReceiptError::BeyondLimits { .. }
+            | ReceiptError::Subjects
+    )
+}
+
+fn compare_outputs(claim: &Claim, files: &BTreeMap<Name, PathBuf>) -> anyhow::Result<Vec<Disagreement>> {
+    let mismatches = check_outputs(claim, files)?;
+    let words = |hash: Option<isobit_job::Hash>| hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
+    Ok(mismatches
+        .into_iter()
+        .map(|m| Disagreement::new(format!("outputs.{}.hash", m.name), words(m.claimed), m.found))
+        .collect())
+}
+
+/// Runs the receipt's job again. The files given have to be those that the job spec names.
+fn rerun(
+    printer: &Printer,
+    spec: &JobSpec,
+    workload: &Path,
+    inputs: &BTreeMap<Name, PathBuf>,
+    device: &DeviceSelector,
+    deadline: Span,
+) -> anyhow::Result<Claim> {
+    if let Some(name) = spec.inputs.keys().find(|name| !inputs.contains_key(*name)) {
+        return Err(Failure::new(format!("the job has an input {name}, which is not given"))
+            .hint(format!("add -i {name}=PATH"))
+            .into());
+    }
+    let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits.clone(), spec.profile)?;
+    let given = submission.spec();
+    if given.workload != spec.workload {
+        let hash = spec.workload.hash;
+        return Err(Failure::new(format!(
+            "{} is not the receipt's workload, which has hash {hash}",
+            workload.display()
+        ))
+        .into());
+    }
+    if let Some((name, _)) = given.inputs.iter().find(|(name, blob)| spec.inputs.get(*name) != Some(*blob)) {
+        return Err(Failure::new(format!("the input {name} is not the one that the receipt names")).into());
+    }
+    let watch = Arc::new(Watch::new(printer));
+    let outputs = BTreeMap::new();
+    let job = LocalJob {
+        submission: &submission,
+        workload,
+        inputs,
+        device,
+        deadline: deadline.into(),
+        outputs: &outputs,
+        reporter: Arc::clone(&watch) as _,
+    };
+    let ran = job.run(crate::interrupt::on_ctrl_c);
+    watch.finish();
+    // A fault here says nothing about the receipt: it could not be checked.
+    ran.map(|ran| ran.claim).map_err(|error| error.context("the job could not be run again"))
+}
+
+impl Answer {
+    fn new(
+        receipt: Option<&Receipt>,
+        checked: Vec<&'static str>,
+        disagreements: Vec<Disagreement>,
+        note: Option<&'static str>,
+    ) -> Self {
+        Self {
+            agrees: disagreements.is_empty(),
+            checked,
+            disagreements,
+            signed_by: receipt.map(|receipt| receipt.provider),
+            job: receipt.map(|receipt| receipt.claim.job),
+            claim: receipt.map(|receipt| receipt.claim.id()),
+            note,
+        }
+    }
+
+    fn show(&self, printer: &Printer) -> anyhow::Result<Status> {
+        printer.answer(self, self)?;
+        Ok(if self.agrees { Status::Ok } else { Status::No })
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let checked = self.checked.join(", ");
+        match self.agrees {
+            true => writeln!(f, "agrees ({checked})")?,
+            false => writeln!(f, "disagrees ({checked})")?,
+        }
+        for d in &self.disagreements {
+            writeln!(
+                f,
+                "  {}: the receipt has {}, found {}",
+                d.field,
+                escape::line(&d.receipt),
+                escape::line(&d.here)
+            )?;
+        }
+        if let Some(note) = self.note {
+            writeln!(f, "  note: {note}")?;
+        }
+        if let (Some(key), Some(job), Some(claim)) = (self.signed_by, self.job, self.claim) {
+            writeln!(f, "signed by {key}\njob       {job}\nclaim     {claim}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Arguments that describe a job: `name=value` pairs and limits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use isobit_job::{Bytes, Fuel, Limits, Name};
+
+use crate::failure::Failure;
+
+/// One `name=value` from the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair<T> {
+    /// What stands before the first `=`.
+    pub name: Name,
+    /// What stands after it.
+    pub value: T,
+}
+
+/// Reads `name=path`, for `-i` and `-o`.
+pub fn path_pair(text: &str) -> Result<Pair<PathBuf>, String> {
+    let Pair { name, value } = pair(text, "path")?;
+    if value.is_empty() {
+        return Err(format!("no path after `{name}=`"));
+    }
+    Ok(Pair { name, value: PathBuf::from(value) })
+}
+
+/// Reads `name=value`, for `-p`. The value may be empty and may hold `=`.
+pub fn text_pair(text: &str) -> Result<Pair<String>, String> {
+    pair(text, "value")
+}
+
+fn pair(text: &str, what: &str) -> Result<Pair<String>, String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("expected name={what}, without spaces"))?;
+    let name = Name::from_str(name).map_err(|error| error.to_string())?;
+    Ok(Pair { name, value: value.to_owned() })
+}
+
+/// All pairs by name. A name given twice is a mistake, not a choice.
+pub fn by_name<T>(what: &str, pairs: impl IntoIterator<Item = Pair<T>>) -> anyhow::Result<BTreeMap<Name, T>> {
+    let mut named = BTreeMap::new();
+    for Pair { name, value } in pairs {
+        if named.contains_key(&name) {
+            return Err(Failure::new(format!("the {what} {name} is given twice")).into());
+        }
+        named.insert(name, value);
+    }
+    Ok(named)
+}
+
+/// A length of time, written as `90s`, `10m`, `2h` or `500ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(Duration);
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" | "" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(format!("`{unit}` is not a unit of time; write for example 90s, 10m or 2h")),
+        };
+        let number: u64 = number.parse().map_err(|_| "expected a number and a unit, for example 90s".to_owned())?;
+        Ok(Self(Duration::from_millis(number.saturating_mul(milliseconds))))
+    }
+}
+
+/// A job as the command line gives it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct JobArgs {
+    /// The workload, as `isobit build` makes it
+    pub workload: PathBuf,
+    /// An input; may be given again
+    #[arg(short, long, value_name = "NAME=PATH", value_parser = path_pair)]
+    pub input: Vec<Pair<PathBuf>>,
+    /// Where an output goes; may be given again
+    #[arg(short, long, value_name = "NAME=PATH", value_parser = path_pair)]
+    pub output: Vec<Pair<PathBuf>>,
+    /// A parameter; may be given again
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = text_pair)]
+    pub param: Vec<Pair<String>>,
+    /// Give the job up after this time
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub deadline: Span,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// What a job may use. Part of the job, so the same on every provider.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Memory of the guest, at most 4GiB
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().guest_memory)]
+    guest_memory: Bytes,
+    /// Memory in device buffers
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().device_memory)]
+    device_memory: Bytes,
+    /// Fuel for the guest's instructions, for example 10G
+    #[arg(long, value_name = "FUEL", default_value_t = Limits::default().fuel)]
+    fuel: Fuel,
+    /// Fuel for dispatches, for example 10G
+    #[arg(long, value_name = "FUEL", default_value_t = Limits::default().kernel_fuel)]
+    kernel_fuel: Fuel,
+    /// Bytes of all outputs together
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().output_bytes)]
+    output_bytes: Bytes,
+    /// Number of outputs
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().outputs)]
+    outputs: u32,
+}
+
+impl From<LimitArgs> for Limits {
+    fn from(args: LimitArgs) -> Self {
+        let LimitArgs { guest_memory, device_memory, fuel, kernel_fuel, output_bytes, outputs } = args;
+        Self { guest_memory, device_memory, fuel, kernel_fuel, output_bytes, outputs }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[arg(short, value_parser = path_pair)]
+        input: Vec<Pair<PathBuf>>,
+        #[arg(short, value_parser = text_pair)]
+        param: Vec<Pair<String>>,
+        #[command(flatten)]
+        limits: LimitArgs,
+    }
+
+    fn parse(line: &str) -> Result<Command, String> {
+        Command::try_parse_from(line.split(' ')).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn pairs_are_split_at_the_first_equals_sign() {
+        let command = parse("x -i photo=a/b=c.png -p radius=3 -p empty= -p rule=a=b").unwrap();
+        assert_eq!(command.input[0].value, PathBuf::from("a/b=c.png"));
+        let params = by_name("parameter", command.param).unwrap();
+        assert_eq!(params.get("radius").unwrap(), "3");
+        assert_eq!(params.get("empty").unwrap(), "");
+        assert_eq!(params.get("rule").unwrap(), "a=b");
+    }
+
+    #[test]
+    fn a_pair_without_name_or_path_is_refused_with_what_is_wrong() {
+        assert!(parse("x -i photo.png").unwrap_err().contains("expected name=path"));
+        assert!(parse("x -p radius").unwrap_err().contains("expected name=value"));
+        assert!(parse("x -i photo=").unwrap_err().contains("no path after `photo=`"));
+        assert!(parse("x -i Photo=a.png").unwrap_err().contains("found 'P'"));
+    }
+
+    #[test]
+    fn a_name_given_twice_is_refused() {
+        let error = by_name("input", [text_pair("a=1").unwrap(), text_pair("a=2").unwrap()]).unwrap_err();
+        assert_eq!(error.to_string(), "the input a is given twice");
+    }
+
+    #[test]
+    fn times_are_read_with_units() {
+        let read = |text: &str| text.parse::<Span>().map(Duration::from);
+        assert_eq!(read("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(read("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(read("250ms"), Ok(Duration::from_millis(250)));
+        assert!(read("soon").is_err() && read("5 days").is_err() && read("").is_err());
+    }
+
+    #[test]
+    fn limits_default_to_those_of_the_job_spec() {
+        assert_eq!(Limits::from(parse("x").unwrap().limits), Limits::default());
+    }
+
+    #[test]
+    fn limits_are_read_with_units() {
+        let command = parse("x --guest-memory 64MiB --fuel 10G --outputs 2").unwrap();
+        let limits = Limits::from(command.limits);
+        assert_eq!(limits.guest_memory, Bytes::mib(64));
+        assert_eq!(limits.fuel.get(), 10_000_000_000);
+        assert_eq!(limits.outputs, 2);
+        assert_eq!(limits.device_memory, Limits::default().device_memory);
+        assert!(parse("x --guest-memory lots").unwrap_err().contains("64MiB"));
+    }
+}

@@ -1,0 +1,71 @@
+//! The binary `isobit`: reads the command line, runs one command, ends with a status that means something.
+//!
+//! One file per command in `commands/`. [`Printer`] is the only way to the user.
+
+mod cli;
+mod commands;
+mod escape;
+mod failure;
+mod finished;
+mod interrupt;
+mod job_args;
+mod key;
+mod local;
+mod printer;
+mod table;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::failure::{Shown, Status};
+use crate::printer::Printer;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse_usage(&error),
+    };
+    let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    start_log(&printer);
+    let status = cli.command.run(&printer).unwrap_or_else(|error| {
+        let shown = Shown::from(&error);
+        printer.error(&shown);
+        shown.status
+    });
+    ExitCode::from(status.code())
+}
+
+/// Help and version are answers; anything else is bad usage, told in JSON where `--json` was among it.
+fn refuse_usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    if !error.use_stderr() || !json {
+        // As `error.exit()`, whose only failure is a closed pipe.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { Status::CouldNot.code() } else { 0 });
+    }
+    let text = error.to_string();
+    // clap's text is the message, then tips and usage after an empty line.
+    let message = text.split("\n\n").next().unwrap_or(&text);
+    let shown = Shown {
+        message: message.trim_start_matches("error: ").trim_end().to_owned(),
+        hint: Some("see `isobit --help`, or `--help` of the command".to_owned()),
+        status: Status::CouldNot,
+    };
+    Printer::new(true, true, 0).error(&shown);
+    ExitCode::from(shown.status.code())
+}
+
+/// Sends `tracing` events to stderr. `ISOBIT_LOG` takes the directives of `RUST_LOG`.
+fn start_log(printer: &Printer) {
+    let default = match printer.verbosity() {
+        0 => "isobit=warn",
+        1 => "isobit=debug",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ISOBIT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(printer.clone()).init();
+}

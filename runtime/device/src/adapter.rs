@@ -1,0 +1,296 @@
+//! Which adapters there are, whether they can offer the fixed limits, and which one to open.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::limits;
+use crate::{OpenError, WgpuDevice};
+
+/// What kind of thing an adapter is, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DeviceKind {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the CPU's memory.
+    Integrated,
+    /// A GPU lent to a virtual machine.
+    Virtual,
+    /// A driver that computes on the CPU.
+    Cpu,
+    /// The driver does not say.
+    Other,
+}
+
+impl DeviceKind {
+    /// Whether CPU and device see the same memory, so that staging copies can be saved.
+    pub(crate) fn shares_memory(self) -> bool {
+        matches!(self, Self::Integrated | Self::Cpu)
+    }
+}
+
+impl From<wgpu::DeviceType> for DeviceKind {
+    fn from(ty: wgpu::DeviceType) -> Self {
+        match ty {
+            wgpu::DeviceType::DiscreteGpu => Self::Discrete,
+            wgpu::DeviceType::IntegratedGpu => Self::Integrated,
+            wgpu::DeviceType::VirtualGpu => Self::Virtual,
+            wgpu::DeviceType::Cpu => Self::Cpu,
+            wgpu::DeviceType::Other => Self::Other,
+        }
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discrete => "discrete GPU",
+            Self::Integrated => "integrated GPU",
+            Self::Virtual => "virtual GPU",
+            Self::Cpu => "CPU",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// Who a device is. Goes into what a provider observes, never to a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// The adapter's name, such as `llvmpipe (LLVM 15.0.6, 256 bits)`.
+    pub name: String,
+    /// The API it is driven through: `Vulkan`, `Metal`, `DX12` or `OpenGL`.
+    pub backend: String,
+    /// The driver's name.
+    pub driver: String,
+    /// The driver's version and whatever else it says.
+    pub driver_info: String,
+    /// What kind of thing it is.
+    pub kind: DeviceKind,
+    /// Its memory in bytes, if known. Where it shares the CPU's, the machine's.
+    pub memory: Option<u64>,
+}
+
+/// An adapter and whether it can run kernels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdapterReport {
+    /// Its number, as [`DeviceSelector::Index`] takes it.
+    pub index: usize,
+    /// Who it is.
+    #[serde(flatten)]
+    pub info: DeviceInfo,
+    /// Which of the fixed limits and features it cannot offer. Empty: it can run kernels.
+    pub missing: Vec<String>,
+}
+
+/// Which device to open. Written as `best`, a number, `gl`, `gl:NAME` or part of a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeviceSelector {
+    /// The best kind that can run kernels: discrete, integrated, virtual, CPU.
+    #[default]
+    Best,
+    /// By its number in [`list_adapters`] without GL.
+    Index(usize),
+    /// The first that can run kernels whose name, driver or driver information contains this, in any case.
+    Name(String),
+    /// As [`DeviceSelector::Name`], but through OpenGL; an empty name takes the first.
+    Gl(String),
+}
+
+impl FromStr for DeviceSelector {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        Ok(match text.split_once(':') {
+            Some(("gl", name)) => Self::Gl(name.to_owned()),
+            _ if text == "gl" => Self::Gl(String::new()),
+            _ if text.is_empty() || text == "best" => Self::Best,
+            _ => match text.parse() {
+                Ok(index) => Self::Index(index),
+                Err(_) => Self::Name(text.to_owned()),
+            },
+        })
+    }
+}
+
+impl fmt::Display for DeviceSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Best => f.write_str("best"),
+            Self::Index(index) => index.fmt(f),
+            Self::Name(name) => f.write_str(name),
+            Self::Gl(name) if name.is_empty() => f.write_str("gl"),
+            Self::Gl(name) => write!(f, "gl:{name}"),
+        }
+    }
+}
+
+/// All adapters, those that cannot run kernels and those that compute on the CPU included. OpenGL's only with `gl`.
+pub fn list_adapters(gl: bool) -> Vec<AdapterReport> {
+    let instance = instance(gl);
+    let adapters = adapters(&instance, gl);
+    adapters.into_iter().map(|(report, _)| report).collect()
+}
+
+/// Opens the selected adapter.
+pub fn open(selector: &DeviceSelector) -> Result<WgpuDevice, OpenError> {
+    let gl = matches!(selector, DeviceSelector::Gl(_));
+    let instance = instance(gl);
+    let adapters = adapters(&instance, gl);
+    if adapters.is_empty() {
+        return Err(OpenError::NoDriver);
+    }
+    let available = || adapters.iter().map(|(report, _)| report.info.name.clone());
+    let Some((report, adapter)) = choose(selector, &adapters) else {
+        return Err(OpenError::NotFound {
+            selector: selector.to_string(),
+            available: available().collect(),
+        });
+    };
+    if !report.missing.is_empty() {
+        return Err(OpenError::Incapable {
+            name: report.info.name.clone(),
+            missing: report.missing.clone(),
+        });
+    }
+    WgpuDevice::open(adapter, report.info.clone())
+}
+
+type Found = (AdapterReport, wgpu::Adapter);
+
+fn choose<'a>(selector: &DeviceSelector, adapters: &'a [Found]) -> Option<&'a Found> {
+    let incapable = |report: &AdapterReport| !report.missing.is_empty();
+    match selector {
+        DeviceSelector::Index(index) => adapters.get(*index),
+        DeviceSelector::Best => adapters
+            .iter()
+            .min_by_key(|(report, _)| (incapable(report), report.info.kind)),
+        DeviceSelector::Name(name) => adapters
+            .iter()
+            .filter(|(report, _)| matches(&report.info, name))
+            .min_by_key(|(report, _)| incapable(report)),
+        DeviceSelector::Gl(name) => adapters
+            .iter()
+            .filter(|(report, _)| report.info.backend == "OpenGL" && matches(&report.info, name))
+            .min_by_key(|(report, _)| incapable(report)),
+    }
+}
+
+fn matches(info: &DeviceInfo, name: &str) -> bool {
+    let name = name.to_lowercase();
+    let texts = [&info.name, &info.driver, &info.driver_info];
+    texts.iter().any(|text| text.to_lowercase().contains(&name))
+}
+
+/// An instance without validation layers: they are for developing drivers, and noisy.
+fn instance(gl: bool) -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends(gl);
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(descriptor)
+}
+
+fn backends(gl: bool) -> wgpu::Backends {
+    let native = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    if gl {
+        native | wgpu::Backends::GL
+    } else {
+        native
+    }
+}
+
+fn adapters(instance: &wgpu::Instance, gl: bool) -> Vec<Found> {
+    pollster::block_on(instance.enumerate_adapters(backends(gl)))
+        .into_iter()
+        .enumerate()
+        .map(|(index, adapter)| {
+            let report = AdapterReport {
+                index,
+                info: describe(&adapter.get_info()),
+                missing: missing(&adapter),
+            };
+            (report, adapter)
+        })
+        .collect()
+}
+
+fn missing(adapter: &wgpu::Adapter) -> Vec<String> {
+    let mut missing = Vec::new();
+    let flags = adapter.get_downlevel_capabilities().flags;
+    if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        missing.push("compute shaders".to_owned());
+    }
+    limits::required().check_limits_with_fail_fn(
+        &adapter.limits(),
+        false,
+        |limit, required, offered| {
+            let limit = limit.replace('_', "-");
+            missing.push(format!("{limit} {required} (it offers {offered})"));
+        },
+    );
+    missing
+}
+
+fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
+    let kind = DeviceKind::from(info.device_type);
+    DeviceInfo {
+        name: info.name.clone(),
+        backend: match info.backend {
+            wgpu::Backend::Vulkan => "Vulkan".to_owned(),
+            wgpu::Backend::Metal => "Metal".to_owned(),
+            wgpu::Backend::Dx12 => "DX12".to_owned(),
+            wgpu::Backend::Gl => "OpenGL".to_owned(),
+            other => other.to_string(),
+        },
+        driver: info.driver.clone(),
+        driver_info: info.driver_info.clone(),
+        kind,
+        memory: if kind.shares_memory() {
+            machine_memory()
+        } else {
+            own_memory(&info.device_pci_bus_id)
+        },
+    }
+}
+
+/// Linux tells; wgpu does not.
+fn machine_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// Of the kernel drivers, amdgpu tells.
+fn own_memory(pci_bus_id: &str) -> Option<u64> {
+    let path = format!("/sys/bus/pci/devices/{pci_bus_id}/mem_info_vram_total");
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_is_read_as_it_is_written() {
+        for (text, selector) in [
+            ("best", DeviceSelector::Best),
+            ("2", DeviceSelector::Index(2)),
+            ("llvmpipe", DeviceSelector::Name("llvmpipe".to_owned())),
+            ("gl", DeviceSelector::Gl(String::new())),
+            ("gl:llvmpipe", DeviceSelector::Gl("llvmpipe".to_owned())),
+        ] {
+            assert_eq!(text.parse(), Ok(selector.clone()));
+            assert_eq!(selector.to_string(), text);
+        }
+        assert_eq!("".parse(), Ok(DeviceSelector::Best));
+    }
+
+    #[test]
+    fn a_missing_driver_comes_with_what_to_install() {
+        assert!(OpenError::NoDriver.hint().contains("install"));
+    }
+}

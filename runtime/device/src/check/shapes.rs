@@ -1,0 +1,298 @@
+//! Layouts, bind groups and pipelines: what they look like, and the rules for making them.
+
+use std::sync::Arc;
+
+use isobit_shader::{Binding, BufferBindingType, EntryPoint};
+
+use super::{at_most, multiple_of, range};
+use crate::{BufferUsage, DeviceError, GroupEntry, LIMITS, LayoutEntry};
+
+/// A buffer as the rules see it. `serial` tells buffers apart that no longer have an id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BufferShape {
+    pub serial: u64,
+    pub size: u64,
+    pub usage: BufferUsage,
+}
+
+/// A bind group layout: entries by binding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LayoutShape {
+    pub entries: Vec<LayoutEntry>,
+}
+
+/// A bind group: what is bound, by binding.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupShape {
+    pub layout: Arc<LayoutShape>,
+    pub bound: Vec<Bound>,
+}
+
+/// A buffer's range in a slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub entry: LayoutEntry,
+    pub buffer: BufferShape,
+    pub offset: u64,
+    pub size: u64,
+}
+
+/// A pipeline: its layouts by group, and what its entry point needs.
+#[derive(Clone, Debug)]
+pub(crate) struct PipelineShape {
+    pub layouts: Vec<Arc<LayoutShape>>,
+    pub bindings: Vec<Binding>,
+    pub workgroup_size: [u32; 3],
+}
+
+/// Checks the entries of a layout and sorts them.
+pub(crate) fn layout(entries: &[LayoutEntry]) -> Result<LayoutShape, DeviceError> {
+    let mut entries = entries.to_vec();
+    entries.sort_by_key(|entry| entry.binding);
+    for pair in entries.windows(2) {
+        if let [first, second] = pair
+            && first.binding == second.binding
+        {
+            return Err(DeviceError::invalid(format!(
+                "binding {} appears twice in the layout",
+                first.binding
+            )));
+        }
+    }
+    if let Some(last) = entries.last() {
+        let maximum = LIMITS.max_bindings_per_bind_group;
+        let requested = u64::from(last.binding) + 1;
+        at_most("max-bindings-per-bind-group", maximum, requested)?;
+    }
+    count_buffers(entries.iter())?;
+    Ok(LayoutShape { entries })
+}
+
+/// The limits on buffers in one stage hold for a layout alone and for a pipeline's layouts together.
+fn count_buffers<'a>(
+    entries: impl Iterator<Item = &'a LayoutEntry> + Clone,
+) -> Result<(), DeviceError> {
+    let count = |wanted: &dyn Fn(&LayoutEntry) -> bool| {
+        u64::try_from(entries.clone().filter(|entry| wanted(entry)).count()).unwrap_or(u64::MAX)
+    };
+    let uniform = |entry: &LayoutEntry| entry.ty == BufferBindingType::Uniform;
+    at_most(
+        "max-storage-buffers-per-shader-stage",
+        LIMITS.max_storage_buffers_per_shader_stage,
+        count(&|entry| !uniform(entry)),
+    )?;
+    at_most(
+        "max-uniform-buffers-per-shader-stage",
+        LIMITS.max_uniform_buffers_per_shader_stage,
+        count(&uniform),
+    )?;
+    at_most(
+        "max-dynamic-storage-buffers-per-pipeline-layout",
+        LIMITS.max_dynamic_storage_buffers_per_pipeline_layout,
+        count(&|entry| !uniform(entry) && entry.has_dynamic_offset),
+    )?;
+    at_most(
+        "max-dynamic-uniform-buffers-per-pipeline-layout",
+        LIMITS.max_dynamic_uniform_buffers_per_pipeline_layout,
+        count(&|entry| uniform(entry) && entry.has_dynamic_offset),
+    )
+}
+
+/// Checks that entries match the layout one to one and are bound within their buffers.
+pub(crate) fn bind_group(
+    layout: &Arc<LayoutShape>,
+    entries: &[(GroupEntry, BufferShape)],
+) -> Result<GroupShape, DeviceError> {
+    let mut bound = Vec::with_capacity(entries.len());
+    for slot in &layout.entries {
+        let mut matching = entries
+            .iter()
+            .filter(|(entry, _)| entry.binding == slot.binding);
+        let Some((entry, buffer)) = matching.next() else {
+            return Err(DeviceError::invalid(format!(
+                "binding {} of the layout is not bound",
+                slot.binding
+            )));
+        };
+        if matching.next().is_some() {
+            return Err(DeviceError::invalid(format!(
+                "binding {} is bound twice",
+                slot.binding
+            )));
+        }
+        bound.push(bind(*slot, entry, *buffer)?);
+    }
+    if let Some((entry, _)) = entries.iter().find(|(entry, _)| {
+        let mut slots = layout.entries.iter();
+        !slots.any(|slot| slot.binding == entry.binding)
+    }) {
+        return Err(DeviceError::invalid(format!(
+            "binding {} is not in the layout",
+            entry.binding
+        )));
+    }
+    Ok(GroupShape {
+        layout: Arc::clone(layout),
+        bound,
+    })
+}
+
+fn bind(
+    slot: LayoutEntry,
+    entry: &GroupEntry,
+    buffer: BufferShape,
+) -> Result<Bound, DeviceError> {
+    let what = format!("binding {}", slot.binding);
+    if !buffer.usage.allows(slot.ty) {
+        let ty = type_name(slot.ty);
+        return Err(DeviceError::invalid(format!(
+            "{what} is {ty}, but the buffer was created without that usage"
+        )));
+    }
+    multiple_of(
+        &format!("the offset of {what}"),
+        entry.offset,
+        alignment(slot.ty),
+    )?;
+    let size = match entry.size {
+        Some(size) => size,
+        None => buffer.size.saturating_sub(entry.offset),
+    };
+    if size == 0 {
+        return Err(DeviceError::invalid(format!("{what} has no bytes")));
+    }
+    range(&what, buffer.size, entry.offset, size)?;
+    if slot.ty == BufferBindingType::Uniform {
+        let maximum = LIMITS.max_uniform_buffer_binding_size;
+        at_most("max-uniform-buffer-binding-size", maximum, size)?;
+    } else {
+        multiple_of(&format!("the size of {what}"), size, 4)?;
+        let maximum = LIMITS.max_storage_buffer_binding_size;
+        at_most("max-storage-buffer-binding-size", maximum, size)?;
+    }
+    if size < slot.min_binding_size {
+        return Err(DeviceError::invalid(format!(
+            "{what} has {size} bytes, but the layout demands {}",
+            slot.min_binding_size
+        )));
+    }
+    Ok(Bound {
+        entry: slot,
+        buffer,
+        offset: entry.offset,
+        size,
+    })
+}
+
+/// What an offset of this type of binding is a multiple of.
+pub(crate) fn alignment(ty: BufferBindingType) -> u64 {
+    u64::from(match ty {
+        BufferBindingType::Uniform => LIMITS.min_uniform_buffer_offset_alignment,
+        _ => LIMITS.min_storage_buffer_offset_alignment,
+    })
+}
+
+pub(crate) fn type_name(ty: BufferBindingType) -> &'static str {
+    match ty {
+        BufferBindingType::Uniform => "uniform",
+        BufferBindingType::Storage => "storage",
+        BufferBindingType::ReadOnlyStorage => "read-only-storage",
+    }
+}
+
+/// Checks an entry point, overrides resolved, against the layouts given, or derives them from it.
+pub(crate) fn pipeline(
+    entry_point: EntryPoint,
+    layouts: Option<Vec<Arc<LayoutShape>>>,
+) -> Result<PipelineShape, DeviceError> {
+    workgroup(&entry_point)?;
+    let layouts = match layouts {
+        Some(layouts) => layouts,
+        None => derive(&entry_point.bindings)?,
+    };
+    let groups = u64::try_from(layouts.len()).unwrap_or(u64::MAX);
+    at_most("max-bind-groups", LIMITS.max_bind_groups, groups)?;
+    count_buffers(layouts.iter().flat_map(|layout| layout.entries.iter()))?;
+    for binding in &entry_point.bindings {
+        provided(binding, &layouts)?;
+    }
+    Ok(PipelineShape {
+        layouts,
+        bindings: entry_point.bindings,
+        workgroup_size: entry_point.workgroup_size,
+    })
+}
+
+fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
+    let [x, y, z] = entry_point.workgroup_size;
+    if x == 0 || y == 0 || z == 0 {
+        return Err(DeviceError::invalid(format!(
+            "the workgroup size of `{}` is {x}x{y}x{z}; no side may be 0",
+            entry_point.name
+        )));
+    }
+    let most = &LIMITS;
+    at_most("max-compute-workgroup-size-x", most.max_compute_workgroup_size_x, x)?;
+    at_most("max-compute-workgroup-size-y", most.max_compute_workgroup_size_y, y)?;
+    at_most("max-compute-workgroup-size-z", most.max_compute_workgroup_size_z, z)?;
+    at_most(
+        "max-compute-invocations-per-workgroup",
+        most.max_compute_invocations_per_workgroup,
+        u64::from(x) * u64::from(y) * u64::from(z),
+    )?;
+    at_most(
+        "max-compute-workgroup-storage-size",
+        most.max_compute_workgroup_storage_size,
+        entry_point.workgroup_bytes,
+    )
+}
+
+fn derive(bindings: &[Binding]) -> Result<Vec<Arc<LayoutShape>>, DeviceError> {
+    let groups = bindings.iter().map(|binding| binding.group + 1).max();
+    (0..groups.unwrap_or(0))
+        .map(|group| {
+            let own = bindings.iter().filter(|binding| binding.group == group);
+            let entries: Vec<_> = own
+                .map(|binding| LayoutEntry {
+                    binding: binding.binding,
+                    ty: binding.ty,
+                    has_dynamic_offset: false,
+                    min_binding_size: binding.min_size,
+                })
+                .collect();
+            layout(&entries).map(Arc::new)
+        })
+        .collect()
+}
+
+/// The layouts must hold what the shader uses.
+fn provided(binding: &Binding, layouts: &[Arc<LayoutShape>]) -> Result<(), DeviceError> {
+    let at = format!("@group({}) @binding({})", binding.group, binding.binding);
+    let layout = usize::try_from(binding.group)
+        .ok()
+        .and_then(|group| layouts.get(group));
+    let entry = layout.and_then(|layout| find(layout, binding.binding));
+    let Some(entry) = entry else {
+        return Err(DeviceError::invalid(format!(
+            "the shader uses {at}, which is not in the layout"
+        )));
+    };
+    if entry.ty != binding.ty {
+        return Err(DeviceError::invalid(format!(
+            "{at} is {} in the shader but {} in the layout",
+            type_name(binding.ty),
+            type_name(entry.ty)
+        )));
+    }
+    if entry.min_binding_size != 0 && entry.min_binding_size < binding.min_size {
+        return Err(DeviceError::invalid(format!(
+            "{at} needs {} bytes in the shader, but the layout's min-binding-size is {}",
+            binding.min_size, entry.min_binding_size
+        )));
+    }
+    Ok(())
+}
+
+fn find(layout: &LayoutShape, binding: u32) -> Option<&LayoutEntry> {
+    layout.entries.iter().find(|entry| entry.binding == binding)
+}

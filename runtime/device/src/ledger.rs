@@ -1,0 +1,117 @@
+//! The job's bytes of device memory against its limit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::DeviceError;
+
+/// A job's device memory in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Held by the job now.
+    pub in_use: u64,
+    /// The most that it held at once.
+    pub peak: u64,
+    /// The most that it may hold.
+    pub limit: u64,
+}
+
+/// Counts what a guest can see itself hold: handles and what they keep alive. It is a function of the job
+/// alone, and so is running out. What the driver has not freed yet is `lingering` and only delays.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    limit: u64,
+    peak: u64,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    in_use: AtomicU64,
+    lingering: AtomicU64,
+}
+
+/// Bytes taken from the ledger, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    bytes: u64,
+    counts: Arc<Counts>,
+}
+
+impl Ledger {
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    pub(crate) fn usage(&self) -> MemoryUse {
+        MemoryUse {
+            in_use: self.counts.in_use.load(Relaxed),
+            peak: self.peak,
+            limit: self.limit,
+        }
+    }
+
+    pub(crate) fn charge(&mut self, bytes: u64) -> Result<Charge, DeviceError> {
+        let in_use = self.counts.in_use.load(Relaxed);
+        let after = in_use.checked_add(bytes).filter(|&sum| sum <= self.limit);
+        let Some(after) = after else {
+            return Err(DeviceError::OutOfMemory {
+                requested: bytes,
+                in_use,
+                maximum: self.limit,
+            });
+        };
+        self.counts.in_use.store(after, Relaxed);
+        self.peak = self.peak.max(after);
+        Ok(Charge {
+            bytes,
+            counts: Arc::clone(&self.counts),
+        })
+    }
+
+    /// Whether released memory that the driver may still hold would take the job over its limit.
+    pub(crate) fn should_settle(&self) -> bool {
+        let lingering = self.counts.lingering.load(Relaxed);
+        lingering > 0
+            && self.counts.in_use.load(Relaxed).saturating_add(lingering) > self.limit
+    }
+
+    /// The driver has freed what was released.
+    pub(crate) fn settle(&self) {
+        self.counts.lingering.store(0, Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.counts.in_use.fetch_sub(self.bytes, Relaxed);
+        self.counts.lingering.fetch_add(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_counts_until_it_is_dropped() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.charge(4).is_err(), "the limit is 0 until it is set");
+        ledger.set_limit(100);
+        let first = ledger.charge(60).unwrap();
+        let refused = ledger.charge(41).unwrap_err();
+        assert!(matches!(
+            refused,
+            DeviceError::OutOfMemory { requested: 41, in_use: 60, maximum: 100 }
+        ));
+        assert!(ledger.charge(u64::MAX).is_err());
+        drop(first);
+        assert!(!ledger.should_settle());
+        let second = ledger.charge(100).unwrap();
+        assert!(ledger.should_settle(), "60 bytes may still be with the driver");
+        ledger.settle();
+        assert!(!ledger.should_settle());
+        drop(second);
+        assert_eq!(ledger.usage(), MemoryUse { in_use: 0, peak: 100, limit: 100 });
+    }
+}

@@ -1,0 +1,77 @@
+//! The one set of limits that every guest sees on every device.
+
+/// The fixed limits, in the names and with the meaning of WebGPU's `GPUSupportedLimits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names are WebGPU's")]
+pub struct DeviceLimits {
+    pub max_bind_groups: u32,
+    pub max_bindings_per_bind_group: u32,
+    pub max_storage_buffers_per_shader_stage: u32,
+    pub max_uniform_buffers_per_shader_stage: u32,
+    pub max_dynamic_storage_buffers_per_pipeline_layout: u32,
+    pub max_dynamic_uniform_buffers_per_pipeline_layout: u32,
+    pub max_storage_buffer_binding_size: u64,
+    pub max_uniform_buffer_binding_size: u64,
+    pub max_buffer_size: u64,
+    pub min_storage_buffer_offset_alignment: u32,
+    pub min_uniform_buffer_offset_alignment: u32,
+    pub max_compute_workgroup_storage_size: u32,
+    pub max_compute_invocations_per_workgroup: u32,
+    pub max_compute_workgroup_size_x: u32,
+    pub max_compute_workgroup_size_y: u32,
+    pub max_compute_workgroup_size_z: u32,
+    pub max_compute_workgroups_per_dimension: u32,
+}
+
+/// WebGPU's defaults, but one bind group fewer: `@group(3)` is the system's.
+pub const LIMITS: DeviceLimits = DeviceLimits {
+    max_bind_groups: isobit_shader::GUEST_BIND_GROUPS,
+    max_bindings_per_bind_group: 1000,
+    max_storage_buffers_per_shader_stage: 8,
+    max_uniform_buffers_per_shader_stage: 12,
+    max_dynamic_storage_buffers_per_pipeline_layout: 4,
+    max_dynamic_uniform_buffers_per_pipeline_layout: 8,
+    max_storage_buffer_binding_size: 128 << 20,
+    max_uniform_buffer_binding_size: 64 << 10,
+    max_buffer_size: 256 << 20,
+    min_storage_buffer_offset_alignment: 256,
+    min_uniform_buffer_offset_alignment: 256,
+    max_compute_workgroup_storage_size: 16 << 10,
+    max_compute_invocations_per_workgroup: 256,
+    max_compute_workgroup_size_x: 256,
+    max_compute_workgroup_size_y: 256,
+    max_compute_workgroup_size_z: 64,
+    max_compute_workgroups_per_dimension: 65_535,
+};
+
+/// The system's group holds two storage buffers beside the guest's (SwiftShader offers exactly ten in all).
+const SYSTEM_STORAGE_BUFFERS: u32 = 2;
+
+/// What an adapter must offer: [`LIMITS`] and room for the system's group. Of what has nothing
+/// to do with compute, only what every adapter has.
+pub(crate) fn required() -> wgpu::Limits {
+    wgpu::Limits {
+        max_bind_groups: LIMITS.max_bind_groups + 1,
+        max_bindings_per_bind_group: LIMITS.max_bindings_per_bind_group,
+        max_storage_buffers_per_shader_stage: LIMITS.max_storage_buffers_per_shader_stage
+            + SYSTEM_STORAGE_BUFFERS,
+        max_uniform_buffers_per_shader_stage: LIMITS.max_uniform_buffers_per_shader_stage,
+        max_dynamic_storage_buffers_per_pipeline_layout: LIMITS
+            .max_dynamic_storage_buffers_per_pipeline_layout,
+        max_dynamic_uniform_buffers_per_pipeline_layout: LIMITS
+            .max_dynamic_uniform_buffers_per_pipeline_layout,
+        max_storage_buffer_binding_size: LIMITS.max_storage_buffer_binding_size,
+        max_uniform_buffer_binding_size: LIMITS.max_uniform_buffer_binding_size,
+        max_buffer_size: LIMITS.max_buffer_size,
+        min_storage_buffer_offset_alignment: LIMITS.min_storage_buffer_offset_alignment,
+        min_uniform_buffer_offset_alignment: LIMITS.min_uniform_buffer_offset_alignment,
+        max_compute_workgroup_storage_size: LIMITS.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: LIMITS.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_size_x: LIMITS.max_compute_workgroup_size_x,
+        max_compute_workgroup_size_y: LIMITS.max_compute_workgroup_size_y,
+        max_compute_workgroup_size_z: LIMITS.max_compute_workgroup_size_z,
+        max_compute_workgroups_per_dimension: LIMITS.max_compute_workgroups_per_dimension,
+        ..wgpu::Limits::downlevel_webgl2_defaults()
+    }
+}

@@ -1,0 +1,148 @@
+//! The border to wgpu: every call that can fail goes through [`Guard`], which turns whatever wgpu does (an error
+//! scope's error, an uncaptured error, a lost device, a panic) into a `DeviceError`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use pollster::block_on;
+
+use crate::{DeviceError, DeviceFault};
+
+/// Stack for compiling a kernel: 256 MiB reserved, not committed. Compilers recurse as deep as a kernel nests.
+const COMPILER_STACK_BYTES: usize = 256 << 20;
+
+/// A wgpu device with its state of health.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) device: wgpu::Device,
+    health: Arc<Health>,
+}
+
+/// Why the device is of no more use, once it is.
+#[derive(Debug, Default)]
+struct Health(Mutex<Option<String>>);
+
+impl Health {
+    /// The first reason is kept: later ones follow from it.
+    fn lose(&self, reason: String) {
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.is_none() {
+            tracing::error!(target: "isobit::device", reason, "lost");
+            *lost = Some(reason);
+        }
+    }
+
+    fn check(&self) -> Result<(), DeviceFault> {
+        let lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*lost {
+            Some(reason) => Err(DeviceFault::Lost {
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Guard {
+    pub(super) fn new(device: wgpu::Device) -> Self {
+        let health = Arc::new(Health::default());
+        let uncaptured = Arc::clone(&health);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            uncaptured.lose(error.to_string());
+        }));
+        let lost = Arc::clone(&health);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lost.lose(message);
+            }
+        });
+        Self { device, health }
+    }
+
+    pub(super) fn check(&self) -> Result<(), DeviceFault> {
+        self.health.check()
+    }
+
+    /// Runs calls on wgpu under error scopes of every kind.
+    pub(super) fn run<T>(&self, work: impl FnOnce(&wgpu::Device) -> T) -> Result<T, DeviceError> {
+        self.check()?;
+        let result = self.catch(|| self.scoped(work))?;
+        self.check()?;
+        result
+    }
+
+    /// As [`Guard::run`], on a thread with a deep stack: for what compiles kernels.
+    pub(super) fn compile<T: Send>(
+        &self,
+        work: impl FnOnce(&wgpu::Device) -> T + Send,
+    ) -> Result<T, DeviceError> {
+        thread::scope(|scope| {
+            let started = thread::Builder::new()
+                .name("compile".to_owned())
+                .stack_size(COMPILER_STACK_BYTES)
+                .spawn_scoped(scope, || self.run(work));
+            match started.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(_panic)) => Err(self.panicked().into()),
+                Err(_) => Err(DeviceFault::HostOutOfMemory.into()),
+            }
+        })
+    }
+
+    /// Runs calls that report errors by themselves; only a panic is turned into a fault.
+    pub(super) fn catch<T>(&self, work: impl FnOnce() -> T) -> Result<T, DeviceFault> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| self.panicked())
+    }
+
+    /// The reason why an operation did not happen, where wgpu gives none.
+    pub(super) fn failed(&self, message: &str) -> DeviceFault {
+        self.check().err().unwrap_or_else(|| DeviceFault::Driver {
+            message: message.to_owned(),
+        })
+    }
+
+    fn panicked(&self) -> DeviceFault {
+        self.health.lose("the driver's library panicked".to_owned());
+        self.failed("the driver's library panicked")
+    }
+
+    fn scoped<T>(&self, work: impl FnOnce(&wgpu::Device) -> T) -> Result<T, DeviceError> {
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let value = work(&self.device);
+        let internal = block_on(internal.pop());
+        let memory = block_on(memory.pop());
+        let validation = block_on(validation.pop());
+        match memory.or(internal).or(validation) {
+            None => Ok(value),
+            Some(error) => Err(translate(error)),
+        }
+    }
+}
+
+fn translate(error: wgpu::Error) -> DeviceError {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => DeviceFault::HostOutOfMemory.into(),
+        wgpu::Error::Internal { description, .. } => DeviceFault::Driver {
+            message: flat(&description),
+        }
+        .into(),
+        // Our own checks come first; what they missed is still the guest's mistake.
+        wgpu::Error::Validation { description, .. } => DeviceError::invalid(flat(&description)),
+    }
+}
+
+/// wgpu's indented list of causes as one line.
+fn flat(description: &str) -> String {
+    let causes = description
+        .strip_prefix("Validation Error\n\nCaused by:\n")
+        .unwrap_or(description);
+    let lines: Vec<&str> = causes
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join(": ")
+}

@@ -1,0 +1,143 @@
+//! Mapped ranges: how a buffer is mapped and waited for, and readbacks that keep it so.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use super::guard::Guard;
+use super::work::Work;
+use crate::{DeviceError, DeviceFault, Readback};
+
+const WAITING: u8 = 0;
+const MAPPED: u8 = 1;
+const FAILED: u8 = 2;
+
+/// A mapping that was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Pending(Arc<AtomicU8>);
+
+impl Pending {
+    pub(super) fn is_mapped(&self) -> bool {
+        self.0.load(Ordering::Acquire) == MAPPED
+    }
+}
+
+/// Asks for `range` of `buffer` to be mapped once the device is through with it.
+pub(super) fn request(
+    guard: &Guard,
+    buffer: &wgpu::Buffer,
+    mode: wgpu::MapMode,
+    range: std::ops::Range<u64>,
+) -> Result<Pending, DeviceError> {
+    let state = Arc::new(AtomicU8::new(WAITING));
+    let seen = Arc::clone(&state);
+    guard.run(|_| {
+        buffer.map_async(mode, range, move |result| {
+            let now = if result.is_ok() { MAPPED } else { FAILED };
+            seen.store(now, Ordering::Release);
+        });
+    })?;
+    Ok(Pending(state))
+}
+
+/// Waits until a mapping is there.
+pub(super) fn finish(guard: &Guard, work: &Work, pending: &Pending) -> Result<(), DeviceFault> {
+    loop {
+        match pending.0.load(Ordering::Acquire) {
+            MAPPED => return Ok(()),
+            WAITING => work.wait_for(guard, None)?,
+            _ => return Err(guard.failed("device memory could not be mapped")),
+        }
+    }
+}
+
+/// The readbacks of one buffer that is mapped itself. The whole buffer is mapped for the first of
+/// them and unmapped after the last.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    mapping: Mutex<Weak<Mapping>>,
+    /// Whether the buffer is mapped; still so for a moment after the last readback let go of it.
+    mapped: Arc<(Mutex<bool>, Condvar)>,
+}
+
+#[derive(Debug)]
+struct Mapping {
+    buffer: wgpu::Buffer,
+    mapped: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        self.buffer.unmap();
+        let (mapped, changed) = &*self.mapped;
+        *mapped.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        changed.notify_all();
+    }
+}
+
+impl Readers {
+    /// Waits until no readback holds the buffer.
+    pub(super) fn gone(&self, patience: Duration) -> Result<(), DeviceFault> {
+        let (mapped, changed) = &*self.mapped;
+        let mapped = mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mapped, _) = changed
+            .wait_timeout_while(mapped, patience, |mapped| *mapped)
+            .unwrap_or_else(PoisonError::into_inner);
+        if *mapped {
+            return Err(DeviceFault::TimedOut { after: patience });
+        }
+        Ok(())
+    }
+
+    /// A readback of the buffer's own memory.
+    pub(super) fn read(
+        &self,
+        guard: &Guard,
+        work: &Work,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        length: u64,
+    ) -> Result<Readback, DeviceError> {
+        let mut current = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mapping = match current.upgrade() {
+            Some(mapping) => mapping,
+            None => {
+                self.gone(work.patience)?;
+                let whole = 0..buffer.size();
+                let pending = request(guard, buffer, wgpu::MapMode::Read, whole)?;
+                finish(guard, work, &pending)?;
+                let (mapped, _) = &*self.mapped;
+                *mapped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                let mapping = Arc::new(Mapping {
+                    buffer: buffer.clone(),
+                    mapped: Arc::clone(&self.mapped),
+                });
+                *current = Arc::downgrade(&mapping);
+                mapping
+            }
+        };
+        view(guard, buffer, offset, length, Box::new(mapping))
+    }
+}
+
+/// A view of mapped memory as a readback. wgpu maps in steps of 8 bytes and sizes of 4.
+pub(super) fn view(
+    guard: &Guard,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    length: u64,
+    keeper: Box<dyn Send + Sync>,
+) -> Result<Readback, DeviceError> {
+    let start = offset - offset % wgpu::MAP_ALIGNMENT;
+    let end = (offset + length).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+    let mapped = guard.run(|_| buffer.get_mapped_range(start..end))?;
+    let view = mapped.map_err(|error| guard.failed(&error.to_string()))?;
+    let skip = host_size(offset - start)?;
+    let range = skip..skip + host_size(length)?;
+    Ok(Readback::new(view, range, keeper))
+}
+
+/// A size in this machine's own unit.
+pub(super) fn host_size(bytes: u64) -> Result<usize, DeviceFault> {
+    usize::try_from(bytes).map_err(|_| DeviceFault::HostOutOfMemory)
+}

@@ -1,0 +1,578 @@
+//! [`Device`] on wgpu: resources by id, checked requests handed to the driver behind a guard.
+
+mod guard;
+mod mapping;
+mod staging;
+mod work;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isobit_shader::{BufferBindingType, Kernel};
+
+use self::guard::Guard;
+use self::mapping::Readers;
+use self::staging::Staging;
+use self::work::Work;
+use crate::adapter::DeviceInfo;
+use crate::check::{self, BufferShape, GroupShape, LayoutShape, PipelineShape, Shapes};
+use crate::ids::Slots;
+use crate::ledger::{Charge, Ledger};
+use crate::{
+    BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device,
+    DeviceError, DeviceFault, GroupEntry, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId,
+    ShaderModuleId, Source, limits,
+};
+
+/// How long anything is waited for unless [`WgpuDevice::set_patience`] says otherwise: 10 minutes, a long
+/// kernel on a software driver.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Writes up to 64 KiB gather in wgpu; longer ones are worth a mapping.
+const SMALL_WRITE_BYTES: u64 = 64 << 10;
+
+/// A device on wgpu. Made by [`crate::open`].
+#[derive(Debug)]
+pub struct WgpuDevice {
+    info: DeviceInfo,
+    guard: Guard,
+    work: Work,
+    staging: Staging,
+    /// Whether buffers are mapped themselves, without staging.
+    mappable: bool,
+    ledger: Ledger,
+    next_serial: u64,
+    buffers: Slots<BufferId, Arc<Allocation>>,
+    modules: Slots<ShaderModuleId, Module>,
+    layouts: Slots<BindGroupLayoutId, Layout>,
+    groups: Slots<BindGroupId, Group>,
+    pipelines: Slots<ComputePipelineId, Pipeline>,
+}
+
+/// A buffer's memory, held by its handle and by bind groups.
+#[derive(Debug)]
+struct Allocation {
+    shape: BufferShape,
+    raw: wgpu::Buffer,
+    readers: Readers,
+    _charge: Charge,
+}
+
+#[derive(Debug)]
+struct Module {
+    kernel: Kernel,
+    raw: wgpu::ShaderModule,
+}
+
+#[derive(Clone, Debug)]
+struct Layout {
+    shape: Arc<LayoutShape>,
+    raw: wgpu::BindGroupLayout,
+}
+
+#[derive(Debug)]
+struct Group {
+    shape: GroupShape,
+    raw: wgpu::BindGroup,
+    buffers: Vec<Arc<Allocation>>,
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    shape: PipelineShape,
+    layouts: Vec<Layout>,
+    raw: wgpu::ComputePipeline,
+}
+
+impl WgpuDevice {
+    pub(crate) fn open(adapter: &wgpu::Adapter, info: DeviceInfo) -> Result<Self, OpenError> {
+        let direct = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+        let mappable = info.kind.shares_memory() && adapter.features().contains(direct);
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features: if mappable { direct } else { wgpu::Features::empty() },
+            required_limits: limits::required(),
+            ..Default::default()
+        };
+        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let (device, queue) = opened.map_err(|error| OpenError::Refused {
+            name: info.name.clone(),
+            reason: error.to_string(),
+        })?;
+        tracing::debug!(target: "isobit::device", name = info.name, mappable, "open");
+        Ok(Self {
+            info,
+            guard: Guard::new(device),
+            work: Work::new(queue, PATIENCE),
+            staging: Staging::default(),
+            mappable,
+            ledger: Ledger::default(),
+            next_serial: 0,
+            buffers: Slots::default(),
+            modules: Slots::default(),
+            layouts: Slots::default(),
+            groups: Slots::default(),
+            pipelines: Slots::default(),
+        })
+    }
+
+    /// Sets how long the device, or a readback to be dropped, is waited for before the
+    /// job is given up with [`DeviceFault::TimedOut`].
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.work.patience = patience;
+    }
+
+    /// Goes through staging memory even where buffers could be mapped themselves, as on a discrete
+    /// GPU. For buffers created from now on; for tests and measurements.
+    pub fn set_staging_only(&mut self) {
+        self.mappable = false;
+    }
+
+    fn allocate(&self, size: u64, usage: BufferUsage) -> Result<wgpu::Buffer, DeviceError> {
+        let usage = raw_usage(usage, self.mappable);
+        self.guard.run(|device| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    fn allocation(&self, id: BufferId) -> Result<&Arc<Allocation>, DeviceError> {
+        self.buffers.get(id).ok_or_else(|| check::stale(id))
+    }
+
+    fn layout(&self, id: BindGroupLayoutId) -> Result<&Layout, DeviceError> {
+        self.layouts.get(id).ok_or_else(|| check::stale(id))
+    }
+
+    fn group(&self, id: BindGroupId) -> Result<&Group, DeviceError> {
+        self.groups.get(id).ok_or_else(|| check::stale(id))
+    }
+
+    fn pipeline(&self, id: ComputePipelineId) -> Result<&Pipeline, DeviceError> {
+        self.pipelines.get(id).ok_or_else(|| check::stale(id))
+    }
+
+    fn raw_layout(&self, shape: Arc<LayoutShape>) -> Result<Layout, DeviceError> {
+        let entries: Vec<_> = shape.entries.iter().map(raw_layout_entry).collect();
+        let raw = self.guard.run(|device| {
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: None,
+                entries: &entries,
+            })
+        })?;
+        Ok(Layout { shape, raw })
+    }
+
+    /// Every buffer that commands touch, once.
+    fn touched(&self, commands: &[Command]) -> Vec<Arc<Allocation>> {
+        let mut touched: BTreeMap<u64, Arc<Allocation>> = BTreeMap::new();
+        let mut touch = |buffer: &Arc<Allocation>| {
+            touched.insert(buffer.shape.serial, Arc::clone(buffer));
+        };
+        for command in commands {
+            match command {
+                Command::SetBindGroup { group, .. } => {
+                    let group = self.groups.get(*group);
+                    group.iter().for_each(|group| group.buffers.iter().for_each(&mut touch));
+                }
+                Command::CopyBuffer {
+                    source,
+                    destination,
+                    ..
+                } => {
+                    self.buffers.get(*source).iter().copied().for_each(&mut touch);
+                    self.buffers.get(*destination).iter().copied().for_each(&mut touch);
+                }
+                Command::ClearBuffer { buffer, .. } => {
+                    self.buffers.get(*buffer).iter().copied().for_each(&mut touch);
+                }
+                _ => {}
+            }
+        }
+        touched.into_values().collect()
+    }
+
+    /// Checked commands as wgpu's. What no longer exists is left out, but the check has seen to that.
+    fn encode(&self, device: &wgpu::Device, commands: &[Command]) -> wgpu::CommandBuffer {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut pass: Option<wgpu::ComputePass<'static>> = None;
+        for command in commands {
+            match command {
+                Command::BeginPass => {
+                    let opened = encoder.begin_compute_pass(&Default::default());
+                    pass = Some(opened.forget_lifetime());
+                }
+                Command::EndPass => pass = None,
+                Command::CopyBuffer {
+                    source,
+                    source_offset,
+                    destination,
+                    destination_offset,
+                    size,
+                } => {
+                    let ends = (self.buffers.get(*source), self.buffers.get(*destination));
+                    if let (Some(from), Some(to)) = ends {
+                        let (from_at, to_at) = (*source_offset, *destination_offset);
+                        encoder.copy_buffer_to_buffer(&from.raw, from_at, &to.raw, to_at, *size);
+                    }
+                }
+                Command::ClearBuffer {
+                    buffer,
+                    offset,
+                    size,
+                } => {
+                    if let Some(buffer) = self.buffers.get(*buffer).filter(|_| *size > 0) {
+                        encoder.clear_buffer(&buffer.raw, *offset, Some(*size));
+                    }
+                }
+                _ => {
+                    if let Some(pass) = &mut pass {
+                        self.encode_in_pass(pass, command);
+                    }
+                }
+            }
+        }
+        drop(pass);
+        encoder.finish()
+    }
+
+    fn encode_in_pass(&self, pass: &mut wgpu::ComputePass<'_>, command: &Command) {
+        match command {
+            Command::SetPipeline(pipeline) => {
+                if let Some(pipeline) = self.pipelines.get(*pipeline) {
+                    pass.set_pipeline(&pipeline.raw);
+                }
+            }
+            Command::SetBindGroup {
+                index,
+                group,
+                dynamic_offsets,
+            } => {
+                if let Some(group) = self.groups.get(*group) {
+                    pass.set_bind_group(*index, &group.raw, dynamic_offsets);
+                }
+            }
+            Command::Dispatch { x, y, z } => pass.dispatch_workgroups(*x, *y, *z),
+            _ => {}
+        }
+    }
+}
+
+impl Shapes for WgpuDevice {
+    fn buffer(&self, id: BufferId) -> Result<BufferShape, DeviceError> {
+        Ok(self.allocation(id)?.shape)
+    }
+
+    fn bind_group(&self, id: BindGroupId) -> Result<&GroupShape, DeviceError> {
+        Ok(&self.group(id)?.shape)
+    }
+
+    fn pipeline(&self, id: ComputePipelineId) -> Result<&PipelineShape, DeviceError> {
+        Ok(&Self::pipeline(self, id)?.shape)
+    }
+}
+
+impl Device for WgpuDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn set_memory_limit(&mut self, limit: u64) {
+        self.ledger.set_limit(limit);
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.ledger.usage()
+    }
+
+    fn create_buffer(&mut self, size: u64, usage: BufferUsage) -> Result<BufferId, DeviceError> {
+        check::buffer_size(size)?;
+        let charge = self.ledger.charge(size)?;
+        if self.ledger.should_settle() {
+            self.wait()?;
+        }
+        let raw = match self.allocate(size, usage) {
+            // The driver may not have freed what work under way still holds.
+            Err(DeviceError::Fault(DeviceFault::HostOutOfMemory)) => {
+                self.wait()?;
+                self.allocate(size, usage)?
+            }
+            allocated => allocated?,
+        };
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let id = self.buffers.insert(Arc::new(Allocation {
+            shape: BufferShape {
+                serial,
+                size,
+                usage,
+            },
+            raw,
+            readers: Readers::default(),
+            _charge: charge,
+        }));
+        check::exhausted(id)
+    }
+
+    fn create_shader_module(&mut self, kernel: &Kernel) -> Result<ShaderModuleId, DeviceError> {
+        let kernel = kernel.clone();
+        let module = kernel.module().clone();
+        let raw = self.guard.compile(|device| {
+            device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: None,
+                source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module)),
+            })
+        })?;
+        check::exhausted(self.modules.insert(Module { kernel, raw }))
+    }
+
+    fn create_bind_group_layout(
+        &mut self,
+        entries: &[LayoutEntry],
+    ) -> Result<BindGroupLayoutId, DeviceError> {
+        let layout = self.raw_layout(Arc::new(check::layout(entries)?))?;
+        check::exhausted(self.layouts.insert(layout))
+    }
+
+    fn create_bind_group(
+        &mut self,
+        layout: BindGroupLayoutId,
+        entries: &[GroupEntry],
+    ) -> Result<BindGroupId, DeviceError> {
+        let layout = self.layout(layout)?;
+        let shapes: Vec<_> = entries
+            .iter()
+            .map(|entry| Ok((*entry, self.allocation(entry.buffer)?.shape)))
+            .collect::<Result<_, DeviceError>>()?;
+        let shape = check::bind_group(&layout.shape, &shapes)?;
+        let buffers: Vec<_> = shape
+            .bound
+            .iter()
+            .filter_map(|bound| {
+                let entry = entries.iter().find(|entry| entry.binding == bound.entry.binding);
+                self.buffers.get(entry?.buffer).cloned()
+            })
+            .collect();
+        let raw_entries: Vec<_> = shape
+            .bound
+            .iter()
+            .zip(&buffers)
+            .map(|(bound, buffer)| wgpu::BindGroupEntry {
+                binding: bound.entry.binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &buffer.raw,
+                    offset: bound.offset,
+                    size: NonZeroU64::new(bound.size),
+                }),
+            })
+            .collect();
+        let raw = self.guard.run(|device| {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &layout.raw,
+                entries: &raw_entries,
+            })
+        })?;
+        check::exhausted(self.groups.insert(Group {
+            shape,
+            raw,
+            buffers,
+        }))
+    }
+
+    fn create_compute_pipeline(
+        &mut self,
+        module: ShaderModuleId,
+        entry_point: Option<&str>,
+        layout: Option<&[BindGroupLayoutId]>,
+        constants: &[(String, f64)],
+    ) -> Result<ComputePipelineId, DeviceError> {
+        let module = self.modules.get(module).ok_or_else(|| check::stale(module))?;
+        let entry = module.kernel.entry_point(entry_point);
+        let entry = entry.map_err(DeviceError::Validation)?;
+        let entry = module.kernel.specialize(entry, constants);
+        let entry = entry.map_err(DeviceError::Validation)?;
+        let name = entry.name.clone();
+        let given: Option<Vec<Layout>> = layout
+            .map(|ids| ids.iter().map(|&id| self.layout(id).cloned()).collect())
+            .transpose()?;
+        let given_shapes = given.as_ref().map(|layouts| {
+            let shapes = layouts.iter().map(|layout| Arc::clone(&layout.shape));
+            shapes.collect()
+        });
+        let shape = check::pipeline(entry, given_shapes)?;
+        let layouts = match given {
+            Some(layouts) => layouts,
+            None => shape
+                .layouts
+                .iter()
+                .map(|shape| self.raw_layout(Arc::clone(shape)))
+                .collect::<Result<_, _>>()?,
+        };
+        let raw_layouts: Vec<_> = layouts
+            .iter()
+            .map(|layout| Some(&layout.raw).filter(|_| !layout.shape.entries.is_empty()))
+            .collect();
+        let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let raw = self.guard.compile(|device| {
+            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &raw_layouts,
+                immediate_size: 0,
+            });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: None,
+                layout: Some(&layout),
+                module: &module.raw,
+                entry_point: Some(&name),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &constants,
+                    ..Default::default()
+                },
+                cache: None,
+            })
+        })?;
+        check::exhausted(self.pipelines.insert(Pipeline {
+            shape,
+            layouts,
+            raw,
+        }))
+    }
+
+    fn bind_group_layout_of(
+        &mut self,
+        pipeline: ComputePipelineId,
+        index: u32,
+    ) -> Result<BindGroupLayoutId, DeviceError> {
+        let maximum = crate::LIMITS.max_bind_groups;
+        check::at_most("max-bind-groups", maximum, u64::from(index) + 1)?;
+        let pipeline = Self::pipeline(self, pipeline)?;
+        let known = usize::try_from(index).ok().and_then(|index| pipeline.layouts.get(index));
+        let layout = match known {
+            Some(layout) => layout.clone(),
+            None => self.raw_layout(Arc::default())?,
+        };
+        check::exhausted(self.layouts.insert(layout))
+    }
+
+    fn workgroup_size(&self, pipeline: ComputePipelineId) -> Option<[u32; 3]> {
+        Some(self.pipelines.get(pipeline)?.shape.workgroup_size)
+    }
+
+    fn release(&mut self, id: ResourceId) {
+        match id {
+            ResourceId::Buffer(id) => drop(self.buffers.remove(id)),
+            ResourceId::ShaderModule(id) => drop(self.modules.remove(id)),
+            ResourceId::BindGroupLayout(id) => drop(self.layouts.remove(id)),
+            ResourceId::BindGroup(id) => drop(self.groups.remove(id)),
+            ResourceId::ComputePipeline(id) => drop(self.pipelines.remove(id)),
+        }
+    }
+
+    fn write(
+        &mut self,
+        buffer: BufferId,
+        offset: u64,
+        mut source: Source<'_>,
+    ) -> Result<(), DeviceError> {
+        let target = Arc::clone(self.allocation(buffer)?);
+        let length = source.length();
+        check::words("the write", target.shape.size, offset, length)?;
+        if length == 0 {
+            return Ok(());
+        }
+        target.readers.gone(self.work.patience)?;
+        let (guard, work) = (&self.guard, &mut self.work);
+        if length <= SMALL_WRITE_BYTES {
+            let length = mapping::host_size(length)?;
+            let written = source.with_bytes(length, |bytes| {
+                work.gather(guard, &target.raw, offset, bytes)
+            });
+            return written.map_err(DeviceFault::from)?;
+        }
+        let mappable = target.raw.usage().contains(wgpu::BufferUsages::MAP_WRITE);
+        if !mappable || !work.is_soon_idle(guard)? {
+            return self.staging.upload(guard, work, &target.raw, offset, &mut source);
+        }
+        let range = offset - offset % wgpu::MAP_ALIGNMENT..offset + length;
+        let skip = mapping::host_size(offset - range.start)?;
+        let write = wgpu::MapMode::Write;
+        let pending = mapping::request(guard, &target.raw, write, range.clone())?;
+        mapping::finish(guard, work, &pending)?;
+        let filled = staging::fill(guard, &target.raw, range, skip, &mut source);
+        guard.run(|_| target.raw.unmap())?;
+        filled
+    }
+
+    fn read(
+        &mut self,
+        buffer: BufferId,
+        offset: u64,
+        length: u64,
+    ) -> Result<Readback, DeviceError> {
+        let source = Arc::clone(self.allocation(buffer)?);
+        check::range("the read", source.shape.size, offset, length)?;
+        if length == 0 {
+            return Ok(Readback::default());
+        }
+        let (guard, work) = (&self.guard, &mut self.work);
+        if source.raw.usage().contains(wgpu::BufferUsages::MAP_READ) {
+            work.drain(guard)?;
+            let readers = &source.readers;
+            return readers.read(guard, work, &source.raw, offset, length);
+        }
+        self.staging.download(guard, work, &source.raw, offset, length)
+    }
+
+    fn check(&self, commands: &[Command]) -> Result<(), DeviceError> {
+        check::check_commands(self, commands)
+    }
+
+    fn submit(&mut self, commands: &[Command]) -> Result<(), DeviceError> {
+        self.check(commands)?;
+        for buffer in self.touched(commands) {
+            buffer.readers.gone(self.work.patience)?;
+        }
+        let encoded = self.guard.run(|device| self.encode(device, commands))?;
+        self.work.submit(&self.guard, Some(encoded))?;
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), DeviceError> {
+        self.work.drain(&self.guard)?;
+        self.ledger.settle();
+        Ok(())
+    }
+}
+
+fn raw_usage(usage: BufferUsage, mappable: bool) -> wgpu::BufferUsages {
+    let mut flags = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    flags.set(wgpu::BufferUsages::STORAGE, usage.storage);
+    flags.set(wgpu::BufferUsages::UNIFORM, usage.uniform);
+    let direct = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE;
+    flags.set(direct, mappable);
+    flags
+}
+
+fn raw_layout_entry(entry: &LayoutEntry) -> wgpu::BindGroupLayoutEntry {
+    let ty = match entry.ty {
+        BufferBindingType::Uniform => wgpu::BufferBindingType::Uniform,
+        BufferBindingType::Storage => wgpu::BufferBindingType::Storage { read_only: false },
+        BufferBindingType::ReadOnlyStorage => wgpu::BufferBindingType::Storage { read_only: true },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding: entry.binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: entry.has_dynamic_offset,
+            min_binding_size: NonZeroU64::new(entry.min_binding_size),
+        },
+        count: None,
+    }
+}

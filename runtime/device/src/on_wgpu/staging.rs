@@ -1,0 +1,183 @@
+//! Memory between host and device, where they have none in common: a ring of pieces for
+//! uploads, and buffers for readbacks that come back when the readback is dropped.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::guard::Guard;
+use super::mapping::{self, Pending};
+use super::work::Work;
+use crate::{DeviceError, Readback, Source};
+
+/// One piece of the upload ring: 8 MiB keep a PCIe copy busy for longer than a submission costs.
+const PIECE_BYTES: u64 = 8 << 20;
+
+/// Pieces in the ring, 32 MiB in all: one is filled while others are copied.
+const PIECES: usize = 4;
+
+/// Readback buffers kept for the next readback: 256 MiB, the largest buffer's size, in all.
+const KEPT_BYTES: u64 = 256 << 20;
+
+/// The least size of a readback buffer; sizes are powers of two from here.
+const LEAST_READBACK_BYTES: u64 = 64 << 10;
+
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    /// Oldest first.
+    uploads: VecDeque<Piece>,
+    downloads: Arc<Kept>,
+}
+
+/// An upload piece; mapped for writing as soon as its last copy is done.
+#[derive(Debug)]
+struct Piece {
+    buffer: wgpu::Buffer,
+    pending: Option<Pending>,
+}
+
+impl Piece {
+    fn is_mapped(&self) -> bool {
+        self.pending.as_ref().is_none_or(Pending::is_mapped)
+    }
+}
+
+/// Readback buffers not in use.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<wgpu::Buffer>>);
+
+impl Staging {
+    /// Uploads `source` piece by piece; the device copies one while the next is filled.
+    pub(super) fn upload(
+        &mut self,
+        guard: &Guard,
+        work: &mut Work,
+        target: &wgpu::Buffer,
+        offset: u64,
+        source: &mut Source<'_>,
+    ) -> Result<(), DeviceError> {
+        let length = source.length();
+        let mut done = 0;
+        while done < length {
+            let now = PIECE_BYTES.min(length - done);
+            let piece = self.take(guard, work)?;
+            let filled = fill(guard, &piece.buffer, 0..now, 0, source);
+            guard.run(|_| piece.buffer.unmap())?;
+            filled?;
+            let commands = guard.run(|device| {
+                let mut encoder = device.create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(&piece.buffer, 0, target, offset + done, now);
+                encoder.finish()
+            })?;
+            work.submit(guard, Some(commands))?;
+            let write = wgpu::MapMode::Write;
+            let pending = mapping::request(guard, &piece.buffer, write, 0..PIECE_BYTES)?;
+            self.uploads.push_back(Piece {
+                buffer: piece.buffer,
+                pending: Some(pending),
+            });
+            done += now;
+        }
+        Ok(())
+    }
+
+    /// A mapped piece: one that is through, a new one, or the oldest once it is through.
+    fn take(&mut self, guard: &Guard, work: &mut Work) -> Result<Piece, DeviceError> {
+        work.is_idle(guard)?;
+        let ready = self.uploads.front().is_some_and(Piece::is_mapped);
+        if !ready && self.uploads.len() < PIECES {
+            let buffer = guard.run(|device| {
+                device.create_buffer(&wgpu::BufferDescriptor {
+                    label: None,
+                    size: PIECE_BYTES,
+                    usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+                    mapped_at_creation: true,
+                })
+            })?;
+            let pending = None;
+            return Ok(Piece { buffer, pending });
+        }
+        let Some(oldest) = self.uploads.pop_front() else {
+            return Err(guard.failed("the upload ring is empty").into());
+        };
+        if let Some(pending) = &oldest.pending {
+            mapping::finish(guard, work, pending)?;
+        }
+        Ok(oldest)
+    }
+
+    /// Copies a range into a mappable buffer and hands that on.
+    pub(super) fn download(
+        &mut self,
+        guard: &Guard,
+        work: &mut Work,
+        source: &wgpu::Buffer,
+        offset: u64,
+        length: u64,
+    ) -> Result<Readback, DeviceError> {
+        let size = length.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+        let staging = self.readback_buffer(guard, size)?;
+        let commands = guard.run(|device| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(source, offset, &staging, 0, size);
+            encoder.finish()
+        })?;
+        work.submit(guard, Some(commands))?;
+        let pending = mapping::request(guard, &staging, wgpu::MapMode::Read, 0..size)?;
+        mapping::finish(guard, work, &pending)?;
+        let lent = Lent {
+            buffer: staging.clone(),
+            home: Arc::clone(&self.downloads),
+        };
+        mapping::view(guard, &staging, 0, length, Box::new(lent))
+    }
+
+    fn readback_buffer(&self, guard: &Guard, size: u64) -> Result<wgpu::Buffer, DeviceError> {
+        let size = size.max(LEAST_READBACK_BYTES).next_power_of_two();
+        let mut kept = self.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = kept.iter().position(|buffer| buffer.size() == size) {
+            return Ok(kept.swap_remove(at));
+        }
+        drop(kept);
+        guard.run(|device| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+    }
+}
+
+/// A readback buffer that goes home when its readback is dropped.
+struct Lent {
+    buffer: wgpu::Buffer,
+    home: Arc<Kept>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.buffer.unmap();
+        let mut kept = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(self.buffer.clone());
+        let mut total: u64 = kept.iter().map(wgpu::Buffer::size).sum();
+        while total > KEPT_BYTES {
+            total -= kept.remove(0).size();
+        }
+    }
+}
+
+/// Fills a mapped range with what comes next from `source`, leaving out its first `skip` bytes.
+pub(super) fn fill(
+    guard: &Guard,
+    buffer: &wgpu::Buffer,
+    range: std::ops::Range<u64>,
+    skip: usize,
+    source: &mut Source<'_>,
+) -> Result<(), DeviceError> {
+    let mapped = guard.run(|_| buffer.get_mapped_range_mut(range))?;
+    let mut view = mapped.map_err(|error| guard.failed(&error.to_string()))?;
+    // A reader is foreign code, but not wgpu: its panic is not the device's.
+    let filled = source.fill(view.slice(skip..));
+    filled.map_err(|error| DeviceError::Fault(error.into()))
+}

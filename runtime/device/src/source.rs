@@ -1,0 +1,148 @@
+//! Where the bytes of a write come from.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use wgpu::WriteOnly;
+
+/// Piece in which a reader is read: 256 KiB stay in a core's cache between reading and copying. Mapped
+/// device memory may be write-combining, so a reader must not be handed it as `&mut [u8]`.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// The bytes of a write.
+pub enum Source<'a> {
+    /// Bytes in memory. They are copied once, into memory that the device sees.
+    Slice(&'a [u8]),
+    /// `length` bytes from a reader. One that ends within the last four is filled up with
+    /// zeros; one that ends earlier is a fault.
+    Reader {
+        /// Is read to `length` bytes or its end.
+        reader: &'a mut dyn Read,
+        /// Bytes to write.
+        length: u64,
+    },
+}
+
+impl Source<'_> {
+    /// Bytes to write.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Slice(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::Reader { length, .. } => *length,
+        }
+    }
+
+    /// Moves the next `target.len()` bytes into `target`; at most [`Source::length`] in all.
+    pub(crate) fn fill(&mut self, mut target: WriteOnly<'_, [u8]>) -> io::Result<()> {
+        match self {
+            Self::Slice(bytes) => {
+                let (now, later) = bytes
+                    .split_at_checked(target.len())
+                    .ok_or(io::ErrorKind::UnexpectedEof)?;
+                target.copy_from_slice(now);
+                *bytes = later;
+                Ok(())
+            }
+            Self::Reader { reader, length } => {
+                let mut piece = vec![0; PIECE_BYTES.min(target.len())];
+                let mut at = 0;
+                while at < target.len() {
+                    let end = target.len().min(at + piece.len());
+                    let now = piece.get_mut(..end - at).unwrap_or_default();
+                    *length = length.saturating_sub(read_padded(reader, now, *length)?);
+                    target.slice(at..end).copy_from_slice(now);
+                    at = end;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The next `length` bytes in memory, for a write too small to map anything for.
+    pub(crate) fn with_bytes<T>(
+        &mut self,
+        length: usize,
+        then: impl FnOnce(&[u8]) -> T,
+    ) -> io::Result<T> {
+        if let Self::Slice(bytes) = self
+            && bytes.len() == length
+        {
+            return Ok(then(bytes));
+        }
+        let mut copy = vec![0; length];
+        self.fill(WriteOnly::from_mut(copy.as_mut_slice()))?;
+        Ok(then(&copy))
+    }
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({} bytes)", self.length())
+    }
+}
+
+/// Fills `piece`; up to three bytes that are missing where `left` ends are zeros. Returns the piece's length.
+fn read_padded(reader: &mut dyn Read, piece: &mut [u8], left: u64) -> io::Result<u64> {
+    let mut filled = 0;
+    while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let whole = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+    let missing = piece.get_mut(filled..).unwrap_or_default();
+    if missing.len() > 3 || (!missing.is_empty() && left > whole) {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "it ended before the length that was announced",
+        ));
+    }
+    missing.fill(0);
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(mut source: Source<'_>, pieces: &[usize]) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        for &piece in pieces {
+            let mut bytes = vec![9; piece];
+            source.fill(WriteOnly::from_mut(bytes.as_mut_slice()))?;
+            all.extend(bytes);
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn a_slice_is_handed_out_piece_by_piece() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(filled(Source::Slice(&bytes), &[4, 4]).unwrap(), bytes);
+        assert!(filled(Source::Slice(&bytes), &[4, 8]).is_err());
+    }
+
+    #[test]
+    fn a_reader_is_padded_within_its_last_word_only() {
+        let mut five: &[u8] = &[1, 2, 3, 4, 5];
+        let source = Source::Reader { reader: &mut five, length: 8 };
+        assert_eq!(filled(source, &[4, 4]).unwrap(), [1, 2, 3, 4, 5, 0, 0, 0]);
+        let mut four: &[u8] = &[1, 2, 3, 4];
+        let source = Source::Reader { reader: &mut four, length: 8 };
+        assert_eq!(filled(source, &[4, 4]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let mut three: &[u8] = &[1, 2, 3];
+        let source = Source::Reader { reader: &mut three, length: 8 };
+        assert!(filled(source, &[4, 4]).is_err(), "it ends before the last word");
+    }
+
+    #[test]
+    fn a_long_reader_goes_through_several_pieces() {
+        let bytes: Vec<u8> = (0..PIECE_BYTES * 2 + 12).map(|n| (n % 251) as u8).collect();
+        let mut reader = bytes.as_slice();
+        let source = Source::Reader { reader: &mut reader, length: bytes.len() as u64 };
+        assert_eq!(filled(source, &[bytes.len()]).unwrap(), bytes);
+    }
+}

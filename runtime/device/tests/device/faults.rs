@@ -1,0 +1,90 @@
+//! The provider's own trouble, and which devices can be opened.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use isobit_device::{
+    BufferUsage, Device, DeviceError, DeviceFault, DeviceSelector, OpenError, Source,
+    list_adapters, open,
+};
+
+use crate::{on_every_device, one_dispatch, storage, whole};
+
+#[test]
+fn a_device_that_takes_too_long_is_a_fault_and_not_the_jobs_mistake() {
+    on_every_device(|device| {
+        let wgsl = "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
+            @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+                var x = id.x;
+                for (var i = 0u; i < 20000u; i++) { x = x * 1664525u + 1013904223u; }
+                a[id.x] = x; }";
+        let module = device.create_shader_module(&crate::kernel(wgsl)).unwrap();
+        let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
+        let buffer = device.create_buffer(4 << 20, BufferUsage::STORAGE).unwrap();
+        let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
+        let group = device.create_bind_group(layout, &[whole(0, buffer)]).unwrap();
+        device.submit(&one_dispatch(pipeline, group, 16_384)).unwrap();
+        device.set_patience(Duration::ZERO);
+        let start = Instant::now();
+        let result = device.wait();
+        if let Err(error) = result {
+            assert!(matches!(error, DeviceError::Fault(DeviceFault::TimedOut { .. })), "{error}");
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
+        device.set_patience(Duration::from_secs(600));
+        device.wait().unwrap();
+        assert_ne!(crate::contents(device, buffer, 4)[0], 0);
+    });
+}
+
+#[test]
+fn a_readback_that_is_kept_times_out_instead_of_hanging() {
+    on_every_device(|device| {
+        let buffer = storage(device, &[1, 2]);
+        let readback = device.read(buffer, 0, 8).unwrap();
+        device.set_patience(Duration::from_millis(20));
+        let result = device.write(buffer, 0, Source::Slice(&[0; 8]));
+        // Where the readback is the buffer's own memory. Staged ones hold nothing up.
+        if let Err(error) = result {
+            assert!(matches!(error, DeviceError::Fault(DeviceFault::TimedOut { .. })), "{error}");
+        }
+        assert_eq!(crate::values(&readback), [1, 2]);
+        drop(readback);
+        device.set_patience(Duration::from_secs(60));
+        device.write(buffer, 0, Source::Slice(&[7; 8])).unwrap();
+        assert_eq!(*device.read(buffer, 0, 8).unwrap(), [7; 8]);
+    });
+}
+
+#[test]
+fn a_readback_can_be_handed_on_as_bytes() {
+    on_every_device(|device| {
+        let buffer = storage(device, &[0x0403_0201]);
+        let bytes = Bytes::from_owner(device.read(buffer, 0, 3).unwrap());
+        let handed_on = std::thread::spawn(move || bytes.to_vec()).join().unwrap();
+        assert_eq!(handed_on, [1, 2, 3]);
+    });
+}
+
+#[test]
+fn an_unknown_device_is_named_with_those_there_are() {
+    let error = open(&DeviceSelector::Name("abacus".to_owned())).unwrap_err();
+    assert!(matches!(error, OpenError::NotFound { .. }), "{error}");
+    assert!(error.to_string().contains("abacus"));
+    let names = list_adapters(false);
+    assert!(names.iter().all(|adapter| error.hint().contains(&adapter.info.name)));
+    assert!(open(&DeviceSelector::Index(99)).is_err());
+}
+
+#[test]
+fn every_adapter_is_opened_by_its_name() {
+    let mut seen = 0;
+    for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
+        let name = adapter.info.name.to_uppercase();
+        let device = open(&DeviceSelector::Name(name)).unwrap();
+        assert_eq!(device.info().name, adapter.info.name);
+        seen += 1;
+    }
+    assert!(seen > 0, "run `cargo xtask setup`");
+    open(&DeviceSelector::Best).unwrap();
+}

@@ -1,0 +1,189 @@
+//! Where a node is and who it has to be: `host:port#key`.
+
+use std::net::Ipv6Addr;
+
+use crate::{KeyError, NodeKey};
+
+/// The address of a node. A connection to another key than this is refused.
+///
+/// ```
+/// use isobit_job::{NodeAddr, SecretKey};
+///
+/// let key = SecretKey::from_bytes([1; 32]).public();
+/// let addr: NodeAddr = format!("[::1]:4433#{key}").parse()?;
+/// assert_eq!((addr.host.as_str(), addr.port, addr.key), ("::1", 4433, key));
+/// assert_eq!(addr.to_string(), format!("[::1]:4433#{key}"));
+/// # Ok::<(), isobit_job::AddrError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeAddr {
+    /// A host name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: String,
+    /// The UDP port.
+    pub port: u16,
+    /// The key the node has to prove it holds.
+    pub key: NodeKey,
+}
+
+/// Why text is not a node's address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddrError {
+    /// There is no key.
+    #[error("no key in address {text:?}; write host:port#key, with the key that `isobit serve` prints")]
+    NoKey {
+        /// The text found.
+        text: String,
+    },
+    /// The part after `#` is not a key.
+    #[error("in address {text:?}: {source}")]
+    Key {
+        /// The text found.
+        text: String,
+        /// What is wrong with the key.
+        source: KeyError,
+    },
+    /// There is no port, or it is not one.
+    #[error("no port from 1 to 65535 in address {text:?}; write host:port#key")]
+    Port {
+        /// The text found.
+        text: String,
+    },
+    /// An IPv6 address without brackets: its end and the port could not be told apart.
+    #[error("in address {text:?}: an IPv6 address goes in brackets; write [{host}]:port#key")]
+    Brackets {
+        /// The text found.
+        text: String,
+        /// What seems to be the IPv6 address.
+        host: String,
+    },
+    /// The host is neither a name nor an IP address.
+    #[error("{host:?} in address {text:?} is not a host name or an IP address")]
+    Host {
+        /// The text found.
+        text: String,
+        /// The part of it that should be a host.
+        host: String,
+    },
+}
+
+impl std::fmt::Display for NodeAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let NodeAddr { host, port, key } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}#{key}") } else { write!(f, "{host}:{port}#{key}") }
+    }
+}
+
+impl std::str::FromStr for NodeAddr {
+    type Err = AddrError;
+
+    fn from_str(text: &str) -> Result<NodeAddr, AddrError> {
+        let owned = || text.to_owned();
+        let (place, key) = text.split_once('#').ok_or_else(|| AddrError::NoKey { text: owned() })?;
+        let key = key.parse().map_err(|source| AddrError::Key { text: owned(), source })?;
+        let (host, port) = place.rsplit_once(':').ok_or_else(|| AddrError::Port { text: owned() })?;
+
+        // `u16::from_str` takes a leading `+`.
+        let digits = Some(port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+        let port = digits.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if bracketed.is_none() && place.parse::<Ipv6Addr>().is_ok() {
+            return Err(AddrError::Brackets { text: owned(), host: place.to_owned() });
+        }
+        if bracketed.is_none() && host.parse::<Ipv6Addr>().is_ok() {
+            return Err(AddrError::Brackets { text: owned(), host: host.to_owned() });
+        }
+        let port = port.ok_or_else(|| AddrError::Port { text: owned() })?;
+        let is_host = match bracketed {
+            Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+            None => is_host_name(host),
+        };
+        if !is_host {
+            return Err(AddrError::Host { text: owned(), host: host.to_owned() });
+        }
+        Ok(NodeAddr { host: bracketed.unwrap_or(host).to_owned(), port, key })
+    }
+}
+
+/// Letters, digits, `-`, `_` and `.`, at most 253 of them (RFC 1035, section 2.3.4): host names and IPv4 addresses.
+fn is_host_name(host: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=253).contains(&host.len()) && host.chars().all(is_part) && !host.starts_with('-') && !host.starts_with('.')
+}
+
+impl TryFrom<String> for NodeAddr {
+    type Error = AddrError;
+
+    fn try_from(text: String) -> Result<NodeAddr, AddrError> {
+        text.parse()
+    }
+}
+
+impl From<NodeAddr> for String {
+    fn from(addr: NodeAddr) -> String {
+        addr.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+    use proptest::prelude::*;
+
+    fn key() -> NodeKey {
+        SecretKey::from_bytes([1; 32]).public()
+    }
+
+    fn refusal(place: &str) -> String {
+        let error = format!("{place}#{}", key()).parse::<NodeAddr>().unwrap_err();
+        error.to_string().replace(&key().to_string(), "KEY")
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_a_hint() {
+        assert_eq!(
+            "127.0.0.1:4433".parse::<NodeAddr>().unwrap_err().to_string(),
+            "no key in address \"127.0.0.1:4433\"; write host:port#key, with the key that `isobit serve` prints"
+        );
+        assert_eq!(
+            "localhost:4433#abc".parse::<NodeAddr>().unwrap_err().to_string(),
+            "in address \"localhost:4433#abc\": not a key: expected 64 lowercase hex digits, found 3 characters"
+        );
+        for place in ["localhost", "localhost:", "localhost:0", "localhost:65536", "localhost:+1", "[::1]", "[::1]:"] {
+            assert_eq!(
+                refusal(place),
+                format!("no port from 1 to 65535 in address \"{place}#KEY\"; write host:port#key")
+            );
+        }
+        assert_eq!(
+            refusal("fe80::1:4433"),
+            "in address \"fe80::1:4433#KEY\": an IPv6 address goes in brackets; write [fe80::1:4433]:port#key"
+        );
+        for host in ["", "a b", "http://x", "[x]", "[::1", "-x"] {
+            let place = format!("{host}:1");
+            assert_eq!(
+                refusal(&place),
+                format!("{host:?} in address \"{place}#KEY\" is not a host name or an IP address")
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_reads_back_as_shown(
+            host in "[a-z0-9][a-z0-9.-]{0,40}|([0-9]{1,3}\\.){3}[0-9]{1,3}", v6: Option<u128>, port in 1u16..,
+        ) {
+            let host = v6.map_or(host, |v6| Ipv6Addr::from_bits(v6).to_string());
+            let addr = NodeAddr { host, port, key: key() };
+            prop_assert_eq!(addr.to_string().parse(), Ok(addr));
+        }
+
+        #[test]
+        fn reading_any_text_does_not_panic(text: String) {
+            let _ = format!("{text}#{}", key()).parse::<NodeAddr>();
+        }
+    }
+}

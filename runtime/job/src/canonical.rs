@@ -1,0 +1,61 @@
+//! Canonical JSON (RFC 8785): the bytes that get hashed and signed, and strict reading of maps.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::Name;
+
+/// The canonical bytes of one of this crate's documents.
+#[expect(
+    clippy::expect_used,
+    reason = "writing to memory cannot fail, and the documents hold text keys, text and integers under 2^53 only"
+)]
+pub(crate) fn to_vec<T: serde::Serialize>(document: &T) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(document).expect("documents are plain JSON")
+}
+
+/// Reads a map, refusing a key that comes twice: readers that keep the first and readers that keep the
+/// last would understand two different documents.
+pub(crate) fn unique_keys<'de, D, V>(deserializer: D) -> Result<BTreeMap<Name, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    struct UniqueKeys<V>(PhantomData<V>);
+
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueKeys<V> {
+        type Value = BTreeMap<Name, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map from names")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = access.next_entry::<Name, V>()? {
+                if map.contains_key(&name) {
+                    return Err(A::Error::custom(format_args!("duplicate name `{name}`")));
+                }
+                map.insert(name, value);
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(UniqueKeys(PhantomData))
+}
+
+/// Defines the type tag of one kind of document: a field that has one value.
+macro_rules! tag {
+    ($name:ident, $value:literal) => {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        enum $name {
+            #[serde(rename = $value)]
+            Tag,
+        }
+    };
+}
+pub(crate) use tag;

@@ -1,0 +1,302 @@
+//! The claim: what a run asserts. It holds nothing that may differ between honest runs, so two claims about one job
+//! are compared byte by byte.
+
+use std::collections::BTreeMap;
+
+use crate::canonical::{self, tag, unique_keys};
+use crate::{Blob, Fuel, Hash, JobId, Name, Profile, UnknownProfile, hash};
+
+/// The most outputs a job has.
+pub const MAX_OUTPUTS: u64 = 256;
+/// The most bytes of a guest's error message that a claim holds: 4 KiB. [`Trap::guest_error`] cuts to it.
+pub const MAX_GUEST_ERROR: usize = 4 * 1024;
+/// The most bytes of a trap code or a limit's name.
+const MAX_CODE: usize = 64;
+
+hash::id! {
+    /// The name of a claim: the BLAKE3 hash of its canonical bytes.
+    ClaimId
+}
+
+tag!(ClaimTag, "claim/1");
+
+/// What a run of a job asserts.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Document", into = "Document")]
+pub struct Claim {
+    /// The job that was run.
+    pub job: JobId,
+    /// The arithmetic rules it ran under.
+    pub profile: Profile,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What came out, by name; empty when trapped.
+    pub outputs: BTreeMap<Name, Blob>,
+    /// What it cost.
+    pub fuel: FuelUsed,
+}
+
+/// The fuel that a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FuelUsed {
+    /// By the guest's own instructions.
+    pub guest: Fuel,
+    /// By dispatches.
+    pub kernel: Fuel,
+}
+
+/// How a run ended, where that is a function of the job. A run that ended through trouble of the provider's own
+/// (*faulted*) has no outcome and no claim.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(remote = "Self", tag = "status", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The guest returned without an error.
+    Completed,
+    /// The guest was stopped, or returned an error.
+    Trapped(Trap),
+}
+
+/// Why a run was stopped.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "cause", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Trap {
+    /// A WebAssembly instruction trapped.
+    GuestTrap {
+        /// Which trap, for example `unreachable` or `memory-out-of-bounds`.
+        code: String,
+    },
+    /// The guest's fuel ran out.
+    Fuel,
+    /// The fuel for dispatches ran out.
+    KernelFuel,
+    /// A limit of the job, other than fuel, was reached in a way that the guest cannot handle.
+    Limit {
+        /// The limit's name as in the job spec.
+        limit: String,
+    },
+    /// The guest returned an error.
+    GuestError {
+        /// The guest's own words, cut to [`MAX_GUEST_ERROR`] bytes.
+        message: String,
+    },
+}
+
+impl Trap {
+    /// A guest's error, cut to [`MAX_GUEST_ERROR`] bytes at the border of a character. All providers have to cut
+    /// alike: the message is part of the claim.
+    pub fn guest_error(message: &str) -> Trap {
+        let end = message.floor_char_boundary(MAX_GUEST_ERROR);
+        Trap::GuestError { message: message.get(..end).unwrap_or_default().to_owned() }
+    }
+
+    fn check(&self) -> Result<(), ClaimError> {
+        let (field, found, maximum) = match self {
+            Trap::GuestTrap { code } => ("code", code.len(), MAX_CODE),
+            Trap::Limit { limit } => ("limit", limit.len(), MAX_CODE),
+            Trap::GuestError { message } => ("message", message.len(), MAX_GUEST_ERROR),
+            Trap::Fuel | Trap::KernelFuel => return Ok(()),
+        };
+        if found > maximum { Err(ClaimError::TooLong { field, found, maximum }) } else { Ok(()) }
+    }
+}
+
+impl std::fmt::Display for Trap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trap::GuestTrap { code } => write!(f, "the guest trapped: {code}"),
+            Trap::Fuel => f.write_str("the guest ran out of fuel"),
+            Trap::KernelFuel => f.write_str("the kernels ran out of fuel"),
+            Trap::Limit { limit } => write!(f, "limit `{limit}` was reached"),
+            Trap::GuestError { message } => write!(f, "the guest returned an error: {message}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Outcome::Completed => f.write_str("completed"),
+            Outcome::Trapped(trap) => write!(f, "trapped: {trap}"),
+        }
+    }
+}
+
+// In formats that do not describe themselves, postcard among them, the tagged form could not be read back: there an
+// outcome is its JSON text.
+impl serde::Serialize for Outcome {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return Outcome::serialize(self, serializer);
+        }
+        let mut json = Vec::new();
+        Outcome::serialize(self, &mut serde_json::Serializer::new(&mut json)).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(&String::from_utf8(json).map_err(serde::ser::Error::custom)?)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Outcome {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+        if deserializer.is_human_readable() {
+            return Outcome::deserialize(deserializer);
+        }
+        let json = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Outcome::deserialize(&mut serde_json::Deserializer::from_str(&json)).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Why something is not a claim.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// A run that trapped has no outputs.
+    #[error("the claim has {found} outputs although the run trapped; it has to have none")]
+    OutputsOfTrapped {
+        /// Outputs found.
+        found: usize,
+    },
+    /// There are too many outputs.
+    #[error("the claim has {found} outputs; the most is {MAX_OUTPUTS}")]
+    TooManyOutputs {
+        /// Outputs found.
+        found: usize,
+    },
+    /// A text of the outcome is too long.
+    #[error("`{field}` of the claim's outcome has {found} bytes; the most is {maximum}")]
+    TooLong {
+        /// The field of the outcome.
+        field: &'static str,
+        /// Bytes found.
+        found: usize,
+        /// The most bytes it may have.
+        maximum: usize,
+    },
+    /// This version does not know the profile.
+    #[error(transparent)]
+    Profile(#[from] UnknownProfile),
+}
+
+/// A field in which two claims are not the same.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Difference {
+    /// The field's path in the JSON form, for example `outputs.out.hash`.
+    pub field: String,
+    /// Its value in the one claim, or `none`.
+    pub left: String,
+    /// Its value in the other claim, or `none`.
+    pub right: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} is not {}", self.field, self.left, self.right)
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    isobit: ClaimTag,
+    job: JobId,
+    profile: String,
+    outcome: Outcome,
+    #[serde(deserialize_with = "unique_keys")]
+    outputs: BTreeMap<Name, Blob>,
+    fuel: FuelUsed,
+}
+
+impl From<Claim> for Document {
+    fn from(claim: Claim) -> Document {
+        let Claim { job, profile, outcome, outputs, fuel } = claim;
+        Document { isobit: ClaimTag::Tag, job, profile: profile.to_string(), outcome, outputs, fuel }
+    }
+}
+
+impl TryFrom<Document> for Claim {
+    type Error = ClaimError;
+
+    fn try_from(document: Document) -> Result<Claim, ClaimError> {
+        let Document { isobit: ClaimTag::Tag, job, profile, outcome, outputs, fuel } = document;
+        let claim = Claim { job, profile: profile.parse()?, outcome, outputs, fuel };
+        claim.check()?;
+        Ok(claim)
+    }
+}
+
+impl Claim {
+    /// The canonical bytes (RFC 8785).
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical::to_vec(self)
+    }
+
+    /// The claim's name: what two honest runs of a job agree on.
+    pub fn id(&self) -> ClaimId {
+        ClaimId(Hash::of(&self.canonical()))
+    }
+
+    /// Checks what every claim has to meet, whatever its job.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), ClaimError> {
+        let found = self.outputs.len();
+        match &self.outcome {
+            Outcome::Trapped(_) if found > 0 => Err(ClaimError::OutputsOfTrapped { found }),
+            Outcome::Trapped(trap) => trap.check(),
+            Outcome::Completed => match u64::try_from(found) {
+                Ok(0..=MAX_OUTPUTS) => Ok(()),
+                _ => Err(ClaimError::TooManyOutputs { found }),
+            },
+        }
+    }
+
+    /// The fields in which two claims differ; none when their ids are the same.
+    ///
+    /// ```
+    /// # use isobit_job::{Blob, Claim, FuelUsed, Hash, JobId, Outcome, Profile};
+    /// let claim = |output: &[u8]| Claim {
+    ///     job: JobId(Hash::of(b"job")),
+    ///     profile: Profile::Native,
+    ///     outcome: Outcome::Completed,
+    ///     outputs: [("out".parse().unwrap(), Blob::of(output))].into(),
+    ///     fuel: FuelUsed::default(),
+    /// };
+    /// let differences = claim(b"a").differences(&claim(b"b"));
+    /// assert_eq!(differences.len(), 1);
+    /// assert_eq!(differences[0].field, "outputs.out.hash");
+    /// assert_eq!(differences[0].left, Hash::of(b"a").to_string());
+    /// ```
+    pub fn differences(&self, other: &Claim) -> Vec<Difference> {
+        let (left, right) = (self.fields(), other.fields());
+        let none = || "none".to_owned();
+        let names = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
+        let mut differences: Vec<_> = names
+            .filter(|name| left.get(*name) != right.get(*name))
+            .map(|name| Difference {
+                field: name.clone(),
+                left: left.get(name).cloned().unwrap_or_else(none),
+                right: right.get(name).cloned().unwrap_or_else(none),
+            })
+            .collect();
+        differences.sort_by(|a, b| a.field.cmp(&b.field));
+        differences
+    }
+
+    /// The claim as flat text, by the path of each field.
+    fn fields(&self) -> BTreeMap<String, String> {
+        let Claim { job, profile, outcome, outputs, fuel } = self;
+        let mut fields = BTreeMap::from([
+            ("job".to_owned(), job.to_string()),
+            ("profile".to_owned(), profile.to_string()),
+            ("outcome".to_owned(), outcome.to_string()),
+            ("fuel.guest".to_owned(), fuel.guest.to_string()),
+            ("fuel.kernel".to_owned(), fuel.kernel.to_string()),
+        ]);
+        for (name, Blob { hash, size }) in outputs {
+            fields.insert(format!("outputs.{name}.hash"), hash.to_string());
+            fields.insert(format!("outputs.{name}.size"), size.get().to_string());
+        }
+        fields
+    }
+}

@@ -1,0 +1,52 @@
+//! The vocabulary of isobit: hashes, keys, job specs, claims and receipts.
+//!
+//! Everything that gets hashed or signed is defined here, together with its canonical bytes (RFC 8785,
+//! the JSON Canonicalization Scheme), so that any other implementation can recompute a job id, a claim id or a
+//! receipt. `vectors/` holds published test vectors for that purpose. The crate is pure: no I/O, no
+//! async, no clock.
+//!
+//! A [`JobSpec`] says what to run; its hash, the [`JobId`], names the job. A [`Claim`] says what came
+//! out and holds nothing that may differ between honest runs. A [`Receipt`] is a claim with what one
+//! provider observed beside it; signed, it travels as an [`Envelope`].
+//!
+//! ```
+//! use isobit_job::{Blob, JobSpec, Limits, Profile};
+//!
+//! let mut spec = JobSpec {
+//!     workload: Blob::of(b"\0asm..."),
+//!     inputs: Default::default(),
+//!     params: Default::default(),
+//!     limits: Limits::default(),
+//!     profile: Profile::Native,
+//! };
+//! spec.params.insert("radius".parse()?, "3".to_owned());
+//!
+//! let received = JobSpec::from_json(&spec.canonical())?;
+//! assert_eq!(received.id(), spec.id());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod address;
+mod canonical;
+mod claim;
+mod envelope;
+mod hash;
+mod hex;
+mod key;
+mod limits;
+mod name;
+mod quantity;
+mod receipt;
+mod spec;
+
+pub use address::{AddrError, NodeAddr};
+pub use claim::{Claim, ClaimError, ClaimId, Difference, FuelUsed, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome, Trap};
+pub use envelope::{Envelope, MAX_ENVELOPE_JSON, PAYLOAD_TYPE};
+pub use hash::{Blob, Hash};
+pub use hex::HexError;
+pub use key::{KeyError, NodeKey, SecretKey, Signature};
+pub use limits::{Limits, Profile, UnknownProfile};
+pub use name::{MAX_NAME, Name, NameError};
+pub use quantity::{Bytes, Fuel, Millis, OutOfRange, QuantityError};
+pub use receipt::{MAX_OBSERVED, Observed, PREDICATE_TYPE, Receipt, ReceiptError};
+pub use spec::{JobId, JobSpec, MAX_INPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, SpecError};

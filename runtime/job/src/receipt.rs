@@ -1,0 +1,230 @@
+//! The receipt: a claim, with what one provider observed beside it. Signed, it is an [`Envelope`].
+
+use crate::{
+    Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile, SecretKey, envelope,
+};
+
+/// The predicate type of receipts in their in-toto statement.
+pub const PREDICATE_TYPE: &str = "https://isobit.dev/receipt/v1";
+/// The most bytes in each text of [`Observed`].
+pub const MAX_OBSERVED: usize = 256;
+
+/// A claim, with the job it is about and what the provider observed beside it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The job that was run.
+    pub spec: JobSpec,
+    /// What its run asserts.
+    pub claim: Claim,
+    /// What the provider observed. Differs from run to run; nothing can be proved from it.
+    pub observed: Observed,
+    /// Who ran it.
+    pub provider: NodeKey,
+}
+
+/// What a provider observed during a run. Texts have at most [`MAX_OBSERVED`] bytes each.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Observed {
+    /// The device's name.
+    pub device: String,
+    /// Its driver and the driver's version.
+    pub driver: String,
+    /// The graphics API it was driven through, for example `vulkan`.
+    pub backend: String,
+    /// What ran it, for example `isobit 0.1.0`.
+    pub software: String,
+    /// When the run started: milliseconds since the start of 1970, UTC, by the provider's clock.
+    pub started_unix_ms: Millis,
+    /// How long the job waited for its turn.
+    pub queue_ms: Millis,
+    /// How long it took from then until the guest's first instruction.
+    pub prepare_ms: Millis,
+    /// How long it took from then until the end.
+    pub run_ms: Millis,
+}
+
+impl Observed {
+    /// Cuts each text to [`MAX_OBSERVED`] bytes: drivers say what they like.
+    #[must_use]
+    pub fn bounded(mut self) -> Observed {
+        for text in [&mut self.device, &mut self.driver, &mut self.backend, &mut self.software] {
+            text.truncate(text.floor_char_boundary(MAX_OBSERVED));
+        }
+        self
+    }
+
+    fn check(&self) -> Result<(), ReceiptError> {
+        let texts = [
+            ("device", &self.device),
+            ("driver", &self.driver),
+            ("backend", &self.backend),
+            ("software", &self.software),
+        ];
+        match texts.into_iter().find(|(_, text)| text.len() > MAX_OBSERVED) {
+            Some((field, text)) => Err(ReceiptError::ObservedTooLong { field, found: text.len() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a receipt is not good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The file is too long.
+    #[error("the receipt has {found} bytes; the most is {maximum}", maximum = envelope::MAX_ENVELOPE_JSON)]
+    TooLarge {
+        /// Bytes found.
+        found: usize,
+    },
+    /// The file is not a DSSE envelope.
+    #[error("not a receipt: it cannot be read as a DSSE envelope: {message}")]
+    Envelope {
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// A field of the envelope is not base64.
+    #[error("not a receipt: `{field}` of the envelope is not base64")]
+    Base64 {
+        /// The field.
+        field: &'static str,
+    },
+    /// The envelope holds something other than an in-toto statement.
+    #[error("not a receipt: the payload type is {found:?}, not {expected:?}", expected = envelope::PAYLOAD_TYPE)]
+    PayloadType {
+        /// The type found.
+        found: String,
+    },
+    /// A receipt has one signature.
+    #[error("the receipt has {found} signatures; it has to have one, its provider's")]
+    SignatureCount {
+        /// Signatures found.
+        found: usize,
+    },
+    /// The signature's key id is not a node's key.
+    #[error("the receipt's key id is wrong: {0}")]
+    KeyId(#[source] KeyError),
+    /// The signature has the wrong length.
+    #[error("the receipt's signature has {found} bytes; an Ed25519 signature has 64")]
+    SignatureLength {
+        /// Bytes found.
+        found: usize,
+    },
+    /// The signature does not hold: the receipt was altered, or the key did not sign it.
+    #[error("the receipt's signature does not hold: key {signer} did not sign this content")]
+    BadSignature {
+        /// The key that is said to have signed.
+        signer: NodeKey,
+    },
+    /// The signed content is not a receipt's statement.
+    #[error("the receipt is signed, but its statement cannot be read: {message}")]
+    Statement {
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// The statement is about something other than a receipt of this version.
+    #[error("the statement is of type {found:?}, not {expected:?}")]
+    StatementType {
+        /// The type found.
+        found: String,
+        /// The type that was expected.
+        expected: &'static str,
+    },
+    /// The one who signed is not the one who ran the job.
+    #[error("the receipt is signed by {signer}, but names {provider} as the provider")]
+    WrongSigner {
+        /// Who signed.
+        signer: NodeKey,
+        /// Who is said to have run the job.
+        provider: NodeKey,
+    },
+    /// The claim is about another job than the spec.
+    #[error("the receipt claims about job {claim}, but its job spec is {spec}")]
+    OtherJob {
+        /// The job that the claim names.
+        claim: JobId,
+        /// The job that the spec is.
+        spec: JobId,
+    },
+    /// The claim was made under another profile than the spec asks for.
+    #[error("the receipt claims a run under profile {claim}, but its job spec asks for {spec}")]
+    OtherProfile {
+        /// The claim's profile.
+        claim: Profile,
+        /// The spec's profile.
+        spec: Profile,
+    },
+    /// The claim is not one.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The claim says that the job completed beyond its limits.
+    #[error("the receipt claims {found} for limit `{limit}`, which its job spec sets to {maximum}")]
+    BeyondLimits {
+        /// The limit's name.
+        limit: &'static str,
+        /// What the run used by its claim.
+        found: u64,
+        /// What the spec allows.
+        maximum: u64,
+    },
+    /// A text of what was observed is too long.
+    #[error("`{field}` of the receipt has {found} bytes; the most is {MAX_OBSERVED}")]
+    ObservedTooLong {
+        /// The field.
+        field: &'static str,
+        /// Bytes found.
+        found: usize,
+    },
+    /// The statement's subjects are not the claim and its outputs.
+    #[error("the statement's subjects are not the claim and its outputs")]
+    Subjects,
+    /// The signed bytes are not canonical JSON.
+    #[error("the receipt's statement is not in canonical form (RFC 8785)")]
+    NotCanonical,
+}
+
+impl Receipt {
+    /// Signs the receipt. `key` has to be that of [`Receipt::provider`], or nobody will accept the result.
+    pub fn sign(&self, key: &SecretKey) -> Envelope {
+        Envelope::seal(self, key)
+    }
+
+    /// Checks that the parts fit each other: the claim is about the spec's job, under its profile and within its limits.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), ReceiptError> {
+        let Receipt { spec, claim, observed, provider: _ } = self;
+        let job = spec.id();
+        if claim.job != job {
+            return Err(ReceiptError::OtherJob { claim: claim.job, spec: job });
+        }
+        if claim.profile != spec.profile {
+            return Err(ReceiptError::OtherProfile { claim: claim.profile, spec: spec.profile });
+        }
+        claim.check()?;
+        self.check_limits()?;
+        observed.check()
+    }
+
+    /// A run that completed did so within its limits; one that trapped may have reached any of them.
+    fn check_limits(&self) -> Result<(), ReceiptError> {
+        let Receipt { spec: JobSpec { limits, .. }, claim, .. } = self;
+        if claim.outcome != Outcome::Completed {
+            return Ok(());
+        }
+        let output_bytes = claim.outputs.values().fold(0, |sum: u64, blob| sum.saturating_add(blob.size.get()));
+        let used = [
+            ("outputs", u64::try_from(claim.outputs.len()).unwrap_or(u64::MAX), u64::from(limits.outputs)),
+            ("output-bytes", output_bytes, limits.output_bytes.get()),
+            ("fuel", claim.fuel.guest.get(), limits.fuel.get()),
+            ("kernel-fuel", claim.fuel.kernel.get(), limits.kernel_fuel.get()),
+        ];
+        match used.into_iter().find(|(_, found, maximum)| found > maximum) {
+            Some((limit, found, maximum)) => Err(ReceiptError::BeyondLimits { limit, found, maximum }),
+            None => Ok(()),
+        }
+    }
+}

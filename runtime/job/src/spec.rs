@@ -1,0 +1,191 @@
+//! The job spec: everything that decides what a job does, and nothing else. Its hash names the job.
+
+use std::collections::BTreeMap;
+
+use crate::canonical::{self, tag, unique_keys};
+use crate::{Blob, Hash, Limits, Name, Profile, UnknownProfile, hash};
+
+/// The most inputs a job has.
+pub const MAX_INPUTS: usize = 256;
+/// The most parameters a job has.
+pub const MAX_PARAMS: usize = 256;
+/// The most bytes a parameter's value has: 4 KiB.
+pub const MAX_PARAM: usize = 4 * 1024;
+/// The most bytes a job spec has as JSON: 256 KiB.
+pub const MAX_SPEC_JSON: usize = 256 * 1024;
+
+hash::id! {
+    /// The name of a job: the BLAKE3 hash of its spec's canonical bytes.
+    JobId
+}
+
+tag!(JobTag, "job/1");
+
+/// What to run, on what, under which limits.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Document", into = "Document")]
+pub struct JobSpec {
+    /// The workload: a WebAssembly component.
+    pub workload: Blob,
+    /// The inputs by name; at most [`MAX_INPUTS`].
+    pub inputs: BTreeMap<Name, Blob>,
+    /// The parameters by name; at most [`MAX_PARAMS`], each value at most [`MAX_PARAM`] bytes.
+    pub params: BTreeMap<Name, String>,
+    /// What the job may use.
+    pub limits: Limits,
+    /// The arithmetic rules it runs under.
+    pub profile: Profile,
+}
+
+/// Why a job spec is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// The JSON, canonical or as received, is too long.
+    #[error("the job spec has {found} bytes; the most is {MAX_SPEC_JSON}: pass large values as inputs")]
+    TooLarge {
+        /// Bytes found.
+        found: usize,
+    },
+    /// The bytes are not JSON, or not of this shape.
+    #[error("the job spec cannot be read: {message}")]
+    Json {
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// There are too many inputs.
+    #[error("the job has {found} inputs; the most is {MAX_INPUTS}")]
+    TooManyInputs {
+        /// Inputs found.
+        found: usize,
+    },
+    /// There are too many parameters.
+    #[error("the job has {found} parameters; the most is {MAX_PARAMS}")]
+    TooManyParams {
+        /// Parameters found.
+        found: usize,
+    },
+    /// A parameter's value is too long.
+    #[error("parameter `{name}` has {found} bytes; the most is {MAX_PARAM}: pass large values as inputs")]
+    ParamTooLong {
+        /// The parameter.
+        name: Name,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A limit is over what any provider can grant.
+    #[error("limit `{limit}` is {found}; the most is {maximum}")]
+    Limit {
+        /// The limit's name.
+        limit: &'static str,
+        /// The amount found.
+        found: u64,
+        /// The most it can be.
+        maximum: u64,
+    },
+    /// Two blobs have one hash and two sizes.
+    #[error("blob {hash} appears with two sizes")]
+    ConflictingSizes {
+        /// The hash of both.
+        hash: Hash,
+    },
+    /// This version does not know the profile.
+    #[error(transparent)]
+    Profile(#[from] UnknownProfile),
+}
+
+/// A job spec as written: with its type tag, and with the profile as text so that an unknown one is told
+/// apart from broken JSON.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    isobit: JobTag,
+    workload: Blob,
+    #[serde(deserialize_with = "unique_keys")]
+    inputs: BTreeMap<Name, Blob>,
+    #[serde(deserialize_with = "unique_keys")]
+    params: BTreeMap<Name, String>,
+    limits: Limits,
+    profile: String,
+}
+
+impl From<JobSpec> for Document {
+    fn from(spec: JobSpec) -> Document {
+        let JobSpec { workload, inputs, params, limits, profile } = spec;
+        Document { isobit: JobTag::Tag, workload, inputs, params, limits, profile: profile.to_string() }
+    }
+}
+
+impl TryFrom<Document> for JobSpec {
+    type Error = SpecError;
+
+    fn try_from(document: Document) -> Result<JobSpec, SpecError> {
+        let Document { isobit: JobTag::Tag, workload, inputs, params, limits, profile } = document;
+        let spec = JobSpec { workload, inputs, params, limits, profile: profile.parse()? };
+        spec.check_parts()?;
+        Ok(spec)
+    }
+}
+
+impl JobSpec {
+    /// Reads a job spec from JSON. Every field has to be there, and no other; the JSON need not be canonical.
+    ///
+    /// # Errors
+    /// Whatever [`JobSpec::check`] refuses, and what is not a job spec at all.
+    pub fn from_json(json: &[u8]) -> Result<JobSpec, SpecError> {
+        if json.len() > MAX_SPEC_JSON {
+            return Err(SpecError::TooLarge { found: json.len() });
+        }
+        let document: Document =
+            serde_json::from_slice(json).map_err(|error| SpecError::Json { message: error.to_string() })?;
+        let spec = JobSpec::try_from(document)?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The canonical bytes (RFC 8785), which are also the form a spec is sent in.
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical::to_vec(self)
+    }
+
+    /// The job's name.
+    pub fn id(&self) -> JobId {
+        JobId(Hash::of(&self.canonical()))
+    }
+
+    /// Checks the bounds that no provider goes beyond. A spec that passes is one that
+    /// [`JobSpec::from_json`] takes.
+    ///
+    /// # Errors
+    /// The first bound that is broken.
+    pub fn check(&self) -> Result<(), SpecError> {
+        self.check_parts()?;
+        match self.canonical().len() {
+            found if found > MAX_SPEC_JSON => Err(SpecError::TooLarge { found }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_parts(&self) -> Result<(), SpecError> {
+        if self.inputs.len() > MAX_INPUTS {
+            return Err(SpecError::TooManyInputs { found: self.inputs.len() });
+        }
+        if self.params.len() > MAX_PARAMS {
+            return Err(SpecError::TooManyParams { found: self.params.len() });
+        }
+        if let Some((name, value)) = self.params.iter().find(|(_, value)| value.len() > MAX_PARAM) {
+            return Err(SpecError::ParamTooLong { name: name.clone(), found: value.len() });
+        }
+        let blobs = self.blobs();
+        let differs = |blob: &&Blob| blobs.get(&blob.hash) != Some(blob);
+        if let Some(blob) = std::iter::once(&self.workload).chain(self.inputs.values()).find(differs) {
+            return Err(SpecError::ConflictingSizes { hash: blob.hash });
+        }
+        self.limits.check()
+    }
+
+    /// The workload and the inputs, each hash once: what a provider needs to have before it can run the job.
+    pub fn blobs(&self) -> BTreeMap<Hash, Blob> {
+        std::iter::once(&self.workload).chain(self.inputs.values()).map(|blob| (blob.hash, *blob)).collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! Who may submit, and how much a job may ask for.
+
+use isobit_job::{Bytes, JobSpec, Limits, NodeKey};
+use isobit_wire::Rejection;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Who may submit jobs.
+#[derive(Clone, Debug, Default)]
+pub enum Admission {
+    /// Anyone who can reach the port.
+    #[default]
+    Open,
+    /// Only renters with these keys.
+    Only(BTreeSet<NodeKey>),
+}
+
+/// The most that a job may ask for.
+#[derive(Clone, Debug)]
+pub struct Ceiling {
+    /// Upper bounds of the job's own limits.
+    pub limits: Limits,
+    /// All blobs of a job together.
+    pub blob_bytes: Bytes,
+    /// Time from the start of a run until it is given up.
+    pub deadline: Duration,
+}
+
+impl Default for Ceiling {
+    fn default() -> Self {
+        let limits = Limits { guest_memory: Limits::MAX_GUEST_MEMORY, device_memory: Bytes::mib(4 << 10), output_bytes: Bytes::mib(64 << 10), outputs: 256, ..Limits::default() };
+        Self { limits, blob_bytes: Bytes::mib(32 << 10), deadline: Duration::from_secs(3600) }
+    }
+}
+
+impl Admission {
+    /// Whether this renter may submit.
+    pub(crate) fn check(&self, renter: &NodeKey) -> Result<(), Rejection> {
+        match self {
+            Self::Only(keys) if !keys.contains(renter) => Err(Rejection::NotAllowed),
+            Self::Open | Self::Only(_) => Ok(()),
+        }
+    }
+}
+
+impl Ceiling {
+    /// Whether this job may be asked for. Looks at the spec alone, before any blob is sent.
+    pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Rejection> {
+        let (asked, most) = (&spec.limits, &self.limits);
+        let blobs = spec.blobs().values().fold(0_u64, |sum, blob| sum.saturating_add(blob.size.get()));
+        let pairs = [
+            ("guest-memory", asked.guest_memory.get(), most.guest_memory.get()),
+            ("device-memory", asked.device_memory.get(), most.device_memory.get()),
+            ("fuel", asked.fuel.get(), most.fuel.get()),
+            ("kernel-fuel", asked.kernel_fuel.get(), most.kernel_fuel.get()),
+            ("output-bytes", asked.output_bytes.get(), most.output_bytes.get()),
+            ("outputs", asked.outputs.into(), most.outputs.into()),
+            ("blob-bytes", blobs, self.blob_bytes.get()),
+            ("workload-bytes", spec.workload.size.get(), isobit_sandbox::MAX_WORKLOAD),
+        ];
+        match pairs.into_iter().find(|(_, requested, maximum)| requested > maximum) {
+            Some((limit, requested, maximum)) => Err(Rejection::LimitTooHigh { limit: limit.to_owned(), maximum, requested }),
+            None => Ok(()),
+        }
+    }
+}

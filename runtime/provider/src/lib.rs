@@ -1,0 +1,20 @@
+//! Runs jobs for renters. The supervisor owns the node's key, the sockets and the store; it neither
+//! compiles wasm nor touches a GPU driver. Each job runs in a worker process of its own.
+//!
+//! `server` accepts connections, `job` walks one job from spec to receipt, `admission` says who and what
+//! gets in, `queue` who is next, `worker` is the other process.
+
+mod admission;
+mod job;
+mod queue;
+mod relay;
+mod server;
+mod upload;
+mod worker;
+
+pub use admission::{Admission, Ceiling};
+pub use server::{Config, Provider, ServeError};
+pub use worker::{DeviceSummary, WorkerError, run as run_worker};
+
+/// What stands in receipts and handshakes as the software's name.
+pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

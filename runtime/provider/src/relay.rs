@@ -1,0 +1,66 @@
+//! Outputs on their way from the worker's pipe to the renter's stream, hashed as they pass. Nothing is
+//! kept: a renter that takes bytes slowly fills its QUIC window, then the pipe, and then the guest waits.
+
+use bytes::BytesMut;
+use isobit_job::{Blob, Bytes, Hash, Name};
+use quinn::SendStream;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+
+/// Bytes taken from the pipe at once.
+const PIECE: usize = 256 << 10;
+
+/// What is left of a job's limit on output bytes; the worker counts too, but is not trusted with it.
+#[derive(Clone)]
+pub(crate) struct Budget(Arc<AtomicU64>);
+
+impl Budget {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self(Arc::new(AtomicU64::new(bytes.get())))
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+}
+
+/// Why an output did not get through.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RelayError {
+    #[error("the renter stopped taking the output: {0}")]
+    Renter(#[from] quinn::WriteError),
+    #[error("the worker's pipe failed: {0}")]
+    Pipe(#[from] std::io::Error),
+    #[error("the worker wrote more than the job may")]
+    OverBudget,
+}
+
+/// Moves one output until the worker closes its end. The stream is finished only when all is through.
+pub(crate) async fn relay(name: Name, pipe: OwnedFd, mut stream: SendStream, budget: Budget) -> Result<(Name, Blob), RelayError> {
+    rustix::io::ioctl_fionbio(&pipe, true).map_err(std::io::Error::from)?;
+    let mut pipe = Receiver::from_owned_fd(pipe)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = BytesMut::new();
+    let mut size = 0_u64;
+    loop {
+        buffer.reserve(PIECE);
+        let read = pipe.read_buf(&mut buffer).await?;
+        if read == 0 {
+            break;
+        }
+        let piece = buffer.split().freeze();
+        hasher.update(&piece);
+        let length = piece.len() as u64;
+        if !budget.take(length) {
+            stream.reset(isobit_transport::RESET_ABANDONED).ok();
+            return Err(RelayError::OverBudget);
+        }
+        size += length;
+        stream.write_chunk(piece).await?;
+    }
+    stream.finish().ok();
+    Ok((name, Blob { hash: Hash::from(hasher.finalize()), size: Bytes::saturating_from(size) }))
+}

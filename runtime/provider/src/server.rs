@@ -1,0 +1,251 @@
+//! Accepts connections, hands their streams to jobs, keeps workers warm.
+
+use crate::admission::{Admission, Ceiling};
+use crate::job::{self, Bulk};
+use crate::queue::Queue;
+use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand};
+use isobit_job::{Bytes, NodeKey, SecretKey};
+use isobit_sandbox::CodeCache;
+use isobit_store::{Store, StoreError};
+use isobit_transport::{BindError, CLOSE_DONE, CLOSE_PROTOCOL, peer_key, read_header};
+use isobit_wire::BlobHeader;
+use quinn::{Connection, Endpoint, Incoming, RecvStream};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The most connections at once; each costs some windows of memory at the very worst.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Time for a stream's header after its first byte.
+const HEADER: Duration = Duration::from_secs(10);
+
+/// What a provider is told when it starts.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes any.
+    pub listen: SocketAddr,
+    /// The node's key.
+    pub secret: SecretKey,
+    /// Who may submit.
+    pub admission: Admission,
+    /// The most a job may ask for.
+    pub ceiling: Ceiling,
+    /// Folder for blobs and compiled workloads.
+    pub data_dir: PathBuf,
+    /// The most bytes of blobs kept there.
+    pub store_limit: Bytes,
+    /// Jobs that run at once.
+    pub slots: usize,
+    /// Jobs that may wait.
+    pub waiting: usize,
+    /// Program and arguments that enter [`crate::run_worker`] in a new process.
+    pub worker: (PathBuf, Vec<String>),
+}
+
+/// Why a provider could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The blobs' folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The folder of compiled workloads.
+    #[error("cannot keep compiled workloads: {0}")]
+    Code(#[source] std::io::Error),
+    /// The device, or the worker process.
+    #[error(transparent)]
+    Worker(#[from] SpawnError),
+}
+
+impl ServeError {
+    /// What to do about it; empty when there is nothing to say.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        match self {
+            Self::Bind(_) => "choose another address with --listen, or stop what uses this one",
+            Self::Store(_) | Self::Code(_) => "choose another folder with --data-dir, or make room",
+            Self::Worker(SpawnError::Unusable { hint, .. }) => hint,
+            Self::Worker(_) => "try `isobit devices`; a driver may be broken",
+        }
+    }
+}
+
+/// A provider that listens.
+pub struct Provider {
+    endpoint: Endpoint,
+    shared: Arc<Shared>,
+    device: DeviceSummary,
+}
+
+/// What all jobs of a provider share.
+pub(crate) struct Shared {
+    pub secret: SecretKey,
+    pub admission: Admission,
+    pub ceiling: Ceiling,
+    pub store: Store,
+    pub code: CodeCache,
+    pub queue: Queue,
+    pub workers: Workers,
+}
+
+impl Provider {
+    /// Opens the store, starts the first worker to see that the device works, and listens.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
+        let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
+        let (program, args) = config.worker;
+        let workers = Workers { command: WorkerCommand { program, args }, spares: Arc::default() };
+        let first = Worker::start(&workers.command).await?;
+        let device = first.device.clone();
+        workers.keep(first);
+        let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
+        let queue = Queue::new(config.slots, config.waiting);
+        let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
+        let shared = Shared { secret, admission, ceiling, store, code, queue, workers };
+        Ok(Self { endpoint, shared: Arc::new(shared), device })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// The node's public key.
+    #[must_use]
+    pub fn key(&self) -> NodeKey {
+        self.shared.secret.public()
+    }
+
+    /// The device that jobs run on.
+    #[must_use]
+    pub fn device(&self) -> &DeviceSummary {
+        &self.device
+    }
+
+    /// Serves until `shutdown` completes; then closes all connections and ends all workers.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let incoming = tokio::select! {
+                incoming = self.endpoint.accept() => incoming,
+                () = &mut shutdown => break,
+            };
+            let Some(incoming) = incoming else { break };
+            if self.endpoint.open_connections() >= MAX_CONNECTIONS {
+                tracing::warn!(target: "isobit::provider", remote = %incoming.remote_address(), "connection refused: too many");
+                incoming.refuse();
+                continue;
+            }
+            tokio::spawn(connection(Arc::clone(&self.shared), incoming));
+        }
+        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
+        self.shared.workers.clear();
+        tokio::time::timeout(Duration::from_secs(2), self.endpoint.wait_idle()).await.ok();
+    }
+}
+
+/// Workers that have engine and device open and wait for a job.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    command: WorkerCommand,
+    spares: Arc<Mutex<Vec<Worker>>>,
+}
+
+impl Workers {
+    /// A ready worker: the spare one if it is still alive, else a new one.
+    pub(crate) async fn take(&self) -> Result<Worker, SpawnError> {
+        let spare = self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match spare.filter(Worker::is_alive) {
+            Some(worker) => Ok(worker),
+            None => Worker::start(&self.command).await,
+        }
+    }
+
+    /// Starts a spare unless there is one. Called when a job has ended, so that it takes nothing from it.
+    pub(crate) fn restock(&self) {
+        let workers = self.clone();
+        tokio::spawn(async move {
+            if workers.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                match Worker::start(&workers.command).await {
+                    Ok(worker) => workers.keep(worker),
+                    Err(error) => tracing::warn!(target: "isobit::provider", %error, "no spare worker"),
+                }
+            }
+        });
+    }
+
+    fn keep(&self, worker: Worker) {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    fn clear(&self) {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Jobs of one connection, by the index of their control stream: where blobs find their way.
+type Jobs = Arc<Mutex<HashMap<u64, mpsc::Sender<Bulk>>>>;
+
+async fn connection(shared: Arc<Shared>, incoming: Incoming) {
+    let remote = incoming.remote_address();
+    let connection = match incoming.await {
+        Ok(connection) => connection,
+        Err(error) => return tracing::debug!(target: "isobit::provider", %remote, %error, "handshake failed"),
+    };
+    let Some(renter) = peer_key(&connection) else {
+        return connection.close(CLOSE_PROTOCOL, b"no key");
+    };
+    tracing::info!(target: "isobit::provider", %remote, %renter, "connected");
+    let jobs = Jobs::default();
+    let blobs = tokio::spawn(accept_blobs(connection.clone(), Arc::clone(&jobs)));
+    while let Ok((send, receive)) = connection.accept_bi().await {
+        let index = send.id().index();
+        let (bulk, streams) = mpsc::channel(1);
+        lock(&jobs).insert(index, bulk);
+        let (shared, jobs, connection) = (Arc::clone(&shared), Arc::clone(&jobs), connection.clone());
+        tokio::spawn(async move {
+            job::serve(&shared, renter, &connection, send, receive, streams).await;
+            lock(&jobs).remove(&index);
+        });
+    }
+    blobs.abort();
+    tracing::info!(target: "isobit::provider", %remote, %renter, "disconnected");
+}
+
+fn lock(jobs: &Jobs) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::Sender<Bulk>>> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept_blobs(connection: Connection, jobs: Jobs) {
+    while let Ok(stream) = connection.accept_uni().await {
+        let (connection, jobs) = (connection.clone(), Arc::clone(&jobs));
+        tokio::spawn(async move {
+            if let Err(reason) = route(stream, &jobs).await {
+                connection.close(CLOSE_PROTOCOL, reason.as_bytes());
+            }
+        });
+    }
+}
+
+/// Reads a stream's header and hands the stream to its job.
+async fn route(mut stream: RecvStream, jobs: &Jobs) -> Result<(), &'static str> {
+    let header = tokio::time::timeout(HEADER, read_header::<BlobHeader>(&mut stream)).await;
+    let header = header.map_err(|_| "a stream without a header")?.map_err(|_| "a stream with a broken header")?;
+    let job = lock(jobs).get(&header.job).cloned().ok_or("a blob for a job that does not exist")?;
+    // A job that has just ended needs no more blobs.
+    job.send(Bulk { header, stream }).await.ok();
+    Ok(())
+}

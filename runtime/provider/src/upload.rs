@@ -1,0 +1,104 @@
+//! Blobs on their way from a renter's stream into the store, verified chunk group by chunk group.
+
+use bytes::Bytes;
+use isobit_job::{Blob, Hash};
+use isobit_store::{Pin, ReceiveError, Store, StoreError};
+use isobit_wire::Rejection;
+use quinn::RecvStream;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// Batches between the network task and the blocking task: 8 * at most 32 pieces of a packet.
+const BATCHES: usize = 8;
+
+/// A renter that sends nothing for so long has stopped.
+const STALL: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Pieces taken from the stream at once.
+const PIECES: usize = 32;
+
+/// The blobs that a job still waits for.
+pub(crate) struct Wanted(BTreeMap<Hash, Blob>);
+
+impl Wanted {
+    pub(crate) fn new(missing: impl IntoIterator<Item = Blob>) -> Self {
+        Self(missing.into_iter().map(|blob| (blob.hash, blob)).collect())
+    }
+
+    pub(crate) fn hashes(&self) -> Vec<Hash> {
+        self.0.keys().copied().collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes a blob off the list when its stream begins, so that no blob is sent twice.
+    pub(crate) fn take(&mut self, hash: Hash) -> Option<Blob> {
+        self.0.remove(&hash)
+    }
+}
+
+/// Why a blob did not make it into the store.
+pub(crate) enum UploadError {
+    /// The job is not taken.
+    Rejected(Rejection),
+    /// The provider's disk.
+    Store(StoreError),
+}
+
+/// Wrong bytes are the renter's, a broken store is ours.
+fn refuse(hash: Hash, error: ReceiveError) -> UploadError {
+    match error {
+        ReceiveError::Store(error) => no_room(error),
+        wrong => UploadError::Rejected(Rejection::BadBlob { hash, reason: wrong.to_string() }),
+    }
+}
+
+fn no_room(error: StoreError) -> UploadError {
+    match error {
+        StoreError::TooLarge { size, limit } => UploadError::Rejected(Rejection::NoRoom { needed: size, available: limit }),
+        StoreError::NoRoom { size, limit, in_use } => {
+            UploadError::Rejected(Rejection::NoRoom { needed: size, available: limit.saturating_sub(in_use) })
+        }
+        other => UploadError::Store(other),
+    }
+}
+
+/// Receives one blob. Blocks nobody: disk and hashing have a thread of their own.
+pub(crate) async fn receive(store: Store, blob: Blob, mut stream: RecvStream) -> Result<Pin, UploadError> {
+    let bad = move |reason: String| UploadError::Rejected(Rejection::BadBlob { hash: blob.hash, reason });
+    let (sender, mut batches) = mpsc::channel::<Vec<Bytes>>(BATCHES);
+    let writer = tokio::task::spawn_blocking(move || {
+        let mut incoming = store.begin(&blob).map_err(no_room)?;
+        while let Some(batch) = batches.blocking_recv() {
+            for piece in batch {
+                incoming.write(&piece).map_err(|error| refuse(blob.hash, error))?;
+            }
+        }
+        incoming.finish().map_err(|error| refuse(blob.hash, error))
+    });
+    loop {
+        let mut pieces = vec![Bytes::new(); PIECES];
+        let read = tokio::time::timeout(STALL, stream.read_chunks(&mut pieces)).await;
+        let read = read.map_err(|_| bad(format!("no bytes came for {} s", STALL.as_secs())))?;
+        match read {
+            Ok(Some(count)) => {
+                pieces.truncate(count);
+                // The writer stops early when the bytes are wrong; its result says why.
+                if sender.send(pieces).await.is_err() {
+                    stream.stop(isobit_transport::RESET_ABANDONED).ok();
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                drop(sender);
+                writer.await.ok();
+                return Err(bad(format!("the upload broke off: {error}")));
+            }
+        }
+    }
+    drop(sender);
+    writer.await.map_err(|error| bad(error.to_string()))?
+}

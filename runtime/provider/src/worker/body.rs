@@ -1,0 +1,204 @@
+//! What a worker process does: opens engine and device, takes one job, runs it, ends.
+
+use super::channel::{self, ChannelError, Inbox, receive};
+use super::{CodeFile, DeviceSummary, FromWorker, Level, ToWorker};
+use isobit_device::{Device, DeviceSelector};
+use isobit_job::{JobSpec, Name};
+use isobit_sandbox::{CompiledWorkload, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+/// Pipe of an output: 1 MiB, the most that an unprivileged process may ask for.
+const PIPE: usize = 1 << 20;
+
+/// Stack of the job's thread: wasm's 1 MiB and much room for what host calls need (parsing WGSL, drivers).
+const JOB_STACK: usize = 64 << 20;
+
+/// Why a worker process ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// It was not started by a supervisor.
+    #[error("a worker is started by `isobit serve`, not by hand: {0}")]
+    NotAWorker(io::Error),
+    /// The supervisor is gone, or said something that makes no sense.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+}
+
+/// The body of the worker process. The supervisor's socket is standard input.
+///
+/// # Errors
+/// The conversation with the supervisor broke. Trouble with the job is told to the supervisor instead.
+pub fn run(selector: &DeviceSelector) -> Result<(), WorkerError> {
+    let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
+    let socket = UnixStream::from(socket);
+    socket.peer_addr().map_err(WorkerError::NotAWorker)?;
+    let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
+    let (sandbox, device) = match open(selector) {
+        Ok(opened) => opened,
+        Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
+    };
+    let info = device.info();
+    let summary = DeviceSummary { name: info.name.clone(), driver: info.driver.clone(), backend: info.backend.clone() };
+    supervisor.send(&FromWorker::Ready { device: summary, code_key: sandbox.code_key().as_str().to_owned() }, &[])?;
+    let mut inbox = Inbox::default();
+    let start = Start::receive(&socket, &mut inbox)?;
+    let go = watch(socket, inbox);
+    let thread = std::thread::Builder::new().name("job".into()).stack_size(JOB_STACK);
+    let report = supervisor.clone();
+    let job = thread.spawn(move || start.run(&sandbox, device, &report, &go)).map_err(ChannelError::Io)?;
+    match job.join() {
+        Ok(last) => Ok(supervisor.send(&last?, &[])?),
+        // The panic's message went to standard error; the supervisor sees the process end without a word.
+        Err(_) => std::process::exit(101),
+    }
+}
+
+fn open(selector: &DeviceSelector) -> Result<(Sandbox, Box<dyn Device>), (String, String)> {
+    let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
+    let device = isobit_device::open(selector).map_err(|error| (error.to_string(), error.hint().to_owned()))?;
+    Ok((sandbox, Box::new(device)))
+}
+
+/// Reads on while the job runs, so that a supervisor that dies takes its worker with it. Passes `Run` on.
+fn watch(socket: UnixStream, mut inbox: Inbox) -> mpsc::Receiver<()> {
+    let (go, run) = mpsc::channel();
+    std::thread::spawn(move || {
+        while let Ok((ToWorker::Run, _)) = receive(&socket, &mut inbox) {
+            go.send(()).ok();
+        }
+        std::process::exit(1);
+    });
+    run
+}
+
+/// The worker's end of the socket.
+#[derive(Clone)]
+struct Supervisor(Arc<Mutex<UnixStream>>);
+
+impl Supervisor {
+    fn send(&self, message: &FromWorker, files: &[std::os::fd::BorrowedFd<'_>]) -> Result<(), ChannelError> {
+        channel::send(&*self.0.lock().unwrap_or_else(PoisonError::into_inner), message, files)
+    }
+}
+
+impl Reporter for Supervisor {
+    fn started(&self) {
+        self.send(&FromWorker::Started, &[]).ok();
+    }
+
+    fn log(&self, level: LogLevel, message: &str) {
+        let level = match level {
+            LogLevel::Error => Level::Error,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Info => Level::Info,
+            LogLevel::Debug => Level::Debug,
+        };
+        self.send(&FromWorker::Log { level, message: message.to_owned() }, &[]).ok();
+    }
+
+    fn progress(&self, fraction: f32, message: &str) {
+        self.send(&FromWorker::Progress { fraction, message: message.to_owned() }, &[]).ok();
+    }
+}
+
+impl OutputSink for Supervisor {
+    fn create(&mut self, name: &Name) -> io::Result<Box<dyn Write + Send>> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        // A smaller pipe only costs speed.
+        rustix::pipe::fcntl_setpipe_size(&write, PIPE).ok();
+        self.send(&FromWorker::Output { name: name.to_string() }, &[read.as_fd()]).map_err(io::Error::other)?;
+        Ok(Box::new(File::from(write)))
+    }
+}
+
+/// A job with its files.
+struct Start {
+    spec: JobSpec,
+    deadline: Instant,
+    code_file: CodeFile,
+    workload: File,
+    code: File,
+    inputs: BTreeMap<Name, Input>,
+}
+
+impl Start {
+    fn receive(socket: &UnixStream, inbox: &mut Inbox) -> Result<Self, ChannelError> {
+        let mut files: Vec<OwnedFd> = Vec::new();
+        loop {
+            let (message, more) = receive::<ToWorker>(socket, inbox)?;
+            files.extend(more);
+            match message {
+                ToWorker::Files => {}
+                ToWorker::Start { spec, deadline_ms, code } => {
+                    let deadline = Instant::now() + Duration::from_millis(deadline_ms);
+                    return Self::with_files(spec, deadline, code, files);
+                }
+                ToWorker::Run => return Err(ChannelError::Broken("it came before the job")),
+            }
+        }
+    }
+
+    fn with_files(spec: JobSpec, deadline: Instant, code_file: CodeFile, files: Vec<OwnedFd>) -> Result<Self, ChannelError> {
+        let mut files = files.into_iter().map(File::from);
+        let (Some(workload), Some(code)) = (files.next(), files.next()) else {
+            return Err(ChannelError::Broken("its files are missing"));
+        };
+        let inputs: BTreeMap<_, _> =
+            spec.inputs.iter().zip(files).map(|((name, blob), file)| (name.clone(), Input { file, size: blob.size.get() })).collect();
+        Ok(Self { spec, deadline, code_file, workload, code, inputs })
+    }
+
+    /// Compiles or loads, and runs. The result is the worker's last word.
+    fn run(self, sandbox: &Sandbox, device: Box<dyn Device>, supervisor: &Supervisor, go: &mpsc::Receiver<()>) -> Result<FromWorker, ChannelError> {
+        let compiled = match self.code_file {
+            CodeFile::Compiled => self.load(sandbox)?,
+            CodeFile::Empty => match self.compile(sandbox)? {
+                Ok(compiled) => {
+                    supervisor.send(&FromWorker::Compiled, &[])?;
+                    go.recv().map_err(|_| ChannelError::Closed)?;
+                    compiled
+                }
+                Err(message) => return Ok(FromWorker::NotAWorkload { message }),
+            },
+        };
+        let job = Job {
+            spec: self.spec,
+            inputs: self.inputs,
+            device,
+            outputs: Box::new(supervisor.clone()),
+            reporter: Arc::new(supervisor.clone()),
+            deadline: Some(self.deadline),
+        };
+        Ok(match compiled.prepare(job).and_then(isobit_sandbox::PreparedJob::run) {
+            Ok(finished) => FromWorker::Ended { outcome: finished.outcome, fuel: finished.fuel },
+            Err(fault) => FromWorker::Faulted { kind: fault.kind.to_string(), message: fault.message },
+        })
+    }
+
+    fn load(&self, sandbox: &Sandbox) -> Result<CompiledWorkload, ChannelError> {
+        // The supervisor keeps one file per workload and engine, written once by a worker that had not
+        // run anything of the guest yet.
+        let code = TrustedCode::promise(self.code.try_clone()?);
+        sandbox.load(&code, self.spec.workload.hash).map_err(|error| ChannelError::Io(io::Error::other(error)))
+    }
+
+    fn compile(&self, sandbox: &Sandbox) -> Result<Result<CompiledWorkload, String>, ChannelError> {
+        let mut bytes = Vec::new();
+        (&self.workload).take(isobit_sandbox::MAX_WORKLOAD + 1).read_to_end(&mut bytes)?;
+        let compiled = Workload::parse(bytes).map_err(|error| error.to_string()).and_then(|workload| sandbox.compile(&workload).map_err(|error| error.to_string()));
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
+            Err(message) => return Ok(Err(message)),
+        };
+        let code = compiled.code().map_err(|error| ChannelError::Io(io::Error::other(error)))?;
+        (&self.code).write_all(&code)?;
+        Ok(Ok(compiled))
+    }
+}

@@ -1,0 +1,89 @@
+//! The border between the supervisor and the one process per job: what the two say to each other.
+//!
+//! They talk over a Unix socket that the worker inherits as its standard input. Messages are small and
+//! bounded; bulk data goes by file descriptor: the workload, inputs and code as files, outputs as pipes.
+
+mod body;
+mod channel;
+mod process;
+
+pub use body::{WorkerError, run};
+pub(crate) use channel::ChannelError;
+pub(crate) use process::{SpawnError, Worker, WorkerCommand};
+
+use isobit_job::{FuelUsed, JobSpec, Outcome};
+use serde::{Deserialize, Serialize};
+
+/// From the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ToWorker {
+    /// Carries up to [`channel::MAX_FILES`] files for the `Start` that follows.
+    Files,
+    /// The job. Its files, in order: the workload, the code, then the inputs by name.
+    Start {
+        spec: JobSpec,
+        /// Milliseconds from now until the job is given up.
+        deadline_ms: u64,
+        code: CodeFile,
+    },
+    /// The compiled code has been kept; go on.
+    Run,
+}
+
+/// What the code file of a `Start` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CodeFile {
+    /// Code that a worker compiled for this workload before.
+    Compiled,
+    /// Empty: compile the workload, write the code here, say `Compiled`, wait for `Run`.
+    Empty,
+}
+
+/// From the worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FromWorker {
+    /// Engine and device are open.
+    Ready { device: DeviceSummary, code_key: String },
+    /// They are not.
+    Unusable { message: String, hint: String },
+    /// The code file is written. Nothing of the guest has run.
+    Compiled,
+    /// The guest is about to execute its first instruction.
+    Started,
+    /// A line of the guest's log.
+    Log { level: Level, message: String },
+    /// The guest's progress.
+    Progress { fraction: f32, message: String },
+    /// The guest created an output; the file that comes along is a pipe with its bytes.
+    Output { name: String },
+    /// The job has run to an outcome. Its outputs' pipes are closed.
+    Ended { outcome: Outcome, fuel: FuelUsed },
+    /// The component does not compile or does not fit the world.
+    NotAWorkload { message: String },
+    /// The provider's own trouble.
+    Faulted { kind: String, message: String },
+}
+
+/// Level of a log line, on its way.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// The device, as it stands in receipts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSummary {
+    /// Its name.
+    pub name: String,
+    /// Driver and version.
+    pub driver: String,
+    /// `vulkan`, `metal`, `dx12` or `gl`.
+    pub backend: String,
+}

@@ -1,0 +1,126 @@
+//! The supervisor's handle on a worker process.
+
+use super::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
+use super::{DeviceSummary, FromWorker, ToWorker};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+
+/// Time to open engine and device; a cold driver on a busy machine takes some seconds.
+const START: Duration = Duration::from_secs(60);
+
+/// How a worker process is started.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerCommand {
+    /// The program; it enters [`super::run`].
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// Why there is no worker.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The process could not be started.
+    #[error("the worker process cannot be started: {0}")]
+    Process(#[source] std::io::Error),
+    /// It has no device.
+    #[error("{message}")]
+    Unusable {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// It died or said nothing.
+    #[error("the worker process did not become ready: {0}")]
+    Silent(String),
+}
+
+/// A worker that is ready for one job. Dropping it kills the process.
+pub(crate) struct Worker {
+    child: Child,
+    socket: UnixStream,
+    inbox: Inbox,
+    pub device: DeviceSummary,
+    pub code_key: String,
+}
+
+impl Worker {
+    /// Starts a process and waits until its engine and device are open.
+    pub(crate) async fn start(command: &WorkerCommand) -> Result<Self, SpawnError> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Process)?;
+        ours.set_nonblocking(true).map_err(SpawnError::Process)?;
+        let child = Command::new(&command.program)
+            .args(&command.args)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(SpawnError::Process)?;
+        let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
+        let device = DeviceSummary { name: String::new(), driver: String::new(), backend: String::new() };
+        let mut worker = Self { child, socket, inbox: Inbox::default(), device, code_key: String::new() };
+        let first = tokio::time::timeout(START, worker.receive()).await;
+        match first.map_err(|_| SpawnError::Silent(format!("no word within {} s", START.as_secs())))? {
+            Ok((FromWorker::Ready { device, code_key }, _)) => {
+                worker.device = device;
+                worker.code_key = code_key;
+                Ok(worker)
+            }
+            Ok((FromWorker::Unusable { message, hint }, _)) => Err(SpawnError::Unusable { message, hint }),
+            Ok(_) => Err(SpawnError::Silent("it spoke out of turn".into())),
+            Err(error) => Err(SpawnError::Silent(error.to_string())),
+        }
+    }
+
+    /// Sends a message; its files go ahead of it in as many frames as they need.
+    pub(crate) async fn send(&mut self, message: &ToWorker, files: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+        let (early, late) = files.split_at(files.len() - files.len() % MAX_FILES);
+        for batch in early.chunks(MAX_FILES) {
+            self.send_frame(Outgoing::new(&ToWorker::Files, batch)?).await?;
+        }
+        self.send_frame(Outgoing::new(message, late)?).await
+    }
+
+    async fn send_frame(&self, mut frame: Outgoing<'_>) -> Result<(), ChannelError> {
+        while !self.socket.async_io(Interest::WRITABLE, || frame.step(self.socket.as_fd())).await? {}
+        Ok(())
+    }
+
+    /// The next message. May be cancelled and called again.
+    pub(crate) async fn receive(&mut self) -> Result<(FromWorker, Vec<OwnedFd>), ChannelError> {
+        loop {
+            if let Some(frame) = self.inbox.next()? {
+                return Ok(frame);
+            }
+            self.socket.readable().await?;
+            let (socket, inbox) = (&self.socket, &mut self.inbox);
+            let filled = socket.try_io(Interest::READABLE, || match inbox.fill(socket.as_fd()) {
+                Err(ChannelError::Io(error)) => Err(error),
+                other => Ok(other),
+            });
+            match filled {
+                Ok(result) => result?,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether the process still runs and has kept quiet, as a spare worker does.
+    pub(crate) fn is_alive(&self) -> bool {
+        let mut probe = [0];
+        matches!(self.socket.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    /// Ends the process, whatever it is doing, and waits until it is gone.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.ok();
+    }
+}

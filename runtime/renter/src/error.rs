@@ -1,0 +1,98 @@
+//! What can go wrong between submitting a job and having its outputs, each with what to do about it.
+
+use isobit_job::{Hash, JobId, Name, NodeKey, ReceiptError};
+use isobit_store::SourceError;
+use isobit_transport::ConnectError;
+use isobit_wire::{FaultReason, ProtocolError, Rejection};
+use std::path::PathBuf;
+
+/// Why [`submit`](crate::submit) brought nothing home.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The provider could not be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke.
+    #[error("the connection to the provider broke: {0}")]
+    Connection(String),
+    /// The provider broke the protocol.
+    #[error("the provider broke the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The provider does not take the job.
+    #[error("the provider rejected the job: {0}")]
+    Rejected(Rejection),
+    /// The provider's own trouble. Nothing is claimed and nothing billed.
+    #[error("the provider faulted ({reason}): {message}")]
+    Faulted {
+        /// What kind of trouble.
+        reason: FaultReason,
+        /// One line on what happened.
+        message: String,
+    },
+    /// An input changed or went away while it was being sent.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The receipt is no good.
+    #[error("the provider's receipt is no good: {0}")]
+    Receipt(#[from] ReceiptError),
+    /// The receipt is somebody else's, or about another job.
+    #[error("the receipt is about job {job} and signed by {signer}; expected job {expected_job} and provider {expected_signer}")]
+    WrongReceipt {
+        /// The job it names.
+        job: JobId,
+        /// Who signed it.
+        signer: NodeKey,
+        /// The job that was submitted.
+        expected_job: JobId,
+        /// The provider it was submitted to.
+        expected_signer: NodeKey,
+    },
+    /// The bytes that arrived are not those that the receipt names.
+    #[error("output `{name}` arrived with hash {found}, but the receipt says {claimed}")]
+    OutputMismatch {
+        /// The output.
+        name: Name,
+        /// Hash of what arrived.
+        found: Hash,
+        /// Hash in the receipt, or that there is none.
+        claimed: String,
+    },
+    /// The workload did not create an output that was asked for.
+    #[error("the workload created no output `{name}`; it created: {created}")]
+    NoSuchOutput {
+        /// The output asked for.
+        name: Name,
+        /// Those it did create.
+        created: String,
+    },
+    /// An output cannot be written here.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// Where to.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The caller's wish.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl SubmitError {
+    /// What to do about it; empty when there is nothing to say.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Connect(error) => error.hint().to_owned(),
+            Self::Rejected(rejection) => rejection.hint().to_owned(),
+            Self::Faulted { reason, .. } => reason.hint().to_owned(),
+            Self::Connection(_) => "nothing is billed; submit the job again, here or to another provider".into(),
+            Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt { .. } => "do not trust this provider with the job; submit it to another".into(),
+            Self::NoSuchOutput { .. } => "correct the name in -o NAME=PATH".into(),
+            Self::Write { .. } => "check that the folder exists and has room".into(),
+            Self::Protocol(_) => "the two sides may run different versions of isobit".into(),
+            Self::Source(_) | Self::Cancelled => String::new(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A job spec together with the files that its hashes stand for.
+
+use isobit_job::{Bytes, Hash, JobSpec, Limits, Name, Profile, SpecError};
+use isobit_store::{Outboard, SourceError, hash_file};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A job ready to be submitted, to any number of providers.
+pub struct Submission {
+    spec: JobSpec,
+    sources: BTreeMap<Hash, Source>,
+}
+
+/// A file, and the tree of hashes over it that lets a provider check every 16 KiB as they arrive.
+pub(crate) struct Source {
+    pub path: PathBuf,
+    pub outboard: Outboard,
+}
+
+/// Why a submission cannot be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmissionError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The job is outside what a spec may hold.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}
+
+impl Submission {
+    /// Hashes workload and inputs, on all cores, and writes the spec. Blocks.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the job is outside what a spec may hold.
+    pub fn new(workload: &Path, inputs: &BTreeMap<Name, PathBuf>, params: BTreeMap<Name, String>, limits: Limits, profile: Profile) -> Result<Self, SubmissionError> {
+        let mut sources = BTreeMap::new();
+        let mut add = |path: &Path| -> Result<_, SourceError> {
+            let (blob, outboard) = hash_file(path)?;
+            sources.insert(blob.hash, Source { path: path.to_owned(), outboard });
+            Ok(blob)
+        };
+        let workload = add(workload)?;
+        let inputs = inputs.iter().map(|(name, path)| Ok((name.clone(), add(path)?))).collect::<Result<_, SourceError>>()?;
+        let spec = JobSpec { workload, inputs, params, limits, profile };
+        spec.check()?;
+        Ok(Self { spec, sources })
+    }
+
+    /// The job.
+    #[must_use]
+    pub fn spec(&self) -> &JobSpec {
+        &self.spec
+    }
+
+    /// All blobs together.
+    #[must_use]
+    pub fn size(&self) -> Bytes {
+        self.spec.blobs().values().fold(Bytes::ZERO, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    pub(crate) fn source(&self, hash: &Hash) -> Option<&Source> {
+        self.sources.get(hash)
+    }
+}

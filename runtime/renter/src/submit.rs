@@ -1,0 +1,330 @@
+//! Takes a job to a provider and brings outputs and receipt home.
+
+use crate::SOFTWARE;
+use crate::download::{self, Part};
+use crate::error::SubmitError;
+use crate::submission::Submission;
+use crate::upload;
+use isobit_job::{Claim, Envelope, Hash, Name, NodeAddr, Outcome, Receipt, SecretKey};
+use isobit_transport::{CLOSE_DONE, connect, read_header};
+use isobit_wire::{Level, OutputHeader, PROTOCOL, RenterSession, ToProvider, ToRenter};
+use quinn::{Connection, RecvStream, SendStream};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How often upload progress is told.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// What happens on the way. The order is that of the fields' names in the protocol.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The provider answers.
+    Connected {
+        /// What it runs.
+        software: String,
+    },
+    /// So many bytes of so many are sent.
+    Uploading {
+        /// Bytes sent.
+        sent: u64,
+        /// Bytes that the provider misses.
+        total: u64,
+    },
+    /// The job waits.
+    Queued {
+        /// 1 is next.
+        position: u32,
+        /// Why it waits.
+        reason: String,
+    },
+    /// The job's turn has come.
+    Accepted,
+    /// The guest executes its first instruction.
+    Running {
+        /// On this device.
+        device: String,
+    },
+    /// A line of the guest's log. The text is the guest's: escape it before it reaches a terminal.
+    Log {
+        /// How much it matters.
+        level: Level,
+        /// The line.
+        message: String,
+    },
+    /// How far the job is.
+    Progress {
+        /// From 0 to 1.
+        fraction: f32,
+        /// In the guest's words.
+        message: String,
+    },
+    /// An output has been begun.
+    Output {
+        /// Its name.
+        name: Name,
+        /// Whether it is wanted; its bytes are checked but not kept otherwise.
+        wanted: bool,
+    },
+}
+
+/// What came home.
+#[derive(Debug)]
+pub struct Delivered {
+    /// The receipt, checked.
+    pub receipt: Receipt,
+    /// The receipt as signed, to be kept.
+    pub envelope: Envelope,
+    /// Where the outputs are now; empty when the job trapped.
+    pub outputs: BTreeMap<Name, PathBuf>,
+}
+
+/// Submits a job and stays until it has ended.
+///
+/// `outputs` says which outputs are wanted and where. `events` is called from this task and must not block.
+/// When `cancel` completes first the provider is told to stop and nothing is written.
+///
+/// A job that traps is delivered like any other: look at the claim's outcome.
+///
+/// # Errors
+/// See [`SubmitError`]. No output has been written then.
+pub async fn submit(
+    addr: &NodeAddr,
+    secret: &SecretKey,
+    submission: &Arc<Submission>,
+    deadline: Duration,
+    outputs: &BTreeMap<Name, PathBuf>,
+    events: impl FnMut(Event) + Send,
+    cancel: impl Future<Output = ()>,
+) -> Result<Delivered, SubmitError> {
+    let mut cancel = std::pin::pin!(cancel);
+    let (endpoint, connection) = tokio::select! {
+        connected = connect(addr, secret) => connected?,
+        () = &mut cancel => return Err(SubmitError::Cancelled),
+    };
+    let mut visit = Visit::begin(connection.clone(), submission, outputs, events).await?;
+    let result = tokio::select! {
+        result = visit.run(deadline) => result,
+        () = cancel => {
+            visit.control.say(&ToProvider::Cancel).await.ok();
+            Err(SubmitError::Cancelled)
+        }
+    };
+    let result = match result {
+        Ok(end) => visit.conclude(end, addr).await,
+        Err(error) => Err(error),
+    };
+    drop(visit);
+    connection.close(CLOSE_DONE, b"done");
+    tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await.ok();
+    result
+}
+
+/// The control stream.
+struct Control {
+    send: SendStream,
+    receive: RecvStream,
+    session: RenterSession,
+    pending: VecDeque<ToRenter>,
+}
+
+impl Control {
+    async fn say(&mut self, message: &ToProvider) -> Result<(), SubmitError> {
+        let frame = self.session.send(message)?;
+        self.send.write_all(&frame).await.map_err(|error| broken(&error))
+    }
+
+    /// The next message. May be cancelled and called again.
+    async fn hear(&mut self) -> Result<ToRenter, SubmitError> {
+        loop {
+            if let Some(message) = self.pending.pop_front() {
+                return Ok(message);
+            }
+            match self.receive.read_chunk(64 << 10, true).await {
+                Ok(Some(chunk)) => self.pending.extend(self.session.receive(&chunk.bytes)?),
+                Ok(None) => return Err(broken(&"it ended before the job did")),
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+    }
+}
+
+/// One job at one provider.
+struct Visit<'a, E> {
+    connection: Connection,
+    control: Control,
+    submission: &'a Arc<Submission>,
+    wanted: &'a BTreeMap<Name, PathBuf>,
+    events: E,
+    sent: Arc<AtomicU64>,
+    uploads: JoinSet<Result<(), SubmitError>>,
+    downloads: JoinSet<Result<Part, SubmitError>>,
+    arrived: Vec<Part>,
+    /// An output's name comes on the control stream, its bytes on another; either may be first.
+    names: BTreeMap<u32, Name>,
+    streams: BTreeMap<u32, RecvStream>,
+}
+
+/// The provider's last word.
+struct End {
+    envelope_json: Vec<u8>,
+    outputs: u32,
+}
+
+impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
+    async fn begin(connection: Connection, submission: &'a Arc<Submission>, wanted: &'a BTreeMap<Name, PathBuf>, events: E) -> Result<Self, SubmitError> {
+        let (send, receive) = connection.open_bi().await.map_err(|error| broken(&error))?;
+        Ok(Self {
+            connection,
+            control: Control { send, receive, session: RenterSession::new(), pending: VecDeque::new() },
+            submission,
+            wanted,
+            events,
+            sent: Arc::default(),
+            uploads: JoinSet::new(),
+            downloads: JoinSet::new(),
+            arrived: Vec::new(),
+            names: BTreeMap::new(),
+            streams: BTreeMap::new(),
+        })
+    }
+
+    async fn run(&mut self, deadline: Duration) -> Result<End, SubmitError> {
+        self.control.say(&ToProvider::Hello { protocol: PROTOCOL, software: SOFTWARE.to_owned() }).await?;
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let mut total = 0;
+        let mut tick = tokio::time::interval(PROGRESS);
+        loop {
+            tokio::select! {
+                message = self.control.hear() => match message? {
+                    ToRenter::Welcome { software, .. } => {
+                        (self.events)(Event::Connected { software });
+                        let spec_json = self.submission.spec().canonical();
+                        self.control.say(&ToProvider::Submit { spec_json, deadline_ms }).await?;
+                    }
+                    ToRenter::Missing { blobs } => total = self.upload(&blobs)?,
+                    ToRenter::Finished { envelope_json, outputs } => return Ok(End { envelope_json, outputs }),
+                    ToRenter::Rejected(rejection) => return Err(SubmitError::Rejected(rejection)),
+                    ToRenter::Faulted { reason, message } => return Err(SubmitError::Faulted { reason, message }),
+                    other => self.note(other),
+                },
+                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| broken(&error))?).await?,
+                Some(sent) = self.uploads.join_next() => sent.map_err(|error| broken(&error))??,
+                Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| broken(&error))??),
+                _ = tick.tick(), if !self.uploads.is_empty() => {
+                    let sent = self.sent.load(Ordering::Relaxed);
+                    (self.events)(Event::Uploading { sent, total });
+                }
+            }
+        }
+    }
+
+    /// Messages that only inform.
+    fn note(&mut self, message: ToRenter) {
+        let event = match message {
+            ToRenter::Queued { position, reason } => Event::Queued { position, reason },
+            ToRenter::Accepted => Event::Accepted,
+            ToRenter::Running { device } => Event::Running { device },
+            ToRenter::Log { level, message } => Event::Log { level, message },
+            ToRenter::Progress { fraction, message } => Event::Progress { fraction, message },
+            ToRenter::Output { index, name } => {
+                let wanted = self.wanted.contains_key(&name);
+                self.names.insert(index, name.clone());
+                self.pair(index);
+                Event::Output { name, wanted }
+            }
+            _ => return,
+        };
+        (self.events)(event);
+    }
+
+    /// Begins to send what the provider misses. Returns how many bytes that are.
+    fn upload(&mut self, blobs: &[Hash]) -> Result<u64, SubmitError> {
+        let job = self.control.send.id().index();
+        let mut total = 0;
+        for hash in blobs {
+            let source = self.submission.source(hash).ok_or_else(|| broken(&"the provider asks for a blob that is not the job's"))?;
+            total += isobit_store::encoded_len(source.outboard.blob().size);
+            let (connection, submission, sent, hash) = (self.connection.clone(), Arc::clone(self.submission), Arc::clone(&self.sent), *hash);
+            self.uploads.spawn(async move {
+                match submission.source(&hash) {
+                    Some(source) => upload::send(connection, job, source, sent).await,
+                    None => Ok(()),
+                }
+            });
+        }
+        Ok(total)
+    }
+
+    async fn accept(&mut self, mut stream: RecvStream) -> Result<(), SubmitError> {
+        let header: OutputHeader = read_header(&mut stream).await.map_err(|error| broken(&error))?;
+        self.streams.insert(header.index, stream);
+        self.pair(header.index);
+        Ok(())
+    }
+
+    /// Begins to receive an output when both its name and its stream are here.
+    fn pair(&mut self, index: u32) {
+        if let (Some(name), true) = (self.names.get(&index).cloned(), self.streams.contains_key(&index))
+            && let Some(stream) = self.streams.remove(&index)
+        {
+            let path = self.wanted.get(&name).cloned();
+            self.downloads.spawn(download::receive(name, stream, path));
+        }
+    }
+
+    /// Waits for the rest of the outputs, checks everything, and puts the outputs in their places.
+    async fn conclude(&mut self, end: End, addr: &NodeAddr) -> Result<Delivered, SubmitError> {
+        let envelope = Envelope::from_json(&end.envelope_json)?;
+        let receipt = envelope.verify()?;
+        let (job, expected_job) = (receipt.claim.job, self.submission.spec().id());
+        if job != expected_job || receipt.provider != addr.key {
+            return Err(SubmitError::WrongReceipt { job, signer: receipt.provider, expected_job, expected_signer: addr.key });
+        }
+        if receipt.claim.outcome != Outcome::Completed {
+            return Ok(Delivered { receipt, envelope, outputs: BTreeMap::new() });
+        }
+        while self.arrived.len() < usize::try_from(end.outputs).unwrap_or(usize::MAX) {
+            tokio::select! {
+                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| broken(&error))?).await?,
+                Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| broken(&error))??),
+            }
+        }
+        let arrived = std::mem::take(&mut self.arrived);
+        check(&receipt.claim, &arrived, self.wanted)?;
+        let mut outputs = BTreeMap::new();
+        for output in arrived {
+            let name = output.name().clone();
+            if let Some(path) = output.keep()? {
+                outputs.insert(name, path);
+            }
+        }
+        Ok(Delivered { receipt, envelope, outputs })
+    }
+}
+
+/// Every output is as claimed, and every wanted output is there.
+fn check(claim: &Claim, arrived: &[Part], wanted: &BTreeMap<Name, PathBuf>) -> Result<(), SubmitError> {
+    for output in arrived {
+        if claim.outputs.get(output.name()) != Some(&output.blob()) {
+            let claimed = claim.outputs.get(output.name()).map_or_else(|| "there is no such output".to_owned(), |blob| blob.hash.to_string());
+            return Err(SubmitError::OutputMismatch { name: output.name().clone(), found: output.blob().hash, claimed });
+        }
+    }
+    match wanted.keys().find(|name| !arrived.iter().any(|output| output.name() == *name)) {
+        Some(name) => {
+            let created: Vec<_> = claim.outputs.keys().map(Name::as_str).collect();
+            let created = if created.is_empty() { "none".to_owned() } else { created.join(", ") };
+            Err(SubmitError::NoSuchOutput { name: name.clone(), created })
+        }
+        None => Ok(()),
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> SubmitError {
+    SubmitError::Connection(error.to_string())
+}

@@ -1,0 +1,126 @@
+//! Compiled workloads on disk, one file per workload and engine. Machine code is as trusted as the
+//! program that loads it, so a provider's supervisor alone writes here: a worker compiles into a file without
+//! a name and stops; the supervisor copies it, and only then does the worker run anything of the guest.
+
+use crate::engine::{CompileError, CompiledWorkload, Sandbox, TrustedCode};
+use crate::workload::Workload;
+
+use isobit_job::Hash;
+use std::fs::{self, File};
+use std::io::{self, Seek};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// All files together: 1 GiB, some thousand workloads.
+const LIMIT: u64 = 1 << 30;
+
+/// The folder of compiled workloads.
+#[derive(Clone, Debug)]
+pub struct CodeCache(PathBuf);
+
+impl CodeCache {
+    /// Opens the folder, making it if need be.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        Ok(Self(dir.to_owned()))
+    }
+
+    /// The code of this workload for the engine of this key, if it has been compiled before.
+    pub fn get(&self, workload: Hash, key: &str) -> Option<File> {
+        let path = self.path(workload, key);
+        let file = File::open(&path).ok()?;
+        // Recently used code is kept; a clock that cannot be set only costs a compilation later.
+        file.set_modified(SystemTime::now()).ok();
+        Some(file)
+    }
+
+    /// An empty file without a name, to compile into.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn scratch(&self) -> io::Result<File> {
+        tempfile::tempfile_in(&self.0)
+    }
+
+    /// Keeps a copy of what a worker compiled.
+    ///
+    /// # Errors
+    /// The copy cannot be written.
+    pub fn keep(&self, workload: Hash, key: &str, mut code: File) -> io::Result<()> {
+        code.rewind()?;
+        let mut copy = tempfile::NamedTempFile::new_in(&self.0)?;
+        io::copy(&mut code, copy.as_file_mut())?;
+        copy.persist(self.path(workload, key)).map_err(|error| error.error)?;
+        self.trim()
+    }
+
+    /// Loads the workload's code, or compiles the workload and keeps the code. For a process that trusts itself.
+    ///
+    /// # Errors
+    /// The workload does not compile.
+    pub fn load_or_compile(&self, sandbox: &Sandbox, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
+        let (hash, key) = (workload.blob().hash, sandbox.code_key());
+        let cached = self.get(hash, key.as_str()).and_then(|file| sandbox.load(&TrustedCode::promise(file), hash).ok());
+        if let Some(compiled) = cached {
+            return Ok(compiled);
+        }
+        let compiled = sandbox.compile(workload)?;
+        let kept = compiled.code().map_err(io::Error::other).and_then(|code| {
+            let mut scratch = self.scratch()?;
+            io::Write::write_all(&mut scratch, &code)?;
+            self.keep(hash, key.as_str(), scratch)
+        });
+        if let Err(error) = kept {
+            tracing::warn!(target: "isobit::sandbox", %error, "compiled code could not be kept");
+        }
+        Ok(compiled)
+    }
+
+    fn path(&self, workload: Hash, key: &str) -> PathBuf {
+        self.0.join(format!("{workload}-{key}.cwasm"))
+    }
+
+    /// Removes the least recently used files until all fit.
+    fn trim(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            files.push((meta.modified()?, meta.len(), entry.path()));
+        }
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in files {
+            if total <= LIMIT {
+                break;
+            }
+            fs::remove_file(path)?;
+            total = total.saturating_sub(size);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn what_is_kept_is_found_again_under_the_same_key_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(dir.path()).unwrap();
+        let workload = Hash::of(b"workload");
+        assert!(cache.get(workload, "k").is_none());
+        let mut scratch = cache.scratch().unwrap();
+        scratch.write_all(b"code").unwrap();
+        cache.keep(workload, "k", scratch).unwrap();
+        let mut found = String::new();
+        cache.get(workload, "k").unwrap().read_to_string(&mut found).unwrap();
+        assert_eq!(found, "code");
+        assert!(cache.get(workload, "other").is_none());
+    }
+}

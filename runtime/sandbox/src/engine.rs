@@ -1,0 +1,205 @@
+//! wasmtime's settings, and components compiled under them.
+//!
+//! Everything that could let two honest runs differ is switched off or pinned here.
+
+use crate::host::{self, HostState};
+use crate::workload::Workload;
+use isobit_job::Hash;
+use std::fs::File;
+use std::hash::{Hash as _, Hasher};
+use std::path::PathBuf;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// The most linear memory that one guest memory may have: what 32-bit wasm can address.
+const MAX_GUEST_MEMORY: usize = 4 << 30;
+
+/// wasm stack of a guest: 1 MiB, as Linux gives a small thread; the job's own thread has more.
+pub(crate) const WASM_STACK: usize = 1 << 20;
+
+/// How often a running guest is looked at for its deadline or a cancellation.
+pub(crate) const EPOCH_TICK: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// An engine with the host interface linked. Made once per process.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Linker<HostState>,
+}
+
+/// Why a workload could not be compiled: it is not valid, or not of the world `isobit:compute/workload`.
+#[derive(Debug, thiserror::Error)]
+#[error("the workload cannot be compiled: {0}")]
+pub struct CompileError(String);
+
+impl CompileError {
+    fn new(error: &wasmtime::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+/// Names the compiled form of workloads under this engine; compiled code is only good under the same key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeKey(String);
+
+impl CodeKey {
+    /// The key as part of a file name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A workload in machine code, its imports resolved, ready for any number of jobs.
+#[derive(Clone)]
+pub struct CompiledWorkload {
+    pub(crate) engine: Engine,
+    pub(crate) pre: host::bindings::WorkloadPre<HostState>,
+    hash: Hash,
+}
+
+/// A file of machine code that this program wrote through [`CompiledWorkload::code`].
+///
+/// Loading machine code is running it. Whoever makes this value promises that the file holds what
+/// `code` returned, and that no guest, renter or other user could write to it since.
+pub struct TrustedCode(File);
+
+impl TrustedCode {
+    /// Takes the file; see the type for what that promises.
+    #[must_use]
+    pub fn promise(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Sandbox {
+    /// An engine with the settings of this crate.
+    ///
+    /// # Errors
+    /// The host lacks what the settings need: virtual memory for the pool, or a supported processor.
+    pub fn new() -> Result<Self, CompileError> {
+        let engine = Engine::new(&settings()).map_err(|error| CompileError::new(&error))?;
+        let linker = host::linker(&engine).map_err(|error| CompileError::new(&error))?;
+        Ok(Self { engine, linker })
+    }
+
+    /// Names the settings, the wasmtime version and the processor features that compiled code depends on.
+    #[must_use]
+    pub fn code_key(&self) -> CodeKey {
+        let mut hasher = KeyHasher(blake3::Hasher::new());
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        CodeKey(hasher.0.finalize().to_hex().chars().take(16).collect())
+    }
+
+    /// Compiles a workload with Cranelift, on all cores.
+    ///
+    /// # Errors
+    /// The component is not valid, or does not fit the world.
+    pub fn compile(&self, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
+        let component = Component::from_binary(&self.engine, workload.bytes()).map_err(|error| CompileError::new(&error))?;
+        self.link(&component, workload.blob().hash)
+    }
+
+    /// Loads what [`CompiledWorkload::code`] saved for the workload of this hash. Maps the file; about 0.1 ms.
+    ///
+    /// # Errors
+    /// The file was made under another [`CodeKey`].
+    pub fn load(&self, code: &TrustedCode, workload: Hash) -> Result<CompiledWorkload, CompileError> {
+        let component = deserialize(&self.engine, code).map_err(|error| CompileError::new(&error))?;
+        self.link(&component, workload)
+    }
+
+    fn link(&self, component: &Component, hash: Hash) -> Result<CompiledWorkload, CompileError> {
+        let pre: InstancePre<HostState> = self.linker.instantiate_pre(component).map_err(|error| CompileError::new(&error))?;
+        let pre = host::bindings::WorkloadPre::new(pre).map_err(|error| CompileError::new(&error))?;
+        Ok(CompiledWorkload { engine: self.engine.clone(), pre, hash })
+    }
+}
+
+impl CompiledWorkload {
+    /// The machine code in wasmtime's own format, for a cache.
+    ///
+    /// # Errors
+    /// wasmtime could not serialize it.
+    pub fn code(&self) -> Result<Vec<u8>, CompileError> {
+        self.pre.instance_pre().component().serialize().map_err(|error| CompileError::new(&error))
+    }
+
+    /// Hash of the workload that this was compiled from.
+    #[must_use]
+    pub fn workload(&self) -> Hash {
+        self.hash
+    }
+}
+
+/// Maps compiled code from a file, by descriptor: the name may be gone or out of reach.
+#[allow(unsafe_code, reason = "wasmtime cannot check machine code; TrustedCode carries the promise")]
+fn deserialize(engine: &Engine, code: &TrustedCode) -> wasmtime::Result<Component> {
+    use std::io::Read as _;
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd as _;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", code.0.as_raw_fd()));
+        if path.exists() {
+            // SAFETY: `TrustedCode` promises that the file is `Component::serialize`'s output, unchanged.
+            return unsafe { Component::deserialize_file(engine, path) };
+        }
+    }
+    let mut bytes = Vec::new();
+    (&code.0).read_to_end(&mut bytes)?;
+    // SAFETY: as above.
+    unsafe { Component::deserialize(engine, bytes) }
+}
+
+/// BLAKE3 behind `std::hash::Hasher`, because the key becomes a file name that outlives the process.
+struct KeyHasher(blake3::Hasher);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        let mut first = [0; 8];
+        self.0.finalize_xof().fill(&mut first);
+        u64::from_le_bytes(first)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}
+
+fn settings() -> Config {
+    let mut config = Config::new();
+    // Determinism: one result for every instruction, cost instead of time.
+    config.cranelift_nan_canonicalization(true);
+    config.relaxed_simd_deterministic(true);
+    config.consume_fuel(true);
+    config.epoch_interruption(true);
+    // A small language: what Rust, C and friends compile to, and no more.
+    config.wasm_component_model(true);
+    config.shared_memory(false);
+    config.wasm_memory64(false);
+    config.wasm_multi_memory(false);
+    config.concurrency_support(false);
+    config.gc_support(false);
+    config.max_wasm_stack(WASM_STACK);
+    config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
+    config.memory_init_cow(true);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    config
+}
+
+/// Room for one job: a component's main module, its adapter and shims. Only address space is taken up front.
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(4)
+        .total_core_instances(32)
+        .max_core_instances_per_component(32)
+        .total_memories(8)
+        .max_memories_per_component(8)
+        .total_tables(32)
+        .max_tables_per_component(32)
+        .table_elements(100_000)
+        .total_stacks(0)
+        .max_memory_size(MAX_GUEST_MEMORY)
+        .max_core_instance_size(1 << 20)
+        .max_component_instance_size(1 << 20);
+    pool
+}

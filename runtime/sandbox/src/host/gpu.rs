@@ -1,0 +1,372 @@
+//! `isobit:compute/gpu`: handles, errors and the bulk paths between streams and device memory.
+//! Recording and submitting commands is in `commands`.
+
+mod commands;
+
+use super::bindings::isobit::compute::gpu as wit;
+use super::io::{InputHandle, OutputHandle, table_full};
+use super::{Held, HostState};
+use crate::ending::{Ending, Fault};
+use crate::job::Input;
+use bytes::Bytes;
+use isobit_device::{
+    BindGroupId, BindGroupLayoutId, BufferBindingType, BufferId, BufferUsage, ComputePipelineId, DeviceError, LIMITS,
+    GroupEntry, LayoutEntry, ShaderModuleId, Source,
+};
+use isobit_shader::{Diagnostic, prepare};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceTableError, WasmList};
+use wit::Error;
+
+pub use commands::{CommandBuffer, CommandEncoder, ComputePass};
+
+/// The most WGSL in one module: 1 MiB.
+const MAX_WGSL: u64 = 1 << 20;
+
+/// Piece in which device memory goes to an output: 8 MiB, large enough to keep both sides busy.
+const APPEND_PIECE: u64 = 8 << 20;
+
+/// A guest's handle to a buffer.
+pub struct Buffer {
+    id: BufferId,
+    size: u64,
+    held: Arc<Held>,
+}
+
+/// A guest's handle to a shader module.
+pub struct ShaderModule {
+    id: ShaderModuleId,
+    _held: Arc<Held>,
+}
+
+/// A guest's handle to a bind group layout.
+pub struct BindGroupLayout {
+    id: BindGroupLayoutId,
+    _held: Arc<Held>,
+}
+
+/// A guest's handle to a bind group.
+pub struct BindGroup {
+    id: BindGroupId,
+    held: Arc<Held>,
+}
+
+/// A guest's handle to a compute pipeline.
+pub struct ComputePipeline {
+    id: ComputePipelineId,
+    /// Invocations in one workgroup.
+    workgroup: u64,
+    held: Arc<Held>,
+}
+
+/// What a call came to when it did not succeed: an error for the guest, or the job's end.
+pub enum Failure {
+    Guest(Error),
+    End(wasmtime::Error),
+}
+
+impl From<Ending> for Failure {
+    fn from(ending: Ending) -> Self {
+        Self::End(ending.raise())
+    }
+}
+
+impl From<ResourceTableError> for Failure {
+    fn from(error: ResourceTableError) -> Self {
+        Self::End(table_full(error))
+    }
+}
+
+impl From<wasmtime::Error> for Failure {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::End(error)
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        let location = diagnostic.location.map(|at| wit::SourceLocation { line: at.line, column: at.column, offset: at.offset, length: at.length });
+        Self::Guest(Error::Validation(wit::ValidationError { message: diagnostic.message, location }))
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Validation(diagnostic) => diagnostic.into(),
+            DeviceError::OutOfMemory { requested, in_use, maximum } => {
+                Self::Guest(Error::OutOfMemory(wit::OutOfMemory { requested, in_use, maximum }))
+            }
+            DeviceError::LimitExceeded { limit, maximum, requested } => limit_exceeded(limit, maximum, requested),
+            DeviceError::Fault(fault) => Ending::Fault(fault.into()).into(),
+            other => invalid(other.to_string()),
+        }
+    }
+}
+
+fn limit_exceeded(limit: &str, maximum: u64, requested: u64) -> Failure {
+    Failure::Guest(Error::LimitExceeded(wit::LimitExceeded { limit: limit.to_owned(), maximum, requested }))
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure::Guest(Error::Validation(wit::ValidationError { message: message.into(), location: None }))
+}
+
+/// For calls linked by hand: an error becomes the call's result, an ending unwinds the guest.
+fn settle<T>(result: Result<T, Failure>) -> wasmtime::Result<(Result<T, Error>,)> {
+    match result {
+        Ok(value) => Ok((Ok(value),)),
+        Err(Failure::Guest(error)) => Ok((Err(error),)),
+        Err(Failure::End(error)) => Err(error),
+    }
+}
+
+impl wit::Host for HostState {
+    fn limits(&mut self) -> wasmtime::Result<wit::DeviceLimits> {
+        let limits = &LIMITS;
+        Ok(wit::DeviceLimits {
+            max_bind_groups: limits.max_bind_groups,
+            max_bindings_per_bind_group: limits.max_bindings_per_bind_group,
+            max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+            max_uniform_buffers_per_shader_stage: limits.max_uniform_buffers_per_shader_stage,
+            max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+            max_uniform_buffer_binding_size: limits.max_uniform_buffer_binding_size,
+            max_buffer_size: limits.max_buffer_size,
+            min_storage_buffer_offset_alignment: limits.min_storage_buffer_offset_alignment,
+            min_uniform_buffer_offset_alignment: limits.min_uniform_buffer_offset_alignment,
+            max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+            max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_size_x: limits.max_compute_workgroup_size_x,
+            max_compute_workgroup_size_y: limits.max_compute_workgroup_size_y,
+            max_compute_workgroup_size_z: limits.max_compute_workgroup_size_z,
+            max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+        })
+    }
+
+    fn submit(&mut self, commands: Vec<Resource<CommandBuffer>>) -> Result<(), Failure> {
+        self.submit_commands(commands)
+    }
+
+    fn poll(&mut self) -> Result<(), Failure> {
+        Ok(self.device()?.wait()?)
+    }
+
+    fn convert_error(&mut self, failure: Failure) -> wasmtime::Result<Error> {
+        match failure {
+            Failure::Guest(error) => Ok(error),
+            Failure::End(error) => Err(error),
+        }
+    }
+}
+
+impl wit::HostBuffer for HostState {
+    fn create(&mut self, size: u64, usage: wit::BufferUsage) -> Result<Resource<Buffer>, Failure> {
+        let usage = BufferUsage { storage: usage.contains(wit::BufferUsage::STORAGE), uniform: usage.contains(wit::BufferUsage::UNIFORM) };
+        let id = self.device()?.create_buffer(size, usage)?;
+        let held = self.releases.hold(id);
+        Ok(self.table.push(Buffer { id, size, held })?)
+    }
+
+    fn size(&mut self, buffer: Resource<Buffer>) -> wasmtime::Result<u64> {
+        Ok(self.table.get(&buffer)?.size)
+    }
+
+    fn write(&mut self, buffer: Resource<Buffer>, offset: u64, data: Vec<u8>) -> Result<(), Failure> {
+        let id = self.table.get(&buffer)?.id;
+        Ok(self.device()?.write(id, offset, Source::Slice(&data))?)
+    }
+
+    fn read(&mut self, buffer: Resource<Buffer>, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
+        let id = self.table.get(&buffer)?.id;
+        Ok(self.device()?.read(id, offset, length)?.as_ref().to_vec())
+    }
+
+    fn load_from(&mut self, buffer: Resource<Buffer>, offset: u64, input: Resource<InputHandle>, input_offset: u64, length: u64) -> Result<(), Failure> {
+        let id = self.table.get(&buffer)?.id;
+        let input = Arc::clone(&self.table.get(&input)?.0);
+        let end = input_offset.checked_add(length).filter(|end| *end <= input.size);
+        let Some(end) = end else {
+            return Err(invalid(format!("bytes {input_offset} to {input_offset} + {length} are not all in the input, which has {} bytes", input.size)));
+        };
+        if length % 4 != 0 && end != input.size {
+            return Err(invalid(format!("length {length} is not a multiple of 4, and the copy does not end at the end of the input")));
+        }
+        let mut reader = InputReader { input: &input, position: input_offset, end };
+        let source = Source::Reader { reader: &mut reader, length: length.next_multiple_of(4) };
+        Ok(self.device()?.write(id, offset, source)?)
+    }
+
+    fn append_to(&mut self, buffer: Resource<Buffer>, offset: u64, length: u64, output: Resource<OutputHandle>) -> Result<(), Failure> {
+        let (id, size) = { let buffer = self.table.get(&buffer)?; (buffer.id, buffer.size) };
+        if offset % 4 != 0 || offset.checked_add(length).is_none_or(|end| end > size) {
+            return Err(invalid(format!("offset {offset} is not a multiple of 4, or {length} bytes from there are not all in the buffer of {size} bytes")));
+        }
+        self.reserve_output(length).map_err(|limit| Failure::Guest(Error::LimitExceeded(limit)))?;
+        let mut done = 0;
+        while done < length {
+            let piece = (length - done).min(APPEND_PIECE);
+            let data = self.device()?.read(id, offset + done, piece.next_multiple_of(4))?;
+            let bytes = data.as_ref().get(..usize::try_from(piece).unwrap_or(usize::MAX)).unwrap_or_default();
+            self.append_reserved(&output, bytes)?;
+            done += piece;
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, buffer: Resource<Buffer>, offset: u64, length: u64) -> Result<(), Failure> {
+        let id = self.table.get(&buffer)?.id;
+        Ok(self.device()?.submit(&[isobit_device::Command::ClearBuffer { buffer: id, offset, size: length }])?)
+    }
+
+    fn drop(&mut self, buffer: Resource<Buffer>) -> wasmtime::Result<()> {
+        self.table.delete(buffer)?;
+        Ok(())
+    }
+}
+
+impl wit::HostShaderModule for HostState {
+    fn create(&mut self, wgsl: String) -> Result<Resource<ShaderModule>, Failure> {
+        let size = wgsl.len() as u64;
+        if size > MAX_WGSL {
+            return Err(limit_exceeded("wgsl-bytes", MAX_WGSL, size));
+        }
+        let kernel = prepare(&wgsl)?;
+        let id = self.device()?.create_shader_module(&kernel)?;
+        let held = self.releases.hold(id);
+        Ok(self.table.push(ShaderModule { id, _held: held })?)
+    }
+
+    fn drop(&mut self, module: Resource<ShaderModule>) -> wasmtime::Result<()> {
+        self.table.delete(module)?;
+        Ok(())
+    }
+}
+
+impl wit::HostBindGroupLayout for HostState {
+    fn create(&mut self, entries: Vec<wit::BindGroupLayoutEntry>) -> Result<Resource<BindGroupLayout>, Failure> {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|entry| LayoutEntry {
+                binding: entry.binding,
+                ty: match entry.ty {
+                    wit::BufferBindingType::Uniform => BufferBindingType::Uniform,
+                    wit::BufferBindingType::Storage => BufferBindingType::Storage,
+                    wit::BufferBindingType::ReadOnlyStorage => BufferBindingType::ReadOnlyStorage,
+                },
+                has_dynamic_offset: entry.has_dynamic_offset,
+                min_binding_size: entry.min_binding_size,
+            })
+            .collect();
+        let id = self.device()?.create_bind_group_layout(&entries)?;
+        let held = self.releases.hold(id);
+        Ok(self.table.push(BindGroupLayout { id, _held: held })?)
+    }
+
+    fn drop(&mut self, layout: Resource<BindGroupLayout>) -> wasmtime::Result<()> {
+        self.table.delete(layout)?;
+        Ok(())
+    }
+}
+
+impl wit::HostBindGroup for HostState {
+    fn create(&mut self, layout: Resource<BindGroupLayout>, entries: Vec<wit::BindGroupEntry>) -> Result<Resource<BindGroup>, Failure> {
+        let layout = self.table.get(&layout)?.id;
+        let mut group = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let buffer = self.table.get(&entry.buffer)?.id;
+            group.push(GroupEntry { binding: entry.binding, buffer, offset: entry.offset, size: entry.size });
+        }
+        let id = self.device()?.create_bind_group(layout, &group)?;
+        let held = self.releases.hold(id);
+        Ok(self.table.push(BindGroup { id, held })?)
+    }
+
+    fn drop(&mut self, group: Resource<BindGroup>) -> wasmtime::Result<()> {
+        self.table.delete(group)?;
+        Ok(())
+    }
+}
+
+impl wit::HostComputePipeline for HostState {
+    fn create(
+        &mut self,
+        module: Resource<ShaderModule>,
+        entry_point: Option<String>,
+        layout: Option<Vec<Resource<BindGroupLayout>>>,
+        constants: Vec<wit::OverrideValue>,
+    ) -> Result<Resource<ComputePipeline>, Failure> {
+        let module = self.table.get(&module)?.id;
+        let layout = match layout {
+            None => None,
+            Some(groups) => Some(groups.iter().map(|group| Ok(self.table.get(group)?.id)).collect::<Result<Vec<_>, ResourceTableError>>()?),
+        };
+        let constants: Vec<_> = constants.into_iter().map(|constant| (constant.name, constant.value)).collect();
+        let device = self.device()?;
+        let id = device.create_compute_pipeline(module, entry_point.as_deref(), layout.as_deref(), &constants)?;
+        let workgroup = device.workgroup_size(id).unwrap_or([1; 3]).iter().map(|side| u64::from(*side)).product();
+        let held = self.releases.hold(id);
+        Ok(self.table.push(ComputePipeline { id, workgroup, held })?)
+    }
+
+    fn get_bind_group_layout(&mut self, pipeline: Resource<ComputePipeline>, index: u32) -> Result<Resource<BindGroupLayout>, Failure> {
+        let pipeline = self.table.get(&pipeline)?.id;
+        let id = self.device()?.bind_group_layout_of(pipeline, index)?;
+        let held = self.releases.hold(id);
+        Ok(self.table.push(BindGroupLayout { id, _held: held })?)
+    }
+
+    fn drop(&mut self, pipeline: Resource<ComputePipeline>) -> wasmtime::Result<()> {
+        self.table.delete(pipeline)?;
+        Ok(())
+    }
+}
+
+/// A range of an input, in order.
+struct InputReader<'a> {
+    input: &'a Input,
+    position: u64,
+    end: u64,
+}
+
+impl Read for InputReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let read = self.input.file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+/// `buffer.write` and `buffer.read` again, without an owned copy on the way: bytes are borrowed from guest
+/// memory, and handed to it from mapped device memory.
+pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("isobit:compute/gpu@0.1.0")?;
+    instance.func_wrap(
+        "[method]buffer.write",
+        |mut store: StoreContextMut<'_, HostState>, (buffer, offset, data): (Resource<Buffer>, u64, WasmList<u8>)| -> wasmtime::Result<(Result<(), Error>,)> {
+            let id = store.data_mut().table.get(&buffer)?.id;
+            store.data_mut().device().map_err(Ending::raise)?;
+            let taken = store.data_mut().device.take();
+            let Some(mut device) = taken else {
+                return Err(Ending::Fault(Fault::new(crate::FaultKind::Sandbox, "the device is in use by another call")).raise());
+            };
+            let result = device.write(id, offset, Source::Slice(data.as_le_slice(&store))).map_err(Failure::from);
+            store.data_mut().device = Some(device);
+            settle(result)
+        },
+    )?;
+    instance.func_wrap(
+        "[method]buffer.read",
+        |mut store: StoreContextMut<'_, HostState>, (buffer, offset, length): (Resource<Buffer>, u64, u64)| -> wasmtime::Result<(Result<Bytes, Error>,)> {
+            let state = store.data_mut();
+            let id = state.table.get(&buffer)?.id;
+            let device = state.device().map_err(Ending::raise)?;
+            settle(device.read(id, offset, length).map(Bytes::from_owner).map_err(Failure::from))
+        },
+    )
+}
+

@@ -1,0 +1,190 @@
+//! The host side of `wit/`: one file per interface, over the state of one job.
+
+pub(crate) mod gpu;
+pub(crate) mod io;
+mod limiter;
+mod report;
+
+use crate::ending::{Ending, Fault, FaultKind};
+use crate::job::{Input, Job, OutputSink, Reporter};
+use crate::wasi::{self, VirtualClock, VirtualClockView};
+use isobit_device::{Device, ResourceId};
+use isobit_job::{Fuel, Limits, Name};
+use limiter::MemoryLimiter;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, ResourceLimiter};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// Generated from `wit/compute.wit`; the traits are implemented in the files beside this one.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
+pub(crate) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "isobit:compute/workload",
+        imports: { default: trappable },
+        with: {
+            "isobit:compute/io.input": crate::host::io::InputHandle,
+            "isobit:compute/io.output": crate::host::io::OutputHandle,
+            "isobit:compute/gpu.buffer": crate::host::gpu::Buffer,
+            "isobit:compute/gpu.shader-module": crate::host::gpu::ShaderModule,
+            "isobit:compute/gpu.bind-group-layout": crate::host::gpu::BindGroupLayout,
+            "isobit:compute/gpu.bind-group": crate::host::gpu::BindGroup,
+            "isobit:compute/gpu.compute-pipeline": crate::host::gpu::ComputePipeline,
+            "isobit:compute/gpu.command-encoder": crate::host::gpu::CommandEncoder,
+            "isobit:compute/gpu.compute-pass": crate::host::gpu::ComputePass,
+            "isobit:compute/gpu.command-buffer": crate::host::gpu::CommandBuffer,
+        },
+        trappable_error_type: {
+            "isobit:compute/gpu.error" => crate::host::gpu::Failure,
+            "isobit:compute/io.error" => crate::host::io::Failure,
+        },
+    });
+}
+
+/// The most handles of all kinds that a guest may hold at once: 64 Ki entries * some 100 B.
+const MAX_HANDLES: usize = 64 << 10;
+
+/// Everything that host calls of one job work on.
+pub(crate) struct HostState {
+    table: ResourceTable,
+    wasi: WasiCtx,
+    clock: VirtualClock,
+    /// Taken out only while a bulk write borrows guest memory.
+    device: Option<Box<dyn Device>>,
+    releases: Releases,
+    params: BTreeMap<Name, String>,
+    limits: Limits,
+    inputs: BTreeMap<Name, Arc<Input>>,
+    sink: Box<dyn OutputSink>,
+    created: BTreeSet<Name>,
+    written: u64,
+    kernel_fuel: u64,
+    reporter: Arc<dyn Reporter>,
+    limiter: MemoryLimiter,
+}
+
+impl HostState {
+    pub(crate) fn new(job: Job) -> Self {
+        let wasi = wasi::context(&job.spec, &job.reporter);
+        let mut device = job.device;
+        device.set_memory_limit(job.spec.limits.device_memory.get());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Self {
+            table,
+            wasi,
+            clock: VirtualClock::default(),
+            device: Some(device),
+            releases: Releases::default(),
+            params: job.spec.params,
+            limiter: MemoryLimiter::new(job.spec.limits.guest_memory.get()),
+            limits: job.spec.limits,
+            inputs: job.inputs.into_iter().map(|(name, input)| (name, Arc::new(input))).collect(),
+            sink: job.outputs,
+            created: BTreeSet::new(),
+            written: 0,
+            kernel_fuel: 0,
+            reporter: job.reporter,
+        }
+    }
+
+    pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.limiter
+    }
+
+    /// Whether the guest's last request for memory was refused.
+    pub(crate) fn memory_denied(&self) -> bool {
+        self.limiter.denied()
+    }
+
+    pub(crate) fn kernel_fuel(&self) -> Fuel {
+        Fuel::try_from(self.kernel_fuel).unwrap_or(Fuel::MAX)
+    }
+
+    pub(crate) fn reporter(&self) -> &dyn Reporter {
+        &*self.reporter
+    }
+
+    /// Waits for all submitted work.
+    pub(crate) fn wait(&mut self) -> Result<(), Ending> {
+        match self.device()?.wait() {
+            Ok(()) => Ok(()),
+            Err(isobit_device::DeviceError::Fault(fault)) => Err(Fault::from(fault).into()),
+            Err(other) => Err(Fault::new(FaultKind::Device, other.to_string()).into()),
+        }
+    }
+
+    /// The device, after giving back what the guest has dropped since the last call.
+    fn device(&mut self) -> Result<&mut Box<dyn Device>, Ending> {
+        let device = self.device.as_mut().ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device is in use by another call"))?;
+        self.releases.drain(|id| device.release(id));
+        Ok(device)
+    }
+
+    /// Drops everything the guest held and hands the device back.
+    pub(crate) fn finish(mut self) -> Result<Box<dyn Device>, Fault> {
+        for entry in self.table.iter_mut() {
+            if let Some(output) = entry.downcast_mut::<io::OutputHandle>() {
+                output.finish()?;
+            }
+        }
+        drop(std::mem::take(&mut self.table));
+        let mut device = self.device.take().ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device was not handed back"))?;
+        self.releases.drain(|id| device.release(id));
+        Ok(device)
+    }
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Device objects whose last handle is gone. A handle may be dropped where the device is out of reach
+/// (by the resource table, by a recorded command), so it leaves a note here.
+#[derive(Clone, Default)]
+struct Releases(Arc<Mutex<Vec<ResourceId>>>);
+
+impl Releases {
+    fn hold(&self, id: impl Into<ResourceId>) -> Arc<Held> {
+        Arc::new(Held { id: id.into(), releases: self.clone() })
+    }
+
+    fn drain(&self, mut release: impl FnMut(ResourceId)) {
+        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.drain(..).for_each(&mut release);
+    }
+}
+
+/// Keeps a device object alive: for the guest's handle, and for commands recorded with it.
+struct Held {
+    id: ResourceId,
+    releases: Releases,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.releases.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+    }
+}
+
+/// Links everything that the world offers, and WASI for guests whose standard library wants it.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
+    let mut linker = Linker::new(engine);
+    // Bulk calls are linked a second time, by hand: they borrow guest memory in place.
+    linker.allow_shadowing(true);
+    wasi::add_to_linker(&mut linker)?;
+    bindings::Workload::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    io::link_bulk(&mut linker)?;
+    gpu::link_bulk(&mut linker)?;
+    Ok(linker)
+}
+
+impl VirtualClockView for HostState {
+    fn virtual_clock(&mut self) -> (&VirtualClock, &mut ResourceTable) {
+        (&self.clock, &mut self.table)
+    }
+}

@@ -1,0 +1,224 @@
+//! One job: what it is given, and the run itself.
+
+use crate::ending::{Ending, Fault, FaultKind, Stopped, classify};
+use crate::engine::{CompiledWorkload, EPOCH_TICK};
+use crate::host::HostState;
+use crate::LogLevel;
+use isobit_device::Device;
+use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Trap};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+use wasmtime::{Store, UpdateDeadline};
+
+/// The most bytes that a guest may hand over in one host call: what fits a guest's memory, because bulk
+/// calls borrow linear memory in place and everything else is bounded where it is used.
+const HOSTCALL_BYTES: usize = 4 << 30;
+
+/// An input: a file of known size, read with `pread` wherever the guest asks.
+pub struct Input {
+    /// The file. Its content has been checked against the job spec before.
+    pub file: File,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Where outputs go.
+pub trait OutputSink: Send {
+    /// Called once per output, when the guest creates it. What is appended goes to the writer as one
+    /// write per host call; the writer is flushed and dropped when the guest is done with the output,
+    /// at the latest when the job ends.
+    ///
+    /// # Errors
+    /// The provider's own trouble: ends the job as faulted.
+    fn create(&mut self, name: &Name) -> io::Result<Box<dyn Write + Send>>;
+}
+
+/// Where logs and progress go. Called from the job's thread, any number of times.
+pub trait Reporter: Send + Sync {
+    /// The guest is about to execute its first instruction. Called once, before all else.
+    fn started(&self) {}
+
+    /// One line.
+    fn log(&self, level: LogLevel, message: &str);
+
+    /// How far the job is, from 0 to 1.
+    fn progress(&self, fraction: f32, message: &str);
+}
+
+/// What a job needs besides its workload.
+pub struct Job {
+    /// The job spec: names the inputs, parameters and limits.
+    pub spec: JobSpec,
+    /// An open file for every input of the spec.
+    pub inputs: BTreeMap<Name, Input>,
+    /// Runs the kernels. Its ledger is set to the job's limit.
+    pub device: Box<dyn Device>,
+    /// Takes the outputs.
+    pub outputs: Box<dyn OutputSink>,
+    /// Takes logs and progress.
+    pub reporter: Arc<dyn Reporter>,
+    /// When the job is to be given up as faulted.
+    pub deadline: Option<Instant>,
+}
+
+/// Stops a running job from another thread.
+#[derive(Clone, Default)]
+pub struct Interrupt(Arc<AtomicU8>);
+
+impl Interrupt {
+    /// Ends the job as faulted with [`FaultKind::Cancelled`] within some 10 ms, or when its host call returns.
+    pub fn cancel(&self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+
+    fn requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// A job with all that it needs, not started.
+pub struct PreparedJob {
+    workload: CompiledWorkload,
+    store: Store<HostState>,
+    fuel: u64,
+    interrupt: Interrupt,
+    stopped: Arc<AtomicU8>,
+    /// Whether the guest's `run` has been called.
+    entered: bool,
+}
+
+/// A job that has run to an outcome.
+pub struct FinishedJob {
+    /// Completed or trapped.
+    pub outcome: Outcome,
+    /// What it cost.
+    pub fuel: FuelUsed,
+    /// The device, with the job's memory released.
+    pub device: Box<dyn Device>,
+}
+
+impl CompiledWorkload {
+    /// Puts a job together. Nothing of the guest runs yet.
+    ///
+    /// # Errors
+    /// The inputs given are not those of the spec, or the device cannot be used.
+    pub fn prepare(&self, job: Job) -> Result<PreparedJob, Fault> {
+        if job.spec.workload.hash != self.workload() || !job.spec.inputs.keys().eq(job.inputs.keys()) {
+            return Err(Fault::new(FaultKind::Sandbox, "the job's spec and its files do not belong together"));
+        }
+        let interrupt = Interrupt::default();
+        let stopped = Arc::new(AtomicU8::new(0));
+        let fuel = job.spec.limits.fuel.get();
+        let deadline = job.deadline;
+        let mut store = Store::new(&self.engine, HostState::new(job));
+        store.limiter(|state| state.limiter());
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.set_fuel(fuel).map_err(|error| Fault::new(FaultKind::Sandbox, error.to_string()))?;
+        store.set_epoch_deadline(1);
+        let (asked, why) = (interrupt.clone(), Arc::clone(&stopped));
+        store.epoch_deadline_callback(move |_| {
+            let stop = if asked.requested() {
+                Stopped::Cancelled
+            } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                Stopped::Deadline
+            } else {
+                return Ok(UpdateDeadline::Continue(1));
+            };
+            why.store(code(stop), Ordering::Relaxed);
+            Ok(UpdateDeadline::Interrupt)
+        });
+        Ok(PreparedJob { workload: self.clone(), store, fuel, interrupt, stopped, entered: false })
+    }
+}
+
+impl PreparedJob {
+    /// A handle that stops the job while [`run`](Self::run) is at work.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    /// Instantiates the workload and calls its `run`. Blocks until the job has ended.
+    ///
+    /// # Errors
+    /// The provider's own trouble. What follows from the job itself is an [`Outcome`].
+    pub fn run(mut self) -> Result<FinishedJob, Fault> {
+        let ticker = Ticker::start(&self.workload);
+        let result = self.enter();
+        drop(ticker);
+        let left = self.store.get_fuel().unwrap_or(0);
+        let stopped = stopped(self.stopped.load(Ordering::Relaxed));
+        let state = self.store.data();
+        let outcome = match result {
+            Ok(Ok(())) => Outcome::Completed,
+            Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
+            Err(error) => classify(&error, state.memory_denied(), self.entered, stopped)?,
+        };
+        let guest = Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX);
+        let kernel = state.kernel_fuel();
+        let device = self.store.into_data().finish()?;
+        Ok(FinishedJob { outcome, fuel: FuelUsed { guest, kernel }, device })
+    }
+
+    fn enter(&mut self) -> wasmtime::Result<Result<(), String>> {
+        self.store.data().reporter().started();
+        let instance = self.workload.pre.instantiate(&mut self.store)?;
+        self.entered = true;
+        let result = instance.call_run(&mut self.store)?;
+        // Work still on the device belongs to the job: its trouble must not go unnoticed.
+        self.store.data_mut().wait().map_err(Ending::raise)?;
+        Ok(result)
+    }
+}
+
+/// Advances the engine's epoch while a job runs, so that its epoch callback is called every tick.
+struct Ticker {
+    stop: std::sync::mpsc::Sender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(workload: &CompiledWorkload) -> Self {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let engine = workload.engine.clone();
+        let thread = std::thread::spawn(move || {
+            while stopped.recv_timeout(EPOCH_TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                engine.increment_epoch();
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.send(()).ok();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+fn code(stopped: Stopped) -> u8 {
+    match stopped {
+        Stopped::Deadline => 1,
+        Stopped::Cancelled => 2,
+    }
+}
+
+fn stopped(code: u8) -> Option<Stopped> {
+    match code {
+        1 => Some(Stopped::Deadline),
+        2 => Some(Stopped::Cancelled),
+        _ => None,
+    }
+}
+
+/// The longest prefix of at most `most` bytes that ends at a character's border.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}

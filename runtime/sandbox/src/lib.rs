@@ -1,0 +1,32 @@
+//! Runs a workload inside wasmtime: engine settings, limits, and the host side of `wit/`.
+//!
+//! A job is a row of states, each made from the one before: [`Workload`] (bytes that look right) →
+//! [`CompiledWorkload`] → [`PreparedJob`] (with its inputs, device and sinks) → [`FinishedJob`].
+//! Everything is synchronous: the embedder gives a job a thread, or a process, of its own.
+
+mod code;
+mod engine;
+mod ending;
+mod host;
+mod job;
+mod wasi;
+mod workload;
+
+pub use code::CodeCache;
+pub use ending::{Fault, FaultKind};
+pub use engine::{CodeKey, CompiledWorkload, CompileError, Sandbox, TrustedCode};
+pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter};
+pub use workload::{MAX_WORKLOAD, Workload, WorkloadError};
+
+/// How much a line of a job's log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something went wrong.
+    Error,
+    /// Something may be wrong.
+    Warn,
+    /// What a renter wants to know; standard output of WASI guests.
+    Info,
+    /// What only the workload's author wants to know.
+    Debug,
+}

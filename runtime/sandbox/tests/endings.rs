@@ -1,0 +1,243 @@
+//! Every way in which a job can end, with guests written by hand.
+
+use isobit_device::DeviceSelector;
+use isobit_job::{Blob, Bytes, Fuel, JobSpec, Limits, Name, Outcome, Profile, Trap};
+use isobit_sandbox::{
+    CodeCache, Fault, FaultKind, FinishedJob, Job, LogLevel, OutputSink, PreparedJob, Reporter, Sandbox, Workload,
+};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new().unwrap());
+
+/// Outputs that go nowhere.
+struct Nowhere;
+
+impl OutputSink for Nowhere {
+    fn create(&mut self, _: &Name) -> io::Result<Box<dyn Write + Send>> {
+        Ok(Box::new(io::sink()))
+    }
+}
+
+/// Keeps what is logged.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Reporter for Lines {
+    fn log(&self, _: LogLevel, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+
+    fn progress(&self, _: f32, _: &str) {}
+}
+
+/// A component whose `run` has this body; the result lies at address 0, all zeros being success.
+fn guest(body: &str) -> Workload {
+    guest_with("", "", "", body)
+}
+
+fn guest_with(imports: &str, core_imports: &str, instantiate: &str, body: &str) -> Workload {
+    let text = format!(
+        r#"(component
+            {imports}
+            (core module $m
+                {core_imports}
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+                (func $run (export "run") (result i32) {body})
+            )
+            (core instance $i (instantiate $m {instantiate}))
+            (func (export "run") (result (result (error string)))
+                (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+        )"#
+    );
+    Workload::parse(wat::parse_str(text).unwrap()).unwrap()
+}
+
+fn prepare(workload: &Workload, limits: Limits, deadline: Option<Duration>) -> PreparedJob {
+    let spec = JobSpec {
+        workload: workload.blob(),
+        inputs: BTreeMap::new(),
+        params: BTreeMap::new(),
+        limits,
+        profile: Profile::Native,
+    };
+    let device = isobit_device::open(&DeviceSelector::Best).expect("no device: run `cargo xtask setup`");
+    let job = Job {
+        spec,
+        inputs: BTreeMap::new(),
+        device: Box::new(device),
+        outputs: Box::new(Nowhere),
+        reporter: Arc::new(Lines::default()),
+        deadline: deadline.map(|span| Instant::now() + span),
+    };
+    SANDBOX.compile(workload).unwrap().prepare(job).unwrap()
+}
+
+fn run(body: &str) -> Result<FinishedJob, Fault> {
+    prepare(&guest(body), Limits::default(), None).run()
+}
+
+fn fault(result: Result<FinishedJob, Fault>) -> FaultKind {
+    match result {
+        Err(fault) => fault.kind,
+        Ok(finished) => panic!("expected a fault, but the job ended as {:?}", finished.outcome),
+    }
+}
+
+const ENDLESS: &str = "(loop (br 0)) unreachable";
+
+#[test]
+fn a_guest_that_returns_ok_completes() {
+    let finished = run("i32.const 0").unwrap();
+    assert_eq!(finished.outcome, Outcome::Completed);
+    assert!(finished.fuel.guest.get() > 0);
+    assert_eq!(finished.fuel.kernel, Fuel::ZERO);
+}
+
+#[test]
+fn fuel_is_the_same_on_every_run() {
+    let body = "(local $n i32) (local.set $n (i32.const 1000))
+        (loop (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if 0 (local.get $n))) i32.const 0";
+    let first = run(body).unwrap().fuel;
+    assert!(first.guest.get() > 1000);
+    assert_eq!(run(body).unwrap().fuel, first);
+}
+
+#[test]
+fn a_guests_error_is_part_of_the_outcome() {
+    let body = r"(i32.store8 (i32.const 0) (i32.const 1)) (i32.store (i32.const 4) (i32.const 64))
+        (i32.store (i32.const 8) (i32.const 5)) (i64.store (i32.const 64) (i64.const 0x0000_0079_7272_6f73)) i32.const 0";
+    let outcome = run(body).unwrap().outcome;
+    assert_eq!(outcome, Outcome::Trapped(Trap::GuestError { message: "sorry".into() }));
+}
+
+#[test]
+fn a_trap_is_named_by_its_cause() {
+    let code = |body| match run(body).unwrap().outcome {
+        Outcome::Trapped(Trap::GuestTrap { code }) => code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code("unreachable"), "unreachable");
+    assert_eq!(code("(i32.load (i32.const -4))"), "memory-out-of-bounds");
+    assert_eq!(code("(i32.div_u (i32.const 1) (i32.const 0))"), "integer-division-by-zero");
+    assert_eq!(code("i32.const -8"), "component-abi");
+}
+
+#[test]
+fn a_guest_that_spends_its_fuel_is_trapped_with_all_of_it_spent() {
+    let limits = Limits { fuel: Fuel::from(100_000_u32), ..Limits::default() };
+    let finished = prepare(&guest(ENDLESS), limits, None).run().unwrap();
+    assert_eq!(finished.outcome, Outcome::Trapped(Trap::Fuel));
+    assert_eq!(finished.fuel.guest.get(), 100_000);
+}
+
+#[test]
+fn a_guest_that_wants_too_much_memory_is_told_so_in_the_outcome() {
+    let grow = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
+    let limits = Limits { guest_memory: Bytes::mib(8), ..Limits::default() };
+    let finished = prepare(&guest(grow), limits, None).run().unwrap();
+    assert_eq!(finished.outcome, Outcome::Trapped(Trap::Limit { limit: "guest-memory".into() }));
+}
+
+#[test]
+fn a_guest_may_be_refused_memory_and_go_on() {
+    let grow = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) i32.const 0";
+    let limits = Limits { guest_memory: Bytes::mib(8), ..Limits::default() };
+    assert_eq!(prepare(&guest(grow), limits, None).run().unwrap().outcome, Outcome::Completed);
+}
+
+#[test]
+fn an_endless_guest_is_stopped_at_its_deadline() {
+    let started = Instant::now();
+    let job = prepare(&guest(ENDLESS), Limits { fuel: Fuel::MAX, ..Limits::default() }, Some(Duration::from_millis(50)));
+    assert_eq!(fault(job.run()), FaultKind::Deadline);
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_running_guest_can_be_cancelled() {
+    let job = prepare(&guest(ENDLESS), Limits { fuel: Fuel::MAX, ..Limits::default() }, None);
+    let interrupt = job.interrupt();
+    let canceller = std::thread::spawn(move || interrupt.cancel());
+    assert_eq!(fault(job.run()), FaultKind::Cancelled);
+    canceller.join().unwrap();
+}
+
+#[test]
+fn endless_recursion_is_the_providers_fault_to_bear() {
+    assert_eq!(fault(run("call $run")), FaultKind::Stack);
+}
+
+#[test]
+fn wasi_clocks_count_calls_instead_of_time() {
+    // `now` twice: 1000 ns apart, however long it takes. A sleep of an hour is over at once.
+    let imports = r#"(import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+            (export "now" (func (result u64)))))
+        (core func $now (canon lower (func $clock "now")))"#;
+    let body = "(if (i64.ne (i64.const 1000) (i64.sub (i64.sub (i64.const 0) (call $now)) (i64.sub (i64.const 0) (call $now))))
+            (then unreachable)) i32.const 0";
+    let instantiate = r#"(with "clock" (instance (export "now" (func $now))))"#;
+    let workload = guest_with(imports, r#"(import "clock" "now" (func $now (result i64)))"#, instantiate, body);
+    let finished = prepare(&workload, Limits::default(), None).run().unwrap();
+    assert_eq!(finished.outcome, Outcome::Completed);
+}
+
+#[test]
+fn a_component_whose_run_has_another_type_does_not_link() {
+    let text = r#"(component (core module $m (func (export "run"))) (core instance $i (instantiate $m))
+        (func (export "run") (canon lift (core func $i "run"))))"#;
+    let workload = Workload::parse(wat::parse_str(text).unwrap()).unwrap();
+    let error = SANDBOX.compile(&workload).err().unwrap().to_string();
+    assert!(error.contains("run"), "{error}");
+}
+
+#[test]
+fn threads_and_other_large_features_do_not_validate() {
+    for module in ["(memory 1 1 shared)", "(memory i64 1)", "(memory 1) (memory 1)"] {
+        let text = format!(
+            r#"(component (core module $m {module} (memory $r (export "memory") 1) (func (export "run") (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func (export "run") (result (result (error string))) (canon lift (core func $i "run"))))"#
+        );
+        let workload = Workload::parse(wat::parse_str(text).unwrap()).unwrap();
+        assert!(SANDBOX.compile(&workload).is_err(), "{module}");
+    }
+}
+
+#[test]
+fn compiled_code_from_the_cache_runs_like_fresh_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = CodeCache::open(dir.path()).unwrap();
+    let workload = guest("i32.const 0");
+    for _ in 0..2 {
+        let compiled = cache.load_or_compile(&SANDBOX, &workload).unwrap();
+        assert_eq!(compiled.workload(), workload.blob().hash);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_job_whose_files_are_not_its_specs_is_not_prepared() {
+    let workload = guest("i32.const 0");
+    let mut spec = JobSpec {
+        workload: workload.blob(),
+        inputs: BTreeMap::new(),
+        params: BTreeMap::new(),
+        limits: Limits::default(),
+        profile: Profile::Native,
+    };
+    spec.inputs.insert("missing".parse().unwrap(), Blob::of(b"bytes"));
+    let device = isobit_device::open(&DeviceSelector::Best).expect("no device: run `cargo xtask setup`");
+    let job = Job {
+        spec,
+        inputs: BTreeMap::new(),
+        device: Box::new(device),
+        outputs: Box::new(Nowhere),
+        reporter: Arc::new(Lines::default()),
+        deadline: None,
+    };
+    assert!(SANDBOX.compile(&workload).unwrap().prepare(job).is_err());
+}

@@ -1,0 +1,234 @@
+//! The checked kernel, what its entry points bind, and the resolution of its overrides.
+
+use naga::back::PipelineConstants;
+use naga::back::pipeline_constants::process_overrides;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
+
+use crate::{Diagnostic, GUEST_BIND_GROUPS, nesting};
+
+/// How a shader uses a bound buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BufferBindingType {
+    /// `var<uniform>`
+    Uniform,
+    /// `var<storage, read_write>`
+    Storage,
+    /// `var<storage, read>`
+    ReadOnlyStorage,
+}
+
+/// A buffer that an entry point uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The number in `@group(n)`.
+    pub group: u32,
+    /// The number in `@binding(n)`.
+    pub binding: u32,
+    /// How it is used.
+    pub ty: BufferBindingType,
+    /// The least size of the bound range in bytes: the type's size, a run-time sized array counting as one element.
+    pub min_size: u64,
+}
+
+/// A `@compute` function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryPoint {
+    /// Its name.
+    pub name: String,
+    /// Invocations per workgroup. Final only once the overrides are resolved, see [`Kernel::specialize`].
+    pub workgroup_size: [u32; 3],
+    /// Bytes of `var<workgroup>` that it uses, each variable rounded up to 16. Final only once the
+    /// overrides are resolved.
+    pub workgroup_bytes: u64,
+    /// The buffers that it uses, by group and binding.
+    pub bindings: Vec<Binding>,
+}
+
+/// A kernel that has passed every check. Only [`crate::prepare`] makes one.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    module: Module,
+    info: ModuleInfo,
+    entry_points: Vec<EntryPoint>,
+}
+
+impl Kernel {
+    /// The validated module, as it goes to a device.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What validation found out about the module.
+    pub fn info(&self) -> &ModuleInfo {
+        &self.info
+    }
+
+    /// The compute entry points, in the order of the source.
+    pub fn entry_points(&self) -> &[EntryPoint] {
+        &self.entry_points
+    }
+
+    /// Finds an entry point; without a name, the only one there is.
+    pub fn entry_point(&self, name: Option<&str>) -> Result<&EntryPoint, Diagnostic> {
+        let Some(name) = name else {
+            return match self.entry_points.as_slice() {
+                [only] => Ok(only),
+                [] => Err(Diagnostic::new("the shader has no compute entry point")),
+                several => Err(Diagnostic::new(format!(
+                    "the shader has {} compute entry points ({}); name one",
+                    several.len(),
+                    self.entry_point_names()
+                ))),
+            };
+        };
+        let found = self.entry_points.iter().find(|entry| entry.name == name);
+        found.ok_or_else(|| {
+            Diagnostic::new(format!(
+                "the shader has no compute entry point `{name}`; it has: {}",
+                self.entry_point_names()
+            ))
+        })
+    }
+
+    /// What an entry point is once the overrides have their values: its final workgroup size and memory.
+    ///
+    /// A constant is named by its identifier, or by its `@id` in decimal. Refused: a name that no
+    /// override has, an override without value, a value that does not fit its type.
+    pub fn specialize(
+        &self,
+        entry_point: &EntryPoint,
+        constants: &[(String, f64)],
+    ) -> Result<EntryPoint, Diagnostic> {
+        if self.module.overrides.is_empty() && constants.is_empty() {
+            return Ok(entry_point.clone());
+        }
+        let mut values = PipelineConstants::default();
+        for (name, value) in constants {
+            if values.insert(name.clone(), *value).is_some() {
+                return Err(Diagnostic::new(format!(
+                    "the override `{name}` is given a value twice"
+                )));
+            }
+        }
+        let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
+        let (module, info) = process_overrides(&self.module, &self.info, wanted, &values)
+            .map_err(|error| Diagnostic::new(error.to_string()))?;
+        reflect(&module, &info)
+            .into_iter()
+            .find(|entry| entry.name == entry_point.name)
+            .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))
+    }
+
+    fn entry_point_names(&self) -> String {
+        let names: Vec<&str> = self
+            .entry_points
+            .iter()
+            .map(|entry| entry.name.as_str())
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// Profile `native`: parse, validate with no optional capability, refuse what the interface lacks.
+pub(crate) fn compile(wgsl: &str) -> Result<Kernel, Diagnostic> {
+    let mut options = naga::front::wgsl::Options::new();
+    options.capabilities = Capabilities::empty();
+    let module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(wgsl)
+        .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|error| Diagnostic::from_validation(error, wgsl))?;
+    nesting::check_blocks(&module)?;
+    check_globals(&module, wgsl)?;
+    let entry_points = reflect(&module, &info);
+    Ok(Kernel {
+        module,
+        info,
+        entry_points,
+    })
+}
+
+fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {
+    for (handle, variable) in module.global_variables.iter() {
+        let span = module.global_variables.get_span(handle);
+        match variable.space {
+            AddressSpace::Private
+            | AddressSpace::WorkGroup
+            | AddressSpace::Uniform
+            | AddressSpace::Storage { .. } => {}
+            AddressSpace::Handle => {
+                let message = "textures and samplers are not available; use storage buffers";
+                return Err(Diagnostic::at(message, span, wgsl));
+            }
+            _ => {
+                let message = "variables of this address space are not available";
+                return Err(Diagnostic::at(message, span, wgsl));
+            }
+        }
+        let group = variable.binding.map_or(0, |binding| binding.group);
+        if group >= GUEST_BIND_GROUPS {
+            let message = format!(
+                "@group({group}) is not available; a kernel has groups 0 to {}",
+                GUEST_BIND_GROUPS - 1
+            );
+            return Err(Diagnostic::at(message, span, wgsl));
+        }
+    }
+    Ok(())
+}
+
+fn reflect(module: &Module, info: &ModuleInfo) -> Vec<EntryPoint> {
+    let compute = module.entry_points.iter().enumerate();
+    compute
+        .filter(|(_, entry)| entry.stage == ShaderStage::Compute)
+        .map(|(index, entry)| {
+            let uses = info.get_entry_point(index);
+            let mut reflected = EntryPoint {
+                name: entry.name.clone(),
+                workgroup_size: entry.workgroup_size,
+                workgroup_bytes: 0,
+                bindings: Vec::new(),
+            };
+            for (handle, variable) in module.global_variables.iter() {
+                if uses[handle].is_empty() {
+                    continue;
+                }
+                let size = module
+                    .types
+                    .get_handle(variable.ty)
+                    .ok()
+                    .and_then(|ty| ty.inner.try_size(module.to_ctx()))
+                    .map_or(0, u64::from);
+                if variable.space == AddressSpace::WorkGroup {
+                    reflected.workgroup_bytes += size.next_multiple_of(16);
+                }
+                let (Some(at), Some(ty)) = (variable.binding, binding_type(variable.space)) else {
+                    continue;
+                };
+                reflected.bindings.push(Binding {
+                    group: at.group,
+                    binding: at.binding,
+                    ty,
+                    min_size: size,
+                });
+            }
+            reflected
+                .bindings
+                .sort_by_key(|binding| (binding.group, binding.binding));
+            reflected
+        })
+        .collect()
+}
+
+fn binding_type(space: AddressSpace) -> Option<BufferBindingType> {
+    match space {
+        AddressSpace::Uniform => Some(BufferBindingType::Uniform),
+        AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+            Some(BufferBindingType::Storage)
+        }
+        AddressSpace::Storage { .. } => Some(BufferBindingType::ReadOnlyStorage),
+        _ => None,
+    }
+}

@@ -1,0 +1,58 @@
+//! From WGSL to a checked kernel. Pure: text in, naga module out, no I/O and no device.
+//!
+//! [`prepare`] is the one place through which a kernel goes from a guest's text to a device. In profile
+//! `native` it parses, validates and reflects; the rewriting of profile `dp32` belongs here too.
+
+mod diagnostic;
+mod kernel;
+mod nesting;
+
+pub use diagnostic::{Diagnostic, SourceLocation};
+pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel};
+
+/// Source text of one kernel: 1 MiB, as `wit/compute.wit` says.
+pub const MAX_WGSL_BYTES: usize = 1 << 20;
+
+/// Bind groups 0 to 2 are the guest's; `@group(3)` is the system's.
+pub const GUEST_BIND_GROUPS: u32 = 3;
+
+/// Stack for the compiler: 1 GiB reserved, not committed. naga walks declarations and expressions
+/// recursively; the deepest that 1 MiB of text can nest, within `nesting`'s bound, needs less than this.
+const COMPILER_STACK_BYTES: usize = 1 << 28;
+
+/// Parses and validates a kernel.
+///
+/// Everything that is wrong with the text comes back as a [`Diagnostic`] which shows the source line with
+/// a caret. The compiler runs on a thread of its own with a deep stack, so that hostile nesting
+/// cannot overflow the caller's.
+pub fn prepare(wgsl: &str) -> Result<Kernel, Diagnostic> {
+    if wgsl.len() > MAX_WGSL_BYTES {
+        return Err(Diagnostic::new(format!(
+            "the source has {} bytes, more than the {MAX_WGSL_BYTES} that a kernel may have",
+            wgsl.len()
+        )));
+    }
+    nesting::check(wgsl)?;
+    on_deep_stack(|| kernel::compile(wgsl))
+}
+
+/// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack; a panic in it becomes a diagnostic.
+fn on_deep_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, Diagnostic> + Send,
+) -> Result<T, Diagnostic> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("wgsl".to_owned())
+            .stack_size(COMPILER_STACK_BYTES)
+            .spawn_scoped(scope, work);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(Diagnostic::new(
+                "the shader compiler failed on this source; please simplify it".to_owned(),
+            )),
+            Err(error) => Err(Diagnostic::new(format!(
+                "the shader compiler could not be started: {error}"
+            ))),
+        }
+    })
+}

@@ -1,0 +1,405 @@
+//! The store: a folder of blobs, each under its hash, and the handles that receive and hold them.
+//!
+//! `blobs/xx/<hash>` holds finished blobs (`xx`: the hash's first two digits), `temporary/` what is on its way in or out,
+//! `lock` keeps a second process away. A blob is renamed into place when all of it was verified, and renamed out before it
+//! is removed, so under its name there is never a part of a blob. Nothing is synced to disk: what a power failure damages is
+//! found by [`Pin::open`] and sent again.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{ErrorKind, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use isobit_job::{Blob, Bytes, Hash};
+
+use crate::error::{ReceiveError, StoreError};
+use crate::index::{self, Index, Ticket};
+use crate::receive::{Decoder, TempFile};
+use crate::tree;
+
+/// A folder of blobs under a byte limit. Clones are the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+/// How full a store is. Each blob counts as whole 4 KiB blocks, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// What the store may grow to.
+    pub limit: Bytes,
+    /// What its blobs take.
+    pub stored: Bytes,
+    /// What eviction cannot free: pinned blobs, and the room of blobs on their way in.
+    pub in_use: Bytes,
+}
+
+impl Store {
+    /// Opens the store in `dir`, creating it where there is none. Left-overs of an earlier process are removed, and
+    /// blobs too many for `limit` evicted.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or another process uses it.
+    pub fn open(dir: impl AsRef<Path>, limit: Bytes) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        let shared = Shared {
+            blobs: dir.join("blobs"),
+            temporary: dir.join("temporary"),
+            names: AtomicU64::new(0),
+            index: Mutex::new(Index::new(limit)),
+            limit,
+            _lock: lock_folder(dir)?,
+        };
+        create_folder(&shared.blobs)?;
+        create_folder(&shared.temporary)?;
+        shared.remove_left_overs()?;
+        shared.find_blobs()?;
+        shared.evict_while(|index| Ok(index.is_over_limit()))?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether the blob is here. One that is known under another size is not.
+    #[must_use]
+    pub fn contains(&self, blob: &Blob) -> bool {
+        self.shared.index().contains(blob)
+    }
+
+    /// Holds the blob, if it is here. Until the pin is dropped it is not evicted.
+    #[must_use]
+    pub fn pin(&self, blob: &Blob) -> Option<Pin> {
+        if !self.shared.index().pin(blob) {
+            return None;
+        }
+        let pin = Pin { shared: Arc::clone(&self.shared), blob: *blob };
+        // So that the order of use survives a restart. It is no loss when this fails.
+        let _ = File::open(self.shared.path(&blob.hash)).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(pin)
+    }
+
+    /// Starts to receive a blob. Room for all of it is set aside now, by eviction where necessary. Several may receive
+    /// the same blob at once; the first that finishes provides it.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] and [`StoreError::NoRoom`] when it cannot fit, and when the temporary file cannot be
+    /// created.
+    pub fn begin(&self, blob: &Blob) -> Result<Incoming, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        shared.evict_while(|index| index.reserve(blob.size).map(|fits| !fits))?;
+        let room = Room { shared, size: blob.size, taken: false };
+        let file = TempFile::create(self.shared.temporary_path())?;
+        Ok(Incoming { decoder: Decoder::new(*blob, file), room })
+    }
+
+    /// How full the store is.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let index = self.shared.index();
+        Usage { limit: self.shared.limit, stored: index::bytes(index.stored()), in_use: index::bytes(index.in_use()) }
+    }
+}
+
+/// A blob that is being received. Dropped before [`Incoming::finish`], it leaves nothing behind.
+pub struct Incoming {
+    decoder: Decoder,
+    room: Room,
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming")
+            .field("blob", &self.blob())
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Incoming {
+    /// The blob that is asked for.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        self.decoder.blob()
+    }
+
+    /// Bytes of the blob that have arrived and are right.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.decoder.position()
+    }
+
+    /// Takes the next bytes of the encoding, any number of them.
+    ///
+    /// # Errors
+    /// When they are not the blob's, or cannot be written. More calls then fail in the same way.
+    pub fn write(&mut self, encoded: &[u8]) -> Result<(), ReceiveError> {
+        self.decoder.push(encoded)
+    }
+
+    /// Ends the stream: the blob is in the store from now on, and held.
+    ///
+    /// # Errors
+    /// When bytes are missing or wrong, or the file cannot be put in its place.
+    pub fn finish(self) -> Result<Pin, ReceiveError> {
+        let Self { decoder, mut room } = self;
+        let blob = decoder.blob();
+        let file = decoder.finish()?;
+        file.seal()?;
+        room.shared.put(&file, &blob)?;
+        room.taken = true;
+        Ok(Pin { shared: Arc::clone(&room.shared), blob })
+    }
+}
+
+/// Room that was set aside for a blob on its way in.
+#[derive(Debug)]
+struct Room {
+    shared: Arc<Shared>,
+    size: Bytes,
+    /// The blob is in it.
+    taken: bool,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.shared.index().release(self.size);
+        }
+    }
+}
+
+/// Holds a blob in its store: while there is one, the blob is not evicted.
+#[derive(Debug)]
+pub struct Pin {
+    shared: Arc<Shared>,
+    blob: Blob,
+}
+
+impl Pin {
+    /// The blob that is held.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        self.blob
+    }
+
+    /// Opens the blob for reading, from its start. The first time that this process opens a blob it did not receive
+    /// itself, all of it is verified; later it is only opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is not what was received, or gone. The store then no longer contains it.
+    pub fn open(&self) -> Result<File, StoreError> {
+        let verified = self.shared.index().verified(&self.blob.hash);
+        self.open_checked(verified, verified.is_none())
+    }
+
+    /// Reads and verifies all of the blob, on all cores.
+    ///
+    /// # Errors
+    /// As for [`Pin::open`].
+    pub fn verify(&self) -> Result<(), StoreError> {
+        let verified = self.shared.index().verified(&self.blob.hash);
+        self.open_checked(verified, true).map(|_| ())
+    }
+
+    fn open_checked(&self, verified: Option<Ticket>, check: bool) -> Result<File, StoreError> {
+        let path = self.shared.path(&self.blob.hash);
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(self.damaged(verified));
+            }
+            opened => opened.map_err(StoreError::io("open", &path))?,
+        };
+        if check {
+            if !self.is_right(&file).map_err(StoreError::io("read", &path))? {
+                return Err(self.damaged(verified));
+            }
+            self.shared.index().found_right(&self.blob.hash);
+            file.rewind().map_err(StoreError::io("read", &path))?;
+        }
+        Ok(file)
+    }
+
+    fn is_right(&self, file: &File) -> std::io::Result<bool> {
+        let size = self.blob.size.get();
+        if file.metadata()?.len() != size {
+            return Ok(false);
+        }
+        match tree::hash_blob(file, size, None) {
+            Ok(root) => Ok(root == *self.blob.hash.as_bytes()),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the blob out of the store.
+    fn damaged(&self, seen: Option<Ticket>) -> StoreError {
+        let hash = self.blob.hash;
+        let moved = {
+            let mut index = self.shared.index();
+            index.lost(&hash, seen).then(|| self.shared.move_away(&hash))
+        };
+        match moved {
+            Some(Err(error)) => error,
+            Some(Ok(path)) => {
+                remove(&path);
+                StoreError::Damaged { hash }
+            }
+            None => StoreError::Damaged { hash },
+        }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.shared.index().unpin(&self.blob.hash);
+    }
+}
+
+/// What a store, its pins and its receivers have in common.
+#[derive(Debug)]
+struct Shared {
+    blobs: PathBuf,
+    temporary: PathBuf,
+    /// Number of the next temporary file.
+    names: AtomicU64,
+    /// Files under `blobs` come and go only while this is held.
+    index: Mutex<Index>,
+    limit: Bytes,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Shared {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // The index is consistent between any two of its calls, so a panic elsewhere has not harmed it.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, hash: &Hash) -> PathBuf {
+        let name = hash.to_string();
+        let shard: String = name.chars().take(2).collect();
+        self.blobs.join(shard).join(name)
+    }
+
+    fn temporary_path(&self) -> PathBuf {
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        self.temporary.join(number.to_string())
+    }
+
+    fn remove_left_overs(&self) -> Result<(), StoreError> {
+        for path in entries(&self.temporary)? {
+            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Enters what is on disk, in the order of last use. Files that are no blobs are left alone.
+    fn find_blobs(&self) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        for shard in entries(&self.blobs)? {
+            if !shard.is_dir() {
+                continue;
+            }
+            for path in entries(&shard)? {
+                found.extend(self.blob_at(&path));
+            }
+        }
+        found.sort_unstable_by_key(|(last_use, blob)| (*last_use, blob.hash));
+        let mut index = self.index();
+        for (_, blob) in found {
+            index.found(blob);
+        }
+        Ok(())
+    }
+
+    fn blob_at(&self, path: &Path) -> Option<(SystemTime, Blob)> {
+        let hash: Hash = path.file_name()?.to_str()?.parse().ok()?;
+        let metadata = path.symlink_metadata().ok()?;
+        if path != self.path(&hash) || !metadata.is_file() {
+            return None;
+        }
+        let size = Bytes::try_from(metadata.len()).ok()?;
+        Some((metadata.modified().ok()?, Blob { hash, size }))
+    }
+
+    /// Evicts one blob after the other for as long as `must` says so and there are any.
+    fn evict_while(&self, mut must: impl FnMut(&mut Index) -> Result<bool, StoreError>) -> Result<(), StoreError> {
+        let mut evicted = Vec::new();
+        let outcome = self.move_out_while(&mut must, &mut evicted);
+        // Removing a large file takes its time, so it is done without the index.
+        evicted.iter().for_each(|path| remove(path));
+        outcome
+    }
+
+    fn move_out_while(
+        &self,
+        must: &mut impl FnMut(&mut Index) -> Result<bool, StoreError>,
+        evicted: &mut Vec<PathBuf>,
+    ) -> Result<(), StoreError> {
+        let mut index = self.index();
+        while must(&mut index)? {
+            let Some(hash) = index.victim() else {
+                break;
+            };
+            evicted.push(self.move_away(&hash)?);
+            index.evicted(&hash);
+        }
+        Ok(())
+    }
+
+    /// Moves a blob's file from its place; whoever calls this holds the index.
+    fn move_away(&self, hash: &Hash) -> Result<PathBuf, StoreError> {
+        let (from, to) = (self.path(hash), self.temporary_path());
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", &from)(error)),
+            // That there was no file is as good.
+            _ => Ok(to),
+        }
+    }
+
+    /// Moves a verified file into its place, unless a verified one is there.
+    fn put(&self, file: &TempFile, blob: &Blob) -> Result<(), StoreError> {
+        let path = self.path(&blob.hash);
+        if let Some(shard) = path.parent() {
+            create_folder(shard)?;
+        }
+        let mut index = self.index();
+        if index.verified(&blob.hash).is_none() {
+            fs::rename(file.path(), &path).map_err(StoreError::io("create", &path))?;
+        }
+        index.arrived(blob);
+        Ok(())
+    }
+}
+
+/// Creates a folder that only this user may enter.
+fn create_folder(path: &Path) -> Result<(), StoreError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(StoreError::io("create", path))
+}
+
+fn lock_folder(dir: &Path) -> Result<File, StoreError> {
+    create_folder(dir)?;
+    let path = dir.join("lock");
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(StoreError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(StoreError::io("read", folder))
+}
+
+/// Removes a file from the temporary folder. What cannot be removed now goes when the store is opened next.
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+}

@@ -1,0 +1,272 @@
+//! QUIC between nodes that are known by their keys: TLS 1.3 with raw public keys (RFC 7250) on both
+//! sides, no certificate authority, and windows for 1 Gbit/s at 100 ms. Provider and renter stand on
+//! this; what they say to each other is in `isobit-wire`.
+
+mod tls;
+
+use isobit_job::{NodeAddr, NodeKey, SecretKey};
+use isobit_wire::{Frame, FrameDecoder, FrameError};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, RecvStream, ServerConfig, TransportConfig, VarInt};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use tls::TlsError;
+
+/// In flight on one stream: 1 Gbit/s * 100 ms = 12.5 MB, rounded up to 16 MiB.
+const STREAM_WINDOW: u32 = 16 << 20;
+
+/// In flight on one connection: two full streams, so that outputs do not wait for inputs.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// Kernel buffers of the UDP socket, each way: 4 MiB holds 2 ms at 16 Gbit/s of loopback.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// A peer that says nothing for so long is gone.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// How often an otherwise silent connection is kept awake.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// Jobs that one connection may have open at once.
+const MAX_JOBS: u32 = 16;
+
+/// Bulk streams that one connection may have open at once, in each direction.
+const MAX_BULK: u32 = 64;
+
+/// Time for name lookup and handshake together.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The largest packet that path discovery tries. Loopback carries it; ordinary paths settle at 1 452.
+const MAX_PACKET: u16 = 16_320;
+
+/// Closing code of a connection whose peer broke the protocol.
+pub const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(1);
+
+/// Closing code of an ordinary end.
+pub const CLOSE_DONE: VarInt = VarInt::from_u32(0);
+
+/// Resetting code of a stream whose content is no longer wanted or not to be had.
+pub const RESET_ABANDONED: VarInt = VarInt::from_u32(2);
+
+/// Why an endpoint could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {addr}: {source}")]
+    Socket {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Why a provider could not be reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The host has no address.
+    #[error("cannot find the host `{host}`: {reason}")]
+    UnknownHost {
+        /// The host as given.
+        host: String,
+        /// What the resolver says.
+        reason: String,
+    },
+    /// Nobody answers.
+    #[error("no answer from {addr} within {} s", CONNECT.as_secs())]
+    Unreachable {
+        /// The address tried.
+        addr: SocketAddr,
+    },
+    /// Somebody else answers.
+    #[error("{addr} has the key {found}, not {expected}")]
+    WrongKey {
+        /// The address tried.
+        addr: SocketAddr,
+        /// The key in the address that was given.
+        expected: NodeKey,
+        /// The key found there.
+        found: NodeKey,
+    },
+    /// The handshake failed in another way.
+    #[error("cannot connect to {addr}: {reason}")]
+    Handshake {
+        /// The address tried.
+        addr: SocketAddr,
+        /// What the transport says.
+        reason: String,
+    },
+    /// No local socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl ConnectError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::UnknownHost { .. } => "check the part before the colon of host:port#key",
+            Self::Unreachable { .. } => "is the provider running there, and does a firewall let UDP through?",
+            Self::WrongKey { .. } => "ask the provider for its address; if its key has changed, find out why before you trust the new one",
+            Self::Handshake { .. } => "the two sides may speak different versions of the protocol",
+            Self::Bind(_) => "check that the system allows UDP sockets",
+        }
+    }
+}
+
+/// Opens an endpoint that accepts connections.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn listen(addr: SocketAddr, secret: &SecretKey) -> Result<Endpoint, BindError> {
+    let mut config = ServerConfig::with_crypto(Arc::new(tls::server(secret)?));
+    config.transport_config(Arc::new(transport(MAX_JOBS)));
+    endpoint(addr, Some(config))
+}
+
+/// Connects to the node at `addr` and to no other.
+///
+/// The endpoint has to be kept for as long as the connection is used.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, Connection), ConnectError> {
+    let unknown = |reason: String| ConnectError::UnknownHost { host: addr.host.clone(), reason };
+    let lookup = tokio::time::timeout(CONNECT, tokio::net::lookup_host((addr.host.as_str(), addr.port)));
+    let mut found = lookup.await.map_err(|_| unknown("no answer in time".into()))?.map_err(|error| unknown(error.to_string()))?;
+    let socket = found.next().ok_or_else(|| unknown("it has no address".into()))?;
+    let local: SocketAddr = if socket.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
+    let endpoint = endpoint(local, None)?;
+    let (crypto, seen) = tls::client(secret, addr.key).map_err(BindError::from)?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport(0)));
+    let handshake = |error: &dyn std::fmt::Display| ConnectError::Handshake { addr: socket, reason: error.to_string() };
+    // The name is not used: the key is the identity.
+    let connecting = endpoint.connect_with(config, socket, "isobit.invalid").map_err(|error| handshake(&error))?;
+    match tokio::time::timeout(CONNECT, connecting).await {
+        Ok(Ok(connection)) => Ok((endpoint, connection)),
+        Err(_) | Ok(Err(ConnectionError::TimedOut)) => Err(ConnectError::Unreachable { addr: socket }),
+        Ok(Err(error)) => match seen.wrong_key() {
+            Some(found) => Err(ConnectError::WrongKey { addr: socket, expected: addr.key, found }),
+            None => Err(handshake(&error)),
+        },
+    }
+}
+
+/// The key that the other side has proved to hold.
+#[must_use]
+pub fn peer_key(connection: &Connection) -> Option<NodeKey> {
+    let identity = connection.peer_identity()?.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().ok()?;
+    tls::key_of(identity.first()?)
+}
+
+/// Why the header of a data stream could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The stream broke off.
+    #[error("a data stream ended within its header")]
+    Broken(#[from] quinn::ReadExactError),
+    /// It is not a header.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Reads the header that every data stream begins with.
+///
+/// # Errors
+/// The stream ends early, or begins with something else.
+pub async fn read_header<H: Frame>(stream: &mut RecvStream) -> Result<H, HeaderError> {
+    let mut decoder = FrameDecoder::new();
+    loop {
+        // A header has some 50 bytes, and the stream is buffered: byte by byte takes nothing of what follows it.
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await?;
+        if let Some(header) = decoder.decode(&mut byte.as_slice())? {
+            return Ok(header);
+        }
+    }
+}
+
+fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, BindError> {
+    let failed = |source| BindError::Socket { addr, source };
+    let socket = UdpSocket::bind(addr).map_err(failed)?;
+    // Larger buffers are an improvement, not a need: the system may refuse.
+    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER).ok();
+    rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER).ok();
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(MAX_PACKET).map_err(|error| failed(std::io::Error::other(error)))?;
+    Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(failed)
+}
+
+/// The settings of a connection; also what a fair comparison with plain quinn uses.
+#[must_use]
+pub fn transport(incoming_jobs: u32) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(MAX_PACKET);
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(incoming_jobs))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_BULK))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(u64::from(CONNECTION_WINDOW))
+        .max_idle_timeout(IdleTimeout::try_from(IDLE).ok())
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .mtu_discovery_config(Some(mtu));
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Runtime::new().unwrap()
+    }
+
+    fn here(endpoint: &Endpoint, key: NodeKey) -> NodeAddr {
+        NodeAddr { host: "127.0.0.1".into(), port: endpoint.local_addr().unwrap().port(), key }
+    }
+
+    #[test]
+    fn two_nodes_know_each_other_by_key() {
+        runtime().block_on(async {
+            let (server, client) = (SecretKey::generate(), SecretKey::generate());
+            let endpoint = listen(([127, 0, 0, 1], 0).into(), &server).unwrap();
+            let addr = here(&endpoint, server.public());
+            let accepted = tokio::spawn(async move { endpoint.accept().await.unwrap().await.unwrap() });
+            let (_endpoint, connection) = connect(&addr, &client).await.unwrap();
+            assert_eq!(peer_key(&connection), Some(server.public()));
+            assert_eq!(peer_key(&accepted.await.unwrap()), Some(client.public()));
+        });
+    }
+
+    #[test]
+    fn a_connection_to_another_key_is_refused_and_names_both() {
+        runtime().block_on(async {
+            let (server, other) = (SecretKey::generate(), SecretKey::generate());
+            let endpoint = listen(([127, 0, 0, 1], 0).into(), &server).unwrap();
+            let addr = here(&endpoint, other.public());
+            tokio::spawn(async move { endpoint.accept().await.unwrap().await.ok() });
+            let error = connect(&addr, &SecretKey::generate()).await.unwrap_err();
+            assert!(matches!(error, ConnectError::WrongKey { expected, found, .. } if expected == other.public() && found == server.public()), "{error}");
+        });
+    }
+
+    #[test]
+    fn an_unknown_host_is_told_apart_from_a_silent_one() {
+        runtime().block_on(async {
+            let key = SecretKey::generate();
+            let addr = NodeAddr { host: "no-such-host.invalid".into(), port: 1, key: key.public() };
+            assert!(matches!(connect(&addr, &key).await, Err(ConnectError::UnknownHost { .. })));
+        });
+    }
+}

@@ -1,0 +1,241 @@
+//! The messages, the headers of data streams, and the bounds of what is in them.
+
+use isobit_job::{Blob, Hash, MAX_INPUTS, MAX_SPEC_JSON, Name};
+use serde::{Deserialize, Serialize};
+
+use crate::{FaultReason, Frame, MAX_FRAME, MAX_HEADER, ProtocolError, Rejection};
+
+/// The most bytes in the name of a peer's software.
+pub const MAX_SOFTWARE: usize = 256;
+/// The most bytes in a line of the job's log: 8 KiB, as in `wit/`.
+pub const MAX_LOG: usize = 8 * 1024;
+/// The most bytes in the message beside a progress report, as in `wit/`.
+pub const MAX_PROGRESS: usize = 256;
+/// The most bytes in any other text: 4 KiB.
+pub const MAX_TEXT: usize = 4 * 1024;
+
+/// From renter to provider, on a job's control stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToProvider {
+    /// The first message.
+    Hello {
+        /// [`PROTOCOL`](crate::PROTOCOL) of the renter.
+        protocol: u16,
+        /// The renter's software and version; at most [`MAX_SOFTWARE`] bytes.
+        software: String,
+    },
+    /// The job. May follow `Hello` at once.
+    Submit {
+        /// The job spec as JSON; at most [`MAX_SPEC_JSON`] bytes.
+        spec_json: Vec<u8>,
+        /// How long the job may run before the provider gives it up, in milliseconds. Not part of the job: it is about
+        /// this provider, not about the result.
+        deadline_ms: u64,
+    },
+    /// The renter no longer wants the result.
+    Cancel,
+}
+
+/// From provider to renter, on a job's control stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToRenter {
+    /// The answer to `Hello`.
+    Welcome {
+        /// [`PROTOCOL`](crate::PROTOCOL) of the provider.
+        protocol: u16,
+        /// The provider's software and version; at most [`MAX_SOFTWARE`] bytes.
+        software: String,
+    },
+    /// The job was not started and costs nothing. The last message.
+    Rejected(Rejection),
+    /// The provider lacks these blobs of the job; the renter sends each on a stream of its own.
+    Missing {
+        /// Their hashes, none twice. The renter sends only blobs of this job, whatever is asked.
+        blobs: Vec<Hash>,
+    },
+    /// The job waits.
+    Queued {
+        /// How many jobs are before it.
+        position: u32,
+        /// What it waits for.
+        reason: String,
+    },
+    /// All blobs are there; the job has a place.
+    Accepted,
+    /// The guest is about to run.
+    Running {
+        /// The device's name.
+        device: String,
+    },
+    /// A line of the guest's log.
+    Log {
+        /// How much it matters.
+        level: Level,
+        /// The line; at most [`MAX_LOG`] bytes. The guest's words: may hold control characters.
+        message: String,
+    },
+    /// How far the job is.
+    Progress {
+        /// From 0 to 1.
+        fraction: f32,
+        /// At most [`MAX_PROGRESS`] bytes. The guest's words: may hold control characters.
+        message: String,
+    },
+    /// The guest created an output; the stream whose [`OutputHeader`] has this index carries it.
+    Output {
+        /// Counted from 0 in the order of these messages.
+        index: u32,
+        /// The output's name; none comes twice.
+        name: Name,
+    },
+    /// The job ran, and this is its receipt. The last message.
+    Finished {
+        /// The receipt: a DSSE envelope.
+        envelope_json: Vec<u8>,
+        /// How many `Output` messages there were.
+        outputs: u32,
+    },
+    /// The provider could not run the job to its end, through no fault of the job. The last message.
+    Faulted {
+        /// What went wrong.
+        reason: FaultReason,
+        /// More about it; at most [`MAX_TEXT`] bytes.
+        message: String,
+    },
+}
+
+/// How much a line of the log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Level {
+    /// Something failed.
+    Error,
+    /// Something is odd.
+    Warn,
+    /// Something of interest.
+    Info,
+    /// Something for whoever looks for a mistake.
+    Debug,
+}
+
+/// The start of a stream from renter to provider that carries a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobHeader {
+    /// The index of the job's control stream, from 0, among the bidirectional streams of the connection.
+    pub job: u64,
+    /// The blob that follows, in bao encoding.
+    pub blob: Blob,
+}
+
+/// The start of a stream from provider to renter that carries an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputHeader {
+    /// The index of the job's control stream, from 0, among the bidirectional streams of the connection.
+    pub job: u64,
+    /// The index that the `Output` message gives the output's name to.
+    pub index: u32,
+}
+
+impl Frame for ToProvider {
+    const MAX: usize = MAX_FRAME;
+}
+
+impl Frame for ToRenter {
+    const MAX: usize = MAX_FRAME;
+}
+
+impl Frame for BlobHeader {
+    const MAX: usize = MAX_HEADER;
+}
+
+impl Frame for OutputHeader {
+    const MAX: usize = MAX_HEADER;
+}
+
+/// The beginning of `text`, at most `maximum` bytes long, cut between characters.
+pub fn cut(text: &str, maximum: usize) -> &str {
+    text.get(..text.floor_char_boundary(maximum)).unwrap_or_default()
+}
+
+fn bounded(field: &'static str, found: usize, maximum: usize) -> Result<(), ProtocolError> {
+    if found > maximum { Err(ProtocolError::TooLong { field, found, maximum }) } else { Ok(()) }
+}
+
+impl ToProvider {
+    /// The message's name, for errors.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            ToProvider::Hello { .. } => "Hello",
+            ToProvider::Submit { .. } => "Submit",
+            ToProvider::Cancel => "Cancel",
+        }
+    }
+
+    /// Checks the bounds of what is in the message.
+    pub(crate) fn check(&self) -> Result<(), ProtocolError> {
+        match self {
+            ToProvider::Hello { software, .. } => bounded("software", software.len(), MAX_SOFTWARE),
+            ToProvider::Submit { spec_json, .. } => bounded("spec_json", spec_json.len(), MAX_SPEC_JSON),
+            ToProvider::Cancel => Ok(()),
+        }
+    }
+}
+
+impl ToRenter {
+    /// A line of the log, cut to [`MAX_LOG`] bytes.
+    pub fn log(level: Level, message: &str) -> ToRenter {
+        ToRenter::Log { level, message: cut(message, MAX_LOG).to_owned() }
+    }
+
+    /// A progress report: the fraction brought into 0 to 1, the message cut to [`MAX_PROGRESS`] bytes.
+    pub fn progress(fraction: f32, message: &str) -> ToRenter {
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        ToRenter::Progress { fraction, message: cut(message, MAX_PROGRESS).to_owned() }
+    }
+
+    /// The end through no fault of the job, the message cut to [`MAX_TEXT`] bytes.
+    pub fn faulted(reason: FaultReason, message: &str) -> ToRenter {
+        ToRenter::Faulted { reason, message: cut(message, MAX_TEXT).to_owned() }
+    }
+
+    /// Whether this is a job's last message.
+    pub const fn is_last(&self) -> bool {
+        matches!(self, ToRenter::Rejected(_) | ToRenter::Finished { .. } | ToRenter::Faulted { .. })
+    }
+
+    /// The message's name, for errors.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            ToRenter::Welcome { .. } => "Welcome",
+            ToRenter::Rejected(_) => "Rejected",
+            ToRenter::Missing { .. } => "Missing",
+            ToRenter::Queued { .. } => "Queued",
+            ToRenter::Accepted => "Accepted",
+            ToRenter::Running { .. } => "Running",
+            ToRenter::Log { .. } => "Log",
+            ToRenter::Progress { .. } => "Progress",
+            ToRenter::Output { .. } => "Output",
+            ToRenter::Finished { .. } => "Finished",
+            ToRenter::Faulted { .. } => "Faulted",
+        }
+    }
+
+    /// Checks the bounds of what is in the message.
+    pub(crate) fn check(&self) -> Result<(), ProtocolError> {
+        match self {
+            ToRenter::Welcome { software, .. } => bounded("software", software.len(), MAX_SOFTWARE),
+            ToRenter::Rejected(rejection) => {
+                rejection.texts().into_iter().try_for_each(|text| bounded("rejection", text.len(), MAX_TEXT))
+            }
+            ToRenter::Missing { blobs } => bounded("blobs", blobs.len(), MAX_INPUTS + 1),
+            ToRenter::Queued { reason, .. } => bounded("reason", reason.len(), MAX_TEXT),
+            ToRenter::Running { device } => bounded("device", device.len(), MAX_TEXT),
+            ToRenter::Log { message, .. } => bounded("message", message.len(), MAX_LOG),
+            ToRenter::Progress { fraction, .. } if !(0.0..=1.0).contains(fraction) => {
+                Err(ProtocolError::Fraction { found: *fraction })
+            }
+            ToRenter::Progress { message, .. } => bounded("message", message.len(), MAX_PROGRESS),
+            ToRenter::Faulted { message, .. } => bounded("message", message.len(), MAX_TEXT),
+            ToRenter::Accepted | ToRenter::Output { .. } | ToRenter::Finished { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The crate's error: what the host said, in Rust's terms, and what the crate itself refuses.
+
+use std::fmt;
+
+use crate::SourceLocation;
+use crate::bindings::isobit::compute::{gpu, io};
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed. Trouble of the provider's own never shows up here: it ends the job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A rule of WebGPU or WGSL is broken.
+    Validation {
+        /// What is wrong; for WGSL with the source line and a caret below it.
+        message: String,
+        /// Where in the WGSL source, if it is about one place in it.
+        location: Option<SourceLocation>,
+    },
+    /// The job's device memory would not hold the request.
+    OutOfMemory {
+        /// Bytes asked for.
+        requested: u64,
+        /// Bytes in use by the job.
+        in_use: u64,
+        /// The job's limit on device memory, in bytes.
+        maximum: u64,
+    },
+    /// A limit of the job or of the device would be broken.
+    LimitExceeded {
+        /// The limit's name, as in the job spec or in WebGPU.
+        limit: String,
+        /// The most that is allowed.
+        maximum: u64,
+        /// What was asked for.
+        requested: u64,
+    },
+    /// The job has no input of this name.
+    InputNotFound(String),
+    /// An output of this name was created before.
+    OutputExists(String),
+    /// No name for an input or an output.
+    InvalidName(String),
+    /// A parameter of the job cannot be read as what the workload expects.
+    InvalidParameter {
+        /// The parameter's name.
+        name: String,
+        /// Its value, as the renter gave it.
+        value: String,
+        /// What the type's `FromStr` said.
+        reason: String,
+    },
+    /// More elements than the buffer, or the slice of it, has.
+    OutOfRange {
+        /// The elements asked for end here.
+        end: usize,
+        /// The buffer, or the slice of it, ends here.
+        len: usize,
+    },
+    /// Reading or writing failed, with an error of the guest's own making.
+    Io(std::io::Error),
+    /// The workload's own words.
+    Other(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Validation { message, .. } => f.write_str(message),
+            Self::OutOfMemory { requested, in_use, maximum } => write!(
+                f,
+                "out of device memory: {requested} bytes asked for, {in_use} of {maximum} in use; \
+                 use smaller buffers or raise the job's limit device-memory"
+            ),
+            Self::LimitExceeded { limit, maximum, requested } => {
+                write!(f, "limit {limit} exceeded: {requested} asked for, at most {maximum} allowed")
+            }
+            Self::InputNotFound(name) => write!(f, "the job has no input `{name}`"),
+            Self::OutputExists(name) => {
+                write!(f, "output `{name}` was created before; outputs are written once")
+            }
+            Self::InvalidName(name) => write!(
+                f,
+                "`{name}` is no name for an input or output: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, \
+                 with a letter or digit first"
+            ),
+            Self::InvalidParameter { name, value, reason } => write!(f, "parameter {name}={value}: {reason}"),
+            Self::OutOfRange { end, len } => {
+                write!(f, "elements up to {end} asked for, but there are {len}")
+            }
+            Self::Io(error) => error.fmt(f),
+            Self::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Its text is this error's text, so the next cause is its own.
+            Self::Io(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<gpu::Error> for Error {
+    fn from(error: gpu::Error) -> Self {
+        match error {
+            gpu::Error::Validation(broken) => Self::Validation { message: broken.message, location: broken.location },
+            gpu::Error::OutOfMemory(refused) => {
+                Self::OutOfMemory { requested: refused.requested, in_use: refused.in_use, maximum: refused.maximum }
+            }
+            gpu::Error::LimitExceeded(refused) => refused.into(),
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error {
+            io::Error::NotFound(name) => Self::InputNotFound(name),
+            io::Error::AlreadyExists(name) => Self::OutputExists(name),
+            io::Error::InvalidName(name) => Self::InvalidName(name),
+            io::Error::LimitExceeded(refused) => refused.into(),
+        }
+    }
+}
+
+impl From<io::LimitExceeded> for Error {
+    fn from(refused: io::LimitExceeded) -> Self {
+        Self::LimitExceeded { limit: refused.limit, maximum: refused.maximum, requested: refused.requested }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    /// Gets back the error that went into [`std::io::Error`], if it was one of this crate's.
+    fn from(error: std::io::Error) -> Self {
+        error.downcast::<Self>().unwrap_or_else(Self::Io)
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => error,
+            error => Self::other(error),
+        }
+    }
+}
+
+impl From<String> for Error {
+    fn from(message: String) -> Self {
+        Self::Other(message)
+    }
+}
+
+impl From<&str> for Error {
+    fn from(message: &str) -> Self {
+        Self::Other(message.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_survives_the_way_through_std_io() {
+        let inside: std::io::Error = Error::InputNotFound("photo".to_owned()).into();
+        let outside = Error::from(inside);
+        assert!(matches!(&outside, Error::InputNotFound(name) if name == "photo"));
+        assert_eq!(outside.to_string(), "the job has no input `photo`");
+    }
+
+    #[test]
+    fn an_error_of_std_io_stays_one() {
+        let end = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        assert!(matches!(Error::from(end), Error::Io(_)));
+    }
+}

@@ -1,0 +1,28 @@
+//! Doubles the numbers below `count` on the device and writes them to output `out`, one to a line.
+
+use std::io::{BufWriter, Write};
+
+use isobit::{Gpu, Output};
+
+#[isobit::main]
+fn main() -> isobit::Result<()> {
+    let count: u32 = isobit::param("count")?.unwrap_or(10);
+    let numbers: Vec<u32> = (0..count).collect();
+
+    let gpu = Gpu::new();
+    let double = gpu.kernel(include_str!("kernel.wgsl"))?;
+    let buffer = gpu.buffer_from(&numbers)?;
+    double
+        .dispatch()
+        .bind(0, &buffer)
+        .invocations(numbers.len(), 64)
+        .run()?;
+
+    let mut out = BufWriter::new(Output::create("out")?);
+    for number in buffer.read()? {
+        writeln!(out, "{number}")?;
+    }
+    out.flush()?;
+    isobit::info!("doubled {count} numbers");
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What tests of the whole share: the binary, built guests, drivers, a photograph.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+#[path = "../../xtask/src/drivers.rs"]
+mod drivers;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The command `isobit`, seeing every driver of this machine and no key of its user's.
+pub fn isobit() -> Command {
+    let mut isobit = Command::new(env!("CARGO_BIN_EXE_isobit"));
+    isobit.envs(driver_env()).env_remove("ISOBIT_KEY").env_remove("ISOBIT_LOG");
+    isobit
+}
+
+/// The variables that make the Vulkan loader see every driver, SwiftShader included.
+pub fn driver_env() -> Vec<(&'static str, String)> {
+    drivers::variables()
+}
+
+/// A photograph, 512 by 512 pixels in RGB, or none where set-up did not run.
+pub fn photograph() -> Option<PathBuf> {
+    Some(drivers::photograph()).filter(|path| path.is_file())
+}
+
+/// Says that a test, or a part of one, cannot run here. `cargo xtask test` counts these lines.
+pub fn skip(reason: &str) {
+    println!("SKIP: {reason}");
+}
+
+/// The component of the workload in `guest-examples/NAME`, built at most once per test run: once per process, and
+/// by one process at a time.
+pub fn guest(name: &str) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<String, Arc<OnceLock<PathBuf>>>>> = Mutex::new(None);
+    let once = {
+        let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(built.get_or_insert_default().entry(name.to_owned()).or_default())
+    };
+    once.get_or_init(|| build(&repository().join("guest-examples").join(name), name)).clone()
+}
+
+/// Builds the crate in `dir` to `target/guests/NAME.wasm`. Cargo knows what is fresh; the lock keeps a second process
+/// from reading half of what a first one writes, and from building the standard library twice.
+pub fn build(dir: &Path, name: &str) -> PathBuf {
+    let folder = target_dir().join("guests");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let component = folder.join(format!("{name}.wasm"));
+    let output = isobit()
+        .arg("build")
+        .arg(dir)
+        .arg("-o")
+        .arg(&component)
+        .env("CARGO_TARGET_DIR", target_dir())
+        .output()
+        .unwrap();
+    if !output.status.success() {
+        // Through the test's own capture, unlike an inherited stderr.
+        std::io::stderr().write_all(&output.stderr).unwrap();
+        panic!("cannot build {}: {}", dir.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    component
+}
+
+/// Cargo's target folder of this very build. Guests go to a profile folder of their own in it, so the standard library is
+/// built once for all of them, and no outer cargo holds its lock.
+pub fn target_dir() -> PathBuf {
+    // target/PROFILE/isobit
+    let binary = Path::new(env!("CARGO_BIN_EXE_isobit"));
+    binary.parent().and_then(Path::parent).unwrap().to_owned()
+}
+
+/// Parses what a command printed on stdout.
+pub fn json(output: &std::process::Output) -> serde_json::Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text:?}"))
+}

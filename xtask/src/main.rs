@@ -1,0 +1,108 @@
+//! `cargo xtask`: what a contributor types, each command with its own set-up.
+//!
+//! Only the standard library, so that the first thing anybody runs here compiles in seconds.
+
+mod apt;
+mod bench;
+mod drivers;
+mod setup;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  setup [--yes]          install what is missing on this machine: drivers, the wasm target, a picture
+  test [--yes] [--long]  set up, then check formatting, lints, tests and documentation
+  bench [--yes] [-- ARGS...]
+                         set up, then run the benchmarks
+  env                    print the variables that make all drivers visible, for `eval \"$(cargo xtask env)\"`
+
+Options:
+  --yes   install without asking; so it is for root and where CI is set
+  --long  run the tests too that take long
+";
+
+/// Why a task stopped: text for people.
+type Failure = String;
+
+/// The command line after the command's name.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    yes: bool,
+    long: bool,
+    /// What stands after `--`.
+    rest: Vec<String>,
+}
+
+impl Options {
+    fn parse(allowed: &[&str], args: &[String]) -> Result<Self, Failure> {
+        let mut options = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                known if !allowed.contains(&known) => return Err(format!("unknown argument {known:?}\n\n{USAGE}")),
+                "--yes" => options.yes = true,
+                "--long" => options.long = true,
+                _ => options.rest = args.by_ref().cloned().collect(),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<ExitCode, Failure> {
+    let Some((command, args)) = args.split_first() else { return Err(format!("no command given\n\n{USAGE}")) };
+    match command.as_str() {
+        "setup" => setup::run(&Options::parse(&["--yes"], args)?)?,
+        "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
+        "bench" => bench::run(&Options::parse(&["--yes", "--"], args)?)?,
+        "env" => {
+            Options::parse(&[], args)?;
+            for (name, value) in drivers::variables() {
+                println!("export {name}='{}'", value.replace('\'', r"'\''"));
+            }
+        }
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+        }
+        unknown => return Err(format!("unknown command {unknown:?}\n\n{USAGE}")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(args: &[&str]) -> Vec<String> {
+        args.iter().map(|arg| (*arg).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_stands_after_two_dashes_is_passed_on() {
+        let options = Options::parse(&["--yes", "--"], &strings(&["--yes", "--", "matmul", "--yes"])).unwrap();
+        assert!(options.yes);
+        assert_eq!(options.rest, strings(&["matmul", "--yes"]));
+    }
+
+    #[test]
+    fn an_argument_of_another_command_is_refused() {
+        assert!(Options::parse(&["--yes"], &strings(&["--long"])).unwrap_err().contains("--long"));
+        assert!(Options::parse(&[], &strings(&["--"])).is_err());
+    }
+}
