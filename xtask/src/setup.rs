@@ -25,7 +25,7 @@ enum Source {
 }
 
 /// What a machine needs, and why.
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
         what: "the Vulkan loader",
         why: "finds the drivers",
@@ -45,6 +45,13 @@ const NEEDS: [Need; 5] = [
         why: "compiles workloads; rustup may not install the target here",
         is_here: has_wasm_compiler,
         source: Source::Packages(&["rustc-web", "rust-web-src", "cargo-web", "lld-19"]),
+        optional: false,
+    },
+    Need {
+        what: "the C library of wasm32-wasip1",
+        why: "for workloads that want more of Rust's standard library; rustup may not install the target here",
+        is_here: has_wasi_library,
+        source: Source::Packages(&["wasi-libc"]),
         optional: false,
     },
     Need {
@@ -139,7 +146,7 @@ fn by_hand(missing: &[&Need]) -> Failure {
         text.push_str(&format!("  {}: {how}\n", need.what));
     }
     if missing.iter().any(|need| need.packages().contains(&"rustc-web")) {
-        text.push_str("For the compiler, `rustup target add wasm32-unknown-unknown` does as well.\n");
+        text.push_str("For the compiler and its C library, `rustup target add wasm32-unknown-unknown wasm32-wasip1` does as well.\n");
     }
     text
 }
@@ -163,12 +170,7 @@ fn has_lavapipe() -> bool {
 
 /// Whether `isobit build` will find a compiler: see runtime/cli/src/commands/build/toolchain.rs.
 fn has_wasm_compiler() -> bool {
-    let libdir = output(Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]));
-    if libdir.is_some_and(|libdir| Path::new(&libdir).is_dir()) {
-        return true;
-    }
-    let may_install = std::env::var_os("RUSTUP_AUTO_INSTALL").is_none_or(|value| value != "0");
-    if may_install && output(Command::new("rustup").arg("--version")).is_some() {
+    if has_target("wasm32-unknown-unknown") {
         return true;
     }
     let sysroot = output(Command::new("/usr/bin/rustc").args(["--print", "sysroot"]));
@@ -177,6 +179,20 @@ fn has_wasm_compiler() -> bool {
     let mut bin = fs::read_dir("/usr/bin").into_iter().flatten().filter_map(Result::ok);
     let has_linker = bin.any(|entry| entry.file_name().to_string_lossy().starts_with("wasm-ld"));
     has_source && has_linker && Path::new("/usr/bin/cargo").is_file()
+}
+
+fn has_wasi_library() -> bool {
+    has_target("wasm32-wasip1") || Path::new("/usr/lib/wasm32-wasi").is_dir()
+}
+
+/// Whether the ordinary compiler has a target, or rustup may install it when it is needed.
+fn has_target(triple: &str) -> bool {
+    let libdir = output(Command::new("rustc").args(["--print", "target-libdir", "--target", triple]));
+    if libdir.is_some_and(|libdir| Path::new(&libdir).is_dir()) {
+        return true;
+    }
+    let may_install = std::env::var_os("RUSTUP_AUTO_INSTALL").is_none_or(|value| value != "0");
+    may_install && output(Command::new("rustup").arg("--version")).is_some()
 }
 
 /// What a command prints, if it succeeds.

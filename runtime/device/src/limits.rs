@@ -61,6 +61,10 @@ pub(crate) fn required() -> wgpu::Limits {
             .max_dynamic_storage_buffers_per_pipeline_layout,
         max_dynamic_uniform_buffers_per_pipeline_layout: LIMITS
             .max_dynamic_uniform_buffers_per_pipeline_layout,
+        max_buffers_and_acceleration_structures_per_shader_stage: LIMITS
+            .max_storage_buffers_per_shader_stage
+            + SYSTEM_STORAGE_BUFFERS
+            + LIMITS.max_uniform_buffers_per_shader_stage,
         max_storage_buffer_binding_size: LIMITS.max_storage_buffer_binding_size,
         max_uniform_buffer_binding_size: LIMITS.max_uniform_buffer_binding_size,
         max_buffer_size: LIMITS.max_buffer_size,

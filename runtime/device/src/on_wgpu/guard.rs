@@ -53,9 +53,7 @@ impl Guard {
         }));
         let lost = Arc::clone(&health);
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                lost.lose(message);
-            }
+            lost.lose(format!("{reason:?}: {message}"));
         });
         Self { device, health }
     }

@@ -3,6 +3,8 @@
 mod guard;
 mod mapping;
 mod staging;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::collections::BTreeMap;

@@ -123,7 +123,7 @@ impl Work {
             let polled = guard.catch(|| {
                 guard.device.poll(wgpu::PollType::Wait {
                     submission_index: index.clone(),
-                    timeout: Some(WAIT_SLICE),
+                    timeout: Some(WAIT_SLICE.min(self.patience)),
                 })
             })?;
             match polled {
