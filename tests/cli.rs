@@ -195,7 +195,7 @@ fn what_is_no_workload_is_refused_with_what_it_is() {
 }
 
 #[test]
-fn a_new_workload_builds_at_once_and_inspects_as_one() {
+fn a_new_workload_builds_and_runs_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("my-blur");
     let output = run(&["new", dir.to_str().unwrap()]);
@@ -216,6 +216,16 @@ fn a_new_workload_builds_at_once_and_inspects_as_one() {
     let home = std::env::var("HOME").unwrap();
     let bytes = fs::read(&component).unwrap();
     assert!(!bytes.windows(home.len()).any(|window| window == home.as_bytes()), "{home} is in the workload");
+
+    let out = folder.path().join("out.txt");
+    if run(&["devices"]).status.success() {
+        let assignment = format!("out={}", out.display());
+        let output = run(&["run", component.to_str().unwrap(), "-o", &assignment, "-p", "count=3"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(fs::read_to_string(&out).unwrap(), "0\n2\n4\n");
+    } else {
+        support::skip("no device on this machine to run the new workload on");
+    }
 
     // The compiler's own messages reach the user.
     fs::write(dir.join("src/lib.rs"), "fn broken( {}").unwrap();

@@ -1,4 +1,5 @@
-//! Embeds what `isobit new` writes: the template, the SDK's sources and the WIT contract.
+//! Embeds what `isobit new` writes: the template, the SDK's sources and the WIT contract. And lists the guest
+//! examples, so that the tests do not compile when one of them has no test.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(table, "    ({to:?}, include_bytes!({from:?})),")?;
     }
     table.push_str("]\n");
-    std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("scaffold.rs"), table)?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("scaffold.rs"), table)?;
+    std::fs::write(out.join("examples.rs"), examples(&repository.join("guest-examples"))?)?;
     Ok(())
+}
+
+/// A macro that calls another one with the name of every guest example.
+fn examples(folder: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().replace('-', "_"));
+        }
+    }
+    names.sort();
+    let calls: String = names.iter().map(|name| format!(" $call!({name});")).collect();
+    Ok(format!("macro_rules! for_each_example {{ ($call:ident) => {{{calls} }} }}\n"))
 }
 
 /// Lists every file at or below `from` with its place below the new crate.

@@ -1,10 +1,16 @@
-//! What tests of the whole share: the binary, built guests, drivers, a photograph.
+//! What tests of the whole share: the binary, built guests, drivers, a photograph, providers.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 #[path = "../../xtask/src/drivers.rs"]
 mod drivers;
+mod process;
+mod provider;
+
+#[allow(unused_imports, reason = "no test file uses all of it")]
+pub use process::{Ended, Running, eventually, signal_to, stats};
+pub use provider::Provider;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -40,20 +46,63 @@ pub fn skip(reason: &str) {
     println!("SKIP: {reason}");
 }
 
+/// A device that can run kernels.
+#[derive(Clone, Debug)]
+pub struct TestDevice {
+    /// What `--device` takes.
+    pub index: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// Every device of this machine that can run kernels; on any machine, set-up sees to lavapipe.
+pub fn devices() -> Vec<TestDevice> {
+    let output = isobit().args(["devices", "--json"]).output().unwrap();
+    let found = json(&output)["devices"].as_array().unwrap().clone();
+    let usable = found.iter().filter(|device| device["missing"].as_array().unwrap().is_empty());
+    let devices: Vec<TestDevice> = usable
+        .map(|device| TestDevice {
+            index: device["index"].to_string(),
+            name: device["name"].as_str().unwrap().to_owned(),
+        })
+        .collect();
+    let is_there = |name: &str| devices.iter().any(|device| device.name.contains(name));
+    assert!(is_there("llvmpipe"), "lavapipe is missing: run `cargo xtask setup`");
+    // The one driver that set-up cannot get everywhere.
+    if !is_there("SwiftShader") {
+        skip("no SwiftShader: the archives of this system have no package with it, or `cargo xtask setup` did not run");
+    }
+    devices
+}
+
 /// The component of the workload in `guest-examples/NAME`, built at most once per test run: once per process, and
 /// by one process at a time.
 pub fn guest(name: &str) -> PathBuf {
+    built(&format!("guest-examples/{name}"), name)
+}
+
+/// The component of the guest in `tests/guests/NAME`, built as [`guest`] does.
+pub fn test_guest(name: &str) -> PathBuf {
+    built(&format!("tests/guests/{name}"), &format!("test-{name}"))
+}
+
+fn built(folder: &str, name: &str) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<String, Arc<OnceLock<PathBuf>>>>> = Mutex::new(None);
     let once = {
         let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(built.get_or_insert_default().entry(name.to_owned()).or_default())
     };
-    once.get_or_init(|| build(&repository().join("guest-examples").join(name), name)).clone()
+    once.get_or_init(|| build(&repository().join(folder), name)).clone()
 }
 
-/// Builds the crate in `dir` to `target/guests/NAME.wasm`. Cargo knows what is fresh; the lock keeps a second process
-/// from reading half of what a first one writes, and from building the standard library twice.
+/// Builds the crate in `dir` to `target/guests/NAME.wasm`.
 pub fn build(dir: &Path, name: &str) -> PathBuf {
+    build_with(dir, name, &[])
+}
+
+/// As [`build`], with further arguments. Cargo knows what is fresh; the lock keeps a second process from reading half of
+/// what a first one writes, and from building the standard library twice.
+pub fn build_with(dir: &Path, name: &str, args: &[&str]) -> PathBuf {
     let folder = target_dir().join("guests");
     fs::create_dir_all(&folder).unwrap();
     let lock = File::create(folder.join("lock")).unwrap();
@@ -64,6 +113,7 @@ pub fn build(dir: &Path, name: &str) -> PathBuf {
         .arg(dir)
         .arg("-o")
         .arg(&component)
+        .args(args)
         .env("CARGO_TARGET_DIR", target_dir())
         .output()
         .unwrap();

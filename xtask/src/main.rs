@@ -1,9 +1,10 @@
 //! `cargo xtask`: what a contributor types, each command with its own set-up.
 //!
-//! Only the standard library, so that the first thing anybody runs here compiles in seconds.
+//! Almost only the standard library, so that the first thing anybody runs here compiles in seconds.
 
 mod apt;
 mod bench;
+mod demo;
 mod drivers;
 mod setup;
 mod steps;
@@ -16,6 +17,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   setup [--yes]          install what is missing on this machine: drivers, the wasm target, a picture
+  demo [--yes]           set up, then rent two devices of this machine and compare what they claim
   test [--yes] [--long]  set up, then check formatting, lints, tests and documentation
   bench [--yes] [-- ARGS...]
                          set up, then run the benchmarks
@@ -69,6 +71,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
     let Some((command, args)) = args.split_first() else { return Err(format!("no command given\n\n{USAGE}")) };
     match command.as_str() {
         "setup" => setup::run(&Options::parse(&["--yes"], args)?)?,
+        "demo" => demo::run(&Options::parse(&["--yes"], args)?)?,
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
         "bench" => bench::run(&Options::parse(&["--yes", "--"], args)?)?,
         "env" => {

@@ -28,6 +28,9 @@ pub fn on_ctrl_c(job: Interrupt) {
         if let Ok(runtime) = runtime {
             runtime.block_on(asked_to_stop());
             job.cancel();
+            // A kernel cannot be stopped: who asks twice does not want to wait for it.
+            runtime.block_on(asked_to_stop());
+            std::process::exit(i32::from(crate::failure::Status::Cancelled.code()));
         }
     });
 }

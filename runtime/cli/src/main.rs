@@ -24,6 +24,7 @@ use crate::failure::{Shown, Status};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
+    quiet_drivers();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse_usage(&error),
@@ -36,6 +37,16 @@ fn main() -> ExitCode {
         shown.status
     });
     ExitCode::from(status.code())
+}
+
+/// Mesa's layer for choosing a device asks a display server, and complains on stderr where there is none. isobit
+/// chooses by itself. Worker processes inherit the variable.
+#[allow(unsafe_code, reason = "changing the environment is unsafe beside other threads")]
+fn quiet_drivers() {
+    if std::env::var_os("NODEVICE_SELECT").is_none() {
+        // SAFETY: called first in `main`, before anything has started a thread.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
 }
 
 /// Help and version are answers; anything else is bad usage, told in JSON where `--json` was among it.

@@ -1,5 +1,6 @@
 //! 256 MiB up and back through [`isobit_device`] beside plain wgpu's own best path on the same adapter, as ratios of
 //! throughput. A promise: at least 0.9 each way.
+#![allow(clippy::expect_used, reason = "a benchmark that cannot run stops")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use isobit_device::{BufferUsage, Device, DeviceSelector, Source, WgpuDevice, list_adapters, open};
 
 const BYTES: u64 = 256 << 20;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 
 fn main() {
     let bytes = vec![0x5a_u8; usize::try_from(BYTES).expect("a 64-bit machine")];
@@ -46,16 +47,11 @@ fn compare(how: &str, ours: &mut WgpuDevice, plain: &Plain, bytes: &[u8], stagin
         }
     }
     let rate = |time: Option<Duration>| {
-        f64::from(u32::try_from(BYTES >> 20).unwrap_or_default())
-            / 1024.0
-            / time.unwrap_or_default().as_secs_f64()
+        f64::from(u32::try_from(BYTES >> 20).unwrap_or_default()) / 1024.0 / time.unwrap_or_default().as_secs_f64()
     };
     for (what, ours, plain) in [("upload", up, plain_up), ("readback", down, plain_down)] {
         let (ours, plain) = (rate(ours), rate(plain));
-        println!(
-            "  {how:9} {what:8} {ours:6.2} GiB/s, plain wgpu {plain:6.2} GiB/s, ratio {:.2}",
-            ours / plain
-        );
+        println!("  {how:9} {what:8} {ours:6.2} GiB/s, plain wgpu {plain:6.2} GiB/s, ratio {:.2}", ours / plain);
     }
 }
 
@@ -92,19 +88,13 @@ impl Plain {
         let adapters = pollster::block_on(instance.enumerate_adapters(backends));
         let adapter = adapters.into_iter().nth(index).expect("the same adapters");
         let direct = adapter.features() & wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-            required_features: direct,
-            ..Default::default()
-        }))
+        let (device, queue) = pollster::block_on(
+            adapter.request_device(&wgpu::DeviceDescriptor { required_features: direct, ..Default::default() }),
+        )
         .expect("opens");
         use wgpu::BufferUsages as U;
         let buffer = |usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size: BYTES,
-                usage,
-                mapped_at_creation: false,
-            })
+            device.create_buffer(&wgpu::BufferDescriptor { label: None, size: BYTES, usage, mapped_at_creation: false })
         };
         let main = U::STORAGE | U::COPY_SRC | U::COPY_DST;
         Self {
@@ -118,10 +108,7 @@ impl Plain {
     }
 
     fn wait(&self) {
-        let patience = wgpu::PollType::Wait {
-            submission_index: None,
-            timeout: Some(Duration::from_secs(60)),
-        };
+        let patience = wgpu::PollType::Wait { submission_index: None, timeout: Some(Duration::from_secs(60)) };
         self.device.poll(patience).expect("in time");
     }
 

@@ -145,16 +145,10 @@ pub fn open(selector: &DeviceSelector) -> Result<WgpuDevice, OpenError> {
     }
     let available = || adapters.iter().map(|(report, _)| report.info.name.clone());
     let Some((report, adapter)) = choose(selector, &adapters) else {
-        return Err(OpenError::NotFound {
-            selector: selector.to_string(),
-            available: available().collect(),
-        });
+        return Err(OpenError::NotFound { selector: selector.to_string(), available: available().collect() });
     };
     if !report.missing.is_empty() {
-        return Err(OpenError::Incapable {
-            name: report.info.name.clone(),
-            missing: report.missing.clone(),
-        });
+        return Err(OpenError::Incapable { name: report.info.name.clone(), missing: report.missing.clone() });
     }
     WgpuDevice::open(adapter, report.info.clone())
 }
@@ -165,9 +159,7 @@ fn choose<'a>(selector: &DeviceSelector, adapters: &'a [Found]) -> Option<&'a Fo
     let incapable = |report: &AdapterReport| !report.missing.is_empty();
     match selector {
         DeviceSelector::Index(index) => adapters.get(*index),
-        DeviceSelector::Best => adapters
-            .iter()
-            .min_by_key(|(report, _)| (incapable(report), report.info.kind)),
+        DeviceSelector::Best => adapters.iter().min_by_key(|(report, _)| (incapable(report), report.info.kind)),
         DeviceSelector::Name(name) => adapters
             .iter()
             .filter(|(report, _)| matches(&report.info, name))
@@ -195,11 +187,7 @@ fn instance(gl: bool) -> wgpu::Instance {
 
 fn backends(gl: bool) -> wgpu::Backends {
     let native = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    if gl {
-        native | wgpu::Backends::GL
-    } else {
-        native
-    }
+    if gl { native | wgpu::Backends::GL } else { native }
 }
 
 fn adapters(instance: &wgpu::Instance, gl: bool) -> Vec<Found> {
@@ -207,11 +195,7 @@ fn adapters(instance: &wgpu::Instance, gl: bool) -> Vec<Found> {
         .into_iter()
         .enumerate()
         .map(|(index, adapter)| {
-            let report = AdapterReport {
-                index,
-                info: describe(&adapter.get_info()),
-                missing: missing(&adapter),
-            };
+            let report = AdapterReport { index, info: describe(&adapter.get_info()), missing: missing(&adapter) };
             (report, adapter)
         })
         .collect()
@@ -223,14 +207,10 @@ fn missing(adapter: &wgpu::Adapter) -> Vec<String> {
     if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
         missing.push("compute shaders".to_owned());
     }
-    limits::required().check_limits_with_fail_fn(
-        &adapter.limits(),
-        false,
-        |limit, required, offered| {
-            let limit = limit.replace('_', "-");
-            missing.push(format!("{limit} {required} (it offers {offered})"));
-        },
-    );
+    limits::required().check_limits_with_fail_fn(&adapter.limits(), false, |limit, required, offered| {
+        let limit = limit.replace('_', "-");
+        missing.push(format!("{limit} {required} (it offers {offered})"));
+    });
     missing
 }
 
@@ -248,11 +228,7 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
         driver: info.driver.clone(),
         driver_info: info.driver_info.clone(),
         kind,
-        memory: if kind.shares_memory() {
-            machine_memory()
-        } else {
-            own_memory(&info.device_pci_bus_id)
-        },
+        memory: if kind.shares_memory() { machine_memory() } else { own_memory(&info.device_pci_bus_id) },
     }
 }
 

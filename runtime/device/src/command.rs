@@ -15,20 +15,11 @@ pub struct BufferUsage {
 
 impl BufferUsage {
     /// As `var<storage>`.
-    pub const STORAGE: Self = Self {
-        storage: true,
-        uniform: false,
-    };
+    pub const STORAGE: Self = Self { storage: true, uniform: false };
     /// As `var<uniform>`.
-    pub const UNIFORM: Self = Self {
-        storage: false,
-        uniform: true,
-    };
+    pub const UNIFORM: Self = Self { storage: false, uniform: true };
     /// As neither: for copies only.
-    pub const NONE: Self = Self {
-        storage: false,
-        uniform: false,
-    };
+    pub const NONE: Self = Self { storage: false, uniform: false };
 
     pub(crate) fn allows(self, ty: BufferBindingType) -> bool {
         match ty {

@@ -13,9 +13,7 @@ pub enum DeviceError {
     #[error("{0}")]
     Validation(Diagnostic),
     /// The job's limit on device memory is reached.
-    #[error(
-        "out of device memory: {requested} bytes requested with {in_use} of {maximum} in use"
-    )]
+    #[error("out of device memory: {requested} bytes requested with {in_use} of {maximum} in use")]
     OutOfMemory {
         /// Bytes asked for.
         requested: u64,
@@ -117,8 +115,7 @@ impl OpenError {
             Self::NotFound { available, .. } if available.is_empty() => install_hint(),
             Self::NotFound { available, .. } => format!("choose one of: {}", available.join("; ")),
             Self::Incapable { .. } | Self::Refused { .. } => {
-                "choose another device (`isobit devices` lists them), or update its driver"
-                    .to_owned()
+                "choose another device (`isobit devices` lists them), or update its driver".to_owned()
             }
         }
     }

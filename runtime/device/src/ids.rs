@@ -72,11 +72,7 @@ pub(crate) struct Slots<I, T> {
 
 impl<I, T> Default for Slots<I, T> {
     fn default() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            ids: PhantomData,
-        }
+        Self { slots: Vec::new(), free: Vec::new(), ids: PhantomData }
     }
 }
 

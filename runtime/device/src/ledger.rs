@@ -44,36 +44,24 @@ impl Ledger {
     }
 
     pub(crate) fn usage(&self) -> MemoryUse {
-        MemoryUse {
-            in_use: self.counts.in_use.load(Relaxed),
-            peak: self.peak,
-            limit: self.limit,
-        }
+        MemoryUse { in_use: self.counts.in_use.load(Relaxed), peak: self.peak, limit: self.limit }
     }
 
     pub(crate) fn charge(&mut self, bytes: u64) -> Result<Charge, DeviceError> {
         let in_use = self.counts.in_use.load(Relaxed);
         let after = in_use.checked_add(bytes).filter(|&sum| sum <= self.limit);
         let Some(after) = after else {
-            return Err(DeviceError::OutOfMemory {
-                requested: bytes,
-                in_use,
-                maximum: self.limit,
-            });
+            return Err(DeviceError::OutOfMemory { requested: bytes, in_use, maximum: self.limit });
         };
         self.counts.in_use.store(after, Relaxed);
         self.peak = self.peak.max(after);
-        Ok(Charge {
-            bytes,
-            counts: Arc::clone(&self.counts),
-        })
+        Ok(Charge { bytes, counts: Arc::clone(&self.counts) })
     }
 
     /// Whether released memory that the driver may still hold would take the job over its limit.
     pub(crate) fn should_settle(&self) -> bool {
         let lingering = self.counts.lingering.load(Relaxed);
-        lingering > 0
-            && self.counts.in_use.load(Relaxed).saturating_add(lingering) > self.limit
+        lingering > 0 && self.counts.in_use.load(Relaxed).saturating_add(lingering) > self.limit
     }
 
     /// The driver has freed what was released.
@@ -100,10 +88,7 @@ mod tests {
         ledger.set_limit(100);
         let first = ledger.charge(60).unwrap();
         let refused = ledger.charge(41).unwrap_err();
-        assert!(matches!(
-            refused,
-            DeviceError::OutOfMemory { requested: 41, in_use: 60, maximum: 100 }
-        ));
+        assert!(matches!(refused, DeviceError::OutOfMemory { requested: 41, in_use: 60, maximum: 100 }));
         assert!(ledger.charge(u64::MAX).is_err());
         drop(first);
         assert!(!ledger.should_settle());

@@ -18,9 +18,7 @@ mod source;
 pub use adapter::{AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, open};
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};
 pub use error::{DeviceError, DeviceFault, OpenError};
-pub use ids::{
-    BindGroupId, BindGroupLayoutId, BufferId, ComputePipelineId, ResourceId, ShaderModuleId,
-};
+pub use ids::{BindGroupId, BindGroupLayoutId, BufferId, ComputePipelineId, ResourceId, ShaderModuleId};
 pub use isobit_shader::{BufferBindingType, Diagnostic, Kernel, SourceLocation};
 pub use ledger::MemoryUse;
 pub use limits::{DeviceLimits, LIMITS};
@@ -51,10 +49,7 @@ pub trait Device: Send {
     fn create_shader_module(&mut self, kernel: &Kernel) -> Result<ShaderModuleId, DeviceError>;
 
     /// Creates a bind group layout. Each binding appears once.
-    fn create_bind_group_layout(
-        &mut self,
-        entries: &[LayoutEntry],
-    ) -> Result<BindGroupLayoutId, DeviceError>;
+    fn create_bind_group_layout(&mut self, entries: &[LayoutEntry]) -> Result<BindGroupLayoutId, DeviceError>;
 
     /// Binds buffers together; the entries match the layout one to one.
     fn create_bind_group(
@@ -88,23 +83,13 @@ pub trait Device: Send {
 
     /// Writes all of `source` at `offset`, ordered with submitted work. `offset` and the
     /// source's length are multiples of 4. Returns once the source has been read.
-    fn write(
-        &mut self,
-        buffer: BufferId,
-        offset: u64,
-        source: Source<'_>,
-    ) -> Result<(), DeviceError>;
+    fn write(&mut self, buffer: BufferId, offset: u64, source: Source<'_>) -> Result<(), DeviceError>;
 
     /// Reads `length` bytes from `offset`, after all submitted work. `offset` is a multiple of 4, `length` any number.
     ///
     /// The bytes may be the buffer's own memory. While the readback lives, a call that uses the buffer otherwise than
     /// for reading waits for it to be dropped by another thread, and fails with [`DeviceFault::TimedOut`] in the end.
-    fn read(
-        &mut self,
-        buffer: BufferId,
-        offset: u64,
-        length: u64,
-    ) -> Result<Readback, DeviceError>;
+    fn read(&mut self, buffer: BufferId, offset: u64, length: u64) -> Result<Readback, DeviceError>;
 
     /// Says what is wrong with commands, without running them. [`Device::submit`] checks them too.
     fn check(&self, commands: &[Command]) -> Result<(), DeviceError>;

@@ -54,15 +54,11 @@ pub(crate) fn required() -> wgpu::Limits {
     wgpu::Limits {
         max_bind_groups: LIMITS.max_bind_groups + 1,
         max_bindings_per_bind_group: LIMITS.max_bindings_per_bind_group,
-        max_storage_buffers_per_shader_stage: LIMITS.max_storage_buffers_per_shader_stage
-            + SYSTEM_STORAGE_BUFFERS,
+        max_storage_buffers_per_shader_stage: LIMITS.max_storage_buffers_per_shader_stage + SYSTEM_STORAGE_BUFFERS,
         max_uniform_buffers_per_shader_stage: LIMITS.max_uniform_buffers_per_shader_stage,
-        max_dynamic_storage_buffers_per_pipeline_layout: LIMITS
-            .max_dynamic_storage_buffers_per_pipeline_layout,
-        max_dynamic_uniform_buffers_per_pipeline_layout: LIMITS
-            .max_dynamic_uniform_buffers_per_pipeline_layout,
-        max_buffers_and_acceleration_structures_per_shader_stage: LIMITS
-            .max_storage_buffers_per_shader_stage
+        max_dynamic_storage_buffers_per_pipeline_layout: LIMITS.max_dynamic_storage_buffers_per_pipeline_layout,
+        max_dynamic_uniform_buffers_per_pipeline_layout: LIMITS.max_dynamic_uniform_buffers_per_pipeline_layout,
+        max_buffers_and_acceleration_structures_per_shader_stage: LIMITS.max_storage_buffers_per_shader_stage
             + SYSTEM_STORAGE_BUFFERS
             + LIMITS.max_uniform_buffers_per_shader_stage,
         max_storage_buffer_binding_size: LIMITS.max_storage_buffer_binding_size,

@@ -15,24 +15,15 @@ pub struct Readback {
 
 impl Readback {
     /// `range` of `view`, which stays mapped until `keeper` is dropped.
-    pub(crate) fn new(
-        view: wgpu::BufferView,
-        range: Range<usize>,
-        keeper: Box<dyn Send + Sync>,
-    ) -> Self {
-        Self {
-            view: Some(view),
-            range,
-            _keeper: Some(keeper),
-        }
+    pub(crate) fn new(view: wgpu::BufferView, range: Range<usize>, keeper: Box<dyn Send + Sync>) -> Self {
+        Self { view: Some(view), range, _keeper: Some(keeper) }
     }
 }
 
 impl AsRef<[u8]> for Readback {
     fn as_ref(&self) -> &[u8] {
         let view = self.view.as_deref();
-        view.and_then(|bytes| bytes.get(self.range.clone()))
-            .unwrap_or_default()
+        view.and_then(|bytes| bytes.get(self.range.clone())).unwrap_or_default()
     }
 }
 

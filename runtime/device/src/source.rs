@@ -36,9 +36,7 @@ impl Source<'_> {
     pub(crate) fn fill(&mut self, mut target: WriteOnly<'_, [u8]>) -> io::Result<()> {
         match self {
             Self::Slice(bytes) => {
-                let (now, later) = bytes
-                    .split_at_checked(target.len())
-                    .ok_or(io::ErrorKind::UnexpectedEof)?;
+                let (now, later) = bytes.split_at_checked(target.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
                 target.copy_from_slice(now);
                 *bytes = later;
                 Ok(())
@@ -59,11 +57,7 @@ impl Source<'_> {
     }
 
     /// The next `length` bytes in memory, for a write too small to map anything for.
-    pub(crate) fn with_bytes<T>(
-        &mut self,
-        length: usize,
-        then: impl FnOnce(&[u8]) -> T,
-    ) -> io::Result<T> {
+    pub(crate) fn with_bytes<T>(&mut self, length: usize, then: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
         if let Self::Slice(bytes) = self
             && bytes.len() == length
         {
@@ -95,10 +89,7 @@ fn read_padded(reader: &mut dyn Read, piece: &mut [u8], left: u64) -> io::Result
     let whole = u64::try_from(piece.len()).unwrap_or(u64::MAX);
     let missing = piece.get_mut(filled..).unwrap_or_default();
     if missing.len() > 3 || (!missing.is_empty() && left > whole) {
-        return Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "it ended before the length that was announced",
-        ));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before the length that was announced"));
     }
     missing.fill(0);
     Ok(whole)
@@ -140,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_long_reader_goes_through_several_pieces() {
-        let bytes: Vec<u8> = (0..PIECE_BYTES * 2 + 12).map(|n| (n % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(PIECE_BYTES * 2 + 12).collect();
         let mut reader = bytes.as_slice();
         let source = Source::Reader { reader: &mut reader, length: bytes.len() as u64 };
         assert_eq!(filled(source, &[bytes.len()]).unwrap(), bytes);

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 use wasmtime::{Store, UpdateDeadline};
 
-/// The most bytes that a guest may hand over in one host call: what fits a guest's memory, because bulk
-/// calls borrow linear memory in place and everything else is bounded where it is used.
-const HOSTCALL_BYTES: usize = 4 << 30;
+/// The most bytes that a guest may hand over in one host call, and so the most that the host allocates for
+/// one: the largest buffer, 256 MiB, in one write, and 1 MiB for all else. Bulk bytes are borrowed in place and
+/// allocate nothing, but wasmtime counts them alike.
+const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
 
 /// An input: a file of known size, read with `pread` wherever the guest asks.
 pub struct Input {

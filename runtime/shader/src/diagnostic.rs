@@ -44,26 +44,17 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A diagnostic that is not about one place in the source.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            location: None,
-        }
+        Self { message: message.into(), location: None }
     }
 
     /// `message` about `span`, drawn with its source line.
     pub(crate) fn at(message: impl fmt::Display, span: Span, source: &str) -> Self {
         // ValidationError has no free-form variant, so the span travels with an error type of our own.
-        Self::from_span(
-            WithSpan::new(Message(message.to_string())).with_span(span, "here"),
-            source,
-        )
+        Self::from_span(WithSpan::new(Message(message.to_string())).with_span(span, "here"), source)
     }
 
     pub(crate) fn from_parse(error: &naga::front::wgsl::ParseError, source: &str) -> Self {
-        Self {
-            message: error.emit_to_string(source),
-            location: error.location(source).map(Into::into),
-        }
+        Self { message: error.emit_to_string(source), location: error.location(source).map(Into::into) }
     }
 
     pub(crate) fn from_validation(error: WithSpan<ValidationError>, source: &str) -> Self {
@@ -71,10 +62,7 @@ impl Diagnostic {
     }
 
     fn from_span<E: std::error::Error>(error: WithSpan<E>, source: &str) -> Self {
-        Self {
-            message: error.emit_to_string(source),
-            location: error.location(source).map(Into::into),
-        }
+        Self { message: error.emit_to_string(source), location: error.location(source).map(Into::into) }
     }
 }
 

@@ -95,20 +95,14 @@ impl Kernel {
     ///
     /// A constant is named by its identifier, or by its `@id` in decimal. Refused: a name that no
     /// override has, an override without value, a value that does not fit its type.
-    pub fn specialize(
-        &self,
-        entry_point: &EntryPoint,
-        constants: &[(String, f64)],
-    ) -> Result<EntryPoint, Diagnostic> {
+    pub fn specialize(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<EntryPoint, Diagnostic> {
         if self.module.overrides.is_empty() && constants.is_empty() {
             return Ok(entry_point.clone());
         }
         let mut values = PipelineConstants::default();
         for (name, value) in constants {
             if values.insert(name.clone(), *value).is_some() {
-                return Err(Diagnostic::new(format!(
-                    "the override `{name}` is given a value twice"
-                )));
+                return Err(Diagnostic::new(format!("the override `{name}` is given a value twice")));
             }
         }
         let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
@@ -121,11 +115,7 @@ impl Kernel {
     }
 
     fn entry_point_names(&self) -> String {
-        let names: Vec<&str> = self
-            .entry_points
-            .iter()
-            .map(|entry| entry.name.as_str())
-            .collect();
+        let names: Vec<&str> = self.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         names.join(", ")
     }
 }
@@ -143,21 +133,14 @@ pub(crate) fn compile(wgsl: &str) -> Result<Kernel, Diagnostic> {
     nesting::check_blocks(&module)?;
     check_globals(&module, wgsl)?;
     let entry_points = reflect(&module, &info);
-    Ok(Kernel {
-        module,
-        info,
-        entry_points,
-    })
+    Ok(Kernel { module, info, entry_points })
 }
 
 fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {
     for (handle, variable) in module.global_variables.iter() {
         let span = module.global_variables.get_span(handle);
         match variable.space {
-            AddressSpace::Private
-            | AddressSpace::WorkGroup
-            | AddressSpace::Uniform
-            | AddressSpace::Storage { .. } => {}
+            AddressSpace::Private | AddressSpace::WorkGroup | AddressSpace::Uniform | AddressSpace::Storage { .. } => {}
             AddressSpace::Handle => {
                 let message = "textures and samplers are not available; use storage buffers";
                 return Err(Diagnostic::at(message, span, wgsl));
@@ -169,10 +152,8 @@ fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {
         }
         let group = variable.binding.map_or(0, |binding| binding.group);
         if group >= GUEST_BIND_GROUPS {
-            let message = format!(
-                "@group({group}) is not available; a kernel has groups 0 to {}",
-                GUEST_BIND_GROUPS - 1
-            );
+            let message =
+                format!("@group({group}) is not available; a kernel has groups 0 to {}", GUEST_BIND_GROUPS - 1);
             return Err(Diagnostic::at(message, span, wgsl));
         }
     }
@@ -207,16 +188,9 @@ fn reflect(module: &Module, info: &ModuleInfo) -> Vec<EntryPoint> {
                 let (Some(at), Some(ty)) = (variable.binding, binding_type(variable.space)) else {
                     continue;
                 };
-                reflected.bindings.push(Binding {
-                    group: at.group,
-                    binding: at.binding,
-                    ty,
-                    min_size: size,
-                });
+                reflected.bindings.push(Binding { group: at.group, binding: at.binding, ty, min_size: size });
             }
-            reflected
-                .bindings
-                .sort_by_key(|binding| (binding.group, binding.binding));
+            reflected.bindings.sort_by_key(|binding| (binding.group, binding.binding));
             reflected
         })
         .collect()
@@ -225,9 +199,7 @@ fn reflect(module: &Module, info: &ModuleInfo) -> Vec<EntryPoint> {
 fn binding_type(space: AddressSpace) -> Option<BufferBindingType> {
     match space {
         AddressSpace::Uniform => Some(BufferBindingType::Uniform),
-        AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
-            Some(BufferBindingType::Storage)
-        }
+        AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Some(BufferBindingType::Storage),
         AddressSpace::Storage { .. } => Some(BufferBindingType::ReadOnlyStorage),
         _ => None,
     }

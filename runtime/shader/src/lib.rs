@@ -37,9 +37,7 @@ pub fn prepare(wgsl: &str) -> Result<Kernel, Diagnostic> {
 }
 
 /// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack; a panic in it becomes a diagnostic.
-fn on_deep_stack<T: Send>(
-    work: impl FnOnce() -> Result<T, Diagnostic> + Send,
-) -> Result<T, Diagnostic> {
+fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, Diagnostic> + Send) -> Result<T, Diagnostic> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("wgsl".to_owned())
@@ -47,12 +45,10 @@ fn on_deep_stack<T: Send>(
             .spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(result)) => result,
-            Ok(Err(_panic)) => Err(Diagnostic::new(
-                "the shader compiler failed on this source; please simplify it".to_owned(),
-            )),
-            Err(error) => Err(Diagnostic::new(format!(
-                "the shader compiler could not be started: {error}"
-            ))),
+            Ok(Err(_panic)) => {
+                Err(Diagnostic::new("the shader compiler failed on this source; please simplify it".to_owned()))
+            }
+            Err(error) => Err(Diagnostic::new(format!("the shader compiler could not be started: {error}"))),
         }
     })
 }

@@ -60,9 +60,7 @@ pub(crate) fn check(wgsl: &str) -> Result<(), Diagnostic> {
         }
         if depth.total > MAX_CHAIN {
             return Err(Diagnostic::at(
-                format!(
-                    "more than {MAX_CHAIN} operators in one expression; use a loop or intermediate variables"
-                ),
+                format!("more than {MAX_CHAIN} operators in one expression; use a loop or intermediate variables"),
                 span_of_char(wgsl, at),
                 wgsl,
             ));
@@ -96,8 +94,7 @@ impl Depth {
                 self.total -= self.here;
                 self.here = self.outer.pop().unwrap_or(0);
             }
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'<' | b'>' | b'=' | b'!'
-            | b'~' | b'.' => {
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'<' | b'>' | b'=' | b'!' | b'~' | b'.' => {
                 self.here += 1;
                 self.total += 1;
             }
@@ -130,13 +127,7 @@ fn skip_block_comment(bytes: &mut std::iter::Peekable<impl Iterator<Item = (usiz
 }
 
 fn span_of_char(text: &str, at: usize) -> Span {
-    let start = (0..=at)
-        .rev()
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(0);
-    let length = text
-        .get(start..)
-        .and_then(|rest| rest.chars().next())
-        .map_or(0, char::len_utf8);
+    let start = (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let length = text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     Span::from(start..start + length)
 }

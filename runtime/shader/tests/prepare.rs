@@ -1,4 +1,5 @@
 //! What `prepare` accepts, what it refuses, and how it says so.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers panic like the test")]
 
 use isobit_shader::{BufferBindingType, Kernel, MAX_WGSL_BYTES, prepare};
 
@@ -17,7 +18,7 @@ fn double(@builtin(global_invocation_id) id: vec3u) {
 ";
 
 fn message(wgsl: &str) -> String {
-    prepare(wgsl).expect_err("is refused").message
+    prepare(wgsl).unwrap_err().message
 }
 
 #[test]
@@ -27,11 +28,7 @@ fn an_entry_point_tells_what_it_binds() {
     assert_eq!(entry.name, "double");
     assert_eq!(entry.workgroup_size, [8, 4, 1]);
     assert_eq!(entry.workgroup_bytes, 272);
-    let bindings: Vec<_> = entry
-        .bindings
-        .iter()
-        .map(|b| (b.group, b.binding, b.ty, b.min_size))
-        .collect();
+    let bindings: Vec<_> = entry.bindings.iter().map(|b| (b.group, b.binding, b.ty, b.min_size)).collect();
     assert_eq!(
         bindings,
         [

@@ -7,7 +7,7 @@ mod toolchain;
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::Context as _;
 use isobit_job::{Blob, Bytes, Hash};
@@ -19,7 +19,7 @@ use crate::printer::Printer;
 
 /// Compile a workload crate to a component
 ///
-/// The release profile is tuned for guests: optimized for speed, stripped, without unwinding. The
+/// The profile is the crate's release profile, but stripped, without unwinding, and optimized as a whole. The
 /// compiler is the ordinary one where it has the WebAssembly target; otherwise rustup installs the target,
 /// or, where it may not (RUSTUP_AUTO_INSTALL=0), Debian's compiler builds it from source.
 #[derive(Debug, clap::Args)]
@@ -109,9 +109,11 @@ impl Build {
         cargo.args(["build", "--lib", "--target", self.target.triple(), "--message-format=json-render-diagnostics"]);
         cargo.args(toolchain.build_flags(self.target)).args(self.cargo_flags());
         if !self.debug {
-            cargo.arg("--release");
+            cargo.args(["--profile", "guest"]);
+            for setting in PROFILE {
+                cargo.arg("--config").arg(format!("profile.guest.{setting}"));
+            }
         }
-        tune_for_guests(&mut cargo);
         let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
         let mut module = None;
         if let Some(stdout) = child.stdout.take() {
@@ -131,20 +133,17 @@ impl Build {
     }
 }
 
-/// Sets the release profile whatever the crate's own Cargo.toml says, so that every crate is built alike.
-fn tune_for_guests(cargo: &mut Command) {
-    for (key, value) in [
-        ("OPT_LEVEL", "3"),
-        ("LTO", "true"),
-        ("CODEGEN_UNITS", "1"),
-        // A guest's memory is gone when it panics: nothing to unwind for.
-        ("PANIC", "abort"),
-        ("STRIP", "true"),
-        ("DEBUG", "false"),
-    ] {
-        cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
-    }
-}
+/// Cargo's profile for guests: the crate's own release profile, but for what makes no sense in a guest. It has a
+/// folder of its own, so a release build for the host that runs at the same time holds no lock that matters here.
+const PROFILE: [&str; 6] = [
+    "inherits='release'",
+    "lto=true",
+    "codegen-units=1",
+    // A guest's memory is gone when it panics: nothing to unwind for.
+    "panic='abort'",
+    "strip=true",
+    "debug=false",
+];
 
 /// Writes a file that appears whole or not at all.
 fn write_whole(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -11,9 +11,6 @@ use crate::printer::Printer;
 /// The files of a new crate, by their place in it. Made by `build.rs`.
 const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/scaffold.rs"));
 
-/// What git is to leave out of a new crate.
-const GITIGNORE: (&str, &[u8]) = (".gitignore", b"/target\n");
-
 /// What stands for the crate's name in the template's files.
 const NAME: &str = "{{name}}";
 
@@ -46,7 +43,7 @@ impl New {
         };
         check_name(&name)?;
         refuse_if_used(dir)?;
-        for (place, content) in FILES.iter().chain([&GITIGNORE]) {
+        for (place, content) in FILES {
             write(dir, place, content, &name)?;
         }
         printer.answer(&Answer { dir, name: &name }, &dir.display())?;

@@ -11,10 +11,7 @@ const GROUPS: usize = 3;
 const _: () = assert!(GROUPS == LIMITS.max_bind_groups as usize);
 
 /// Checks all commands in order; the first mistake is reported with its number.
-pub(crate) fn check_commands(
-    shapes: &dyn Shapes,
-    commands: &[Command],
-) -> Result<(), DeviceError> {
+pub(crate) fn check_commands(shapes: &dyn Shapes, commands: &[Command]) -> Result<(), DeviceError> {
     let mut pass: Option<Pass<'_>> = None;
     for (number, command) in commands.iter().enumerate() {
         check_command(shapes, &mut pass, command).map_err(|error| match error {
@@ -55,19 +52,11 @@ fn check_command<'a>(
         Command::SetPipeline(pipeline) => {
             inside(pass)?.pipeline = Some(shapes.pipeline(*pipeline)?);
         }
-        Command::SetBindGroup {
-            index,
-            group,
-            dynamic_offsets,
-        } => set_bind_group(shapes, inside(pass)?, *index, *group, dynamic_offsets)?,
+        Command::SetBindGroup { index, group, dynamic_offsets } => {
+            set_bind_group(shapes, inside(pass)?, *index, *group, dynamic_offsets)?
+        }
         Command::Dispatch { x, y, z } => dispatch(inside(pass)?, [*x, *y, *z])?,
-        Command::CopyBuffer {
-            source,
-            source_offset,
-            destination,
-            destination_offset,
-            size,
-        } => {
+        Command::CopyBuffer { source, source_offset, destination, destination_offset, size } => {
             outside(pass)?;
             let (from, to) = (shapes.buffer(*source)?, shapes.buffer(*destination)?);
             if from.serial == to.serial {
@@ -77,11 +66,7 @@ fn check_command<'a>(
             words("the copy's source", from.size, *source_offset, *size)?;
             words("the copy's destination", to.size, *destination_offset, *size)?;
         }
-        Command::ClearBuffer {
-            buffer,
-            offset,
-            size,
-        } => {
+        Command::ClearBuffer { buffer, offset, size } => {
             outside(pass)?;
             words("the clear", shapes.buffer(*buffer)?.size, *offset, *size)?;
         }
@@ -90,8 +75,7 @@ fn check_command<'a>(
 }
 
 fn inside<'p, 'a>(pass: &'p mut Option<Pass<'a>>) -> Result<&'p mut Pass<'a>, DeviceError> {
-    pass.as_mut()
-        .ok_or_else(|| DeviceError::invalid("this belongs in a compute pass, and none is open"))
+    pass.as_mut().ok_or_else(|| DeviceError::invalid("this belongs in a compute pass, and none is open"))
 }
 
 fn outside(pass: &Option<Pass<'_>>) -> Result<(), DeviceError> {
@@ -109,15 +93,9 @@ fn set_bind_group<'a>(
     offsets: &[u32],
 ) -> Result<(), DeviceError> {
     let group = shapes.bind_group(group)?;
-    let slot = usize::try_from(index)
-        .ok()
-        .and_then(|index| pass.groups.get_mut(index));
+    let slot = usize::try_from(index).ok().and_then(|index| pass.groups.get_mut(index));
     let Some(slot) = slot else {
-        at_most(
-            "max-bind-groups",
-            LIMITS.max_bind_groups,
-            u64::from(index) + 1,
-        )?;
+        at_most("max-bind-groups", LIMITS.max_bind_groups, u64::from(index) + 1)?;
         return Ok(());
     };
     let dynamic = || group.bound.iter().filter(|bound| bound.entry.has_dynamic_offset);
@@ -157,22 +135,14 @@ fn dispatch(pass: &Pass<'_>, workgroups: [u32; 3]) -> Result<(), DeviceError> {
             continue;
         }
         let Some((group, offsets)) = slot else {
-            return Err(DeviceError::invalid(format!(
-                "the pipeline needs bind group {index}, and none is set"
-            )));
+            return Err(DeviceError::invalid(format!("the pipeline needs bind group {index}, and none is set")));
         };
         if group.layout != *layout {
-            return Err(DeviceError::invalid(format!(
-                "bind group {index} has another layout than the pipeline"
-            )));
+            return Err(DeviceError::invalid(format!("bind group {index} has another layout than the pipeline")));
         }
         let mut offsets = offsets.iter();
         for bound in &group.bound {
-            let moved = if bound.entry.has_dynamic_offset {
-                offsets.next().copied().unwrap_or_default()
-            } else {
-                0
-            };
+            let moved = if bound.entry.has_dynamic_offset { offsets.next().copied().unwrap_or_default() } else { 0 };
             used.push((*bound, bound.offset + u64::from(moved)));
             large_enough(pipeline, index, bound)?;
         }
@@ -181,14 +151,11 @@ fn dispatch(pass: &Pass<'_>, workgroups: [u32; 3]) -> Result<(), DeviceError> {
 }
 
 /// What the layout left open: the shader's own demand on the size.
-fn large_enough(
-    pipeline: &PipelineShape,
-    group: usize,
-    bound: &Bound,
-) -> Result<(), DeviceError> {
-    let needed = pipeline.bindings.iter().find(|needed| {
-        usize::try_from(needed.group) == Ok(group) && needed.binding == bound.entry.binding
-    });
+fn large_enough(pipeline: &PipelineShape, group: usize, bound: &Bound) -> Result<(), DeviceError> {
+    let needed = pipeline
+        .bindings
+        .iter()
+        .find(|needed| usize::try_from(needed.group) == Ok(group) && needed.binding == bound.entry.binding);
     match needed {
         Some(needed) if bound.size < needed.min_size => Err(DeviceError::invalid(format!(
             "@group({group}) @binding({}) has {} bytes bound, but the shader needs {}",

@@ -5,9 +5,7 @@ mod commands;
 mod shapes;
 
 pub(crate) use commands::check_commands;
-pub(crate) use shapes::{
-    Bound, BufferShape, GroupShape, LayoutShape, PipelineShape, bind_group, layout, pipeline,
-};
+pub(crate) use shapes::{Bound, BufferShape, GroupShape, LayoutShape, PipelineShape, bind_group, layout, pipeline};
 
 use crate::ids::Id;
 use crate::{BindGroupId, BufferId, ComputePipelineId, DeviceError, LIMITS};
@@ -43,29 +41,21 @@ pub(crate) fn at_most(
 ) -> Result<(), DeviceError> {
     let (maximum, requested) = (maximum.into(), requested.into());
     if requested > maximum {
-        return Err(DeviceError::LimitExceeded {
-            limit,
-            maximum,
-            requested,
-        });
+        return Err(DeviceError::LimitExceeded { limit, maximum, requested });
     }
     Ok(())
 }
 
 pub(crate) fn multiple_of(what: &str, value: u64, of: u64) -> Result<(), DeviceError> {
     if !value.is_multiple_of(of) {
-        return Err(DeviceError::invalid(format!(
-            "{what} is {value}, not a multiple of {of}"
-        )));
+        return Err(DeviceError::invalid(format!("{what} is {value}, not a multiple of {of}")));
     }
     Ok(())
 }
 
 pub(crate) fn buffer_size(size: u64) -> Result<(), DeviceError> {
     if size < WORD {
-        return Err(DeviceError::invalid(format!(
-            "the buffer's size is {size} bytes; the least is {WORD}"
-        )));
+        return Err(DeviceError::invalid(format!("the buffer's size is {size} bytes; the least is {WORD}")));
     }
     multiple_of("the buffer's size", size, WORD)?;
     at_most("max-buffer-size", LIMITS.max_buffer_size, size)

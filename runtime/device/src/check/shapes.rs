@@ -53,10 +53,7 @@ pub(crate) fn layout(entries: &[LayoutEntry]) -> Result<LayoutShape, DeviceError
         if let [first, second] = pair
             && first.binding == second.binding
         {
-            return Err(DeviceError::invalid(format!(
-                "binding {} appears twice in the layout",
-                first.binding
-            )));
+            return Err(DeviceError::invalid(format!("binding {} appears twice in the layout", first.binding)));
         }
     }
     if let Some(last) = entries.last() {
@@ -69,9 +66,7 @@ pub(crate) fn layout(entries: &[LayoutEntry]) -> Result<LayoutShape, DeviceError
 }
 
 /// The limits on buffers in one stage hold for a layout alone and for a pipeline's layouts together.
-fn count_buffers<'a>(
-    entries: impl Iterator<Item = &'a LayoutEntry> + Clone,
-) -> Result<(), DeviceError> {
+fn count_buffers<'a>(entries: impl Iterator<Item = &'a LayoutEntry> + Clone) -> Result<(), DeviceError> {
     let count = |wanted: &dyn Fn(&LayoutEntry) -> bool| {
         u64::try_from(entries.clone().filter(|entry| wanted(entry)).count()).unwrap_or(u64::MAX)
     };
@@ -81,11 +76,7 @@ fn count_buffers<'a>(
         LIMITS.max_storage_buffers_per_shader_stage,
         count(&|entry| !uniform(entry)),
     )?;
-    at_most(
-        "max-uniform-buffers-per-shader-stage",
-        LIMITS.max_uniform_buffers_per_shader_stage,
-        count(&uniform),
-    )?;
+    at_most("max-uniform-buffers-per-shader-stage", LIMITS.max_uniform_buffers_per_shader_stage, count(&uniform))?;
     at_most(
         "max-dynamic-storage-buffers-per-pipeline-layout",
         LIMITS.max_dynamic_storage_buffers_per_pipeline_layout,
@@ -105,20 +96,12 @@ pub(crate) fn bind_group(
 ) -> Result<GroupShape, DeviceError> {
     let mut bound = Vec::with_capacity(entries.len());
     for slot in &layout.entries {
-        let mut matching = entries
-            .iter()
-            .filter(|(entry, _)| entry.binding == slot.binding);
+        let mut matching = entries.iter().filter(|(entry, _)| entry.binding == slot.binding);
         let Some((entry, buffer)) = matching.next() else {
-            return Err(DeviceError::invalid(format!(
-                "binding {} of the layout is not bound",
-                slot.binding
-            )));
+            return Err(DeviceError::invalid(format!("binding {} of the layout is not bound", slot.binding)));
         };
         if matching.next().is_some() {
-            return Err(DeviceError::invalid(format!(
-                "binding {} is bound twice",
-                slot.binding
-            )));
+            return Err(DeviceError::invalid(format!("binding {} is bound twice", slot.binding)));
         }
         bound.push(bind(*slot, entry, *buffer)?);
     }
@@ -126,34 +109,18 @@ pub(crate) fn bind_group(
         let mut slots = layout.entries.iter();
         !slots.any(|slot| slot.binding == entry.binding)
     }) {
-        return Err(DeviceError::invalid(format!(
-            "binding {} is not in the layout",
-            entry.binding
-        )));
+        return Err(DeviceError::invalid(format!("binding {} is not in the layout", entry.binding)));
     }
-    Ok(GroupShape {
-        layout: Arc::clone(layout),
-        bound,
-    })
+    Ok(GroupShape { layout: Arc::clone(layout), bound })
 }
 
-fn bind(
-    slot: LayoutEntry,
-    entry: &GroupEntry,
-    buffer: BufferShape,
-) -> Result<Bound, DeviceError> {
+fn bind(slot: LayoutEntry, entry: &GroupEntry, buffer: BufferShape) -> Result<Bound, DeviceError> {
     let what = format!("binding {}", slot.binding);
     if !buffer.usage.allows(slot.ty) {
         let ty = type_name(slot.ty);
-        return Err(DeviceError::invalid(format!(
-            "{what} is {ty}, but the buffer was created without that usage"
-        )));
+        return Err(DeviceError::invalid(format!("{what} is {ty}, but the buffer was created without that usage")));
     }
-    multiple_of(
-        &format!("the offset of {what}"),
-        entry.offset,
-        alignment(slot.ty),
-    )?;
+    multiple_of(&format!("the offset of {what}"), entry.offset, alignment(slot.ty))?;
     let size = match entry.size {
         Some(size) => size,
         None => buffer.size.saturating_sub(entry.offset),
@@ -176,12 +143,7 @@ fn bind(
             slot.min_binding_size
         )));
     }
-    Ok(Bound {
-        entry: slot,
-        buffer,
-        offset: entry.offset,
-        size,
-    })
+    Ok(Bound { entry: slot, buffer, offset: entry.offset, size })
 }
 
 /// What an offset of this type of binding is a multiple of.
@@ -216,11 +178,7 @@ pub(crate) fn pipeline(
     for binding in &entry_point.bindings {
         provided(binding, &layouts)?;
     }
-    Ok(PipelineShape {
-        layouts,
-        bindings: entry_point.bindings,
-        workgroup_size: entry_point.workgroup_size,
-    })
+    Ok(PipelineShape { layouts, bindings: entry_point.bindings, workgroup_size: entry_point.workgroup_size })
 }
 
 fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
@@ -240,11 +198,7 @@ fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
         most.max_compute_invocations_per_workgroup,
         u64::from(x) * u64::from(y) * u64::from(z),
     )?;
-    at_most(
-        "max-compute-workgroup-storage-size",
-        most.max_compute_workgroup_storage_size,
-        entry_point.workgroup_bytes,
-    )
+    at_most("max-compute-workgroup-storage-size", most.max_compute_workgroup_storage_size, entry_point.workgroup_bytes)
 }
 
 fn derive(bindings: &[Binding]) -> Result<Vec<Arc<LayoutShape>>, DeviceError> {
@@ -268,14 +222,10 @@ fn derive(bindings: &[Binding]) -> Result<Vec<Arc<LayoutShape>>, DeviceError> {
 /// The layouts must hold what the shader uses.
 fn provided(binding: &Binding, layouts: &[Arc<LayoutShape>]) -> Result<(), DeviceError> {
     let at = format!("@group({}) @binding({})", binding.group, binding.binding);
-    let layout = usize::try_from(binding.group)
-        .ok()
-        .and_then(|group| layouts.get(group));
+    let layout = usize::try_from(binding.group).ok().and_then(|group| layouts.get(group));
     let entry = layout.and_then(|layout| find(layout, binding.binding));
     let Some(entry) = entry else {
-        return Err(DeviceError::invalid(format!(
-            "the shader uses {at}, which is not in the layout"
-        )));
+        return Err(DeviceError::invalid(format!("the shader uses {at}, which is not in the layout")));
     };
     if entry.ty != binding.ty {
         return Err(DeviceError::invalid(format!(

@@ -36,9 +36,7 @@ impl Health {
     fn check(&self) -> Result<(), DeviceFault> {
         let lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*lost {
-            Some(reason) => Err(DeviceFault::Lost {
-                reason: reason.clone(),
-            }),
+            Some(reason) => Err(DeviceFault::Lost { reason: reason.clone() }),
             None => Ok(()),
         }
     }
@@ -66,15 +64,23 @@ impl Guard {
     pub(super) fn run<T>(&self, work: impl FnOnce(&wgpu::Device) -> T) -> Result<T, DeviceError> {
         self.check()?;
         let result = self.catch(|| self.scoped(work))?;
+        if result.is_err() {
+            // A lost device hands out invalid objects, and says so only when it is polled.
+            self.poll(wgpu::PollType::Poll)?.ok();
+        }
         self.check()?;
         result
     }
 
+    /// Drives callbacks, that of a lost device among them.
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>, DeviceFault> {
+        let polled = self.catch(|| self.device.poll(how))?;
+        self.check()?;
+        Ok(polled)
+    }
+
     /// As [`Guard::run`], on a thread with a deep stack: for what compiles kernels.
-    pub(super) fn compile<T: Send>(
-        &self,
-        work: impl FnOnce(&wgpu::Device) -> T + Send,
-    ) -> Result<T, DeviceError> {
+    pub(super) fn compile<T: Send>(&self, work: impl FnOnce(&wgpu::Device) -> T + Send) -> Result<T, DeviceError> {
         thread::scope(|scope| {
             let started = thread::Builder::new()
                 .name("compile".to_owned())
@@ -95,9 +101,7 @@ impl Guard {
 
     /// The reason why an operation did not happen, where wgpu gives none.
     pub(super) fn failed(&self, message: &str) -> DeviceFault {
-        self.check().err().unwrap_or_else(|| DeviceFault::Driver {
-            message: message.to_owned(),
-        })
+        self.check().err().unwrap_or_else(|| DeviceFault::Driver { message: message.to_owned() })
     }
 
     fn panicked(&self) -> DeviceFault {
@@ -123,10 +127,7 @@ impl Guard {
 fn translate(error: wgpu::Error) -> DeviceError {
     match error {
         wgpu::Error::OutOfMemory { .. } => DeviceFault::HostOutOfMemory.into(),
-        wgpu::Error::Internal { description, .. } => DeviceFault::Driver {
-            message: flat(&description),
-        }
-        .into(),
+        wgpu::Error::Internal { description, .. } => DeviceFault::Driver { message: flat(&description) }.into(),
         // Our own checks come first; what they missed is still the guest's mistake.
         wgpu::Error::Validation { description, .. } => DeviceError::invalid(flat(&description)),
     }
@@ -134,13 +135,7 @@ fn translate(error: wgpu::Error) -> DeviceError {
 
 /// wgpu's indented list of causes as one line.
 fn flat(description: &str) -> String {
-    let causes = description
-        .strip_prefix("Validation Error\n\nCaused by:\n")
-        .unwrap_or(description);
-    let lines: Vec<&str> = causes
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let causes = description.strip_prefix("Validation Error\n\nCaused by:\n").unwrap_or(description);
+    let lines: Vec<&str> = causes.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join(": ")
 }

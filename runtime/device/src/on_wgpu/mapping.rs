@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::guard::Guard;
 use super::work::Work;
@@ -40,12 +40,24 @@ pub(super) fn request(
     Ok(Pending(state))
 }
 
-/// Waits until a mapping is there.
-pub(super) fn finish(guard: &Guard, work: &Work, pending: &Pending) -> Result<(), DeviceFault> {
+/// Waits until a mapping is there, which follows `submission`, or all that was submitted.
+pub(super) fn finish(
+    guard: &Guard,
+    work: &Work,
+    pending: &Pending,
+    submission: Option<&wgpu::SubmissionIndex>,
+) -> Result<(), DeviceFault> {
+    let start = Instant::now();
     loop {
         match pending.0.load(Ordering::Acquire) {
             MAPPED => return Ok(()),
-            WAITING => work.wait_for(guard, None)?,
+            WAITING if start.elapsed() <= work.patience => {
+                work.wait_for(guard, submission.cloned())?;
+            }
+            WAITING => {
+                let after = work.patience;
+                return Err(DeviceFault::TimedOut { after });
+            }
             _ => return Err(guard.failed("device memory could not be mapped")),
         }
     }
@@ -80,9 +92,8 @@ impl Readers {
     pub(super) fn gone(&self, patience: Duration) -> Result<(), DeviceFault> {
         let (mapped, changed) = &*self.mapped;
         let mapped = mapped.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mapped, _) = changed
-            .wait_timeout_while(mapped, patience, |mapped| *mapped)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mapped, _) =
+            changed.wait_timeout_while(mapped, patience, |mapped| *mapped).unwrap_or_else(PoisonError::into_inner);
         if *mapped {
             return Err(DeviceFault::TimedOut { after: patience });
         }
@@ -105,13 +116,10 @@ impl Readers {
                 self.gone(work.patience)?;
                 let whole = 0..buffer.size();
                 let pending = request(guard, buffer, wgpu::MapMode::Read, whole)?;
-                finish(guard, work, &pending)?;
+                finish(guard, work, &pending, None)?;
                 let (mapped, _) = &*self.mapped;
                 *mapped.lock().unwrap_or_else(PoisonError::into_inner) = true;
-                let mapping = Arc::new(Mapping {
-                    buffer: buffer.clone(),
-                    mapped: Arc::clone(&self.mapped),
-                });
+                let mapping = Arc::new(Mapping { buffer: buffer.clone(), mapped: Arc::clone(&self.mapped) });
                 *current = Arc::downgrade(&mapping);
                 mapping
             }

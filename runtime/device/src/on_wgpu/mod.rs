@@ -23,9 +23,8 @@ use crate::check::{self, BufferShape, GroupShape, LayoutShape, PipelineShape, Sh
 use crate::ids::Slots;
 use crate::ledger::{Charge, Ledger};
 use crate::{
-    BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device,
-    DeviceError, DeviceFault, GroupEntry, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId,
-    ShaderModuleId, Source, limits,
+    BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
+    DeviceFault, GroupEntry, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId, Source, limits,
 };
 
 /// How long anything is waited for unless [`WgpuDevice::set_patience`] says otherwise: 10 minutes, a long
@@ -98,10 +97,8 @@ impl WgpuDevice {
             ..Default::default()
         };
         let opened = pollster::block_on(adapter.request_device(&descriptor));
-        let (device, queue) = opened.map_err(|error| OpenError::Refused {
-            name: info.name.clone(),
-            reason: error.to_string(),
-        })?;
+        let (device, queue) =
+            opened.map_err(|error| OpenError::Refused { name: info.name.clone(), reason: error.to_string() })?;
         tracing::debug!(target: "isobit::device", name = info.name, mappable, "open");
         Ok(Self {
             info,
@@ -134,12 +131,7 @@ impl WgpuDevice {
     fn allocate(&self, size: u64, usage: BufferUsage) -> Result<wgpu::Buffer, DeviceError> {
         let usage = raw_usage(usage, self.mappable);
         self.guard.run(|device| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
+            device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
         })
     }
 
@@ -162,10 +154,7 @@ impl WgpuDevice {
     fn raw_layout(&self, shape: Arc<LayoutShape>) -> Result<Layout, DeviceError> {
         let entries: Vec<_> = shape.entries.iter().map(raw_layout_entry).collect();
         let raw = self.guard.run(|device| {
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: None,
-                entries: &entries,
-            })
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
         })?;
         Ok(Layout { shape, raw })
     }
@@ -182,11 +171,7 @@ impl WgpuDevice {
                     let group = self.groups.get(*group);
                     group.iter().for_each(|group| group.buffers.iter().for_each(&mut touch));
                 }
-                Command::CopyBuffer {
-                    source,
-                    destination,
-                    ..
-                } => {
+                Command::CopyBuffer { source, destination, .. } => {
                     self.buffers.get(*source).iter().copied().for_each(&mut touch);
                     self.buffers.get(*destination).iter().copied().for_each(&mut touch);
                 }
@@ -210,24 +195,14 @@ impl WgpuDevice {
                     pass = Some(opened.forget_lifetime());
                 }
                 Command::EndPass => pass = None,
-                Command::CopyBuffer {
-                    source,
-                    source_offset,
-                    destination,
-                    destination_offset,
-                    size,
-                } => {
+                Command::CopyBuffer { source, source_offset, destination, destination_offset, size } => {
                     let ends = (self.buffers.get(*source), self.buffers.get(*destination));
                     if let (Some(from), Some(to)) = ends {
                         let (from_at, to_at) = (*source_offset, *destination_offset);
                         encoder.copy_buffer_to_buffer(&from.raw, from_at, &to.raw, to_at, *size);
                     }
                 }
-                Command::ClearBuffer {
-                    buffer,
-                    offset,
-                    size,
-                } => {
+                Command::ClearBuffer { buffer, offset, size } => {
                     if let Some(buffer) = self.buffers.get(*buffer).filter(|_| *size > 0) {
                         encoder.clear_buffer(&buffer.raw, *offset, Some(*size));
                     }
@@ -250,11 +225,7 @@ impl WgpuDevice {
                     pass.set_pipeline(&pipeline.raw);
                 }
             }
-            Command::SetBindGroup {
-                index,
-                group,
-                dynamic_offsets,
-            } => {
+            Command::SetBindGroup { index, group, dynamic_offsets } => {
                 if let Some(group) = self.groups.get(*group) {
                     pass.set_bind_group(*index, &group.raw, dynamic_offsets);
                 }
@@ -309,11 +280,7 @@ impl Device for WgpuDevice {
         let serial = self.next_serial;
         self.next_serial += 1;
         let id = self.buffers.insert(Arc::new(Allocation {
-            shape: BufferShape {
-                serial,
-                size,
-                usage,
-            },
+            shape: BufferShape { serial, size, usage },
             raw,
             readers: Readers::default(),
             _charge: charge,
@@ -333,10 +300,7 @@ impl Device for WgpuDevice {
         check::exhausted(self.modules.insert(Module { kernel, raw }))
     }
 
-    fn create_bind_group_layout(
-        &mut self,
-        entries: &[LayoutEntry],
-    ) -> Result<BindGroupLayoutId, DeviceError> {
+    fn create_bind_group_layout(&mut self, entries: &[LayoutEntry]) -> Result<BindGroupLayoutId, DeviceError> {
         let layout = self.raw_layout(Arc::new(check::layout(entries)?))?;
         check::exhausted(self.layouts.insert(layout))
     }
@@ -380,11 +344,7 @@ impl Device for WgpuDevice {
                 entries: &raw_entries,
             })
         })?;
-        check::exhausted(self.groups.insert(Group {
-            shape,
-            raw,
-            buffers,
-        }))
+        check::exhausted(self.groups.insert(Group { shape, raw, buffers }))
     }
 
     fn create_compute_pipeline(
@@ -400,9 +360,8 @@ impl Device for WgpuDevice {
         let entry = module.kernel.specialize(entry, constants);
         let entry = entry.map_err(DeviceError::Validation)?;
         let name = entry.name.clone();
-        let given: Option<Vec<Layout>> = layout
-            .map(|ids| ids.iter().map(|&id| self.layout(id).cloned()).collect())
-            .transpose()?;
+        let given: Option<Vec<Layout>> =
+            layout.map(|ids| ids.iter().map(|&id| self.layout(id).cloned()).collect()).transpose()?;
         let given_shapes = given.as_ref().map(|layouts| {
             let shapes = layouts.iter().map(|layout| Arc::clone(&layout.shape));
             shapes.collect()
@@ -410,16 +369,10 @@ impl Device for WgpuDevice {
         let shape = check::pipeline(entry, given_shapes)?;
         let layouts = match given {
             Some(layouts) => layouts,
-            None => shape
-                .layouts
-                .iter()
-                .map(|shape| self.raw_layout(Arc::clone(shape)))
-                .collect::<Result<_, _>>()?,
+            None => shape.layouts.iter().map(|shape| self.raw_layout(Arc::clone(shape))).collect::<Result<_, _>>()?,
         };
-        let raw_layouts: Vec<_> = layouts
-            .iter()
-            .map(|layout| Some(&layout.raw).filter(|_| !layout.shape.entries.is_empty()))
-            .collect();
+        let raw_layouts: Vec<_> =
+            layouts.iter().map(|layout| Some(&layout.raw).filter(|_| !layout.shape.entries.is_empty())).collect();
         let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let raw = self.guard.compile(|device| {
             let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -432,18 +385,11 @@ impl Device for WgpuDevice {
                 layout: Some(&layout),
                 module: &module.raw,
                 entry_point: Some(&name),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &constants,
-                    ..Default::default()
-                },
+                compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
                 cache: None,
             })
         })?;
-        check::exhausted(self.pipelines.insert(Pipeline {
-            shape,
-            layouts,
-            raw,
-        }))
+        check::exhausted(self.pipelines.insert(Pipeline { shape, layouts, raw }))
     }
 
     fn bind_group_layout_of(
@@ -476,12 +422,7 @@ impl Device for WgpuDevice {
         }
     }
 
-    fn write(
-        &mut self,
-        buffer: BufferId,
-        offset: u64,
-        mut source: Source<'_>,
-    ) -> Result<(), DeviceError> {
+    fn write(&mut self, buffer: BufferId, offset: u64, mut source: Source<'_>) -> Result<(), DeviceError> {
         let target = Arc::clone(self.allocation(buffer)?);
         let length = source.length();
         check::words("the write", target.shape.size, offset, length)?;
@@ -492,9 +433,7 @@ impl Device for WgpuDevice {
         let (guard, work) = (&self.guard, &mut self.work);
         if length <= SMALL_WRITE_BYTES {
             let length = mapping::host_size(length)?;
-            let written = source.with_bytes(length, |bytes| {
-                work.gather(guard, &target.raw, offset, bytes)
-            });
+            let written = source.with_bytes(length, |bytes| work.gather(guard, &target.raw, offset, bytes));
             return written.map_err(DeviceFault::from)?;
         }
         let mappable = target.raw.usage().contains(wgpu::BufferUsages::MAP_WRITE);
@@ -505,18 +444,13 @@ impl Device for WgpuDevice {
         let skip = mapping::host_size(offset - range.start)?;
         let write = wgpu::MapMode::Write;
         let pending = mapping::request(guard, &target.raw, write, range.clone())?;
-        mapping::finish(guard, work, &pending)?;
+        mapping::finish(guard, work, &pending, None)?;
         let filled = staging::fill(guard, &target.raw, range, skip, &mut source);
         guard.run(|_| target.raw.unmap())?;
         filled
     }
 
-    fn read(
-        &mut self,
-        buffer: BufferId,
-        offset: u64,
-        length: u64,
-    ) -> Result<Readback, DeviceError> {
+    fn read(&mut self, buffer: BufferId, offset: u64, length: u64) -> Result<Readback, DeviceError> {
         let source = Arc::clone(self.allocation(buffer)?);
         check::range("the read", source.shape.size, offset, length)?;
         if length == 0 {

@@ -32,13 +32,9 @@ pub(super) struct Staging {
 #[derive(Debug)]
 struct Piece {
     buffer: wgpu::Buffer,
-    pending: Option<Pending>,
-}
-
-impl Piece {
-    fn is_mapped(&self) -> bool {
-        self.pending.as_ref().is_none_or(Pending::is_mapped)
-    }
+    /// Its last copy, and the mapping that follows it.
+    last: wgpu::SubmissionIndex,
+    pending: Pending,
 }
 
 /// Readback buffers not in use.
@@ -60,49 +56,40 @@ impl Staging {
         while done < length {
             let now = PIECE_BYTES.min(length - done);
             let piece = self.take(guard, work)?;
-            let filled = fill(guard, &piece.buffer, 0..now, 0, source);
-            guard.run(|_| piece.buffer.unmap())?;
+            let filled = fill(guard, &piece, 0..now, 0, source);
+            guard.run(|_| piece.unmap())?;
             filled?;
             let commands = guard.run(|device| {
                 let mut encoder = device.create_command_encoder(&Default::default());
-                encoder.copy_buffer_to_buffer(&piece.buffer, 0, target, offset + done, now);
+                encoder.copy_buffer_to_buffer(&piece, 0, target, offset + done, now);
                 encoder.finish()
             })?;
-            work.submit(guard, Some(commands))?;
+            let last = work.submit(guard, Some(commands))?;
             let write = wgpu::MapMode::Write;
-            let pending = mapping::request(guard, &piece.buffer, write, 0..PIECE_BYTES)?;
-            self.uploads.push_back(Piece {
-                buffer: piece.buffer,
-                pending: Some(pending),
-            });
+            let pending = mapping::request(guard, &piece, write, 0..PIECE_BYTES)?;
+            self.uploads.push_back(Piece { buffer: piece, last, pending });
             done += now;
         }
         Ok(())
     }
 
     /// A mapped piece: one that is through, a new one, or the oldest once it is through.
-    fn take(&mut self, guard: &Guard, work: &mut Work) -> Result<Piece, DeviceError> {
+    fn take(&mut self, guard: &Guard, work: &mut Work) -> Result<wgpu::Buffer, DeviceError> {
         work.is_idle(guard)?;
-        let ready = self.uploads.front().is_some_and(Piece::is_mapped);
-        if !ready && self.uploads.len() < PIECES {
-            let buffer = guard.run(|device| {
-                device.create_buffer(&wgpu::BufferDescriptor {
-                    label: None,
-                    size: PIECE_BYTES,
-                    usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-                    mapped_at_creation: true,
-                })
-            })?;
-            let pending = None;
-            return Ok(Piece { buffer, pending });
+        let ready = |piece: &Piece| piece.pending.is_mapped();
+        let reuse = self.uploads.len() >= PIECES || self.uploads.front().is_some_and(ready);
+        if let Some(oldest) = self.uploads.pop_front_if(|_| reuse) {
+            mapping::finish(guard, work, &oldest.pending, Some(&oldest.last))?;
+            return Ok(oldest.buffer);
         }
-        let Some(oldest) = self.uploads.pop_front() else {
-            return Err(guard.failed("the upload ring is empty").into());
-        };
-        if let Some(pending) = &oldest.pending {
-            mapping::finish(guard, work, pending)?;
-        }
-        Ok(oldest)
+        guard.run(|device| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: PIECE_BYTES,
+                usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: true,
+            })
+        })
     }
 
     /// Copies a range into a mappable buffer and hands that on.
@@ -121,13 +108,10 @@ impl Staging {
             encoder.copy_buffer_to_buffer(source, offset, &staging, 0, size);
             encoder.finish()
         })?;
-        work.submit(guard, Some(commands))?;
+        let copied = work.submit(guard, Some(commands))?;
         let pending = mapping::request(guard, &staging, wgpu::MapMode::Read, 0..size)?;
-        mapping::finish(guard, work, &pending)?;
-        let lent = Lent {
-            buffer: staging.clone(),
-            home: Arc::clone(&self.downloads),
-        };
+        mapping::finish(guard, work, &pending, Some(&copied))?;
+        let lent = Lent { buffer: staging.clone(), home: Arc::clone(&self.downloads) };
         mapping::view(guard, &staging, 0, length, Box::new(lent))
     }
 

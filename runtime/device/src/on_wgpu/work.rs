@@ -29,13 +29,7 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(queue: wgpu::Queue, patience: Duration) -> Self {
-        Self {
-            queue,
-            patience,
-            under_way: VecDeque::new(),
-            busy: false,
-            gathered: 0,
-        }
+        Self { queue, patience, under_way: VecDeque::new(), busy: false, gathered: 0 }
     }
 
     /// Submits commands after all gathered writes.
@@ -80,7 +74,7 @@ impl Work {
         if self.under_way.is_empty() {
             return Ok(true);
         }
-        let polled = guard.catch(|| guard.device.poll(wgpu::PollType::Poll))?;
+        let polled = guard.poll(wgpu::PollType::Poll)?;
         let idle = matches!(polled, Ok(status) if status.is_queue_empty());
         if idle {
             self.through();
@@ -99,10 +93,9 @@ impl Work {
 
     /// Waits for all that was submitted and gathered.
     pub(super) fn drain(&mut self, guard: &Guard) -> Result<(), DeviceError> {
-        if !self.is_idle(guard)? {
-            self.wait_for(guard, None)?;
-            self.through();
-        }
+        self.is_idle(guard)?;
+        self.wait_for(guard, None)?;
+        self.through();
         Ok(())
     }
 
@@ -112,22 +105,15 @@ impl Work {
     }
 
     /// Waits for one submission, or for the latest.
-    pub(super) fn wait_for(
-        &self,
-        guard: &Guard,
-        index: Option<wgpu::SubmissionIndex>,
-    ) -> Result<(), DeviceFault> {
+    pub(super) fn wait_for(&self, guard: &Guard, index: Option<wgpu::SubmissionIndex>) -> Result<(), DeviceFault> {
         let start = Instant::now();
         loop {
-            guard.check()?;
-            let polled = guard.catch(|| {
-                guard.device.poll(wgpu::PollType::Wait {
-                    submission_index: index.clone(),
-                    timeout: Some(WAIT_SLICE.min(self.patience)),
-                })
+            let polled = guard.poll(wgpu::PollType::Wait {
+                submission_index: index.clone(),
+                timeout: Some(WAIT_SLICE.min(self.patience)),
             })?;
             match polled {
-                Ok(_) => return Ok(guard.check()?),
+                Ok(_) => return Ok(()),
                 Err(wgpu::PollError::Timeout) if start.elapsed() < self.patience => {}
                 Err(wgpu::PollError::Timeout) => {
                     let after = self.patience;

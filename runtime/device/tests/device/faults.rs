@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use isobit_device::{
-    BufferUsage, Device, DeviceError, DeviceFault, DeviceSelector, OpenError, Source,
-    list_adapters, open,
+    BufferUsage, Device, DeviceError, DeviceFault, DeviceSelector, OpenError, Source, list_adapters, open,
 };
 
 use crate::{on_every_device, one_dispatch, storage, whole};

@@ -1,8 +1,6 @@
 //! Kernels: what they bind, how they are dispatched, and that they compute.
 
-use isobit_device::{
-    BufferBindingType, BufferUsage, Command, Device, GroupEntry, LayoutEntry, Source,
-};
+use isobit_device::{BufferBindingType, BufferUsage, Command, Device, GroupEntry, LayoutEntry, Source};
 
 use crate::{SCALE, contents, kernel, on_every_device, one_dispatch, storage, whole, words};
 
@@ -16,9 +14,7 @@ fn a_kernel_computes_with_its_own_layout() {
         let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
         assert_eq!(device.workgroup_size(pipeline), Some([64, 1, 1]));
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
-        let group = device
-            .create_bind_group(layout, &[whole(1, result), whole(0, source)])
-            .unwrap();
+        let group = device.create_bind_group(layout, &[whole(1, result), whole(0, source)]).unwrap();
         device.submit(&one_dispatch(pipeline, group, 16)).unwrap();
         let expected: Vec<u32> = input.iter().map(|value| 3 * value).collect();
         assert_eq!(contents(device, result, 4000), expected);
@@ -32,14 +28,10 @@ fn overrides_change_what_is_computed_and_by_how_many() {
         let result = device.create_buffer(16, BufferUsage::STORAGE).unwrap();
         let module = device.create_shader_module(&kernel(SCALE)).unwrap();
         let constants = [("factor".to_owned(), 100.0), ("width".to_owned(), 2.0)];
-        let pipeline = device
-            .create_compute_pipeline(module, Some("scale"), None, &constants)
-            .unwrap();
+        let pipeline = device.create_compute_pipeline(module, Some("scale"), None, &constants).unwrap();
         assert_eq!(device.workgroup_size(pipeline), Some([2, 1, 1]));
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
-        let group = device
-            .create_bind_group(layout, &[whole(0, source), whole(1, result)])
-            .unwrap();
+        let group = device.create_bind_group(layout, &[whole(0, source), whole(1, result)]).unwrap();
         device.submit(&one_dispatch(pipeline, group, 1)).unwrap();
         assert_eq!(contents(device, result, 16), [100, 200, 0, 0]);
     });
@@ -57,26 +49,14 @@ fn dynamic_offsets_move_what_is_bound() {
             @group(1) @binding(2) var<storage, read_write> result: array<u32>;
             @compute @workgroup_size(1) fn main() { result[0] = param.x; }";
         let module = device.create_shader_module(&kernel(wgsl)).unwrap();
-        let entry = |binding, ty| LayoutEntry {
-            binding,
-            ty,
-            has_dynamic_offset: true,
-            min_binding_size: 0,
-        };
+        let entry = |binding, ty| LayoutEntry { binding, ty, has_dynamic_offset: true, min_binding_size: 0 };
         let empty = device.create_bind_group_layout(&[]).unwrap();
         let layout = device
-            .create_bind_group_layout(&[
-                entry(4, BufferBindingType::Uniform),
-                entry(2, BufferBindingType::Storage),
-            ])
+            .create_bind_group_layout(&[entry(4, BufferBindingType::Uniform), entry(2, BufferBindingType::Storage)])
             .unwrap();
-        let pipeline = device
-            .create_compute_pipeline(module, None, Some(&[empty, layout]), &[])
-            .unwrap();
+        let pipeline = device.create_compute_pipeline(module, None, Some(&[empty, layout]), &[]).unwrap();
         let part = |binding, buffer| GroupEntry { binding, buffer, offset: 0, size: Some(256) };
-        let group = device
-            .create_bind_group(layout, &[part(4, params), part(2, result)])
-            .unwrap();
+        let group = device.create_bind_group(layout, &[part(4, params), part(2, result)]).unwrap();
         let mut commands = vec![Command::BeginPass, Command::SetPipeline(pipeline)];
         // In the order of bindings: 2 (the result), then 4 (the parameter).
         for dynamic_offsets in [vec![0, 512], vec![256, 256], vec![512, 0]] {
@@ -105,9 +85,8 @@ fn dispatches_see_what_earlier_ones_wrote() {
         for _ in 0..50 {
             device.submit(&one_dispatch(pipeline, group, 64)).unwrap();
         }
-        let expected: Vec<u32> = (0..4096_u32)
-            .map(|id| (0..50).fold(1_u32, |a, _| a.wrapping_mul(3).wrapping_add(id)))
-            .collect();
+        let expected: Vec<u32> =
+            (0..4096_u32).map(|id| (0..50).fold(1_u32, |a, _| a.wrapping_mul(3).wrapping_add(id))).collect();
         assert_eq!(contents(device, buffer, 16384), expected);
     });
 }
@@ -121,9 +100,7 @@ fn what_was_submitted_runs_though_its_resources_are_released() {
         let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
         device.release(module.into());
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
-        let group = device
-            .create_bind_group(layout, &[whole(0, source), whole(1, result)])
-            .unwrap();
+        let group = device.create_bind_group(layout, &[whole(0, source), whole(1, result)]).unwrap();
         device.release(layout.into());
         device.release(source.into());
         device.submit(&one_dispatch(pipeline, group, 1)).unwrap();
@@ -152,10 +129,8 @@ fn eight_storage_buffers_in_three_groups_are_bound_at_once() {
         let mut commands = vec![Command::BeginPass, Command::SetPipeline(pipeline)];
         for index in 0..3_u32 {
             let layout = device.bind_group_layout_of(pipeline, index).unwrap();
-            let mut entries: Vec<_> = (0..7)
-                .filter(|at| at % 3 == index)
-                .map(|at| whole(at * 100, inputs[at as usize]))
-                .collect();
+            let mut entries: Vec<_> =
+                (0..7).filter(|at| at % 3 == index).map(|at| whole(at * 100, inputs[at as usize])).collect();
             if index == 2 {
                 entries.push(whole(999, total));
             }

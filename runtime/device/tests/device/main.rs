@@ -1,5 +1,12 @@
 //! The wgpu device, on every Vulkan adapter of this machine, once with buffers mapped themselves (where the adapter
 //! shares the CPU's memory) and once through staging memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test's helpers panic like the test"
+)]
 
 mod faults;
 mod kernels;
@@ -8,8 +15,8 @@ mod mistakes;
 mod transfers;
 
 use isobit_device::{
-    BufferId, BufferUsage, Command, Device, DeviceError, DeviceSelector, GroupEntry, Kernel,
-    Source, WgpuDevice, list_adapters, open,
+    BufferId, BufferUsage, Command, Device, DeviceError, DeviceSelector, GroupEntry, Kernel, Source, WgpuDevice,
+    list_adapters, open,
 };
 
 const MIB: u64 = 1 << 20;
@@ -18,10 +25,7 @@ const MIB: u64 = 1 << 20;
 fn on_every_device(test: impl Fn(&mut WgpuDevice)) {
     let adapters = list_adapters(false);
     let capable: Vec<_> = adapters.iter().filter(|a| a.missing.is_empty()).collect();
-    assert!(
-        !capable.is_empty(),
-        "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`"
-    );
+    assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
     for adapter in capable {
         for staging in [false, true] {
             let how = if staging { "staging" } else { "direct" };
@@ -95,11 +99,7 @@ fn scale(@builtin(global_invocation_id) id: vec3u) {
 ";
 
 /// One dispatch with one group.
-fn one_dispatch(
-    pipeline: isobit_device::ComputePipelineId,
-    group: isobit_device::BindGroupId,
-    x: u32,
-) -> Vec<Command> {
+fn one_dispatch(pipeline: isobit_device::ComputePipelineId, group: isobit_device::BindGroupId, x: u32) -> Vec<Command> {
     vec![
         Command::BeginPass,
         Command::SetPipeline(pipeline),

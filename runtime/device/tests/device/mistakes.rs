@@ -1,13 +1,11 @@
 //! What a guest can get wrong: each has its own answer, and the device works on.
 
 use isobit_device::{
-    BindGroupId, BufferBindingType, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
-    GroupEntry, LIMITS, LayoutEntry, ResourceId, Source,
+    BindGroupId, BufferBindingType, BufferUsage, Command, ComputePipelineId, Device, DeviceError, GroupEntry, LIMITS,
+    LayoutEntry, ResourceId, Source,
 };
 
-use crate::{
-    MIB, SCALE, exceeded, invalid, kernel, on_every_device, one_dispatch, storage, whole,
-};
+use crate::{MIB, SCALE, exceeded, invalid, kernel, on_every_device, one_dispatch, storage, whole};
 
 fn slot(binding: u32, ty: BufferBindingType) -> LayoutEntry {
     LayoutEntry { binding, ty, has_dynamic_offset: false, min_binding_size: 0 }
@@ -74,8 +72,7 @@ fn a_stale_id_is_an_answer_everywhere() {
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
         let module = device.create_shader_module(&kernel(SCALE)).unwrap();
         let (buffer, live) = (storage(device, &[1]), storage(device, &[1]));
-        let stale: [ResourceId; 5] =
-            [pipeline.into(), group.into(), layout.into(), module.into(), buffer.into()];
+        let stale: [ResourceId; 5] = [pipeline.into(), group.into(), layout.into(), module.into(), buffer.into()];
         for id in stale {
             device.release(id);
             device.release(id);
@@ -242,7 +239,7 @@ fn commands_come_in_passes_and_name_what_is_wrong() {
             assert_eq!(invalid(device.submit(commands)), found);
             found
         };
-        assert!(answer(&[go.clone()]).contains("none is open"));
+        assert!(answer(std::slice::from_ref(&go)).contains("none is open"));
         assert!(answer(&[EndPass]).contains("none is open"));
         assert!(answer(&[BeginPass]).contains("not ended"));
         assert!(answer(&[BeginPass, BeginPass]).contains("command 1: a compute pass is still open"));

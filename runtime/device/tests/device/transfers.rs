@@ -4,9 +4,7 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use isobit_device::{
-    BufferUsage, Command, Device, DeviceError, DeviceFault, Readback, Source,
-};
+use isobit_device::{BufferUsage, Command, Device, DeviceError, DeviceFault, Readback, Source};
 
 use crate::{MIB, on_every_device, storage, values};
 
@@ -113,13 +111,7 @@ fn writes_reads_and_commands_happen_in_the_order_of_the_calls() {
         let size = 2 * MIB;
         let a = device.create_buffer(size, BufferUsage::NONE).unwrap();
         let b = device.create_buffer(size, BufferUsage::NONE).unwrap();
-        let copy = Command::CopyBuffer {
-            source: a,
-            source_offset: 0,
-            destination: b,
-            destination_offset: 0,
-            size,
-        };
+        let copy = Command::CopyBuffer { source: a, source_offset: 0, destination: b, destination_offset: 0, size };
         for round in 0..20_u8 {
             // Long and short writes, with the copies of earlier rounds still under way.
             device.write(a, 0, Source::Slice(&vec![round; size as usize])).unwrap();

@@ -31,7 +31,7 @@ pub enum WorkerError {
     Channel(#[from] ChannelError),
 }
 
-/// The body of the worker process. The supervisor's socket is standard input.
+/// The body of the worker process. The supervisor's socket is standard input. A supervisor that goes away ends it.
 ///
 /// # Errors
 /// The conversation with the supervisor broke. Trouble with the job is told to the supervisor instead.
@@ -48,7 +48,10 @@ pub fn run(selector: &DeviceSelector) -> Result<(), WorkerError> {
     let summary = DeviceSummary { name: info.name.clone(), driver: info.driver.clone(), backend: info.backend.clone() };
     supervisor.send(&FromWorker::Ready { device: summary, code_key: sandbox.code_key().as_str().to_owned() }, &[])?;
     let mut inbox = Inbox::default();
-    let start = Start::receive(&socket, &mut inbox)?;
+    let start = match Start::receive(&socket, &mut inbox) {
+        Err(ChannelError::Closed) => return Ok(()),
+        start => start?,
+    };
     let go = watch(socket, inbox);
     let thread = std::thread::Builder::new().name("job".into()).stack_size(JOB_STACK);
     let report = supervisor.clone();

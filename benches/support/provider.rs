@@ -1,0 +1,92 @@
+//! `isobit serve` in a process of its own, and jobs submitted to it from this one.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use isobit_job::{Limits, NodeAddr, Outcome, Profile, SecretKey};
+use isobit_renter::{Event, Submission, submit};
+use tokio::runtime::Runtime;
+
+/// A provider with an empty store. Ends, and leaves nothing behind, when dropped.
+pub struct Provider {
+    process: Child,
+    addr: NodeAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Provider {
+    /// Starts it and waits until it listens.
+    pub fn start() -> Self {
+        let folder = super::folder();
+        let key = folder.path().join("key");
+        assert!(super::tests::isobit().args(["keygen", "--quiet", "-o"]).arg(&key).output().unwrap().status.success());
+        let mut process = super::tests::isobit()
+            .args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--store-limit", "2GiB", "--device"])
+            .arg(super::selector().to_string())
+            .arg("--key")
+            .arg(key)
+            .arg("--data-dir")
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { process, addr: line.trim().parse().unwrap(), _folder: folder }
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// Submits jobs.
+pub struct Renter {
+    runtime: Runtime,
+    secret: SecretKey,
+}
+
+/// When what came, since the submission.
+pub struct Times {
+    /// The job's turn had come.
+    pub accepted: Duration,
+    /// The guest's first log line.
+    pub first_line: Duration,
+}
+
+impl Renter {
+    pub fn new() -> Self {
+        Self { runtime: Runtime::new().unwrap(), secret: SecretKey::generate() }
+    }
+
+    /// Hashes workload and input.
+    pub fn prepare(&self, workload: &Path, input: Option<&Path>) -> Arc<Submission> {
+        let inputs = input.into_iter().map(|path| ("in".parse().unwrap(), path.to_owned())).collect();
+        Arc::new(Submission::new(workload, &inputs, BTreeMap::new(), Limits::default(), Profile::Native).unwrap())
+    }
+
+    /// Submits a job and waits for its end.
+    pub fn submit(&self, provider: &Provider, submission: &Arc<Submission>, output: Option<&Path>) -> Times {
+        let outputs: BTreeMap<_, PathBuf> =
+            output.into_iter().map(|path| ("out".parse().unwrap(), path.to_owned())).collect();
+        let start = Instant::now();
+        let mut times = Times { accepted: Duration::ZERO, first_line: Duration::ZERO };
+        let events = |event| match event {
+            Event::Accepted => times.accepted = start.elapsed(),
+            Event::Log { .. } if times.first_line.is_zero() => times.first_line = start.elapsed(),
+            _ => {}
+        };
+        let deadline = Duration::from_secs(60);
+        let job = submit(&provider.addr, &self.secret, submission, deadline, &outputs, events, std::future::pending());
+        let delivered = self.runtime.block_on(job).unwrap();
+        assert_eq!(delivered.receipt.claim.outcome, Outcome::Completed);
+        times
+    }
+}

@@ -1,0 +1,255 @@
+//! Every guest example from end to end: on every device, here and at providers over QUIC, its outputs compared with
+//! an independent computation. An example without a test does not compile.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "references compute in many widths")]
+
+mod support;
+
+#[path = "examples/reference.rs"]
+mod reference;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use reference::Picture;
+use support::{Ended, Provider, TestDevice, devices, eventually, guest, isobit, photograph, stats};
+use tempfile::TempDir;
+
+include!(concat!(env!("OUT_DIR"), "/examples.rs"));
+
+macro_rules! assert_test_exists {
+    ($name:ident) => {
+        #[expect(unused_imports, reason = "here to assert that there is a test of this name")]
+        use self::$name as _;
+    };
+}
+
+for_each_example!(assert_test_exists);
+
+/// A job that runs everywhere: on every device with `isobit run`, and on every device at a provider.
+struct Job {
+    workload: PathBuf,
+    args: Vec<String>,
+    outputs: Vec<&'static str>,
+    folder: TempDir,
+}
+
+/// One run of it.
+struct Ran {
+    device: TestDevice,
+    /// The claim's hash.
+    claim: String,
+    kernel_fuel: u64,
+    outputs: BTreeMap<&'static str, PathBuf>,
+    receipt: PathBuf,
+}
+
+impl Job {
+    fn new(example: &str, args: &[&str], outputs: &[&'static str]) -> Job {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Job { workload: guest(example), args, outputs: outputs.to_vec(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Adds an input with this content.
+    fn input(mut self, name: &str, content: &[u8]) -> Job {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        self.args.extend(["-i".to_owned(), format!("{name}={}", path.display())]);
+        self
+    }
+
+    fn run_everywhere(&self) -> Vec<Ran> {
+        devices().into_iter().flat_map(|device| [self.run_here(&device), self.submit(&device)]).collect()
+    }
+
+    /// `isobit run`.
+    fn run_here(&self, device: &TestDevice) -> Ran {
+        let key = self.folder.path().join("key");
+        if !key.exists() {
+            assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        }
+        let mut run = isobit();
+        run.arg("run").arg(&self.workload).args(["--device", &device.index, "--json", "--key"]).arg(key);
+        self.finish(run, device, "here")
+    }
+
+    /// `isobit submit`, to a provider on this device.
+    fn submit(&self, device: &TestDevice) -> Ran {
+        let provider = Provider::shared(&device.index);
+        let ran = self.finish(provider.submit(&self.workload), device, "there");
+        provider.settles();
+        ran
+    }
+
+    fn finish(&self, mut command: std::process::Command, device: &TestDevice, place: &str) -> Ran {
+        let folder = self.folder.path().join(format!("{place}-{}", device.index));
+        fs::create_dir_all(&folder).unwrap();
+        let outputs: BTreeMap<_, _> = self.outputs.iter().map(|name| (*name, folder.join(name))).collect();
+        for (name, path) in &outputs {
+            command.arg("-o").arg(format!("{name}={}", path.display()));
+        }
+        let receipt = folder.join("receipt.json");
+        command.args(&self.args).arg("--receipt").arg(&receipt);
+        let answer = Ended::from(command.output().unwrap()).done();
+        assert_eq!(answer["outcome"]["status"], "completed");
+        assert_eq!(answer["observed"]["device"], device.name.as_str());
+        // Output, receipt, and nothing that is half done.
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), outputs.len() + 1);
+        let ran = Ran {
+            device: device.clone(),
+            claim: answer["claim"].as_str().unwrap().to_owned(),
+            kernel_fuel: answer["fuel"]["kernel"].as_u64().unwrap(),
+            outputs,
+            receipt,
+        };
+        ran.verify(&[]).done();
+        ran
+    }
+}
+
+impl Ran {
+    fn bytes(&self, output: &str) -> Vec<u8> {
+        fs::read(&self.outputs[output]).unwrap()
+    }
+
+    /// `isobit verify` of its receipt against its outputs, with these arguments besides.
+    fn verify(&self, args: &[&str]) -> Ended {
+        let mut verify = isobit();
+        verify.arg("verify").arg(&self.receipt).arg("--json").args(args);
+        for (name, path) in &self.outputs {
+            verify.arg("-o").arg(format!("{name}={}", path.display()));
+        }
+        verify.output().unwrap().into()
+    }
+}
+
+/// Asserts that all runs made one claim, and that the receipt of each holds when the job is run again on the others.
+fn assert_same_everywhere(job: &Job, runs: &[Ran]) {
+    let claims: Vec<&str> = runs.iter().map(|ran| ran.claim.as_str()).collect();
+    assert!(claims.iter().all(|claim| *claim == claims[0]), "{claims:?}");
+    let workload = job.workload.to_str().unwrap();
+    let inputs: Vec<&str> = job.args.iter().skip_while(|arg| *arg != "-i").map(String::as_str).collect();
+    for ran in runs {
+        let Some(other) = runs.iter().find(|other| other.device.index != ran.device.index) else { continue };
+        let rerun = ["--rerun", workload, "--device", &other.device.index];
+        let answer = ran.verify(&[&rerun[..], &inputs].concat()).done();
+        assert_eq!(answer["checked"].as_array().unwrap().last().unwrap(), "rerun");
+    }
+}
+
+#[test]
+fn photo() {
+    let photograph = photograph().expect("no photograph: run `cargo xtask setup`");
+    let original = Picture::read(&photograph);
+    let photograph = format!("photo={}", photograph.display());
+
+    let blurred = original.blur(3);
+    for ran in Job::new("photo", &["-i", &photograph, "-p", "radius=3", "-p", "strength=0"], &["out"]).run_everywhere() {
+        let found = Picture::read(&ran.outputs["out"]);
+        // The first of two passes may round to the other side, and so may the second.
+        found.assert_close(&blurred, 1, "blurred");
+        assert!(ran.kernel_fuel >= 3 * original.pixels.len() as u64);
+    }
+
+    let inked = blurred.ink_edges(1.0);
+    for ran in Job::new("photo", &["-i", &photograph], &["out"]).run_everywhere() {
+        // An eighth of the gradient's range is one level of the blurred picture, and ink is steep where edges begin.
+        Picture::read(&ran.outputs["out"]).assert_close(&inked, 20, "inked");
+    }
+}
+
+#[test]
+fn matmul() {
+    // Not a multiple of the tile, so that the kernel's borders are tried too.
+    let n = 70;
+    let (a, b) = (reference::made_up_matrix("a", n), reference::made_up_matrix("b", n));
+    for ran in Job::new("matmul", &["-p", "n=70", "-p", "check=1"], &["c"]).run_everywhere() {
+        reference::assert_is_product(&ran.bytes("c"), &a, &b, n);
+    }
+
+    // Of whole numbers the product is exact, and so it is the same bits everywhere.
+    let whole = |factor: usize| -> Vec<f32> { (0..n * n).map(|i| ((i * factor) % 17) as f32 - 8.0).collect() };
+    let (a, b) = (whole(3), whole(5));
+    let bytes = |matrix: &[f32]| -> Vec<u8> { matrix.iter().flat_map(|value| value.to_le_bytes()).collect() };
+    let job = Job::new("matmul", &["-p", "n=70"], &["c"]).input("a", &bytes(&a)).input("b", &bytes(&b));
+    let product: Vec<f32> = reference::product(&a, &b, n).iter().map(|value| *value as f32).collect();
+    let runs = job.run_everywhere();
+    for ran in &runs {
+        assert!(ran.bytes("c") == bytes(&product), "on {}", ran.device.name);
+    }
+    assert_same_everywhere(&job, &runs);
+}
+
+#[test]
+fn mandelbrot() {
+    let view = ["-p", "width=200", "-p", "height=130", "-p", "iterations=200", "-p", "x=-0.743643887"];
+    let job = Job::new("mandelbrot", &[&view[..], &["-p", "y=0.131825904", "-p", "zoom=40"]].concat(), &["out"]);
+    let runs = job.run_everywhere();
+    for ran in &runs {
+        let picture = Picture::read(&ran.outputs["out"]);
+        assert_eq!((picture.width, picture.height), (200, 130));
+        let set = reference::Mandelbrot::new(200, 130, 200, "-0.743643887", "0.131825904", 40);
+        for y in (0..130).step_by(3) {
+            for x in (0..200).step_by(3) {
+                assert_eq!(picture.pixel(x, y), set.pixel(x, y), "at {x}, {y} on {}", ran.device.name);
+            }
+        }
+    }
+    // Integers alone: not one bit may differ, so neither may the claims.
+    assert_same_everywhere(&job, &runs);
+}
+
+#[test]
+fn stream() {
+    const CHUNK: usize = 64 << 10;
+    for size in [0, 1, 5, CHUNK, CHUNK + 1] {
+        let content = reference::noise(size);
+        let job = Job::new("stream", &["-p", "chunk=65536"], &["out"]).input("in", &content);
+        let runs = job.run_everywhere();
+        for ran in &runs {
+            assert!(ran.bytes("out") == content, "{size} bytes on {}", ran.device.name);
+        }
+        if size == 5 {
+            assert_same_everywhere(&job, &runs);
+        }
+    }
+}
+
+#[test]
+fn stream_copies_100_mb_in_bounded_memory() {
+    const SIZE: usize = 100_000_000;
+    let content = reference::noise(SIZE);
+    let limits = ["--guest-memory", "4MiB", "--device-memory", "64MiB"];
+    let job = Job::new("stream", &limits, &["out"]).input("in", &content);
+    for device in devices() {
+        let provider = Provider::start(&device.index, &[]);
+        let idle = stats(provider.workers()[0]).unwrap().memory;
+        let supervisor = stats(provider.pid()).unwrap().memory;
+        let (over, most) = (AtomicBool::new(false), AtomicU64::new(0));
+        let ran = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                eventually("the job's end", || {
+                    let peaks = provider.workers().into_iter().filter_map(stats).map(|stats| stats.peak);
+                    most.fetch_max(peaks.max().unwrap_or(0), Ordering::Relaxed);
+                    over.load(Ordering::Relaxed).then_some(())
+                });
+            });
+            let ran = job.finish(provider.submit(&job.workload), &device, "bounded");
+            over.store(true, Ordering::Relaxed);
+            ran
+        });
+        assert!(file_is(&ran.outputs["out"], &content), "on {}", device.name);
+        // Half of what passes through: two buffers of 8 MiB, staging memory, and the code to run it all.
+        let worker = most.load(Ordering::Relaxed).saturating_sub(idle);
+        assert!(worker < (SIZE / 2) as u64, "the worker took {worker} bytes more than an idle one on {}", device.name);
+        let supervisor = stats(provider.pid()).unwrap().peak.saturating_sub(supervisor);
+        assert!(supervisor < SIZE as u64, "the supervisor took {supervisor} bytes more");
+    }
+}
+
+fn file_is(path: &Path, content: &[u8]) -> bool {
+    fs::read(path).unwrap() == content
+}

@@ -1,0 +1,165 @@
+//! Does one wrong thing, chosen by the parameter `do`: what hosts, providers and renters are tried with.
+//!
+//! `do=behave` is the one that does none: it doubles numbers on the device and writes them to output `out`.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a guest that fails is the point")]
+
+use std::hint::black_box;
+use std::io::Write;
+
+use isobit::{Gpu, Input, Output};
+
+const DOUBLE: &str = "
+@group(0) @binding(0) var<storage, read_write> numbers: array<u32>;
+@compute @workgroup_size(64)
+fn double(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x < arrayLength(&numbers) { numbers[id.x] *= 2u; }
+}";
+
+/// Never ends: the loop's end depends on a value that only the host could change.
+const ENDLESS: &str = "
+@group(0) @binding(0) var<storage, read_write> numbers: array<u32>;
+@compute @workgroup_size(64)
+fn endless(@builtin(global_invocation_id) id: vec3<u32>) {
+    while numbers[0] != 7u { numbers[1] = numbers[1] * 3u + id.x; }
+}";
+
+/// An error in line 4, at the unknown name `nubmers`.
+const BROKEN: &str = "@group(0) @binding(0) var<storage, read_write> numbers: array<u32>;
+@compute @workgroup_size(64)
+fn double(@builtin(global_invocation_id) id: vec3<u32>) {
+    nubmers[id.x] *= 2u;
+}";
+
+/// What one write gives to an output: 64 KiB.
+const PIECE: usize = 64 * 1024;
+
+#[isobit::main]
+fn main() -> isobit::Result<()> {
+    let wish: String = isobit::param("do")?.unwrap_or_default();
+    match wish.as_str() {
+        "behave" => behave(),
+        "return-an-error" => Err("the planet is not there".into()),
+        "trap" => std::process::abort(),
+        "panic" => panic!("not my day"),
+        "recurse" => Err(format!("went {} deep", recurse(black_box(1_000_000_000))).into()),
+        "spin" => spin(),
+        "spin-in-a-kernel" => spin_in_a_kernel(),
+        "half-an-output" => {
+            let mut out = Output::create("out")?;
+            out.write_all(&[7; 1 << 20])?;
+            isobit::info!("half of it is written");
+            spin()
+        }
+        "dispatch-too-much" => dispatch(65_535),
+        "hoard-guest-memory" => hoard_guest_memory(),
+        "hoard-device-memory" => hoard_device_memory(),
+        "hoard-handles" => hoard_handles(),
+        "write-too-much" | "pour" => pour(),
+        "many-outputs" => many_outputs(),
+        "output-twice" => {
+            Output::create("out")?.write_all(b"first")?;
+            Output::create("out").map(drop)
+        }
+        "bad-name" => Output::create("../out").map(drop),
+        "missing-input" => Input::open("no-such-input").map(drop),
+        "broken-wgsl" => Gpu::new().kernel(BROKEN).map(drop),
+        "chatter" => chatter(),
+        other => Err(format!("nothing is known of do={other}").into()),
+    }
+}
+
+fn behave() -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let numbers: Vec<u32> = (0..1000).collect();
+    let buffer = gpu.buffer_from(&numbers)?;
+    gpu.kernel(DOUBLE)?.dispatch().bind(0, &buffer).invocations(numbers.len(), 64).run()?;
+    Output::create("out")?.append_from(&buffer)
+}
+
+/// Spends fuel until there is none. Says so first, for whoever waits until it runs.
+fn spin() -> isobit::Result<()> {
+    isobit::info!("spinning");
+    let mut state = 1_u64;
+    while black_box(state) != 0 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) | 1;
+    }
+    Ok(())
+}
+
+fn spin_in_a_kernel() -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let kernel = gpu.kernel(ENDLESS)?;
+    let numbers = gpu.buffer::<u32>(64)?;
+    isobit::info!("spinning");
+    kernel.dispatch().bind(0, &numbers).workgroups(1, 1, 1).run()?;
+    gpu.wait()
+}
+
+fn dispatch(workgroups: u32) -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let numbers = gpu.buffer::<u32>(64)?;
+    gpu.kernel(DOUBLE)?.dispatch().bind(0, &numbers).workgroups(workgroups, 1, 1).run()
+}
+
+fn recurse(depth: u32) -> u32 {
+    match depth {
+        0 => 0,
+        // Not a tail call.
+        _ => black_box(recurse(black_box(depth - 1))) + 1,
+    }
+}
+
+fn hoard_guest_memory() -> isobit::Result<()> {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+/// Takes 1 MiB after the other and gives none back, until the host refuses.
+fn hoard_device_memory() -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(gpu.buffer::<u8>(1 << 20)?);
+    }
+}
+
+fn hoard_handles() -> isobit::Result<()> {
+    let name = Input::names().pop().ok_or("this takes an input")?;
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(Input::open(&name)?);
+    }
+}
+
+/// Writes `bytes` bytes that follow a pattern: byte number i is the low byte of i / 64 Ki.
+fn pour() -> isobit::Result<()> {
+    let bytes: usize = isobit::param("bytes")?.unwrap_or(usize::MAX);
+    let mut out = Output::create("out")?;
+    let mut piece = vec![0; PIECE];
+    let mut written = 0;
+    while written < bytes {
+        piece.fill((written / PIECE) as u8);
+        let length = PIECE.min(bytes - written);
+        out.write_all(&piece[..length])?;
+        written += length;
+    }
+    Ok(())
+}
+
+fn many_outputs() -> isobit::Result<()> {
+    for number in 0.. {
+        Output::create(&format!("out{number}"))?.write_all(b"one of many")?;
+    }
+    Ok(())
+}
+
+/// Log lines without end.
+fn chatter() -> isobit::Result<()> {
+    let line = "blah ".repeat(1600);
+    loop {
+        isobit::info!("{line}");
+    }
+}

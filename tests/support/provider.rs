@@ -1,0 +1,129 @@
+//! A provider under test: `isobit serve` in a process of its own.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::process::{children, eventually, signal_to};
+use super::{Running, isobit};
+
+/// A provider that listens on loopback. Dropping it kills it.
+pub struct Provider {
+    child: Child,
+    folder: TempDir,
+    /// host:port#key
+    pub address: String,
+}
+
+impl Provider {
+    /// Starts one on a device, with these flags besides.
+    pub fn start(device: &str, flags: &[&str]) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        let mut serve = isobit();
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--device", device]).args(flags);
+        serve.arg("--key").arg(&key).arg("--data-dir").arg(folder.path().join("data"));
+        serve.env("ISOBIT_LOG", "isobit=info");
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let provider = Provider { child, folder, address: address.trim_end().to_owned() };
+        assert!(!provider.address.is_empty(), "the provider did not start:\n{}", provider.log());
+        provider
+    }
+
+    /// One that all tests of this process share at the same time, for each device.
+    pub fn shared(device: &str) -> Arc<Provider> {
+        // Weak, so that the last test takes it down: nothing is dropped at the end of a process.
+        static SHARED: Mutex<Option<HashMap<String, Weak<Provider>>>> = Mutex::new(None);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = shared.get_or_insert_default().entry(device.to_owned()).or_default();
+        place.upgrade().unwrap_or_else(|| {
+            let provider = Arc::new(Provider::start(device, &[]));
+            *place = Arc::downgrade(&provider);
+            provider
+        })
+    }
+
+    /// The key in its address.
+    pub fn key(&self) -> &str {
+        self.address.split_once('#').unwrap().1
+    }
+
+    /// What it said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The supervisor's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its worker processes.
+    pub fn workers(&self) -> Vec<u32> {
+        children(self.pid())
+    }
+
+    /// `isobit submit` to it, under a key made for the job.
+    pub fn submit(&self, workload: &Path) -> Command {
+        let mut submit = isobit();
+        submit.arg("submit").arg(workload).args(["--to", &self.address, "--json"]);
+        submit.env("XDG_CONFIG_HOME", self.folder.path().join("nothing"));
+        submit
+    }
+
+    /// As [`Provider::submit`], started.
+    pub fn start_job(&self, workload: &Path, args: &[&str]) -> Running {
+        Running::start(self.submit(workload).args(args))
+    }
+
+    /// Waits until it has at most a spare worker and nothing half-received.
+    #[track_caller]
+    pub fn settles(&self) {
+        eventually("a provider with no more than a spare worker", || (self.workers().len() <= 1).then_some(()));
+        eventually("a store without temporary files", || self.temporary_files().is_empty().then_some(()));
+    }
+
+    fn temporary_files(&self) -> Vec<PathBuf> {
+        let data = self.folder.path().join("data");
+        let in_store = list(&data.join("store/tmp"));
+        // Compiled workloads end in .cwasm.
+        let in_code = list(&data.join("code")).into_iter().filter(|path| path.extension().is_none_or(|end| end != "cwasm"));
+        in_store.into_iter().chain(in_code).collect()
+    }
+
+    /// Kills the supervisor without a word.
+    pub fn kill(&self) {
+        signal_to(self.pid(), Signal::KILL);
+    }
+
+    /// Asks it to stop.
+    pub fn stop(&self) {
+        signal_to(self.pid(), Signal::TERM);
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        // Both fail if a test has ended it.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("the provider said:\n{}", self.log());
+        }
+    }
+}
+
+/// What is in a folder; nothing if there is none.
+fn list(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}

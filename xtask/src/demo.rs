@@ -1,0 +1,259 @@
+//! `cargo xtask demo`: the whole of isobit on one machine. Builds two workloads, starts two providers on two
+//! devices, submits both jobs to both, and says whose claims agree.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::steps::{cargo, check};
+use crate::{Failure, Options, drivers, setup};
+
+/// The jobs: a name, the workload, its inputs and parameters, and whether devices have to agree already.
+struct Work {
+    name: &'static str,
+    photograph: bool,
+    params: &'static [&'static str],
+    integer: bool,
+}
+
+const WORK: [Work; 2] = [
+    Work { name: "photo", photograph: true, params: &["radius=3"], integer: false },
+    Work { name: "mandelbrot", photograph: false, params: &["width=960", "height=640", "iterations=500"], integer: true },
+];
+
+/// Sets up, builds, serves, submits, compares. Leaves pictures and receipts in `target/demo`.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    setup::run(options)?;
+    eprintln!("==> building isobit (the first time takes some ten minutes on two cores)");
+    check(&mut cargo(&["build", "--package", "isobit-cli"]))?;
+    let demo = Demo::open()?;
+    for work in &WORK {
+        eprintln!("==> building the workload {}", work.name);
+        demo.isobit(&["build", &format!("guest-examples/{}", work.name), "-o", &demo.path(&format!("{}.wasm", work.name)), "-q"])?;
+    }
+    let devices = demo.devices()?;
+    let mut providers = Vec::new();
+    for (letter, device) in ["a", "b"].into_iter().zip(&devices) {
+        let provider = Provider::start(&demo, letter, device)?;
+        eprintln!("==> provider {letter}: {} at {}", provider.device, provider.address);
+        providers.push(provider);
+    }
+    let mut rows = Vec::new();
+    for work in &WORK {
+        for provider in &providers {
+            eprintln!("==> submitting {} to provider {}", work.name, provider.letter);
+            rows.push(demo.submit(work, provider)?);
+        }
+    }
+    println!("\n{}", table(&rows));
+    let agreed = conclude(&rows);
+    demo.cross_check(&providers)?;
+    println!("\npictures and receipts are in target/demo");
+    agreed
+}
+
+/// The folder and the binary.
+struct Demo {
+    binary: PathBuf,
+    folder: PathBuf,
+    root: PathBuf,
+}
+
+/// A job at a provider.
+struct Row {
+    work: &'static str,
+    integer: bool,
+    provider: &'static str,
+    device: String,
+    claim: String,
+    guest: u64,
+    kernel: u64,
+    prepare_ms: u64,
+    run_ms: u64,
+    all: Duration,
+}
+
+impl Demo {
+    fn open() -> Result<Self, Failure> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let folder = target.join("demo");
+        // What an earlier demo left would be taken for this one's.
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(|error| format!("cannot empty {}: {error}", folder.display()))?;
+        }
+        std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        Ok(Self { binary: target.join("debug").join("isobit"), folder, root })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(args).current_dir(&self.root).envs(drivers::variables()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command; what it prints on stdout.
+    fn isobit(&self, args: &[&str]) -> Result<String, Failure> {
+        let mut command = self.command(args);
+        let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("cannot start isobit: {error}"))?;
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        match output.status.success() {
+            true => Ok(stdout),
+            false => Err(format!("`isobit {}` ended with {}: {stdout}", args.join(" "), output.status)),
+        }
+    }
+
+    fn json(&self, args: &[&str]) -> Result<Value, Failure> {
+        let text = self.isobit(args)?;
+        serde_json::from_str(&text).map_err(|error| format!("`isobit {}` printed no JSON: {error}", args.join(" ")))
+    }
+
+    /// Two devices that can run kernels: different ones if there are.
+    fn devices(&self) -> Result<Vec<String>, Failure> {
+        let list = self.json(&["devices", "--json"])?;
+        let able: Vec<String> = list["devices"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|device| device["missing"].as_array().is_some_and(Vec::is_empty))
+            .map(|device| device["index"].to_string())
+            .collect();
+        match able.as_slice() {
+            [] => Err("no device can run kernels; see `isobit devices`".to_owned()),
+            [only] => {
+                println!("only one device was found: both providers use it, so agreement says little");
+                Ok(vec![only.clone(), only.clone()])
+            }
+            [first, second, ..] => Ok(vec![first.clone(), second.clone()]),
+        }
+    }
+
+    fn submit(&self, work: &Work, provider: &Provider) -> Result<Row, Failure> {
+        let (name, letter) = (work.name, provider.letter);
+        let mut args: Vec<String> = ["submit", &self.path(&format!("{name}.wasm")), "--to", &provider.address, "--json"].map(str::to_owned).into();
+        if work.photograph {
+            args.extend(["-i".to_owned(), format!("photo={}", drivers::photograph().display())]);
+        }
+        args.extend(work.params.iter().flat_map(|param| ["-p".to_owned(), (*param).to_owned()]));
+        args.extend(["-o".to_owned(), format!("out={}", self.path(&format!("{name}-{letter}.png")))]);
+        args.extend(["--receipt".to_owned(), self.path(&format!("{name}-{letter}.receipt.json"))]);
+        let start = Instant::now();
+        let answer = self.json(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let all = start.elapsed();
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        let number = |value: &Value| value.as_u64().unwrap_or(0);
+        Ok(Row {
+            work: name,
+            integer: work.integer,
+            provider: letter,
+            device: text(&answer["observed"]["device"]),
+            claim: text(&answer["claim"]),
+            guest: number(&answer["fuel"]["guest"]),
+            kernel: number(&answer["fuel"]["kernel"]),
+            prepare_ms: number(&answer["observed"]["prepare-ms"]),
+            run_ms: number(&answer["observed"]["run-ms"]),
+            all,
+        })
+    }
+
+    /// The receipt that one provider made, checked by running the job again on the other's device.
+    fn cross_check(&self, providers: &[Provider]) -> Result<(), Failure> {
+        let [a, b] = providers else { return Err("there are not two providers".to_owned()) };
+        let (receipt, workload) = (self.path("mandelbrot-a.receipt.json"), self.path("mandelbrot.wasm"));
+        let output = format!("out={}", self.path("mandelbrot-a.png"));
+        self.isobit(&["verify", &receipt, "--outputs", &output, "--rerun", &workload, "--device", &b.selector])?;
+        println!("the receipt of provider {} for mandelbrot verifies by running it again on {}", a.letter, b.device);
+        Ok(())
+    }
+}
+
+/// A provider process. Ends with the demo.
+struct Provider {
+    letter: &'static str,
+    selector: String,
+    device: String,
+    address: String,
+    process: Child,
+}
+
+impl Provider {
+    fn start(demo: &Demo, letter: &'static str, selector: &str) -> Result<Self, Failure> {
+        let key = demo.path(&format!("provider-{letter}.key"));
+        demo.isobit(&["keygen", "-o", &key, "-q"])?;
+        let data = demo.path(&format!("provider-{letter}"));
+        let args = ["serve", "--listen", "127.0.0.1:0", "--key", &key, "--data-dir", &data, "--device", selector, "-q"];
+        let mut process = demo.command(&args).stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot start a provider: {error}"))?;
+        let stdout = process.stdout.take();
+        let mut provider = Self { letter, selector: selector.to_owned(), device: String::new(), address: String::new(), process };
+        // The provider prints its address once it serves, or nothing when it ends early.
+        let mut line = String::new();
+        stdout.map(BufReader::new).and_then(|mut stdout| stdout.read_line(&mut line).ok());
+        provider.address = line.trim().to_owned();
+        if provider.address.is_empty() {
+            return Err(format!("provider {letter} did not start"));
+        }
+        let devices = demo.json(&["devices", "--json"])?;
+        let device = devices["devices"].as_array().into_iter().flatten().find(|device| device["index"].to_string() == selector);
+        provider.device = device.and_then(|device| device["name"].as_str()).unwrap_or("?").to_owned();
+        Ok(provider)
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        // One that has ended by itself needs no killing.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:<11} {:<9} {:<34} {:<18} {:>13} {:>11} {:>8} {:>8} {:>8}\n",
+        "job", "provider", "device", "claim", "guest fuel", "kernel fuel", "prepare", "run", "all"
+    );
+    for row in rows {
+        let claim = row.claim.get(..16).unwrap_or(&row.claim);
+        let device: String = row.device.chars().take(34).collect();
+        let _ = writeln!(
+            text,
+            "{:<11} {:<9} {device:<34} {claim}.. {:>13} {:>11} {:>5} ms {:>5} ms {:>5} ms",
+            row.work,
+            row.provider,
+            row.guest,
+            row.kernel,
+            row.prepare_ms,
+            row.run_ms,
+            row.all.as_millis()
+        );
+    }
+    text
+}
+
+/// Says which claims agree. Those of integer jobs have to.
+fn conclude(rows: &[Row]) -> Result<(), Failure> {
+    let mut result = Ok(());
+    for pair in rows.chunks(2) {
+        let [a, b] = pair else { continue };
+        match (a.claim == b.claim, a.integer) {
+            (true, _) => println!("{}: both providers make the same claim", a.work),
+            (false, false) => println!(
+                "{}: the claims differ. Its kernels compute in floating point as written (profile native), and each driver rounds in its own way",
+                a.work
+            ),
+            (false, true) => {
+                println!("{}: THE CLAIMS DIFFER, although the job computes with integers only", a.work);
+                result = Err(format!("{}: two honest providers disagree; this is a defect", a.work));
+            }
+        }
+    }
+    result
+}
