@@ -22,7 +22,12 @@ struct Work {
 
 const WORK: [Work; 2] = [
     Work { name: "photo", photograph: true, params: &["radius=3"], integer: false },
-    Work { name: "mandelbrot", photograph: false, params: &["width=960", "height=640", "iterations=500"], integer: true },
+    Work {
+        name: "mandelbrot",
+        photograph: false,
+        params: &["width=960", "height=640", "iterations=500"],
+        integer: true,
+    },
 ];
 
 /// Sets up, builds, serves, submits, compares. Leaves pictures and receipts in `target/demo`.
@@ -33,7 +38,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let demo = Demo::open()?;
     for work in &WORK {
         eprintln!("==> building the workload {}", work.name);
-        demo.isobit(&["build", &format!("guest-examples/{}", work.name), "-o", &demo.path(&format!("{}.wasm", work.name)), "-q"])?;
+        demo.isobit(&[
+            "build",
+            &format!("guest-examples/{}", work.name),
+            "-o",
+            &demo.path(&format!("{}.wasm", work.name)),
+            "-q",
+        ])?;
     }
     let devices = demo.devices()?;
     let mut providers = Vec::new();
@@ -79,7 +90,8 @@ struct Row {
 
 impl Demo {
     fn open() -> Result<Self, Failure> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())?;
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())?;
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let folder = target.join("demo");
         // What an earlier demo left would be taken for this one's.
@@ -103,7 +115,8 @@ impl Demo {
     /// Runs the command; what it prints on stdout.
     fn isobit(&self, args: &[&str]) -> Result<String, Failure> {
         let mut command = self.command(args);
-        let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("cannot start isobit: {error}"))?;
+        let output =
+            command.stderr(Stdio::inherit()).output().map_err(|error| format!("cannot start isobit: {error}"))?;
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         match output.status.success() {
             true => Ok(stdout),
@@ -119,12 +132,9 @@ impl Demo {
     /// Two devices that can run kernels: different ones if there are.
     fn devices(&self) -> Result<Vec<String>, Failure> {
         let list = self.json(&["devices", "--json"])?;
-        let able: Vec<String> = list["devices"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|device| device["missing"].as_array().is_some_and(Vec::is_empty))
-            .map(|device| device["index"].to_string())
+        let able: Vec<String> = devices_in(&list)
+            .filter(|device| device.get("missing").and_then(Value::as_array).is_some_and(Vec::is_empty))
+            .map(index_of)
             .collect();
         match able.as_slice() {
             [] => Err("no device can run kernels; see `isobit devices`".to_owned()),
@@ -138,7 +148,10 @@ impl Demo {
 
     fn submit(&self, work: &Work, provider: &Provider) -> Result<Row, Failure> {
         let (name, letter) = (work.name, provider.letter);
-        let mut args: Vec<String> = ["submit", &self.path(&format!("{name}.wasm")), "--to", &provider.address, "--json"].map(str::to_owned).into();
+        let mut args: Vec<String> =
+            ["submit", &self.path(&format!("{name}.wasm")), "--to", &provider.address, "--json"]
+                .map(str::to_owned)
+                .into();
         if work.photograph {
             args.extend(["-i".to_owned(), format!("photo={}", drivers::photograph().display())]);
         }
@@ -148,18 +161,18 @@ impl Demo {
         let start = Instant::now();
         let answer = self.json(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
         let all = start.elapsed();
-        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-        let number = |value: &Value| value.as_u64().unwrap_or(0);
+        let text = |place: &str| answer.pointer(place).and_then(Value::as_str).unwrap_or("?").to_owned();
+        let number = |place: &str| answer.pointer(place).and_then(Value::as_u64).unwrap_or(0);
         Ok(Row {
             work: name,
             integer: work.integer,
             provider: letter,
-            device: text(&answer["observed"]["device"]),
-            claim: text(&answer["claim"]),
-            guest: number(&answer["fuel"]["guest"]),
-            kernel: number(&answer["fuel"]["kernel"]),
-            prepare_ms: number(&answer["observed"]["prepare-ms"]),
-            run_ms: number(&answer["observed"]["run-ms"]),
+            device: text("/observed/device"),
+            claim: text("/claim"),
+            guest: number("/fuel/guest"),
+            kernel: number("/fuel/kernel"),
+            prepare_ms: number("/observed/prepare-ms"),
+            run_ms: number("/observed/run-ms"),
             all,
         })
     }
@@ -173,6 +186,16 @@ impl Demo {
         println!("the receipt of provider {} for mandelbrot verifies by running it again on {}", a.letter, b.device);
         Ok(())
     }
+}
+
+/// The devices in what `isobit devices --json` printed.
+fn devices_in(list: &Value) -> impl Iterator<Item = &Value> {
+    list.get("devices").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A device's number, as `--device` takes it.
+fn index_of(device: &Value) -> String {
+    device.get("index").map(Value::to_string).unwrap_or_default()
 }
 
 /// A provider process. Ends with the demo.
@@ -190,9 +213,14 @@ impl Provider {
         demo.isobit(&["keygen", "-o", &key, "-q"])?;
         let data = demo.path(&format!("provider-{letter}"));
         let args = ["serve", "--listen", "127.0.0.1:0", "--key", &key, "--data-dir", &data, "--device", selector, "-q"];
-        let mut process = demo.command(&args).stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot start a provider: {error}"))?;
+        let mut process = demo
+            .command(&args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start a provider: {error}"))?;
         let stdout = process.stdout.take();
-        let mut provider = Self { letter, selector: selector.to_owned(), device: String::new(), address: String::new(), process };
+        let mut provider =
+            Self { letter, selector: selector.to_owned(), device: String::new(), address: String::new(), process };
         // The provider prints its address once it serves, or nothing when it ends early.
         let mut line = String::new();
         stdout.map(BufReader::new).and_then(|mut stdout| stdout.read_line(&mut line).ok());
@@ -201,8 +229,9 @@ impl Provider {
             return Err(format!("provider {letter} did not start"));
         }
         let devices = demo.json(&["devices", "--json"])?;
-        let device = devices["devices"].as_array().into_iter().flatten().find(|device| device["index"].to_string() == selector);
-        provider.device = device.and_then(|device| device["name"].as_str()).unwrap_or("?").to_owned();
+        let device = devices_in(&devices).find(|device| index_of(device) == selector);
+        let name = device.and_then(|device| device.get("name")).and_then(Value::as_str);
+        provider.device = name.unwrap_or("?").to_owned();
         Ok(provider)
     }
 }

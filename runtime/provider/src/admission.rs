@@ -28,7 +28,13 @@ pub struct Ceiling {
 
 impl Default for Ceiling {
     fn default() -> Self {
-        let limits = Limits { guest_memory: Limits::MAX_GUEST_MEMORY, device_memory: Bytes::mib(4 << 10), output_bytes: Bytes::mib(64 << 10), outputs: 256, ..Limits::default() };
+        let limits = Limits {
+            guest_memory: Limits::MAX_GUEST_MEMORY,
+            device_memory: Bytes::mib(4 << 10),
+            output_bytes: Bytes::mib(64 << 10),
+            outputs: 256,
+            ..Limits::default()
+        };
         Self { limits, blob_bytes: Bytes::mib(32 << 10), deadline: Duration::from_secs(3600) }
     }
 }
@@ -59,7 +65,9 @@ impl Ceiling {
             ("workload-bytes", spec.workload.size.get(), isobit_sandbox::MAX_WORKLOAD),
         ];
         match pairs.into_iter().find(|(_, requested, maximum)| requested > maximum) {
-            Some((limit, requested, maximum)) => Err(Rejection::LimitTooHigh { limit: limit.to_owned(), maximum, requested }),
+            Some((limit, requested, maximum)) => {
+                Err(Rejection::LimitTooHigh { limit: limit.to_owned(), maximum, requested })
+            }
             None => Ok(()),
         }
     }

@@ -8,7 +8,10 @@ use crate::{SOFTWARE, queue::Ticket};
 use isobit_job::{Blob, Claim, FuelUsed, Hash, JobSpec, Millis, Name, NodeKey, Observed, Outcome, Receipt};
 use isobit_store::Pin;
 use isobit_transport::CLOSE_PROTOCOL;
-use isobit_wire::{BlobHeader, FaultReason, OutputHeader, PROTOCOL, ProtocolError, ProviderSession, Rejection, ToProvider, ToRenter, encode};
+use isobit_wire::{
+    BlobHeader, FaultReason, OutputHeader, PROTOCOL, ProtocolError, ProviderSession, Rejection, ToProvider, ToRenter,
+    encode,
+};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -69,7 +72,14 @@ impl From<ChannelError> for Stop {
 }
 
 /// Serves one control stream from its first byte to its last.
-pub(crate) async fn serve(shared: &Shared, renter: NodeKey, connection: &Connection, send: SendStream, receive: RecvStream, bulk: mpsc::Receiver<Bulk>) {
+pub(crate) async fn serve(
+    shared: &Shared,
+    renter: NodeKey,
+    connection: &Connection,
+    send: SendStream,
+    receive: RecvStream,
+    bulk: mpsc::Receiver<Bulk>,
+) {
     let id = send.id().index();
     let mut control = Control { send, receive, session: ProviderSession::new(), pending: VecDeque::new() };
     let walk = Walk { shared, renter, connection, id };
@@ -158,11 +168,17 @@ impl Walk<'_> {
         let arrived = Instant::now();
         let handshake = tokio::time::timeout(HANDSHAKE, self.handshake(control)).await;
         let (spec, deadline) = handshake.map_err(|_| Stop::Gone)??;
-        let ticket = self.shared.queue.enter().map_err(|full| Rejection::Full { running: full.running, queued: full.queued })?;
+        let ticket =
+            self.shared.queue.enter().map_err(|full| Rejection::Full { running: full.running, queued: full.queued })?;
         let pins = self.collect(control, &spec, &mut bulk).await?;
         let job = Admitted { spec, deadline, pins, arrived };
         let ticket = self.wait_turn(control, ticket).await?;
-        let mut worker = self.shared.workers.take().await.map_err(|error| Stop::Faulted(FaultReason::Internal, error.to_string()))?;
+        let mut worker = self
+            .shared
+            .workers
+            .take()
+            .await
+            .map_err(|error| Stop::Faulted(FaultReason::Internal, error.to_string()))?;
         let ran = self.run(control, &job, &mut worker).await;
         // Cheap when the process has ended by itself; the end of everything it holds when it has not.
         worker.kill().await;
@@ -189,7 +205,12 @@ impl Walk<'_> {
     }
 
     /// Pins the blobs that are here and receives the others.
-    async fn collect(&self, control: &mut Control, spec: &JobSpec, bulk: &mut mpsc::Receiver<Bulk>) -> Result<BTreeMap<Hash, Pin>, Stop> {
+    async fn collect(
+        &self,
+        control: &mut Control,
+        spec: &JobSpec,
+        bulk: &mut mpsc::Receiver<Bulk>,
+    ) -> Result<BTreeMap<Hash, Pin>, Stop> {
         let mut pins = BTreeMap::new();
         let mut missing = Vec::new();
         for (hash, blob) in spec.blobs() {
@@ -242,7 +263,9 @@ impl Walk<'_> {
             if position != told {
                 told = position;
                 let reason = "other jobs came first".to_owned();
-                control.say(&ToRenter::Queued { position: u32::try_from(position).unwrap_or(u32::MAX), reason }).await?;
+                control
+                    .say(&ToRenter::Queued { position: u32::try_from(position).unwrap_or(u32::MAX), reason })
+                    .await?;
             }
             tokio::select! {
                 () = ticket.moved() => {}
@@ -256,7 +279,14 @@ impl Walk<'_> {
         let turn = Instant::now();
         let deadline = tokio::time::Instant::now() + job.deadline + GRACE;
         let scratch = self.start(job, worker).await?;
-        let mut run = Running { walk: self, scratch, budget: Budget::new(job.spec.limits.output_bytes), relays: JoinSet::new(), sent: 0, started: None };
+        let mut run = Running {
+            walk: self,
+            scratch,
+            budget: Budget::new(job.spec.limits.output_bytes),
+            relays: JoinSet::new(),
+            sent: 0,
+            started: None,
+        };
         let mut outputs = BTreeMap::new();
         let (outcome, fuel) = loop {
             tokio::select! {
@@ -322,8 +352,10 @@ impl Walk<'_> {
     /// Signs the claim and says good-bye.
     async fn conclude(&self, control: &mut Control, job: Admitted, ran: Ran) -> Result<(), Stop> {
         let outputs = if ran.outcome == Outcome::Completed { ran.outputs } else { BTreeMap::new() };
-        let claim = Claim { job: job.spec.id(), profile: job.spec.profile, outcome: ran.outcome, outputs, fuel: ran.fuel };
-        let receipt = Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
+        let claim =
+            Claim { job: job.spec.id(), profile: job.spec.profile, outcome: ran.outcome, outputs, fuel: ran.fuel };
+        let receipt =
+            Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
         receipt.check().map_err(|error| Stop::Faulted(FaultReason::Internal, error.to_string()))?;
         tracing::info!(target: "isobit::job", renter = %self.renter, job = %receipt.claim.job, claim = %receipt.claim.id(), outcome = ?receipt.claim.outcome, "finished");
         let envelope = receipt.sign(&self.shared.secret);
@@ -343,7 +375,14 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Acts on one message of the worker. Returns outcome and fuel when the job has ended.
-    async fn take(&mut self, control: &mut Control, job: &Admitted, worker: &mut Worker, message: FromWorker, files: Vec<OwnedFd>) -> Result<Option<(Outcome, FuelUsed)>, Stop> {
+    async fn take(
+        &mut self,
+        control: &mut Control,
+        job: &Admitted,
+        worker: &mut Worker,
+        message: FromWorker,
+        files: Vec<OwnedFd>,
+    ) -> Result<Option<(Outcome, FuelUsed)>, Stop> {
         match message {
             FromWorker::Compiled => {
                 self.keep_code(job, worker).await?;
@@ -359,7 +398,9 @@ impl Running<'_> {
             FromWorker::Ended { outcome, fuel } => return Ok(Some((outcome, fuel))),
             FromWorker::NotAWorkload { message } => return Err(Rejection::NotAWorkload(message).into()),
             FromWorker::Faulted { kind, message } => return Err(Stop::Faulted(fault_reason(&kind), message)),
-            FromWorker::Ready { .. } | FromWorker::Unusable { .. } => return Err(ChannelError::Broken("it came out of turn").into()),
+            FromWorker::Ready { .. } | FromWorker::Unusable { .. } => {
+                return Err(ChannelError::Broken("it came out of turn").into());
+            }
         }
         Ok(None)
     }
@@ -375,7 +416,13 @@ impl Running<'_> {
         Ok(())
     }
 
-    async fn open_output(&mut self, control: &mut Control, job: &Admitted, name: &str, files: Vec<OwnedFd>) -> Result<(), Stop> {
+    async fn open_output(
+        &mut self,
+        control: &mut Control,
+        job: &Admitted,
+        name: &str,
+        files: Vec<OwnedFd>,
+    ) -> Result<(), Stop> {
         let (Ok(name), Some(pipe)) = (name.parse::<Name>(), files.into_iter().next()) else {
             return Err(ChannelError::Broken("an output without a name or a pipe").into());
         };

@@ -39,7 +39,12 @@ pub(crate) enum RelayError {
 }
 
 /// Moves one output until the worker closes its end. The stream is finished only when all is through.
-pub(crate) async fn relay(name: Name, pipe: OwnedFd, mut stream: SendStream, budget: Budget) -> Result<(Name, Blob), RelayError> {
+pub(crate) async fn relay(
+    name: Name,
+    pipe: OwnedFd,
+    mut stream: SendStream,
+    budget: Budget,
+) -> Result<(Name, Blob), RelayError> {
     rustix::io::ioctl_fionbio(&pipe, true).map_err(std::io::Error::from)?;
     let mut pipe = Receiver::from_owned_fd(pipe)?;
     let mut hasher = blake3::Hasher::new();

@@ -7,7 +7,7 @@ use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand};
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
-use isobit_transport::{BindError, CLOSE_DONE, CLOSE_PROTOCOL, peer_key, read_header};
+use isobit_transport::{BindError, CLOSE_DONE, CLOSE_PROTOCOL, RESET_ABANDONED, peer_key, read_header};
 use isobit_wire::BlobHeader;
 use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use std::collections::HashMap;
@@ -244,8 +244,11 @@ async fn accept_blobs(connection: Connection, jobs: Jobs) {
 async fn route(mut stream: RecvStream, jobs: &Jobs) -> Result<(), &'static str> {
     let header = tokio::time::timeout(HEADER, read_header::<BlobHeader>(&mut stream)).await;
     let header = header.map_err(|_| "a stream without a header")?.map_err(|_| "a stream with a broken header")?;
-    let job = lock(jobs).get(&header.job).cloned().ok_or("a blob for a job that does not exist")?;
-    // A job that has just ended needs no more blobs.
-    job.send(Bulk { header, stream }).await.ok();
+    // A job that has just ended, rejected perhaps, needs no more blobs.
+    let job = lock(jobs).get(&header.job).cloned();
+    match job {
+        Some(job) => job.send(Bulk { header, stream }).await.ok(),
+        None => stream.stop(RESET_ABANDONED).ok(),
+    };
     Ok(())
 }

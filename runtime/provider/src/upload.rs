@@ -57,7 +57,9 @@ fn refuse(hash: Hash, error: ReceiveError) -> UploadError {
 
 fn no_room(error: StoreError) -> UploadError {
     match error {
-        StoreError::TooLarge { size, limit } => UploadError::Rejected(Rejection::NoRoom { needed: size, available: limit }),
+        StoreError::TooLarge { size, limit } => {
+            UploadError::Rejected(Rejection::NoRoom { needed: size, available: limit })
+        }
         StoreError::NoRoom { size, limit, in_use } => {
             UploadError::Rejected(Rejection::NoRoom { needed: size, available: limit.saturating_sub(in_use) })
         }

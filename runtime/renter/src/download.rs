@@ -105,7 +105,8 @@ fn write(name: Name, path: Option<PathBuf>, mut batches: mpsc::Receiver<Vec<Byte
     let mut part = Part::create(name, path.clone())?;
     while let Some(batch) = batches.blocking_recv() {
         for piece in batch {
-            part.write_all(&piece).map_err(|source| SubmitError::Write { path: path.clone().unwrap_or_default(), source })?;
+            part.write_all(&piece)
+                .map_err(|source| SubmitError::Write { path: path.clone().unwrap_or_default(), source })?;
         }
     }
     Ok(part)

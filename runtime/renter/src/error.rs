@@ -37,7 +37,9 @@ pub enum SubmitError {
     #[error("the provider's receipt is no good: {0}")]
     Receipt(#[from] ReceiptError),
     /// The receipt is somebody else's, or about another job.
-    #[error("the receipt is about job {job} and signed by {signer}; expected job {expected_job} and provider {expected_signer}")]
+    #[error(
+        "the receipt is about job {job} and signed by {signer}; expected job {expected_job} and provider {expected_signer}"
+    )]
     WrongReceipt {
         /// The job it names.
         job: JobId,
@@ -88,7 +90,9 @@ impl SubmitError {
             Self::Rejected(rejection) => rejection.hint().to_owned(),
             Self::Faulted { reason, .. } => reason.hint().to_owned(),
             Self::Connection(_) => "nothing is billed; submit the job again, here or to another provider".into(),
-            Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt { .. } => "do not trust this provider with the job; submit it to another".into(),
+            Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt { .. } => {
+                "do not trust this provider with the job; submit it to another".into()
+            }
             Self::NoSuchOutput { .. } => "correct the name in -o NAME=PATH".into(),
             Self::Write { .. } => "check that the folder exists and has room".into(),
             Self::Protocol(_) => "the two sides may run different versions of isobit".into(),

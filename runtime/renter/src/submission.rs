@@ -34,7 +34,13 @@ impl Submission {
     ///
     /// # Errors
     /// A file cannot be read, or the job is outside what a spec may hold.
-    pub fn new(workload: &Path, inputs: &BTreeMap<Name, PathBuf>, params: BTreeMap<Name, String>, limits: Limits, profile: Profile) -> Result<Self, SubmissionError> {
+    pub fn new(
+        workload: &Path,
+        inputs: &BTreeMap<Name, PathBuf>,
+        params: BTreeMap<Name, String>,
+        limits: Limits,
+        profile: Profile,
+    ) -> Result<Self, SubmissionError> {
         let mut sources = BTreeMap::new();
         let mut add = |path: &Path| -> Result<_, SourceError> {
             let (blob, outboard) = hash_file(path)?;
@@ -42,7 +48,8 @@ impl Submission {
             Ok(blob)
         };
         let workload = add(workload)?;
-        let inputs = inputs.iter().map(|(name, path)| Ok((name.clone(), add(path)?))).collect::<Result<_, SourceError>>()?;
+        let inputs =
+            inputs.iter().map(|(name, path)| Ok((name.clone(), add(path)?))).collect::<Result<_, SourceError>>()?;
         let spec = JobSpec { workload, inputs, params, limits, profile };
         spec.check()?;
         Ok(Self { spec, sources })

@@ -176,7 +176,12 @@ struct End {
 }
 
 impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
-    async fn begin(connection: Connection, submission: &'a Arc<Submission>, wanted: &'a BTreeMap<Name, PathBuf>, events: E) -> Result<Self, SubmitError> {
+    async fn begin(
+        connection: Connection,
+        submission: &'a Arc<Submission>,
+        wanted: &'a BTreeMap<Name, PathBuf>,
+        events: E,
+    ) -> Result<Self, SubmitError> {
         let (send, receive) = connection.open_bi().await.map_err(|error| broken(&error))?;
         Ok(Self {
             connection,
@@ -247,9 +252,13 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
         let job = self.control.send.id().index();
         let mut total = 0;
         for hash in blobs {
-            let source = self.submission.source(hash).ok_or_else(|| broken(&"the provider asks for a blob that is not the job's"))?;
+            let source = self
+                .submission
+                .source(hash)
+                .ok_or_else(|| broken(&"the provider asks for a blob that is not the job's"))?;
             total += isobit_store::encoded_len(source.outboard.blob().size);
-            let (connection, submission, sent, hash) = (self.connection.clone(), Arc::clone(self.submission), Arc::clone(&self.sent), *hash);
+            let (connection, submission, sent, hash) =
+                (self.connection.clone(), Arc::clone(self.submission), Arc::clone(&self.sent), *hash);
             self.uploads.spawn(async move {
                 match submission.source(&hash) {
                     Some(source) => upload::send(connection, job, source, sent).await,
@@ -283,7 +292,12 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
         let receipt = envelope.verify()?;
         let (job, expected_job) = (receipt.claim.job, self.submission.spec().id());
         if job != expected_job || receipt.provider != addr.key {
-            return Err(SubmitError::WrongReceipt { job, signer: receipt.provider, expected_job, expected_signer: addr.key });
+            return Err(SubmitError::WrongReceipt {
+                job,
+                signer: receipt.provider,
+                expected_job,
+                expected_signer: addr.key,
+            });
         }
         if receipt.claim.outcome != Outcome::Completed {
             return Ok(Delivered { receipt, envelope, outputs: BTreeMap::new() });
@@ -311,8 +325,15 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
 fn check(claim: &Claim, arrived: &[Part], wanted: &BTreeMap<Name, PathBuf>) -> Result<(), SubmitError> {
     for output in arrived {
         if claim.outputs.get(output.name()) != Some(&output.blob()) {
-            let claimed = claim.outputs.get(output.name()).map_or_else(|| "there is no such output".to_owned(), |blob| blob.hash.to_string());
-            return Err(SubmitError::OutputMismatch { name: output.name().clone(), found: output.blob().hash, claimed });
+            let claimed = claim
+                .outputs
+                .get(output.name())
+                .map_or_else(|| "there is no such output".to_owned(), |blob| blob.hash.to_string());
+            return Err(SubmitError::OutputMismatch {
+                name: output.name().clone(),
+                found: output.blob().hash,
+                claimed,
+            });
         }
     }
     match wanted.keys().find(|name| !arrived.iter().any(|output| output.name() == *name)) {

@@ -14,7 +14,12 @@ use tokio::sync::mpsc;
 const PIECES: usize = 16;
 
 /// Sends one blob. Adds what the window has taken to `progress`.
-pub(crate) async fn send(connection: Connection, job: u64, source: &Source, progress: Arc<AtomicU64>) -> Result<(), SubmitError> {
+pub(crate) async fn send(
+    connection: Connection,
+    job: u64,
+    source: &Source,
+    progress: Arc<AtomicU64>,
+) -> Result<(), SubmitError> {
     let blob = source.outboard.blob();
     let encoder = Encoder::open(&source.path, &source.outboard)?;
     let (sender, mut pieces) = mpsc::channel::<Bytes>(PIECES);

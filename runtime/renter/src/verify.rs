@@ -26,7 +26,11 @@ pub fn check_outputs(claim: &Claim, files: &BTreeMap<Name, PathBuf>) -> Result<V
         let (found, _) = hash_file(path)?;
         let claimed = claim.outputs.get(name);
         if claimed != Some(&found) {
-            mismatches.push(OutputMismatch { name: name.clone(), claimed: claimed.map(|blob| blob.hash), found: found.hash });
+            mismatches.push(OutputMismatch {
+                name: name.clone(),
+                claimed: claimed.map(|blob| blob.hash),
+                found: found.hash,
+            });
         }
     }
     Ok(mismatches)

@@ -134,7 +134,10 @@ fn of_trap(trap: wasmtime::Trap, memory_denied: bool) -> Result<Outcome, Fault> 
     let code = match trap {
         Wasm::OutOfFuel => return Ok(Outcome::Trapped(Trap::Fuel)),
         Wasm::StackOverflow => {
-            return Err(Fault::new(FaultKind::Stack, "the guest's call stack ran over 1 MiB: is there an endless recursion?"));
+            return Err(Fault::new(
+                FaultKind::Stack,
+                "the guest's call stack ran over 1 MiB: is there an endless recursion?",
+            ));
         }
         Wasm::Interrupt => return Err(Fault::new(FaultKind::Deadline, "the job was interrupted")),
         Wasm::UnreachableCodeReached if memory_denied => {

@@ -95,7 +95,8 @@ impl Sandbox {
     /// # Errors
     /// The component is not valid, or does not fit the world.
     pub fn compile(&self, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
-        let component = Component::from_binary(&self.engine, workload.bytes()).map_err(|error| CompileError::new(&error))?;
+        let component =
+            Component::from_binary(&self.engine, workload.bytes()).map_err(|error| CompileError::new(&error))?;
         self.link(&component, workload.blob().hash)
     }
 
@@ -109,7 +110,8 @@ impl Sandbox {
     }
 
     fn link(&self, component: &Component, hash: Hash) -> Result<CompiledWorkload, CompileError> {
-        let pre: InstancePre<HostState> = self.linker.instantiate_pre(component).map_err(|error| CompileError::new(&error))?;
+        let pre: InstancePre<HostState> =
+            self.linker.instantiate_pre(component).map_err(|error| CompileError::new(&error))?;
         let pre = host::bindings::WorkloadPre::new(pre).map_err(|error| CompileError::new(&error))?;
         Ok(CompiledWorkload { engine: self.engine.clone(), pre, hash })
     }

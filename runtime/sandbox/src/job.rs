@@ -1,9 +1,9 @@
 //! One job: what it is given, and the run itself.
 
+use crate::LogLevel;
 use crate::ending::{Ending, Fault, FaultKind, Stopped, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
-use crate::LogLevel;
 use isobit_device::Device;
 use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Trap};
 use std::collections::BTreeMap;

@@ -5,8 +5,8 @@
 //! Everything is synchronous: the embedder gives a job a thread, or a process, of its own.
 
 mod code;
-mod engine;
 mod ending;
+mod engine;
 mod host;
 mod job;
 mod wasi;
@@ -14,7 +14,7 @@ mod workload;
 
 pub use code::CodeCache;
 pub use ending::{Fault, FaultKind};
-pub use engine::{CodeKey, CompiledWorkload, CompileError, Sandbox, TrustedCode};
+pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode};
 pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter};
 pub use workload::{MAX_WORKLOAD, Workload, WorkloadError};
 

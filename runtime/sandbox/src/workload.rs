@@ -42,7 +42,9 @@ pub enum WorkloadError {
     #[error("this is a core WebAssembly module, not a component; build it with `isobit build`")]
     CoreModule,
     /// The world's export is missing.
-    #[error("the component does not export `run`, so it is not of the world isobit:compute/workload; it exports: {found}")]
+    #[error(
+        "the component does not export `run`, so it is not of the world isobit:compute/workload; it exports: {found}"
+    )]
     NotTheWorld {
         /// What it exports instead.
         found: String,
@@ -77,7 +79,8 @@ impl Workload {
     }
 
     fn check_world(&self) -> Result<(), WorkloadError> {
-        if let Some(import) = self.imports.iter().find(|name| !OFFERED.iter().any(|offered| name.starts_with(offered))) {
+        if let Some(import) = self.imports.iter().find(|name| !OFFERED.iter().any(|offered| name.starts_with(offered)))
+        {
             return Err(WorkloadError::UnknownImport(import.clone()));
         }
         if !self.exports.iter().any(|name| name == "run") {

@@ -152,7 +152,8 @@ fn a_guest_may_be_refused_memory_and_go_on() {
 #[test]
 fn an_endless_guest_is_stopped_at_its_deadline() {
     let started = Instant::now();
-    let job = prepare(&guest(ENDLESS), Limits { fuel: Fuel::MAX, ..Limits::default() }, Some(Duration::from_millis(50)));
+    let job =
+        prepare(&guest(ENDLESS), Limits { fuel: Fuel::MAX, ..Limits::default() }, Some(Duration::from_millis(50)));
     assert_eq!(fault(job.run()), FaultKind::Deadline);
     assert!(started.elapsed() < Duration::from_secs(60));
 }

@@ -6,7 +6,10 @@ mod tls;
 
 use isobit_job::{NodeAddr, NodeKey, SecretKey};
 use isobit_wire::{Frame, FrameDecoder, FrameError};
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, RecvStream, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, RecvStream,
+    ServerConfig, TransportConfig, VarInt,
+};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +117,9 @@ impl ConnectError {
         match self {
             Self::UnknownHost { .. } => "check the part before the colon of host:port#key",
             Self::Unreachable { .. } => "is the provider running there, and does a firewall let UDP through?",
-            Self::WrongKey { .. } => "ask the provider for its address; if its key has changed, find out why before you trust the new one",
+            Self::WrongKey { .. } => {
+                "ask the provider for its address; if its key has changed, find out why before you trust the new one"
+            }
             Self::Handshake { .. } => "the two sides may speak different versions of the protocol",
             Self::Bind(_) => "check that the system allows UDP sockets",
         }
@@ -140,7 +145,8 @@ pub fn listen(addr: SocketAddr, secret: &SecretKey) -> Result<Endpoint, BindErro
 pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, Connection), ConnectError> {
     let unknown = |reason: String| ConnectError::UnknownHost { host: addr.host.clone(), reason };
     let lookup = tokio::time::timeout(CONNECT, tokio::net::lookup_host((addr.host.as_str(), addr.port)));
-    let mut found = lookup.await.map_err(|_| unknown("no answer in time".into()))?.map_err(|error| unknown(error.to_string()))?;
+    let mut found =
+        lookup.await.map_err(|_| unknown("no answer in time".into()))?.map_err(|error| unknown(error.to_string()))?;
     let socket = found.next().ok_or_else(|| unknown("it has no address".into()))?;
     let local: SocketAddr = if socket.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
     let endpoint = endpoint(local, None)?;

@@ -9,10 +9,10 @@ use super::mapping::{self, Pending};
 use super::work::Work;
 use crate::{DeviceError, Readback, Source};
 
-/// One piece of the upload ring: 8 MiB keep a PCIe copy busy for longer than a submission costs.
-const PIECE_BYTES: u64 = 8 << 20;
+/// One piece of the upload ring: 16 MiB take far longer to copy than a submission costs.
+const PIECE_BYTES: u64 = 16 << 20;
 
-/// Pieces in the ring, 32 MiB in all: one is filled while others are copied.
+/// Pieces in the ring, 64 MiB in all: one is filled while others are copied.
 const PIECES: usize = 4;
 
 /// Readback buffers kept for the next readback: 256 MiB, the largest buffer's size, in all.

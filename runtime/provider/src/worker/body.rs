@@ -148,18 +148,33 @@ impl Start {
         }
     }
 
-    fn with_files(spec: JobSpec, deadline: Instant, code_file: CodeFile, files: Vec<OwnedFd>) -> Result<Self, ChannelError> {
+    fn with_files(
+        spec: JobSpec,
+        deadline: Instant,
+        code_file: CodeFile,
+        files: Vec<OwnedFd>,
+    ) -> Result<Self, ChannelError> {
         let mut files = files.into_iter().map(File::from);
         let (Some(workload), Some(code)) = (files.next(), files.next()) else {
             return Err(ChannelError::Broken("its files are missing"));
         };
-        let inputs: BTreeMap<_, _> =
-            spec.inputs.iter().zip(files).map(|((name, blob), file)| (name.clone(), Input { file, size: blob.size.get() })).collect();
+        let inputs: BTreeMap<_, _> = spec
+            .inputs
+            .iter()
+            .zip(files)
+            .map(|((name, blob), file)| (name.clone(), Input { file, size: blob.size.get() }))
+            .collect();
         Ok(Self { spec, deadline, code_file, workload, code, inputs })
     }
 
     /// Compiles or loads, and runs. The result is the worker's last word.
-    fn run(self, sandbox: &Sandbox, device: Box<dyn Device>, supervisor: &Supervisor, go: &mpsc::Receiver<()>) -> Result<FromWorker, ChannelError> {
+    fn run(
+        self,
+        sandbox: &Sandbox,
+        device: Box<dyn Device>,
+        supervisor: &Supervisor,
+        go: &mpsc::Receiver<()>,
+    ) -> Result<FromWorker, ChannelError> {
         let compiled = match self.code_file {
             CodeFile::Compiled => self.load(sandbox)?,
             CodeFile::Empty => match self.compile(sandbox)? {
@@ -195,7 +210,9 @@ impl Start {
     fn compile(&self, sandbox: &Sandbox) -> Result<Result<CompiledWorkload, String>, ChannelError> {
         let mut bytes = Vec::new();
         (&self.workload).take(isobit_sandbox::MAX_WORKLOAD + 1).read_to_end(&mut bytes)?;
-        let compiled = Workload::parse(bytes).map_err(|error| error.to_string()).and_then(|workload| sandbox.compile(&workload).map_err(|error| error.to_string()));
+        let compiled = Workload::parse(bytes)
+            .map_err(|error| error.to_string())
+            .and_then(|workload| sandbox.compile(&workload).map_err(|error| error.to_string()));
         let compiled = match compiled {
             Ok(compiled) => compiled,
             Err(message) => return Ok(Err(message)),

@@ -3,7 +3,10 @@
 //! A frame is a `u32` length, a `u8` count of files, and JSON. Descriptors travel as ancillary data of the
 //! frame's first byte (`SCM_RIGHTS`) and are handed out in order. Both ends can be blocking or not.
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -85,7 +88,8 @@ impl Inbox {
         let mut buffer = [0; 16 << 10];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC).map_err(io::Error::from)?;
+        let received = recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)
+            .map_err(io::Error::from)?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(files) = message {
                 self.files.extend(files);
@@ -129,7 +133,10 @@ pub(super) fn send(socket: impl AsFd, message: &impl Serialize, files: &[Borrowe
 }
 
 /// Receives a frame from a blocking socket.
-pub(super) fn receive<M: DeserializeOwned>(socket: impl AsFd, inbox: &mut Inbox) -> Result<(M, Vec<OwnedFd>), ChannelError> {
+pub(super) fn receive<M: DeserializeOwned>(
+    socket: impl AsFd,
+    inbox: &mut Inbox,
+) -> Result<(M, Vec<OwnedFd>), ChannelError> {
     loop {
         if let Some(frame) = inbox.next()? {
             return Ok(frame);

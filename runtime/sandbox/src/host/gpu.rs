@@ -10,8 +10,8 @@ use crate::ending::{Ending, Fault};
 use crate::job::Input;
 use bytes::Bytes;
 use isobit_device::{
-    BindGroupId, BindGroupLayoutId, BufferBindingType, BufferId, BufferUsage, ComputePipelineId, DeviceError, LIMITS,
-    GroupEntry, LayoutEntry, ShaderModuleId, Source,
+    BindGroupId, BindGroupLayoutId, BufferBindingType, BufferId, BufferUsage, ComputePipelineId, DeviceError,
+    GroupEntry, LIMITS, LayoutEntry, ShaderModuleId, Source,
 };
 use isobit_shader::{Diagnostic, prepare};
 use std::io::Read;
@@ -88,7 +88,12 @@ impl From<wasmtime::Error> for Failure {
 
 impl From<Diagnostic> for Failure {
     fn from(diagnostic: Diagnostic) -> Self {
-        let location = diagnostic.location.map(|at| wit::SourceLocation { line: at.line, column: at.column, offset: at.offset, length: at.length });
+        let location = diagnostic.location.map(|at| wit::SourceLocation {
+            line: at.line,
+            column: at.column,
+            offset: at.offset,
+            length: at.length,
+        });
         Self::Guest(Error::Validation(wit::ValidationError { message: diagnostic.message, location }))
     }
 }
@@ -164,7 +169,10 @@ impl wit::Host for HostState {
 
 impl wit::HostBuffer for HostState {
     fn create(&mut self, size: u64, usage: wit::BufferUsage) -> Result<Resource<Buffer>, Failure> {
-        let usage = BufferUsage { storage: usage.contains(wit::BufferUsage::STORAGE), uniform: usage.contains(wit::BufferUsage::UNIFORM) };
+        let usage = BufferUsage {
+            storage: usage.contains(wit::BufferUsage::STORAGE),
+            uniform: usage.contains(wit::BufferUsage::UNIFORM),
+        };
         let id = self.device()?.create_buffer(size, usage)?;
         let held = self.releases.hold(id);
         Ok(self.table.push(Buffer { id, size, held })?)
@@ -184,25 +192,48 @@ impl wit::HostBuffer for HostState {
         Ok(self.device()?.read(id, offset, length)?.as_ref().to_vec())
     }
 
-    fn load_from(&mut self, buffer: Resource<Buffer>, offset: u64, input: Resource<InputHandle>, input_offset: u64, length: u64) -> Result<(), Failure> {
+    fn load_from(
+        &mut self,
+        buffer: Resource<Buffer>,
+        offset: u64,
+        input: Resource<InputHandle>,
+        input_offset: u64,
+        length: u64,
+    ) -> Result<(), Failure> {
         let id = self.table.get(&buffer)?.id;
         let input = Arc::clone(&self.table.get(&input)?.0);
         let end = input_offset.checked_add(length).filter(|end| *end <= input.size);
         let Some(end) = end else {
-            return Err(invalid(format!("bytes {input_offset} to {input_offset} + {length} are not all in the input, which has {} bytes", input.size)));
+            return Err(invalid(format!(
+                "bytes {input_offset} to {input_offset} + {length} are not all in the input, which has {} bytes",
+                input.size
+            )));
         };
         if length % 4 != 0 && end != input.size {
-            return Err(invalid(format!("length {length} is not a multiple of 4, and the copy does not end at the end of the input")));
+            return Err(invalid(format!(
+                "length {length} is not a multiple of 4, and the copy does not end at the end of the input"
+            )));
         }
         let mut reader = InputReader { input: &input, position: input_offset, end };
         let source = Source::Reader { reader: &mut reader, length: length.next_multiple_of(4) };
         Ok(self.device()?.write(id, offset, source)?)
     }
 
-    fn append_to(&mut self, buffer: Resource<Buffer>, offset: u64, length: u64, output: Resource<OutputHandle>) -> Result<(), Failure> {
-        let (id, size) = { let buffer = self.table.get(&buffer)?; (buffer.id, buffer.size) };
+    fn append_to(
+        &mut self,
+        buffer: Resource<Buffer>,
+        offset: u64,
+        length: u64,
+        output: Resource<OutputHandle>,
+    ) -> Result<(), Failure> {
+        let (id, size) = {
+            let buffer = self.table.get(&buffer)?;
+            (buffer.id, buffer.size)
+        };
         if offset % 4 != 0 || offset.checked_add(length).is_none_or(|end| end > size) {
-            return Err(invalid(format!("offset {offset} is not a multiple of 4, or {length} bytes from there are not all in the buffer of {size} bytes")));
+            return Err(invalid(format!(
+                "offset {offset} is not a multiple of 4, or {length} bytes from there are not all in the buffer of {size} bytes"
+            )));
         }
         self.reserve_output(length).map_err(|limit| Failure::Guest(Error::LimitExceeded(limit)))?;
         let mut done = 0;
@@ -272,7 +303,11 @@ impl wit::HostBindGroupLayout for HostState {
 }
 
 impl wit::HostBindGroup for HostState {
-    fn create(&mut self, layout: Resource<BindGroupLayout>, entries: Vec<wit::BindGroupEntry>) -> Result<Resource<BindGroup>, Failure> {
+    fn create(
+        &mut self,
+        layout: Resource<BindGroupLayout>,
+        entries: Vec<wit::BindGroupEntry>,
+    ) -> Result<Resource<BindGroup>, Failure> {
         let layout = self.table.get(&layout)?.id;
         let mut group = Vec::with_capacity(entries.len());
         for entry in &entries {
@@ -301,7 +336,12 @@ impl wit::HostComputePipeline for HostState {
         let module = self.table.get(&module)?.id;
         let layout = match layout {
             None => None,
-            Some(groups) => Some(groups.iter().map(|group| Ok(self.table.get(group)?.id)).collect::<Result<Vec<_>, ResourceTableError>>()?),
+            Some(groups) => Some(
+                groups
+                    .iter()
+                    .map(|group| Ok(self.table.get(group)?.id))
+                    .collect::<Result<Vec<_>, ResourceTableError>>()?,
+            ),
         };
         let constants: Vec<_> = constants.into_iter().map(|constant| (constant.name, constant.value)).collect();
         let device = self.device()?;
@@ -311,7 +351,11 @@ impl wit::HostComputePipeline for HostState {
         Ok(self.table.push(ComputePipeline { id, workgroup, held })?)
     }
 
-    fn get_bind_group_layout(&mut self, pipeline: Resource<ComputePipeline>, index: u32) -> Result<Resource<BindGroupLayout>, Failure> {
+    fn get_bind_group_layout(
+        &mut self,
+        pipeline: Resource<ComputePipeline>,
+        index: u32,
+    ) -> Result<Resource<BindGroupLayout>, Failure> {
         let pipeline = self.table.get(&pipeline)?.id;
         let id = self.device()?.bind_group_layout_of(pipeline, index)?;
         let held = self.releases.hold(id);
@@ -347,12 +391,18 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
     let mut instance = linker.instance("isobit:compute/gpu@0.1.0")?;
     instance.func_wrap(
         "[method]buffer.write",
-        |mut store: StoreContextMut<'_, HostState>, (buffer, offset, data): (Resource<Buffer>, u64, WasmList<u8>)| -> wasmtime::Result<(Result<(), Error>,)> {
+        |mut store: StoreContextMut<'_, HostState>,
+         (buffer, offset, data): (Resource<Buffer>, u64, WasmList<u8>)|
+         -> wasmtime::Result<(Result<(), Error>,)> {
             let id = store.data_mut().table.get(&buffer)?.id;
             store.data_mut().device().map_err(Ending::raise)?;
             let taken = store.data_mut().device.take();
             let Some(mut device) = taken else {
-                return Err(Ending::Fault(Fault::new(crate::FaultKind::Sandbox, "the device is in use by another call")).raise());
+                return Err(Ending::Fault(Fault::new(
+                    crate::FaultKind::Sandbox,
+                    "the device is in use by another call",
+                ))
+                .raise());
             };
             let result = device.write(id, offset, Source::Slice(data.as_le_slice(&store))).map_err(Failure::from);
             store.data_mut().device = Some(device);
@@ -361,7 +411,9 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
     )?;
     instance.func_wrap(
         "[method]buffer.read",
-        |mut store: StoreContextMut<'_, HostState>, (buffer, offset, length): (Resource<Buffer>, u64, u64)| -> wasmtime::Result<(Result<Bytes, Error>,)> {
+        |mut store: StoreContextMut<'_, HostState>,
+         (buffer, offset, length): (Resource<Buffer>, u64, u64)|
+         -> wasmtime::Result<(Result<Bytes, Error>,)> {
             let state = store.data_mut();
             let id = state.table.get(&buffer)?.id;
             let device = state.device().map_err(Ending::raise)?;
@@ -369,4 +421,3 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
         },
     )
 }
-

@@ -33,7 +33,10 @@ impl OutputHandle {
     }
 
     fn write(&mut self, data: &[u8]) -> Result<(), Ending> {
-        let writer = self.writer.as_mut().ok_or_else(|| Fault::io("the output is closed", &std::io::ErrorKind::BrokenPipe.into()))?;
+        let writer = self
+            .writer
+            .as_mut()
+            .ok_or_else(|| Fault::io("the output is closed", &std::io::ErrorKind::BrokenPipe.into()))?;
         writer.write_all(data).map_err(|error| Fault::io("the output could not be written", &error))?;
         self.written = self.written.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         Ok(())
@@ -119,7 +122,10 @@ impl HostInput for HostState {
         let input = &self.table.get(&input)?.0;
         let length = length.min(MAX_READ).min(input.size.saturating_sub(offset));
         let mut data = vec![0; usize::try_from(length)?];
-        input.file.read_exact_at(&mut data, offset).map_err(|error| Ending::Fault(Fault::io("the input could not be read", &error)).raise())?;
+        input
+            .file
+            .read_exact_at(&mut data, offset)
+            .map_err(|error| Ending::Fault(Fault::io("the input could not be read", &error)).raise())?;
         Ok(data)
     }
 
@@ -137,9 +143,16 @@ impl HostOutput for HostState {
         }
         let (maximum, requested) = (u64::from(self.limits.outputs), self.created.len() as u64 + 1);
         if requested > maximum {
-            return Err(Failure::Guest(Error::LimitExceeded(LimitExceeded { limit: "outputs".into(), maximum, requested })));
+            return Err(Failure::Guest(Error::LimitExceeded(LimitExceeded {
+                limit: "outputs".into(),
+                maximum,
+                requested,
+            })));
         }
-        let writer = self.sink.create(&name).map_err(|error| Ending::Fault(Fault::io("the output could not be created", &error)))?;
+        let writer = self
+            .sink
+            .create(&name)
+            .map_err(|error| Ending::Fault(Fault::io("the output could not be created", &error)))?;
         self.created.insert(name);
         Ok(self.table.push(OutputHandle { writer: Some(writer), written: 0 })?)
     }
@@ -164,7 +177,9 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
     let mut instance = linker.instance("isobit:compute/io@0.1.0")?;
     instance.func_wrap(
         "[method]output.append",
-        |mut store: StoreContextMut<'_, HostState>, (output, data): (Resource<OutputHandle>, WasmList<u8>)| -> wasmtime::Result<(Result<(), Error>,)> {
+        |mut store: StoreContextMut<'_, HostState>,
+         (output, data): (Resource<OutputHandle>, WasmList<u8>)|
+         -> wasmtime::Result<(Result<(), Error>,)> {
             if let Err(limit) = store.data_mut().reserve_output(data.len() as u64) {
                 return Ok((Err(Error::LimitExceeded(limit)),));
             }

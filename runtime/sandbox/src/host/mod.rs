@@ -118,7 +118,10 @@ impl HostState {
 
     /// The device, after giving back what the guest has dropped since the last call.
     fn device(&mut self) -> Result<&mut Box<dyn Device>, Ending> {
-        let device = self.device.as_mut().ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device is in use by another call"))?;
+        let device = self
+            .device
+            .as_mut()
+            .ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device is in use by another call"))?;
         self.releases.drain(|id| device.release(id));
         Ok(device)
     }
@@ -131,7 +134,8 @@ impl HostState {
             }
         }
         drop(std::mem::take(&mut self.table));
-        let mut device = self.device.take().ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device was not handed back"))?;
+        let mut device =
+            self.device.take().ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device was not handed back"))?;
         self.releases.drain(|id| device.release(id));
         Ok(device)
     }

@@ -48,7 +48,8 @@ impl Recording {
 
     fn push_outside_pass(&mut self, command: Command, held: [Arc<Held>; 2]) {
         if self.pass_open {
-            return self.fail(invalid("the encoder has an open compute pass; drop the pass before recording anything else"));
+            return self
+                .fail(invalid("the encoder has an open compute pass; drop the pass before recording anything else"));
         }
         self.push(command, held);
     }
@@ -128,13 +129,20 @@ impl wit::HostCommandEncoder for HostState {
         size: u64,
     ) -> wasmtime::Result<()> {
         let (from, to) = (self.table.get(&source)?, self.table.get(&destination)?);
-        let command = Command::CopyBuffer { source: from.id, source_offset, destination: to.id, destination_offset, size };
+        let command =
+            Command::CopyBuffer { source: from.id, source_offset, destination: to.id, destination_offset, size };
         let held = [Arc::clone(&from.held), Arc::clone(&to.held)];
         lock(&self.table.get(&encoder)?.0).push_outside_pass(command, held);
         Ok(())
     }
 
-    fn clear_buffer(&mut self, encoder: Resource<CommandEncoder>, buffer: Resource<Buffer>, offset: u64, size: u64) -> wasmtime::Result<()> {
+    fn clear_buffer(
+        &mut self,
+        encoder: Resource<CommandEncoder>,
+        buffer: Resource<Buffer>,
+        offset: u64,
+        size: u64,
+    ) -> wasmtime::Result<()> {
         let buffer = self.table.get(&buffer)?;
         let command = Command::ClearBuffer { buffer: buffer.id, offset, size };
         let held = [Arc::clone(&buffer.held), Arc::clone(&buffer.held)];
@@ -162,16 +170,27 @@ impl wit::HostCommandEncoder for HostState {
 }
 
 impl wit::HostComputePass for HostState {
-    fn set_pipeline(&mut self, pass: Resource<ComputePass>, pipeline: Resource<ComputePipeline>) -> wasmtime::Result<()> {
+    fn set_pipeline(
+        &mut self,
+        pass: Resource<ComputePass>,
+        pipeline: Resource<ComputePipeline>,
+    ) -> wasmtime::Result<()> {
         let pipeline = self.table.get(&pipeline)?;
-        let (command, held, workgroup) = (Command::SetPipeline(pipeline.id), Arc::clone(&pipeline.held), pipeline.workgroup);
+        let (command, held, workgroup) =
+            (Command::SetPipeline(pipeline.id), Arc::clone(&pipeline.held), pipeline.workgroup);
         let mut recording = lock(&self.table.get(&pass)?.0);
         recording.workgroup = Some(workgroup);
         recording.push(command, [held]);
         Ok(())
     }
 
-    fn set_bind_group(&mut self, pass: Resource<ComputePass>, index: u32, group: Resource<BindGroup>, dynamic_offsets: Vec<u32>) -> wasmtime::Result<()> {
+    fn set_bind_group(
+        &mut self,
+        pass: Resource<ComputePass>,
+        index: u32,
+        group: Resource<BindGroup>,
+        dynamic_offsets: Vec<u32>,
+    ) -> wasmtime::Result<()> {
         let group = self.table.get(&group)?;
         let (id, held, given) = (group.id, Arc::clone(&group.held), dynamic_offsets.len());
         let mut recording = lock(&self.table.get(&pass)?.0);
