@@ -2,7 +2,12 @@
 //! an independent computation. An example without a test does not compile.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "references compute in many widths")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "references compute in many widths"
+)]
 
 mod support;
 

@@ -10,6 +10,7 @@ mod provider;
 
 #[allow(unused_imports, reason = "no test file uses all of it")]
 pub use process::{Ended, Running, eventually, signal_to, stats};
+#[allow(unused_imports, reason = "no test file uses all of it")]
 pub use provider::Provider;
 
 use std::collections::HashMap;

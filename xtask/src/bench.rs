@@ -1,10 +1,209 @@
-//! `cargo xtask bench`: the benchmarks of BENCHMARKS.md.
+//! `cargo xtask bench`: runs the benchmarks in `benches/` and writes what they found to BENCHMARKS.md.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::steps::{cargo, check};
 use crate::{Failure, Options, setup};
 
-/// Sets up and runs them.
+/// The table stands between these lines of BENCHMARKS.md.
+const BEGIN: &str = "<!-- begin measured: written by `cargo xtask bench` -->\n";
+const END: &str = "<!-- end measured -->\n";
+
+const MIB: u32 = 1 << 20;
+
+/// A line of the table.
+struct Measure {
+    what: &'static str,
+    /// Group and name of the benchmark.
+    isobit: &'static str,
+    /// What it is compared to: the fastest of these.
+    baselines: &'static [&'static str],
+    unit: Unit,
+    goal: Goal,
+}
+
+/// What a time is shown as.
+enum Unit {
+    Time,
+    /// So many bytes were moved in it.
+    Bytes(u32),
+}
+
+enum Goal {
+    None,
+    /// At most so many seconds.
+    Within(f64),
+    /// At most so many times the baseline's time.
+    Slower(f64),
+    /// At least so much of the baseline's speed.
+    Speed(f64),
+}
+
+const fn transfer(what: &'static str, isobit: &'static str, baselines: &'static [&'static str]) -> Measure {
+    Measure { what, isobit, baselines, unit: Unit::Bytes(256 * MIB), goal: Goal::Speed(0.9) }
+}
+
+const fn time(what: &'static str, isobit: &'static str, baselines: &'static [&'static str], goal: Goal) -> Measure {
+    Measure { what, isobit, baselines, unit: Unit::Time, goal }
+}
+
+const fn network(
+    what: &'static str,
+    isobit: &'static str,
+    bytes: u32,
+    quinn: &'static [&'static str],
+    goal: Goal,
+) -> Measure {
+    Measure { what, isobit, baselines: quinn, unit: Unit::Bytes(bytes), goal }
+}
+
+const MEASURES: &[Measure] = &[
+    time("a: matmul, inputs made up", "matmul-generated/isobit", &["matmul-generated/wgpu"], Goal::Slower(1.1)),
+    time("a: matmul, inputs from files", "matmul-files/isobit", &["matmul-files/wgpu"], Goal::Slower(1.1)),
+    transfer("b: `buffer.write`", "write/isobit", &["write/wgpu-mapped", "write/wgpu-staging", "write/wgpu-queue"]),
+    transfer("b: `buffer.read`", "read/isobit", &["read/wgpu-mapped", "read/wgpu-staging"]),
+    transfer("b: `buffer.load-from`", "load-from/isobit", &["load-from/wgpu-mapped", "load-from/wgpu-staging"]),
+    transfer("b: `buffer.append-to`", "append-to/isobit", &["append-to/wgpu-mapped", "append-to/wgpu-staging"]),
+    time("c: call of `gpu.limits`", "call/limits", &["call/bare"], Goal::None),
+    time("c: call of `buffer.size`", "call/size", &["call/bare"], Goal::None),
+    time("d: first instruction in a ready worker", "start/worker", &[], Goal::Within(1e-3)),
+    time("d: ... from the job's acceptance", "start/warm-accepted", &[], Goal::None),
+    time("d: ... from its submission", "start/warm-submitted", &[], Goal::None),
+    time("d: ... from its submission to a fresh provider", "start/fresh-submitted", &[], Goal::None),
+    time("d: ... from the start of that provider", "start/fresh-spawned", &[], Goal::None),
+    network("e: 1 GiB up", "upload/submit", 1024 * MIB, &["upload/quinn"], Goal::Speed(0.7)),
+    network("e: 1 GiB up, hashed before", "upload/submit-hashed", 1024 * MIB, &["upload/quinn"], Goal::None),
+    network("e: 1 GiB up and down by `stream`", "stream/submit", 2048 * MIB, &["stream/quinn"], Goal::None),
+];
+
+/// Sets up, runs them, and rewrites the table if all were run.
 pub fn run(options: &Options) -> Result<(), Failure> {
     setup::run(options)?;
-    check(cargo(&["bench", "--package", "isobit-cli"]).arg("--").args(&options.rest))
+    check(cargo(&["bench", "--package", "isobit-cli"]).arg("--").args(&options.rest))?;
+    if !options.rest.is_empty() {
+        eprintln!("BENCHMARKS.md is as it was: only a run without arguments writes it");
+        return Ok(());
+    }
+    let results = target().join("criterion");
+    let table = format!("{}\n{}", machine(&results), table(&results)?);
+    print!("{table}");
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../BENCHMARKS.md"));
+    let text = fs::read_to_string(file).map_err(|error| format!("cannot read BENCHMARKS.md: {error}"))?;
+    let text = replaced(&text, &table).ok_or("BENCHMARKS.md has lost the lines that the table stands between")?;
+    fs::write(file, text).map_err(|error| format!("cannot write BENCHMARKS.md: {error}"))
+}
+
+fn target() -> PathBuf {
+    let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    chosen.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
+}
+
+/// The text with another table in it.
+fn replaced(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+}
+
+/// One sentence about what was measured on.
+fn machine(results: &Path) -> String {
+    let file = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let said = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    };
+    let cpuinfo = file(Path::new("/proc/cpuinfo"));
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = file(Path::new("/proc/sys/kernel/osrelease"));
+    let (device, rustc, date) =
+        (file(&results.join("device.txt")), said("rustc", &["--version"]), said("date", &["-u", "+%F"]));
+    let model = model.trim_start_matches([' ', '\t', ':']);
+    format!("On {model} with {cores} cores, Linux {kernel}, {device}, {rustc}; {date}.\n")
+}
+
+fn table(results: &Path) -> Result<String, Failure> {
+    let mut text =
+        String::from("| measure | isobit | baseline | ratio | goal | met |\n|---|---:|---:|---:|---:|---|\n");
+    for measure in MEASURES {
+        let isobit = median(results, measure.isobit)?;
+        let baselines: Vec<f64> =
+            measure.baselines.iter().map(|name| median(results, name)).collect::<Result<_, _>>()?;
+        let baseline = baselines.into_iter().reduce(f64::min);
+        let _ = writeln!(text, "{}", measure.line(isobit, baseline));
+    }
+    Ok(text)
+}
+
+/// Criterion's estimate of a benchmark's median, in seconds.
+fn median(results: &Path, name: &str) -> Result<f64, Failure> {
+    let text = fs::read_to_string(results.join(name).join("new/estimates.json"));
+    let text = text.map_err(|error| format!("{name} has left no result: {error}"))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    let nanoseconds = json.pointer("/median/point_estimate").and_then(serde_json::Value::as_f64);
+    nanoseconds.map(|time| time / 1e9).ok_or_else(|| format!("{name} has left a result without a median"))
+}
+
+impl Measure {
+    fn line(&self, isobit: f64, baseline: Option<f64>) -> String {
+        let shown = |time: f64| match self.unit {
+            Unit::Time => seconds(time),
+            Unit::Bytes(bytes) => format!("{:.2} GiB/s", f64::from(bytes) / time / f64::from(1024 * MIB)),
+        };
+        let slower = baseline.map(|baseline| isobit / baseline);
+        let ratio = match self.unit {
+            Unit::Time => slower,
+            Unit::Bytes(_) => slower.map(f64::recip),
+        };
+        let (goal, met) = match self.goal {
+            Goal::None => (String::new(), None),
+            Goal::Within(most) => (format!("≤ {}", seconds(most)), Some(isobit <= most)),
+            Goal::Slower(most) => (format!("≤ {most:.2}"), ratio.map(|ratio| ratio <= most)),
+            Goal::Speed(least) => (format!("≥ {least:.2}"), ratio.map(|ratio| ratio >= least)),
+        };
+        format!(
+            "| {} | {} | {} | {} | {goal} | {} |",
+            self.what,
+            shown(isobit),
+            baseline.map(shown).unwrap_or_default(),
+            ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            met.map_or("", |met| if met { "yes" } else { "**no**" }),
+        )
+    }
+}
+
+/// A time in the unit that suits it.
+fn seconds(time: f64) -> String {
+    match time {
+        1.0.. => format!("{time:.2} s"),
+        1e-3.. => format!("{:.2} ms", time * 1e3),
+        1e-6.. => format!("{:.1} µs", time * 1e6),
+        _ => format!("{:.1} ns", time * 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_marks_is_replaced() {
+        let text = format!("before\n{BEGIN}old\n{END}after\n");
+        assert_eq!(replaced(&text, "new\n").unwrap(), format!("before\n{BEGIN}\nnew\n\n{END}after\n"));
+        assert!(replaced("no marks", "new").is_none());
+    }
+
+    #[test]
+    fn a_goal_is_met_or_it_is_not() {
+        let matmul = time("matmul", "", &[], Goal::Slower(1.1));
+        assert_eq!(matmul.line(2.1, Some(2.0)), "| matmul | 2.10 s | 2.00 s | 1.05 | ≤ 1.10 | yes |");
+        assert_eq!(matmul.line(2.4, Some(2.0)), "| matmul | 2.40 s | 2.00 s | 1.20 | ≤ 1.10 | **no** |");
+        let write = transfer("write", "", &[]);
+        assert_eq!(write.line(0.5, Some(0.25)), "| write | 0.50 GiB/s | 1.00 GiB/s | 0.50 | ≥ 0.90 | **no** |");
+        let start = time("start", "", &[], Goal::Within(1e-3));
+        assert_eq!(start.line(0.000_25, None), "| start | 250.0 µs |  |  | ≤ 1.00 ms | yes |");
+    }
 }

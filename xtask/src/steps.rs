@@ -54,11 +54,15 @@ impl Step {
 /// A cargo command for this workspace that sees every driver.
 pub fn cargo(args: &[&str]) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(args)
-        .envs(drivers::variables())
-        .stdin(Stdio::null());
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args(args);
+    // What `cargo run` tells xtask about itself. Build scripts that look at it (ring's does) would run again, and with
+    // them half of the workspace, whenever cargo is called directly in between.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.envs(drivers::variables()).stdin(Stdio::null());
     cargo
 }
 

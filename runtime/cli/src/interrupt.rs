@@ -1,6 +1,10 @@
 //! Ctrl-C.
 
 use isobit_sandbox::Interrupt;
+use std::time::Duration;
+
+/// How long a job may take to notice that it is cancelled.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Completes when the user presses Ctrl-C or the system asks the process to end.
 pub async fn asked_to_stop() {
@@ -28,8 +32,13 @@ pub fn on_ctrl_c(job: Interrupt) {
         if let Ok(runtime) = runtime {
             runtime.block_on(asked_to_stop());
             job.cancel();
-            // A kernel cannot be stopped: who asks twice does not want to wait for it.
-            runtime.block_on(asked_to_stop());
+            // A kernel cannot be stopped: it gets a moment to end, or until the user asks again.
+            runtime.block_on(async {
+                tokio::select! {
+                    () = asked_to_stop() => {}
+                    () = tokio::time::sleep(GRACE) => {}
+                }
+            });
             std::process::exit(i32::from(crate::failure::Status::Cancelled.code()));
         }
     });

@@ -41,7 +41,7 @@ impl LocalJob<'_> {
         let arrived = Instant::now();
         let workload = read_workload(self.workload)?;
         let sandbox = Sandbox::new()?;
-        let device = open(self.device)?;
+        let device = open(self.device, self.deadline)?;
         let compiled = match code_cache() {
             Some(cache) => cache.load_or_compile(&sandbox, &workload),
             None => sandbox.compile(&workload),
@@ -111,9 +111,13 @@ impl LocalRun {
     }
 }
 
-fn open(selector: &DeviceSelector) -> anyhow::Result<Box<dyn Device>> {
+/// Opens a device that is waited for no longer than the job may take.
+fn open(selector: &DeviceSelector, deadline: Duration) -> anyhow::Result<Box<dyn Device>> {
     match isobit_device::open(selector) {
-        Ok(device) => Ok(Box::new(device)),
+        Ok(mut device) => {
+            device.set_patience(deadline);
+            Ok(Box::new(device))
+        }
         Err(error) => Err(Failure::new(error.to_string()).hint(error.hint()).into()),
     }
 }

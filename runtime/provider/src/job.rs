@@ -2,12 +2,12 @@
 
 use crate::relay::{Budget, RelayError, relay};
 use crate::server::Shared;
-use crate::upload::{self, UploadError, Wanted};
+use crate::upload::{self, STALL, UploadError, Wanted};
 use crate::worker::{ChannelError, CodeFile, FromWorker, Level, ToWorker, Worker};
 use crate::{SOFTWARE, queue::Ticket};
 use isobit_job::{Blob, Claim, FuelUsed, Hash, JobSpec, Millis, Name, NodeKey, Observed, Outcome, Receipt};
 use isobit_store::Pin;
-use isobit_transport::CLOSE_PROTOCOL;
+use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
 use isobit_wire::{
     BlobHeader, FaultReason, OutputHeader, PROTOCOL, ProtocolError, ProviderSession, Rejection, ToProvider, ToRenter,
     encode,
@@ -81,7 +81,7 @@ pub(crate) async fn serve(
     bulk: mpsc::Receiver<Bulk>,
 ) {
     let id = send.id().index();
-    let mut control = Control { send, receive, session: ProviderSession::new(), pending: VecDeque::new() };
+    let mut control = Control { send, receive, session: ProviderSession::new(), pending: VecDeque::new(), torn: false };
     let walk = Walk { shared, renter, connection, id };
     match walk.go(&mut control, bulk).await {
         Ok(()) | Err(Stop::Gone) => {}
@@ -98,7 +98,7 @@ pub(crate) async fn serve(
             connection.close(CLOSE_PROTOCOL, error.to_string().as_bytes());
         }
     }
-    control.send.finish().ok();
+    control.end();
 }
 
 /// The control stream.
@@ -107,12 +107,30 @@ struct Control {
     receive: RecvStream,
     session: ProviderSession,
     pending: VecDeque<ToProvider>,
+    /// Whether a frame has been sent in part.
+    torn: bool,
 }
 
 impl Control {
+    /// Must not be cancelled unless nothing more is to be said: a frame may be left torn.
     async fn say(&mut self, message: &ToRenter) -> Result<(), Stop> {
+        if self.torn {
+            return Err(Stop::Gone);
+        }
         let frame = self.session.send(message)?;
-        self.send.write_all(&frame).await.map_err(|_| Stop::Gone)
+        self.torn = true;
+        self.send.write_all(&frame).await.map_err(|_| Stop::Gone)?;
+        self.torn = false;
+        Ok(())
+    }
+
+    /// Ends the stream: in good order, or as broken off where a message was.
+    fn end(&mut self) {
+        // Both fail only if the stream has ended already.
+        match self.torn {
+            true => self.send.reset(RESET_ABANDONED).ok(),
+            false => self.send.finish().ok(),
+        };
     }
 
     /// The next message. May be cancelled and called again.
@@ -179,7 +197,9 @@ impl Walk<'_> {
             .take()
             .await
             .map_err(|error| Stop::Faulted(FaultReason::Internal, error.to_string()))?;
-        let ran = self.run(control, &job, &mut worker).await;
+        // Around all of it: a renter that takes neither messages nor outputs must not keep its place for ever.
+        let ran = tokio::time::timeout(job.deadline + GRACE, self.run(control, &job, &mut worker)).await;
+        let ran = ran.unwrap_or_else(|_| Err(late(&job)));
         // Cheap when the process has ended by itself; the end of everything it holds when it has not.
         worker.kill().await;
         self.shared.workers.restock();
@@ -229,7 +249,7 @@ impl Walk<'_> {
                 Some(Bulk { header, mut stream }) = bulk.recv() => match wanted.take(header.blob.hash) {
                     Some(blob) if blob == header.blob => drop(uploads.spawn(upload::receive(self.shared.store.clone(), blob, stream))),
                     _ => {
-                        stream.stop(isobit_transport::RESET_ABANDONED).ok();
+                        stream.stop(RESET_ABANDONED).ok();
                         let reason = "it was not asked for, or its size is not the job spec's".to_owned();
                         return Err(Rejection::BadBlob { hash: header.blob.hash, reason }.into());
                     }
@@ -239,6 +259,10 @@ impl Walk<'_> {
                     pins.insert(pin.blob().hash, pin);
                 }
                 stop = control.cancelled() => return Err(stop),
+                () = tokio::time::sleep(STALL), if uploads.is_empty() => {
+                    let reason = format!("its upload did not begin within {} s", STALL.as_secs());
+                    return Err(wanted.first().map_or(Stop::Gone, |hash| Rejection::BadBlob { hash, reason }.into()));
+                }
             }
         }
         Ok(pins)
@@ -277,7 +301,6 @@ impl Walk<'_> {
     /// Hands the job to the worker and relays what it says until it has ended.
     async fn run(&self, control: &mut Control, job: &Admitted, worker: &mut Worker) -> Result<Ran, Stop> {
         let turn = Instant::now();
-        let deadline = tokio::time::Instant::now() + job.deadline + GRACE;
         let scratch = self.start(job, worker).await?;
         let mut run = Running {
             walk: self,
@@ -296,16 +319,14 @@ impl Walk<'_> {
                         break end;
                     }
                 }
-                Some(relayed) = run.relays.join_next() => drop(outputs.extend([settle(relayed)?])),
+                Some(relayed) = run.relays.join_next() => outputs.extend([settle(relayed)?]),
                 stop = control.cancelled() => return Err(stop),
-                () = tokio::time::sleep_until(deadline) => return Err(late(job)),
             }
         };
         while !run.relays.is_empty() {
             tokio::select! {
-                Some(relayed) = run.relays.join_next() => drop(outputs.extend([settle(relayed)?])),
+                Some(relayed) = run.relays.join_next() => outputs.extend([settle(relayed)?]),
                 stop = control.cancelled() => return Err(stop),
-                () = tokio::time::sleep_until(deadline) => return Err(late(job)),
             }
         }
         let started = run.started.unwrap_or_else(Instant::now);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 const BATCHES: usize = 8;
 
 /// A renter that sends nothing for so long has stopped.
-const STALL: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const STALL: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Pieces taken from the stream at once.
 const PIECES: usize = 32;
@@ -27,6 +27,10 @@ impl Wanted {
 
     pub(crate) fn hashes(&self) -> Vec<Hash> {
         self.0.keys().copied().collect()
+    }
+
+    pub(crate) fn first(&self) -> Option<Hash> {
+        self.0.keys().next().copied()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

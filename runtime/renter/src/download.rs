@@ -94,11 +94,11 @@ pub(crate) async fn receive(name: Name, mut stream: RecvStream, path: Option<Pat
                 }
             }
             Ok(None) => break,
-            Err(error) => return Err(SubmitError::Connection(error.to_string())),
+            Err(error) => return Err(SubmitError::broken(&error)),
         }
     }
     drop(sender);
-    writer.await.map_err(|error| SubmitError::Connection(error.to_string()))?
+    writer.await.map_err(|error| SubmitError::broken(&error))?
 }
 
 fn write(name: Name, path: Option<PathBuf>, mut batches: mpsc::Receiver<Vec<Bytes>>) -> Result<Part, SubmitError> {

@@ -37,19 +37,8 @@ pub enum SubmitError {
     #[error("the provider's receipt is no good: {0}")]
     Receipt(#[from] ReceiptError),
     /// The receipt is somebody else's, or about another job.
-    #[error(
-        "the receipt is about job {job} and signed by {signer}; expected job {expected_job} and provider {expected_signer}"
-    )]
-    WrongReceipt {
-        /// The job it names.
-        job: JobId,
-        /// Who signed it.
-        signer: NodeKey,
-        /// The job that was submitted.
-        expected_job: JobId,
-        /// The provider it was submitted to.
-        expected_signer: NodeKey,
-    },
+    #[error(transparent)]
+    WrongReceipt(Box<WrongReceipt>),
     /// The bytes that arrived are not those that the receipt names.
     #[error("output `{name}` arrived with hash {found}, but the receipt says {claimed}")]
     OutputMismatch {
@@ -81,7 +70,29 @@ pub enum SubmitError {
     Cancelled,
 }
 
+/// A receipt that is good in itself, but not for what was submitted.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the receipt is about job {job} and signed by {signer}; expected job {expected_job} and provider {expected_signer}"
+)]
+pub struct WrongReceipt {
+    /// The job it names.
+    pub job: JobId,
+    /// Who signed it.
+    pub signer: NodeKey,
+    /// The job that was submitted.
+    pub expected_job: JobId,
+    /// The provider it was submitted to.
+    pub expected_signer: NodeKey,
+}
+
 impl SubmitError {
+    /// The connection broke. What is worth reading is often in an error's causes: who closed it, and why.
+    pub(crate) fn broken(error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        Self::Connection(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
+
     /// What to do about it; empty when there is nothing to say.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -90,7 +101,7 @@ impl SubmitError {
             Self::Rejected(rejection) => rejection.hint().to_owned(),
             Self::Faulted { reason, .. } => reason.hint().to_owned(),
             Self::Connection(_) => "nothing is billed; submit the job again, here or to another provider".into(),
-            Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt { .. } => {
+            Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt(_) => {
                 "do not trust this provider with the job; submit it to another".into()
             }
             Self::NoSuchOutput { .. } => "correct the name in -o NAME=PATH".into(),

@@ -12,7 +12,7 @@ mod upload;
 mod verify;
 
 pub use download::Part;
-pub use error::SubmitError;
+pub use error::{SubmitError, WrongReceipt};
 pub use submission::{Submission, SubmissionError};
 pub use submit::{Delivered, Event, submit};
 pub use verify::{OutputMismatch, check_outputs};

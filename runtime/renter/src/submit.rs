@@ -2,7 +2,7 @@
 
 use crate::SOFTWARE;
 use crate::download::{self, Part};
-use crate::error::SubmitError;
+use crate::error::{SubmitError, WrongReceipt};
 use crate::submission::Submission;
 use crate::upload;
 use isobit_job::{Claim, Envelope, Hash, Name, NodeAddr, Outcome, Receipt, SecretKey};
@@ -106,17 +106,16 @@ pub async fn submit(
         connected = connect(addr, secret) => connected?,
         () = &mut cancel => return Err(SubmitError::Cancelled),
     };
-    let mut visit = Visit::begin(connection.clone(), submission, outputs, events).await?;
+    let mut visit = tokio::select! {
+        visit = Visit::begin(connection.clone(), submission, outputs, events) => visit?,
+        () = &mut cancel => return Err(SubmitError::Cancelled),
+    };
     let result = tokio::select! {
-        result = visit.run(deadline) => result,
+        result = visit.finish(deadline, addr) => result,
         () = cancel => {
             visit.control.say(&ToProvider::Cancel).await.ok();
             Err(SubmitError::Cancelled)
         }
-    };
-    let result = match result {
-        Ok(end) => visit.conclude(end, addr).await,
-        Err(error) => Err(error),
     };
     drop(visit);
     connection.close(CLOSE_DONE, b"done");
@@ -135,7 +134,7 @@ struct Control {
 impl Control {
     async fn say(&mut self, message: &ToProvider) -> Result<(), SubmitError> {
         let frame = self.session.send(message)?;
-        self.send.write_all(&frame).await.map_err(|error| broken(&error))
+        self.send.write_all(&frame).await.map_err(|error| SubmitError::broken(&error))
     }
 
     /// The next message. May be cancelled and called again.
@@ -146,8 +145,8 @@ impl Control {
             }
             match self.receive.read_chunk(64 << 10, true).await {
                 Ok(Some(chunk)) => self.pending.extend(self.session.receive(&chunk.bytes)?),
-                Ok(None) => return Err(broken(&"it ended before the job did")),
-                Err(error) => return Err(broken(&error)),
+                Ok(None) => return Err(SubmitError::Connection("it ended before the job did".into())),
+                Err(error) => return Err(SubmitError::broken(&error)),
             }
         }
     }
@@ -182,7 +181,7 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
         wanted: &'a BTreeMap<Name, PathBuf>,
         events: E,
     ) -> Result<Self, SubmitError> {
-        let (send, receive) = connection.open_bi().await.map_err(|error| broken(&error))?;
+        let (send, receive) = connection.open_bi().await.map_err(|error| SubmitError::broken(&error))?;
         Ok(Self {
             connection,
             control: Control { send, receive, session: RenterSession::new(), pending: VecDeque::new() },
@@ -196,6 +195,12 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
             names: BTreeMap::new(),
             streams: BTreeMap::new(),
         })
+    }
+
+    /// From the first word to the outputs in their places. Cancelled, it leaves nothing behind.
+    async fn finish(&mut self, deadline: Duration, addr: &NodeAddr) -> Result<Delivered, SubmitError> {
+        let end = self.run(deadline).await?;
+        self.conclude(end, addr).await
     }
 
     async fn run(&mut self, deadline: Duration) -> Result<End, SubmitError> {
@@ -217,9 +222,9 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
                     ToRenter::Faulted { reason, message } => return Err(SubmitError::Faulted { reason, message }),
                     other => self.note(other),
                 },
-                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| broken(&error))?).await?,
-                Some(sent) = self.uploads.join_next() => sent.map_err(|error| broken(&error))??,
-                Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| broken(&error))??),
+                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| SubmitError::broken(&error))?).await?,
+                Some(sent) = self.uploads.join_next() => sent.map_err(|error| SubmitError::broken(&error))??,
+                Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| SubmitError::broken(&error))??),
                 _ = tick.tick(), if !self.uploads.is_empty() => {
                     let sent = self.sent.load(Ordering::Relaxed);
                     (self.events)(Event::Uploading { sent, total });
@@ -255,7 +260,7 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
             let source = self
                 .submission
                 .source(hash)
-                .ok_or_else(|| broken(&"the provider asks for a blob that is not the job's"))?;
+                .ok_or_else(|| SubmitError::Connection("the provider asks for a blob that is not the job's".into()))?;
             total += isobit_store::encoded_len(source.outboard.blob().size);
             let (connection, submission, sent, hash) =
                 (self.connection.clone(), Arc::clone(self.submission), Arc::clone(&self.sent), *hash);
@@ -270,7 +275,7 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
     }
 
     async fn accept(&mut self, mut stream: RecvStream) -> Result<(), SubmitError> {
-        let header: OutputHeader = read_header(&mut stream).await.map_err(|error| broken(&error))?;
+        let header: OutputHeader = read_header(&mut stream).await.map_err(|error| SubmitError::broken(&error))?;
         self.streams.insert(header.index, stream);
         self.pair(header.index);
         Ok(())
@@ -292,20 +297,16 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
         let receipt = envelope.verify()?;
         let (job, expected_job) = (receipt.claim.job, self.submission.spec().id());
         if job != expected_job || receipt.provider != addr.key {
-            return Err(SubmitError::WrongReceipt {
-                job,
-                signer: receipt.provider,
-                expected_job,
-                expected_signer: addr.key,
-            });
+            let wrong = WrongReceipt { job, signer: receipt.provider, expected_job, expected_signer: addr.key };
+            return Err(SubmitError::WrongReceipt(Box::new(wrong)));
         }
         if receipt.claim.outcome != Outcome::Completed {
             return Ok(Delivered { receipt, envelope, outputs: BTreeMap::new() });
         }
         while self.arrived.len() < usize::try_from(end.outputs).unwrap_or(usize::MAX) {
             tokio::select! {
-                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| broken(&error))?).await?,
-                Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| broken(&error))??),
+                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| SubmitError::broken(&error))?).await?,
+                Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| SubmitError::broken(&error))??),
             }
         }
         let arrived = std::mem::take(&mut self.arrived);
@@ -344,8 +345,4 @@ fn check(claim: &Claim, arrived: &[Part], wanted: &BTreeMap<Name, PathBuf>) -> R
         }
         None => Ok(()),
     }
-}
-
-fn broken(error: &dyn std::fmt::Display) -> SubmitError {
-    SubmitError::Connection(error.to_string())
 }

@@ -31,23 +31,22 @@ pub(crate) async fn send(
         }
         Ok(())
     });
-    let gone = |error: &dyn std::fmt::Display| SubmitError::Connection(error.to_string());
-    let mut stream = connection.open_uni().await.map_err(|error| gone(&error))?;
+    let mut stream = connection.open_uni().await.map_err(|error| SubmitError::broken(&error))?;
     let header = encode(&BlobHeader { job, blob }).map_err(ProtocolError::from)?;
-    stream.write_all(&header).await.map_err(|error| gone(&error))?;
+    stream.write_all(&header).await.map_err(|error| SubmitError::broken(&error))?;
     while let Some(piece) = pieces.recv().await {
         let length = piece.len() as u64;
         match stream.write_chunk(piece).await {
             Ok(()) => {}
             // The provider wants no more of it, and says why on the control stream.
             Err(WriteError::Stopped(_)) => return Ok(()),
-            Err(error) => return Err(gone(&error)),
+            Err(error) => return Err(SubmitError::broken(&error)),
         }
         progress.fetch_add(length, Ordering::Relaxed);
     }
     match reader.await {
         Ok(read) => read?,
-        Err(error) => return Err(gone(&error)),
+        Err(error) => return Err(SubmitError::broken(&error)),
     }
     stream.finish().ok();
     Ok(())

@@ -151,18 +151,32 @@ impl PreparedJob {
         let ticker = Ticker::start(&self.workload);
         let result = self.enter();
         drop(ticker);
+        match self.outcome(result) {
+            Ok((outcome, fuel)) => {
+                let device = self.store.into_data().finish()?;
+                Ok(FinishedJob { outcome, fuel, device })
+            }
+            Err(fault) => {
+                self.store.into_data().abandon();
+                Err(fault)
+            }
+        }
+    }
+
+    /// What the run came to, and what it cost.
+    fn outcome(&self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, FuelUsed), Fault> {
         let left = self.store.get_fuel().unwrap_or(0);
-        let stopped = stopped(self.stopped.load(Ordering::Relaxed));
         let state = self.store.data();
         let outcome = match result {
             Ok(Ok(())) => Outcome::Completed,
             Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
-            Err(error) => classify(&error, state.memory_denied(), self.entered, stopped)?,
+            Err(error) => {
+                let stopped = stopped(self.stopped.load(Ordering::Relaxed));
+                classify(&error, state.memory_denied(), self.entered, stopped)?
+            }
         };
         let guest = Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX);
-        let kernel = state.kernel_fuel();
-        let device = self.store.into_data().finish()?;
-        Ok(FinishedJob { outcome, fuel: FuelUsed { guest, kernel }, device })
+        Ok((outcome, FuelUsed { guest, kernel: state.kernel_fuel() }))
     }
 
     fn enter(&mut self) -> wasmtime::Result<Result<(), String>> {

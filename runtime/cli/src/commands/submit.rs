@@ -114,7 +114,7 @@ fn of_wire(level: isobit_wire::Level) -> LogLevel {
 fn failure(error: &SubmitError) -> Failure {
     let status = match error {
         SubmitError::Faulted { .. } | SubmitError::Connection(_) => Status::Faulted,
-        SubmitError::OutputMismatch { .. } | SubmitError::Receipt(_) | SubmitError::WrongReceipt { .. } => Status::No,
+        SubmitError::OutputMismatch { .. } | SubmitError::Receipt(_) | SubmitError::WrongReceipt(_) => Status::No,
         SubmitError::Cancelled => Status::Cancelled,
         _ => Status::CouldNot,
     };

@@ -152,7 +152,7 @@ fn rerun(
             .hint(format!("add -i {name}=PATH"))
             .into());
     }
-    let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits.clone(), spec.profile)?;
+    let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits, spec.profile)?;
     let given = submission.spec();
     if given.workload != spec.workload {
         let hash = spec.workload.hash;

@@ -34,7 +34,7 @@ fn a_new_buffer_is_zero() {
 #[test]
 fn what_is_written_is_read_back_whatever_the_size() {
     on_every_device(|device| {
-        let sizes = [4, 12, 4096, 64 << 10, (64 << 10) + 4, MIB + 12, (8 << 20) + 4, 40 << 20];
+        let sizes = [4, 12, 4096, 64 << 10, (64 << 10) + 4, MIB + 12, (16 << 20) + 4, 100 << 20];
         for size in sizes {
             let bytes = pattern(size as usize);
             let buffer = device.create_buffer(size, BufferUsage::STORAGE).unwrap();

@@ -11,7 +11,7 @@ use crate::job::Input;
 use bytes::Bytes;
 use isobit_device::{
     BindGroupId, BindGroupLayoutId, BufferBindingType, BufferId, BufferUsage, ComputePipelineId, DeviceError,
-    GroupEntry, LIMITS, LayoutEntry, ShaderModuleId, Source,
+    GroupEntry, LIMITS, LayoutEntry, Readback, ShaderModuleId, Source,
 };
 use isobit_shader::{Diagnostic, prepare};
 use std::io::Read;
@@ -188,8 +188,7 @@ impl wit::HostBuffer for HostState {
     }
 
     fn read(&mut self, buffer: Resource<Buffer>, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
-        let id = self.table.get(&buffer)?.id;
-        Ok(self.device()?.read(id, offset, length)?.as_ref().to_vec())
+        Ok(self.read_words(&buffer, offset, length)?.as_ref().to_vec())
     }
 
     fn load_from(
@@ -209,7 +208,7 @@ impl wit::HostBuffer for HostState {
                 input.size
             )));
         };
-        if length % 4 != 0 && end != input.size {
+        if !length.is_multiple_of(4) && end != input.size {
             return Err(invalid(format!(
                 "length {length} is not a multiple of 4, and the copy does not end at the end of the input"
             )));
@@ -230,7 +229,7 @@ impl wit::HostBuffer for HostState {
             let buffer = self.table.get(&buffer)?;
             (buffer.id, buffer.size)
         };
-        if offset % 4 != 0 || offset.checked_add(length).is_none_or(|end| end > size) {
+        if !offset.is_multiple_of(4) || offset.checked_add(length).is_none_or(|end| end > size) {
             return Err(invalid(format!(
                 "offset {offset} is not a multiple of 4, or {length} bytes from there are not all in the buffer of {size} bytes"
             )));
@@ -368,6 +367,17 @@ impl wit::HostComputePipeline for HostState {
     }
 }
 
+impl HostState {
+    /// Reads as the contract has it, in whole words; the device would read any number of bytes.
+    fn read_words(&mut self, buffer: &Resource<Buffer>, offset: u64, length: u64) -> Result<Readback, Failure> {
+        if !length.is_multiple_of(4) {
+            return Err(invalid(format!("length {length} is not a multiple of 4")));
+        }
+        let id = self.table.get(buffer)?.id;
+        Ok(self.device()?.read(id, offset, length)?)
+    }
+}
+
 /// A range of an input, in order.
 struct InputReader<'a> {
     input: &'a Input,
@@ -414,10 +424,7 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
         |mut store: StoreContextMut<'_, HostState>,
          (buffer, offset, length): (Resource<Buffer>, u64, u64)|
          -> wasmtime::Result<(Result<Bytes, Error>,)> {
-            let state = store.data_mut();
-            let id = state.table.get(&buffer)?.id;
-            let device = state.device().map_err(Ending::raise)?;
-            settle(device.read(id, offset, length).map(Bytes::from_owner).map_err(Failure::from))
+            settle(store.data_mut().read_words(&buffer, offset, length).map(Bytes::from_owner))
         },
     )
 }

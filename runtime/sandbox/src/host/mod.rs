@@ -126,6 +126,12 @@ impl HostState {
         Ok(device)
     }
 
+    /// Drops everything but the device: one in trouble may never come back from being closed. The process of a
+    /// faulted job ends soon.
+    pub(crate) fn abandon(mut self) {
+        std::mem::forget(self.device.take());
+    }
+
     /// Drops everything the guest held and hands the device back.
     pub(crate) fn finish(mut self) -> Result<Box<dyn Device>, Fault> {
         for entry in self.table.iter_mut() {

@@ -160,6 +160,7 @@ impl wit::HostCommandEncoder for HostState {
             return Err(invalid("the encoder has an open compute pass; drop the pass before `finish`"));
         }
         let Recording { commands, held, kernel_fuel, .. } = recording;
+        self.device()?.check(&commands)?;
         Ok(self.table.push(CommandBuffer { commands, _held: held, kernel_fuel })?)
     }
 

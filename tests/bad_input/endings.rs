@@ -1,0 +1,191 @@
+//! Guests that end badly, on this machine and at a provider: the same outcome, the same claim.
+
+use serde_json::Value;
+
+use super::{Outputs, Site, misbehave};
+use crate::support::{Ended, isobit};
+
+/// `isobit run` of the guest that does this wrong.
+fn run(wish: &str, args: &[&str], outputs: &Outputs) -> Ended {
+    let mut run = isobit();
+    run.arg("run").arg(misbehave()).args(["--device", super::DEVICE, "-p", &format!("do={wish}")]);
+    run.args(["-o", &outputs.out()]).args(args).output().unwrap().into()
+}
+
+/// Asserts that a job ends as trapped, with this outcome and these words for people, and that its claim does not
+/// depend on where it ran.
+#[track_caller]
+fn assert_traps(wish: &str, args: &[&str], cause: &Value, words: &[&str]) {
+    let site = Site::shared();
+    let there = site.submit(wish, args);
+    there.failed(1, &[]);
+    let answer = there.json();
+    assert_eq!(answer["outcome"]["status"], "trapped");
+    for (field, value) in cause.as_object().unwrap() {
+        assert_eq!(&answer["outcome"][field], value, "{answer}");
+    }
+    assert_eq!(answer["outputs"], serde_json::json!({}));
+    site.assert_unharmed();
+
+    let outputs = Outputs::new();
+    let here = run(wish, &[args, &["--json"]].concat(), &outputs);
+    here.failed(1, &[]);
+    assert_eq!(here.json()["claim"], answer["claim"], "{}\n{}", here.stdout, there.stdout);
+    run(wish, args, &outputs).failed(1, words);
+    outputs.assert_empty();
+}
+
+/// Asserts that a job ends without a claim, there and here.
+#[track_caller]
+fn assert_faults(wish: &str, args: &[&str], words: &[&str]) {
+    let site = Site::shared();
+    site.submit(wish, args).failed(3, words);
+    site.assert_unharmed();
+    let outputs = Outputs::new();
+    run(wish, args, &outputs).failed(3, words);
+    outputs.assert_empty();
+}
+
+fn guest_error(message: &str) -> Value {
+    serde_json::json!({ "cause": "guest-error", "message": message })
+}
+
+fn limit(limit: &str) -> Value {
+    serde_json::json!({ "cause": "limit", "limit": limit })
+}
+
+#[test]
+fn a_guest_that_returns_an_error_is_quoted() {
+    let message = "the planet is not there";
+    assert_traps("return-an-error", &[], &guest_error(message), &["trapped: the workload says: the planet is not there"]);
+}
+
+#[test]
+fn a_guest_that_traps_is_named_by_its_trap() {
+    let cause = serde_json::json!({ "cause": "guest-trap", "code": "unreachable" });
+    assert_traps("trap", &[], &cause, &["trapped: the guest crashed (unreachable)"]);
+}
+
+#[test]
+fn a_guest_that_panics_says_why_in_the_log() {
+    let cause = serde_json::json!({ "cause": "guest-trap", "code": "unreachable" });
+    assert_traps("panic", &[], &cause, &["[guest error] panicked at ", "not my day", "the guest crashed (unreachable)"]);
+}
+
+#[test]
+fn wgsl_that_does_not_parse_is_shown_with_line_and_caret() {
+    let site = Site::shared();
+    let answer = site.submit("broken-wgsl", &[]);
+    answer.failed(1, &[]);
+    let message = answer.json()["outcome"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("wgsl:4:5"), "{message}");
+    site.assert_unharmed();
+    let shown = run("broken-wgsl", &[], &Outputs::new());
+    shown.failed(1, &["no definition in scope for identifier: `nubmers`"]);
+    let mut lines = shown.stdout.lines();
+    let source = lines.find(|line| line.contains("4 │     nubmers[id.x] *= 2u;")).unwrap_or_else(|| panic!("{}", shown.stdout));
+    let marked = lines.next().unwrap();
+    let column = |line: &str, text: &str| line.split_once(text).map(|(before, _)| before.chars().count());
+    assert_eq!(column(marked, "^^^^^^^").unwrap(), column(source, "nubmers").unwrap(), "{}", shown.stdout);
+}
+
+#[test]
+fn what_a_guest_says_in_several_lines_does_not_pass_for_ours() {
+    let shown = run("broken-wgsl", &[], &Outputs::new());
+    let ours = ["outcome", "job", "claim", "fuel", "device"];
+    for line in shown.stdout.lines() {
+        assert!(line.is_empty() || line.starts_with(' ') || ours.iter().any(|field| line.starts_with(field)), "{line:?}");
+    }
+}
+
+#[test]
+fn a_guest_that_runs_out_of_fuel_is_told_how_to_get_more() {
+    let cause = serde_json::json!({ "cause": "fuel" });
+    assert_traps("spin", &["--fuel", "10M"], &cause, &["the guest's fuel ran out; raise it with --fuel"]);
+}
+
+#[test]
+fn a_guest_that_runs_out_of_kernel_fuel_is_told_how_to_get_more() {
+    let cause = serde_json::json!({ "cause": "kernel-fuel" });
+    let words = ["the fuel for dispatches ran out; raise it with --kernel-fuel"];
+    assert_traps("dispatch-too-much", &["--kernel-fuel", "1M"], &cause, &words);
+}
+
+#[test]
+fn a_guest_that_hoards_memory_meets_its_limit() {
+    let words = ["the limit guest-memory was reached; raise it with --guest-memory"];
+    assert_traps("hoard-guest-memory", &["--guest-memory", "16MiB"], &limit("guest-memory"), &words);
+}
+
+#[test]
+fn a_guest_that_hoards_device_memory_meets_its_limit() {
+    let message = "out of device memory: 1048576 bytes asked for, 16777216 of 16777216 in use; \
+                   use smaller buffers or raise the job's limit device-memory";
+    assert_traps("hoard-device-memory", &["--device-memory", "16MiB"], &guest_error(message), &[message]);
+}
+
+#[test]
+fn a_guest_that_hoards_handles_meets_a_limit_that_no_flag_raises() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("input");
+    std::fs::write(&input, "anything").unwrap();
+    let input = format!("a={}", input.display());
+    assert_traps("hoard-handles", &["-i", &input], &limit("handles"), &["trapped: the limit handles was reached"]);
+    let shown = run("hoard-handles", &["-i", &input], &Outputs::new());
+    assert!(!shown.stdout.contains("--handles"), "{}", shown.stdout);
+}
+
+#[test]
+fn a_guest_that_writes_too_much_meets_its_limit() {
+    let message = "limit output-bytes exceeded: 1048577 asked for, at most 1048576 allowed";
+    let args = ["--output-bytes", "1MiB", "-p", "bytes=1048577"];
+    assert_traps("write-too-much", &args, &guest_error(message), &[message]);
+}
+
+#[test]
+fn a_guest_that_makes_too_many_outputs_meets_its_limit() {
+    let message = "limit outputs exceeded: 4 asked for, at most 3 allowed";
+    assert_traps("many-outputs", &["--outputs", "3"], &guest_error(message), &[message]);
+}
+
+#[test]
+fn an_output_is_created_once_and_by_a_good_name() {
+    let message = "output `out` was created before; outputs are written once";
+    assert_traps("output-twice", &[], &guest_error(message), &[message]);
+    let message = "`../out` is no name for an input or output: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, \
+                   with a letter or digit first";
+    assert_traps("bad-name", &[], &guest_error(message), &[message]);
+}
+
+#[test]
+fn an_input_that_the_job_lacks_is_named() {
+    let message = "the job has no input `no-such-input`";
+    assert_traps("missing-input", &[], &guest_error(message), &[message]);
+}
+
+#[test]
+fn an_output_that_the_workload_does_not_create_is_missed() {
+    let site = Site::shared();
+    let wanted = site.outputs.out().replacen("out=", "nope=", 1);
+    let words = ["the workload created no output `nope`; it created: out", "correct the name in -o NAME=PATH"];
+    site.submit("behave", &["-o", &wanted]).failed(2, &words);
+    site.assert_unharmed();
+    let outputs = Outputs::new();
+    run("behave", &["-o", &outputs.out().replacen("out=", "nope=", 1)], &outputs).failed(2, &words);
+    outputs.assert_empty();
+}
+
+#[test]
+fn endless_recursion_is_a_fault_and_claims_nothing() {
+    assert_faults("recurse", &[], &["the guest's call stack ran over 1 MiB"]);
+}
+
+#[test]
+fn a_guest_that_runs_past_the_deadline_is_given_up() {
+    assert_faults("spin", &["--deadline", "300ms"], &["the job ran past its deadline"]);
+}
+
+#[test]
+fn a_kernel_that_never_ends_is_given_up_at_the_deadline() {
+    assert_faults("spin-in-a-kernel", &["--deadline", "300ms"], &["the job ran past its deadline"]);
+}

@@ -1,0 +1,96 @@
+//! Who goes away, and when: renters, workers, providers.
+
+use rustix::process::Signal;
+
+use super::{ONE_JOB, Outputs, Site, misbehave};
+use crate::support::{Running, eventually, isobit, signal_to};
+
+/// The worker of the one job that runs at a site. There is no spare beside it, because one is made when a job ends.
+fn worker(site: &Site) -> u32 {
+    let workers = site.provider.workers();
+    assert_eq!(workers.len(), 1, "{workers:?}");
+    workers[0]
+}
+
+fn assert_gone(pid: u32) {
+    eventually("the worker's end", || crate::support::stats(pid).is_none().then_some(()));
+}
+
+#[test]
+fn ctrl_c_cancels_the_job_at_the_provider() {
+    let site = Site::own(&ONE_JOB);
+    let mut job = site.start("half-an-output", &[]);
+    job.wait_for("half of it is written");
+    let worker = worker(&site);
+    job.signal(Signal::INT);
+    job.finish().failed(130, &["cancelled"]);
+    assert_gone(worker);
+    site.assert_unharmed();
+}
+
+#[test]
+fn ctrl_c_ends_a_job_that_runs_here() {
+    for wish in ["half-an-output", "spin-in-a-kernel"] {
+        let outputs = Outputs::new();
+        let mut run = isobit();
+        run.arg("run").arg(misbehave()).args(["--device", super::DEVICE, "-p", &format!("do={wish}")]);
+        let mut job = Running::start(run.args(["-o", &outputs.out()]));
+        job.wait_for(if wish == "spin-in-a-kernel" { "spinning" } else { "half of it is written" });
+        job.signal(Signal::INT);
+        job.finish().failed(130, &["cancelled"]);
+        outputs.assert_empty();
+    }
+}
+
+#[test]
+fn a_worker_that_dies_costs_its_job_and_no_other() {
+    let site = Site::own(&ONE_JOB);
+    let mut job = site.start("half-an-output", &[]);
+    job.wait_for("half of it is written");
+    signal_to(worker(&site), Signal::KILL);
+    job.finish().failed(3, &["the provider faulted (the provider's worker died)", "the job is not to blame"]);
+    site.assert_unharmed();
+}
+
+#[test]
+fn a_spare_worker_that_dies_is_not_missed() {
+    let site = Site::own(&ONE_JOB);
+    signal_to(worker(&site), Signal::KILL);
+    site.assert_unharmed();
+}
+
+#[test]
+fn a_renter_that_is_killed_frees_its_place() {
+    let site = Site::own(&ONE_JOB);
+    let mut job = site.start("spin", &[]);
+    job.wait_for("spinning");
+    let worker = worker(&site);
+    job.signal(Signal::KILL);
+    assert_eq!(job.finish().code, None);
+    assert_gone(worker);
+    site.assert_unharmed();
+}
+
+#[test]
+fn a_provider_that_is_killed_leaves_the_renter_without_half_an_output() {
+    let site = Site::own(&ONE_JOB);
+    let mut job = site.start("half-an-output", &[]);
+    job.wait_for("half of it is written");
+    let worker = worker(&site);
+    site.provider.kill();
+    assert_gone(worker);
+    job.finish().failed(3, &["the connection to the provider broke", "submit the job again, here or to another provider"]);
+    site.outputs.assert_empty();
+}
+
+#[test]
+fn a_provider_that_is_stopped_says_so_to_its_renters() {
+    let site = Site::own(&ONE_JOB);
+    let mut job = site.start("half-an-output", &[]);
+    job.wait_for("half of it is written");
+    let worker = worker(&site);
+    site.provider.stop();
+    job.finish().failed(3, &["the provider is shutting down"]);
+    site.outputs.assert_empty();
+    assert_gone(worker);
+}

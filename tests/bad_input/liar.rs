@@ -1,0 +1,189 @@
+//! A provider written by hand that lies: what it sends is not what its receipt says.
+
+use std::time::Duration;
+
+use isobit_job::{Blob, Claim, Envelope, Fuel, FuelUsed, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, SecretKey};
+use isobit_transport::listen;
+use isobit_wire::{OutputHeader, PROTOCOL, ProviderSession, ToProvider, ToRenter, encode};
+use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use rustix::process::Signal;
+
+use super::{Outputs, misbehave};
+use crate::support::{Ended, Running, isobit};
+
+/// What its one output holds.
+const CONTENT: &[u8] = b"the truth";
+
+/// How it lies.
+#[derive(Clone, Copy, PartialEq)]
+enum Lie {
+    None,
+    /// The output is not the one in the receipt.
+    Output,
+    /// The output's stream ends early.
+    Truncated,
+    /// The receipt is about another job.
+    Job,
+    /// The receipt is signed by another key.
+    Signer,
+    /// The receipt's signature is wrong.
+    Signature,
+    /// The output's stream never comes.
+    Silence,
+}
+
+struct Liar {
+    key: SecretKey,
+    endpoint: Endpoint,
+    lie: Lie,
+}
+
+impl Liar {
+    fn new(lie: Lie) -> Liar {
+        let key = SecretKey::generate();
+        let endpoint = listen(([127, 0, 0, 1], 0).into(), &key).unwrap();
+        Liar { key, endpoint, lie }
+    }
+
+    fn address(&self) -> NodeAddr {
+        let port = self.endpoint.local_addr().unwrap().port();
+        NodeAddr { host: "127.0.0.1".into(), port, key: self.key.public() }
+    }
+
+    /// Takes one job, and stays until the renter has left.
+    async fn serve(self) {
+        let connection = self.endpoint.accept().await.unwrap().await.unwrap();
+        let (mut send, mut receive) = connection.accept_bi().await.unwrap();
+        let mut session = ProviderSession::new();
+        let hello = hear(&mut session, &mut receive).await;
+        assert!(matches!(hello, ToProvider::Hello { .. }));
+        say(&mut session, &mut send, &ToRenter::Welcome { protocol: PROTOCOL, software: "liar".into() }).await;
+        let ToProvider::Submit { spec_json, .. } = hear(&mut session, &mut receive).await else { panic!() };
+        let spec = JobSpec::from_json(&spec_json).unwrap();
+        say(&mut session, &mut send, &ToRenter::Accepted).await;
+        say(&mut session, &mut send, &ToRenter::Running { device: "none".into() }).await;
+        say(&mut session, &mut send, &ToRenter::Output { index: 0, name: "out".parse().unwrap() }).await;
+        self.send_output(&connection).await;
+        let envelope_json = self.receipt(spec).to_json().into_bytes();
+        say(&mut session, &mut send, &ToRenter::Finished { envelope_json, outputs: 1 }).await;
+        connection.closed().await;
+    }
+
+    async fn send_output(&self, connection: &Connection) {
+        let content = match self.lie {
+            Lie::Silence => return,
+            Lie::Output => b"the ruth!",
+            Lie::Truncated => &CONTENT[..4],
+            _ => CONTENT,
+        };
+        let mut output = connection.open_uni().await.unwrap();
+        output.write_all(&encode(&OutputHeader { job: 0, index: 0 }).unwrap()).await.unwrap();
+        output.write_all(content).await.unwrap();
+        output.finish().unwrap();
+    }
+
+    fn receipt(&self, mut spec: JobSpec) -> Envelope {
+        if self.lie == Lie::Job {
+            spec.params.insert("other".parse().unwrap(), "job".into());
+        }
+        let other = SecretKey::generate();
+        let key = if self.lie == Lie::Signer { &other } else { &self.key };
+        let fuel = FuelUsed { guest: Fuel::ZERO, kernel: Fuel::ZERO };
+        let outputs = [("out".parse().unwrap(), Blob::of(CONTENT))].into();
+        let claim = Claim { job: spec.id(), profile: spec.profile, outcome: Outcome::Completed, outputs, fuel };
+        let none = || "none".to_owned();
+        let observed = Observed {
+            device: none(),
+            driver: none(),
+            backend: none(),
+            software: none(),
+            started_unix_ms: Millis::ZERO,
+            queue_ms: Millis::ZERO,
+            prepare_ms: Millis::ZERO,
+            run_ms: Millis::ZERO,
+        };
+        let envelope = Receipt { spec, claim, observed, provider: key.public() }.sign(key);
+        match self.lie {
+            Lie::Signature => {
+                let mut json: serde_json::Value = serde_json::from_str(&envelope.to_json()).unwrap();
+                let signature = json["signatures"][0]["sig"].as_str().unwrap();
+                let first = if signature.starts_with('A') { "B" } else { "A" };
+                json["signatures"][0]["sig"] = format!("{first}{}", &signature[1..]).into();
+                Envelope::from_json(json.to_string().as_bytes()).unwrap()
+            }
+            _ => envelope,
+        }
+    }
+}
+
+async fn say(session: &mut ProviderSession, send: &mut SendStream, message: &ToRenter) {
+    send.write_all(&session.send(message).unwrap()).await.unwrap();
+}
+
+async fn hear(session: &mut ProviderSession, receive: &mut RecvStream) -> ToProvider {
+    loop {
+        let chunk = receive.read_chunk(1 << 16, true).await.unwrap().unwrap();
+        if let Some(message) = session.receive(&chunk.bytes).unwrap().pop() {
+            return message;
+        }
+    }
+}
+
+/// Starts `isobit submit` to a provider that lies so.
+fn submit(lie: Lie, outputs: &Outputs) -> Running {
+    let liar = Liar::new(lie);
+    let address = liar.address().to_string();
+    tokio::spawn(liar.serve());
+    let mut submit = isobit();
+    submit.arg("submit").arg(misbehave()).args(["--to", &address, "-o", &outputs.out(), "--receipt"]);
+    Running::start(submit.arg(outputs.0.path().join("receipt.json")))
+}
+
+/// Asserts what `isobit submit` makes of a lie. Nothing is written.
+async fn assert_caught(lie: Lie, words: &'static [&'static str]) {
+    let outputs = Outputs::new();
+    let job = submit(lie, &outputs);
+    let ended: Ended = tokio::task::spawn_blocking(|| job.finish()).await.unwrap();
+    ended.failed(1, words);
+    ended.failed(1, &["hint: do not trust this provider"]);
+    outputs.assert_empty();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_is_not_the_receipts_is_thrown_away() {
+    assert_caught(Lie::Output, &["output `out` arrived with hash ", "but the receipt says "]).await;
+    assert_caught(Lie::Truncated, &["output `out` arrived with hash ", "but the receipt says "]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_about_something_else_is_no_receipt() {
+    assert_caught(Lie::Job, &["the receipt is about job ", "expected job "]).await;
+    assert_caught(Lie::Signer, &["signed by ", "and provider "]).await;
+    assert_caught(Lie::Signature, &["the provider's receipt is no good: "]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_tells_the_truth_is_believed() {
+    let outputs = Outputs::new();
+    let job = submit(Lie::None, &outputs);
+    let ended: Ended = tokio::task::spawn_blocking(|| job.finish()).await.unwrap();
+    ended.failed(0, &[]);
+    assert_eq!(std::fs::read(outputs.0.path().join("out")).unwrap(), CONTENT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_works_while_an_output_does_not_come() {
+    let outputs = Outputs::new();
+    let mut job = submit(Lie::Silence, &outputs);
+    let ended: Ended = tokio::task::spawn_blocking(move || {
+        job.wait_for("running on none");
+        // The provider's last word is on its way; there is no event to wait for.
+        std::thread::sleep(Duration::from_millis(300));
+        job.signal(Signal::INT);
+        job.finish()
+    })
+    .await
+    .unwrap();
+    ended.failed(130, &["cancelled"]);
+    outputs.assert_empty();
+}
