@@ -25,23 +25,20 @@ fn matmul(criterion: &mut Criterion) {
     fs::write(&b, bytemuck::cast_slice(&made_up("b"))).unwrap();
     let mut guest = Guest::new(&Sandbox::new().unwrap(), &support::guest("matmul"));
     let plain = Plain::open();
-    let generated = || (made_up("a"), made_up("b"));
-    let from_files = || (read(&a), read(&b));
-    let files = [("a", a.as_path()), ("b", b.as_path())];
-
-    // The same driver, the same kernel: not a bit may differ.
-    assert!(job(&mut guest, &[]) == multiply(&plain, generated()));
-    assert!(job(&mut guest, &files) == multiply(&plain, from_files()));
-
-    let mut group = support::slow(criterion, "matmul-generated");
-    group.bench_function("isobit", |bencher| bencher.iter(|| job(&mut guest, &[])));
-    group.bench_function("wgpu", |bencher| bencher.iter(|| multiply(&plain, generated())));
-    group.finish();
-    let mut group = support::slow(criterion, "matmul-files");
-    group.bench_function("isobit", |bencher| bencher.iter(|| job(&mut guest, &files)));
-    group.bench_function("wgpu", |bencher| bencher.iter(|| multiply(&plain, from_files())));
-    group.finish();
+    let mut measure = |group, inputs: &[(&str, &Path)], matrices: &dyn Fn() -> Matrices| {
+        // The same driver, the same kernel: not a bit may differ.
+        assert!(job(&mut guest, inputs) == multiply(&plain, matrices()));
+        let contenders: Vec<support::Contender<'_>> = vec![
+            ("isobit", Box::new(|| support::time(|| job(&mut guest, inputs)))),
+            ("wgpu", Box::new(|| support::time(|| multiply(&plain, matrices())))),
+        ];
+        support::compare(criterion, group, 10, contenders);
+    };
+    measure("matmul-generated", &[], &|| (made_up("a"), made_up("b")));
+    measure("matmul-files", &[("a", &a), ("b", &b)], &|| (read(&a), read(&b)));
 }
+
+type Matrices = (Vec<f32>, Vec<f32>);
 
 /// The whole job; its output.
 fn job(guest: &mut Guest, inputs: &[(&str, &Path)]) -> Vec<u8> {
@@ -65,7 +62,7 @@ impl Write for Output {
 }
 
 /// The same without isobit.
-fn multiply(plain: &Plain, (a, b): (Vec<f32>, Vec<f32>)) -> Vec<u8> {
+fn multiply(plain: &Plain, (a, b): Matrices) -> Vec<u8> {
     let module = plain.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,
         source: wgpu::ShaderSource::Wgsl(include_str!("../guest-examples/matmul/src/multiply.wgsl").into()),

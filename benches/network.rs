@@ -11,11 +11,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use isobit_job::{NodeAddr, SecretKey};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
-use support::MIB;
 use support::provider::{Provider, Renter};
+use support::{Contender, MIB, time};
 use tokio::runtime::Runtime;
 
 const SIZE: usize = 1024 * MIB;
@@ -31,30 +31,27 @@ fn network(criterion: &mut Criterion) {
     let provider = Provider::start();
     let quinn = Quinn::start(&input);
 
-    let look = support::probe("look");
-    let mut group = support::slow(criterion, "upload");
-    group.bench_function("submit", |bencher| {
-        let run = |()| renter.submit(&provider, &renter.prepare(&look, Some(&input)), None);
-        bencher.iter_batched(|| renew(&input), run, BatchSize::PerIteration);
-    });
-    group.bench_function("submit-hashed", |bencher| {
-        let hashed = || {
-            renew(&input);
-            renter.prepare(&look, Some(&input))
-        };
-        bencher.iter_batched(hashed, |job| renter.submit(&provider, &job, None), BatchSize::PerIteration);
-    });
-    group.bench_function("quinn", |bencher| bencher.iter(|| quinn.send(false)));
-    group.finish();
-
-    let stream = support::guest("stream");
-    let mut group = support::slow(criterion, "stream");
-    group.bench_function("submit", |bencher| {
-        let run = |()| renter.submit(&provider, &renter.prepare(&stream, Some(&input)), Some(&output));
-        bencher.iter_batched(|| renew(&input), run, BatchSize::PerIteration);
-    });
-    group.bench_function("quinn", |bencher| bencher.iter(|| quinn.send(true)));
-    group.finish();
+    let (look, stream) = (support::probe("look"), support::guest("stream"));
+    let submit = |workload: &Path, output: Option<&Path>| {
+        renew(&input);
+        time(|| renter.submit(&provider, &renter.prepare(workload, Some(&input)), output))
+    };
+    let submit_hashed = || {
+        renew(&input);
+        let job = renter.prepare(&look, Some(&input));
+        time(|| renter.submit(&provider, &job, None))
+    };
+    let upload: Vec<Contender<'_>> = vec![
+        ("submit", Box::new(|| submit(&look, None))),
+        ("submit-hashed", Box::new(submit_hashed)),
+        ("quinn", Box::new(|| time(|| quinn.send(false)))),
+    ];
+    support::compare(criterion, "upload", 10, upload);
+    let both: Vec<Contender<'_>> = vec![
+        ("submit", Box::new(|| submit(&stream, Some(&output)))),
+        ("quinn", Box::new(|| time(|| quinn.send(true)))),
+    ];
+    support::compare(criterion, "stream", 10, both);
 }
 
 /// Makes the input one that no provider has seen.

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -12,7 +13,7 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use isobit_sandbox::Sandbox;
-use support::{Guest, MIB, Plain, Sink};
+use support::{Contender, Guest, MIB, Plain, Sink, time};
 use wgpu::{BufferUsages, MapMode};
 
 const SIZE: usize = 256 * MIB;
@@ -27,48 +28,62 @@ fn transfer(criterion: &mut Criterion) {
     support::file(&output, SIZE);
     let mut guest = Guest::new(&Sandbox::new().unwrap(), &support::probe("probe"));
     let plain = Baseline::new();
-    let mut data = vec![1; SIZE];
-
-    let mut group = support::slow(criterion, "write");
-    group.bench_function("isobit", |b| b.iter_custom(|n| guest.probe("write", n, SIZE, &[], support::no_sink())));
-    group.bench_function("wgpu-mapped", |b| b.iter(|| plain.upload_mapped(|target| target.copy_from_slice(&data))));
-    group.bench_function("wgpu-staging", |b| b.iter(|| plain.upload_staging(|target| target.copy_from_slice(&data))));
-    group.bench_function("wgpu-queue", |b| b.iter(|| plain.upload_queue(&data)));
-    group.finish();
-
-    let mut group = support::slow(criterion, "read");
-    group.bench_function("isobit", |b| b.iter_custom(|n| guest.probe("read", n, SIZE, &[], support::no_sink())));
-    group.bench_function("wgpu-mapped", |b| b.iter(|| plain.download_mapped(|bytes| data.copy_from_slice(bytes))));
-    group.bench_function("wgpu-staging", |b| b.iter(|| plain.download_staging(|bytes| data.copy_from_slice(bytes))));
-    group.finish();
-
-    let inputs = [("in", input.as_path())];
-    let source = File::open(&input).unwrap();
-    let mut group = support::slow(criterion, "load-from");
-    group.bench_function("isobit", |b| {
-        b.iter_custom(|n| guest.probe("load-from", n, SIZE, &inputs, support::no_sink()));
-    });
-    group.bench_function("wgpu-mapped", |b| b.iter(|| plain.upload_mapped(|target| load(&source, target))));
-    group.bench_function("wgpu-staging", |b| b.iter(|| plain.upload_staging(|target| load(&source, target))));
-    group.finish();
-
-    let mut target = Rewriter::open(&output);
-    let mut group = support::slow(criterion, "append-to");
-    group.bench_function("isobit", |b| {
-        b.iter_custom(|n| {
+    let data = RefCell::new(vec![1; SIZE]);
+    let mut measure = |call, input: &[(&str, &Path)], contenders: Vec<Contender<'_>>| {
+        let output = output.clone();
+        let job = || {
             let output = output.clone();
-            guest.probe("append-to", n, SIZE, &[], Sink(move || Rewriter::open(&output)))
-        });
-    });
-    group.bench_function("wgpu-mapped", |b| b.iter(|| plain.download_mapped(|bytes| target.write_all(bytes).unwrap())));
-    group.bench_function("wgpu-staging", |b| {
-        b.iter(|| plain.download_staging(|bytes| target.write_all(bytes).unwrap()));
-    });
-    group.finish();
+            guest.probe(call, 1, SIZE, input, Sink(move || Rewriter::open(&output)))
+        };
+        let job: Contender<'_> = ("isobit", Box::new(job));
+        support::compare(criterion, call, 20, std::iter::once(job).chain(contenders).collect());
+    };
+
+    let write = |target: &mut Target<'_>| target.copy_from_slice(&data.borrow());
+    measure(
+        "write",
+        &[],
+        vec![
+            ("wgpu-mapped", Box::new(|| time(|| plain.upload_mapped(write)))),
+            ("wgpu-staging", Box::new(|| time(|| plain.upload_staging(write)))),
+            ("wgpu-queue", Box::new(|| time(|| plain.upload_queue(&data.borrow())))),
+        ],
+    );
+    let read = |bytes: &[u8]| data.borrow_mut().copy_from_slice(bytes);
+    measure(
+        "read",
+        &[],
+        vec![
+            ("wgpu-mapped", Box::new(|| time(|| plain.download_mapped(read)))),
+            ("wgpu-staging", Box::new(|| time(|| plain.download_staging(read)))),
+        ],
+    );
+    let source = File::open(&input).unwrap();
+    let load = |target: &mut Target<'_>| load(&source, target);
+    measure(
+        "load-from",
+        &[("in", &input)],
+        vec![
+            ("wgpu-mapped", Box::new(|| time(|| plain.upload_mapped(load)))),
+            ("wgpu-staging", Box::new(|| time(|| plain.upload_staging(load)))),
+        ],
+    );
+    let target = RefCell::new(Rewriter::open(&output));
+    let append = |bytes: &[u8]| target.borrow_mut().write_all(bytes).unwrap();
+    measure(
+        "append-to",
+        &[],
+        vec![
+            ("wgpu-mapped", Box::new(|| time(|| plain.download_mapped(append)))),
+            ("wgpu-staging", Box::new(|| time(|| plain.download_staging(append)))),
+        ],
+    );
 }
 
+type Target<'a> = wgpu::WriteOnly<'a, [u8]>;
+
 /// Brings a file to mapped memory, which may be written to but not read.
-fn load(file: &File, target: &mut wgpu::WriteOnly<'_, [u8]>) {
+fn load(file: &File, target: &mut Target<'_>) {
     let mut piece = vec![0; PIECE];
     for at in (0..SIZE).step_by(PIECE) {
         file.read_exact_at(&mut piece, at as u64).unwrap();
@@ -120,7 +135,7 @@ impl Baseline {
     }
 
     /// Into the buffer's own memory. Where that cannot be mapped, through staging memory.
-    fn upload_mapped(&self, fill: impl FnOnce(&mut wgpu::WriteOnly<'_, [u8]>)) {
+    fn upload_mapped(&self, fill: impl FnOnce(&mut Target<'_>)) {
         if !self.plain.mappable {
             return self.upload_staging(fill);
         }
@@ -129,7 +144,7 @@ impl Baseline {
         self.buffer.unmap();
     }
 
-    fn upload_staging(&self, fill: impl FnOnce(&mut wgpu::WriteOnly<'_, [u8]>)) {
+    fn upload_staging(&self, fill: impl FnOnce(&mut Target<'_>)) {
         let staging = self.plain.buffer(SIZE, BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true);
         fill(&mut staging.get_mapped_range_mut(..).unwrap().slice(..));
         staging.unmap();

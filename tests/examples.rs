@@ -152,7 +152,8 @@ fn photo() {
     let photograph = format!("photo={}", photograph.display());
 
     let blurred = original.blur(3);
-    for ran in Job::new("photo", &["-i", &photograph, "-p", "radius=3", "-p", "strength=0"], &["out"]).run_everywhere() {
+    for ran in Job::new("photo", &["-i", &photograph, "-p", "radius=3", "-p", "strength=0"], &["out"]).run_everywhere()
+    {
         let found = Picture::read(&ran.outputs["out"]);
         // The first of two passes may round to the other side, and so may the second.
         found.assert_close(&blurred, 1, "blurred");

@@ -1,1 +1,232 @@
-//! In the making.
+//! Receipts: which ones `isobit verify` believes, which ones it refutes, and which ones it cannot check.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use isobit_job::{Envelope, Receipt, SecretKey};
+use serde_json::{Value, json};
+use support::{Ended, Provider, isobit, test_guest};
+use tempfile::TempDir;
+
+/// A job that a provider has run, with its output and receipt.
+struct Delivery {
+    folder: TempDir,
+    workload: PathBuf,
+    key: String,
+}
+
+impl Delivery {
+    /// One for all tests that run at the same time.
+    fn shared() -> Arc<Delivery> {
+        static SHARED: Mutex<Weak<Delivery>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let delivery = Arc::new(Delivery::new());
+            *shared = Arc::downgrade(&delivery);
+            delivery
+        })
+    }
+
+    fn new() -> Delivery {
+        let provider = Provider::start("llvmpipe", &[]);
+        let (folder, workload) = (tempfile::tempdir().unwrap(), test_guest("misbehave"));
+        fs::write(folder.path().join("input"), "not used").unwrap();
+        let delivery = Delivery { folder, workload, key: provider.key().to_owned() };
+        let mut submit = provider.submit(&delivery.workload);
+        submit.args(["-p", "do=behave", "-o", &delivery.named("out", "out"), "-i", &delivery.named("in", "input")]);
+        Ended::from(submit.arg("--receipt").arg(delivery.receipt_path()).output().unwrap()).done();
+        delivery
+    }
+
+    fn receipt_path(&self) -> PathBuf {
+        self.folder.path().join("receipt.json")
+    }
+
+    /// `name=path` of a file in its folder.
+    fn named(&self, name: &str, file: &str) -> String {
+        format!("{name}={}", self.folder.path().join(file).display())
+    }
+
+    /// `isobit verify` of its receipt.
+    fn verify(&self, args: &[&str]) -> Ended {
+        verify(&self.receipt_path(), args)
+    }
+
+    fn envelope(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.receipt_path()).unwrap()).unwrap()
+    }
+
+    fn receipt(&self) -> Receipt {
+        Envelope::from_json(&fs::read(self.receipt_path()).unwrap()).unwrap().verify().unwrap()
+    }
+}
+
+fn verify(receipt: &Path, args: &[&str]) -> Ended {
+    isobit().arg("verify").arg(receipt).arg("--json").args(args).output().unwrap().into()
+}
+
+/// `isobit verify` of these bytes.
+fn verify_bytes(bytes: impl AsRef<[u8]>) -> Ended {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    verify(file.path(), &[])
+}
+
+/// Asserts that a receipt is refuted, and in which field.
+#[track_caller]
+fn assert_refuted(ended: &Ended, field: &str) {
+    assert_eq!(ended.code, Some(1), "{}\n{}", ended.stdout, ended.stderr);
+    let answer = ended.json();
+    assert_eq!(answer["agrees"], false);
+    let fields: Vec<&str> =
+        answer["disagreements"].as_array().unwrap().iter().map(|found| found["field"].as_str().unwrap()).collect();
+    assert!(fields.contains(&field), "{fields:?}");
+}
+
+#[test]
+fn a_good_receipt_agrees_in_all_that_can_be_checked() {
+    let delivery = Delivery::shared();
+    let answer = delivery.verify(&["--provider", &delivery.key]).done();
+    assert_eq!(answer["signed_by"], delivery.key.as_str());
+    assert_eq!(answer["checked"], json!(["signature", "shape"]));
+
+    let (out, input) = (delivery.named("out", "out"), delivery.named("in", "input"));
+    let workload = delivery.workload.to_str().unwrap();
+    let everything = ["-o", &out, "--rerun", workload, "-i", &input, "--device", "llvmpipe"];
+    let answer = delivery.verify(&everything).done();
+    assert_eq!(answer["checked"], json!(["signature", "shape", "outputs", "rerun"]));
+    assert_eq!(answer["disagreements"], json!([]));
+    let text = isobit().arg("verify").arg(delivery.receipt_path()).output().unwrap();
+    assert!(String::from_utf8(text.stdout).unwrap().starts_with("agrees (signature, shape)\n"));
+}
+
+#[test]
+fn a_changed_signature_is_refuted() {
+    let delivery = Delivery::shared();
+    let mut envelope = delivery.envelope();
+    let signature = envelope["signatures"][0]["sig"].as_str().unwrap().to_owned();
+    for place in [0, 40, 80] {
+        let other = if signature.as_bytes()[place] == b'A' { "B" } else { "A" };
+        envelope["signatures"][0]["sig"] = format!("{}{other}{}", &signature[..place], &signature[place + 1..]).into();
+        assert_refuted(&verify_bytes(envelope.to_string()), "signature");
+    }
+}
+
+#[test]
+fn a_changed_payload_is_refuted() {
+    let delivery = Delivery::shared();
+    let mut envelope = delivery.envelope();
+    let payload = envelope["payload"].as_str().unwrap().to_owned();
+    for place in [10, payload.len() / 2, payload.len() - 10] {
+        let other = if payload.as_bytes()[place] == b'A' { "B" } else { "A" };
+        envelope["payload"] = format!("{}{other}{}", &payload[..place], &payload[place + 1..]).into();
+        assert_refuted(&verify_bytes(envelope.to_string()), "signature");
+    }
+}
+
+#[test]
+fn another_signer_is_refuted() {
+    let delivery = Delivery::shared();
+    let mut envelope = delivery.envelope();
+    envelope["signatures"][0]["keyid"] = SecretKey::generate().public().to_string().into();
+    assert_refuted(&verify_bytes(envelope.to_string()), "signature");
+
+    // Signed well, but by somebody else than the provider that it names.
+    let stranger = SecretKey::generate();
+    assert_refuted(&verify_bytes(delivery.receipt().sign(&stranger).to_json()), "shape");
+
+    let expected = stranger.public().to_string();
+    assert_refuted(&delivery.verify(&["--provider", &expected]), "provider");
+}
+
+#[test]
+fn a_signed_lie_is_refuted_where_it_lies() {
+    let delivery = Delivery::shared();
+    let liar = SecretKey::generate();
+    let good = Receipt { provider: liar.public(), ..delivery.receipt() };
+    assert_eq!(verify_bytes(good.sign(&liar).to_json()).code, Some(0));
+
+    // A claim about another job than the spec beside it.
+    let mut other_job = good.clone();
+    other_job.spec.params.insert("extra".parse().unwrap(), "value".into());
+    assert_refuted(&verify_bytes(other_job.sign(&liar).to_json()), "shape");
+
+    // Fuel beyond the job's own limit.
+    let mut beyond = good.clone();
+    beyond.spec.limits.fuel = 1_u32.into();
+    beyond.claim.job = beyond.spec.id();
+    assert_refuted(&verify_bytes(beyond.sign(&liar).to_json()), "shape");
+
+    // What only a second run finds out.
+    let mut wrong = good;
+    let output = wrong.claim.outputs.values_mut().next().unwrap();
+    output.hash = isobit_job::Hash::of(b"something else");
+    wrong.claim.fuel.guest = (u32::try_from(wrong.claim.fuel.guest.get()).unwrap() + 1).into();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), wrong.sign(&liar).to_json()).unwrap();
+    assert_eq!(verify(file.path(), &[]).code, Some(0));
+    assert_refuted(&verify(file.path(), &["-o", &delivery.named("out", "out")]), "outputs.out.hash");
+    let (workload, input) = (delivery.workload.to_str().unwrap(), delivery.named("in", "input"));
+    let rerun = verify(file.path(), &["--rerun", workload, "-i", &input, "--device", "llvmpipe"]);
+    assert_refuted(&rerun, "outputs.out.hash");
+    assert_refuted(&rerun, "fuel.guest");
+}
+
+#[test]
+fn another_output_file_is_refuted() {
+    let delivery = Delivery::shared();
+    assert_refuted(&delivery.verify(&["-o", &delivery.named("out", "input")]), "outputs.out.hash");
+    assert_refuted(&delivery.verify(&["-o", &delivery.named("no-such-output", "out")]), "outputs.no-such-output.hash");
+}
+
+#[test]
+fn what_does_not_belong_to_the_receipt_cannot_check_it() {
+    let delivery = Delivery::shared();
+    let workload = delivery.workload.to_str().unwrap().to_owned();
+    let input = delivery.named("in", "input");
+    let other = support::guest("stream");
+    let rerun = |workload: &str, inputs: &[&str]| {
+        delivery.verify(&[&["--rerun", workload, "--device", "llvmpipe"], inputs].concat())
+    };
+    let wrong = rerun(other.to_str().unwrap(), &["-i", &input]);
+    wrong.failed(2, &["is not the receipt's workload, which has hash"]);
+    rerun(&workload, &[]).failed(2, &["the job has an input in, which is not given", "add -i in=PATH"]);
+    let wrong = rerun(&workload, &["-i", &delivery.named("in", "out")]);
+    wrong.failed(2, &["the input in is not the one that the receipt names"]);
+    let extra = rerun(&workload, &["-i", &input, "-i", &delivery.named("extra", "input")]);
+    extra.failed(2, &["the input extra is not the one that the receipt names"]);
+    rerun("/no/such/workload.wasm", &["-i", &input]).failed(2, &["/no/such/workload.wasm"]);
+    delivery.verify(&["-o", "out=/no/such/file"]).failed(2, &["/no/such/file"]);
+    verify(Path::new("/no/such/receipt.json"), &[]).failed(2, &["cannot read /no/such/receipt.json"]);
+}
+
+#[test]
+fn what_is_no_receipt_cannot_be_checked() {
+    let delivery = Delivery::shared();
+    let change = |change: &dyn Fn(&mut Value)| {
+        let mut envelope = delivery.envelope();
+        change(&mut envelope);
+        verify_bytes(envelope.to_string())
+    };
+    let cases = [
+        verify_bytes(""),
+        verify_bytes("hello"),
+        verify_bytes([0xff; 100]),
+        verify_bytes("{}"),
+        verify_bytes("[".repeat(100_000)),
+        verify_bytes(" ".repeat(2 << 20)),
+        change(&|envelope| envelope["payload"] = "!!!".into()),
+        change(&|envelope| envelope["signatures"] = json!([])),
+        change(&|envelope| envelope["signatures"][0]["keyid"] = "beef".into()),
+        change(&|envelope| envelope["signatures"][0]["sig"] = "AAAA".into()),
+    ];
+    for ended in cases {
+        assert_eq!(ended.code, Some(2), "{}\n{}", ended.stdout, ended.stderr);
+        assert!(ended.json()["error"]["message"].as_str().unwrap().len() > 10);
+    }
+}

@@ -26,6 +26,38 @@ pub use tests::guest;
 
 pub const MIB: usize = 1 << 20;
 
+/// A name, and what runs once and says how long it took.
+pub type Contender<'a> = (&'a str, Box<dyn FnMut() -> Duration + 'a>);
+
+/// Measures things that are to be compared, turn by turn, so that a busy moment of the machine hits all of them alike.
+/// The first turn is for warming up. Criterion gets the times afterwards.
+pub fn compare(criterion: &mut Criterion, group: &str, turns: usize, mut contenders: Vec<Contender<'_>>) {
+    let mut times = vec![Vec::new(); contenders.len()];
+    for turn in 0..=turns {
+        for ((_, run), times) in contenders.iter_mut().zip(&mut times) {
+            let time = run();
+            if turn > 0 {
+                times.push(time);
+            }
+        }
+    }
+    let mut group = slow(criterion, group);
+    group.sample_size(turns);
+    for ((name, _), times) in contenders.iter().zip(times) {
+        let mut times = times.into_iter().cycle();
+        // One time for each sample, however many rounds criterion thinks it takes.
+        let mut sample = |rounds| times.next().unwrap().mul_f64(rounds as f64);
+        group.bench_function(*name, |bencher| bencher.iter_custom(&mut sample));
+    }
+}
+
+/// How long something takes.
+pub fn time<T>(run: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    std::hint::black_box(run());
+    start.elapsed()
+}
+
 /// A group for things that take so long that ten runs have to do.
 pub fn slow<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
@@ -33,7 +65,7 @@ pub fn slow<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, 
         .sample_size(10)
         .sampling_mode(SamplingMode::Flat)
         .warm_up_time(Duration::from_millis(1))
-        .measurement_time(Duration::from_millis(10));
+        .measurement_time(Duration::from_millis(1));
     group
 }
 
@@ -120,7 +152,7 @@ impl Guest {
         std::mem::take(&mut marks.0.lock().unwrap())
     }
 
-    /// How long the probe's `rounds` calls take. It logs a line before and after them.
+    /// How long `rounds` calls of the probe take. It logs a line before and after them.
     pub fn probe<T: OutputSink + 'static>(
         &mut self,
         call: &str,

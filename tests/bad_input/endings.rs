@@ -57,7 +57,12 @@ fn limit(limit: &str) -> Value {
 #[test]
 fn a_guest_that_returns_an_error_is_quoted() {
     let message = "the planet is not there";
-    assert_traps("return-an-error", &[], &guest_error(message), &["trapped: the workload says: the planet is not there"]);
+    assert_traps(
+        "return-an-error",
+        &[],
+        &guest_error(message),
+        &["trapped: the workload says: the planet is not there"],
+    );
 }
 
 #[test]
@@ -69,7 +74,12 @@ fn a_guest_that_traps_is_named_by_its_trap() {
 #[test]
 fn a_guest_that_panics_says_why_in_the_log() {
     let cause = serde_json::json!({ "cause": "guest-trap", "code": "unreachable" });
-    assert_traps("panic", &[], &cause, &["[guest error] panicked at ", "not my day", "the guest crashed (unreachable)"]);
+    assert_traps(
+        "panic",
+        &[],
+        &cause,
+        &["[guest error] panicked at ", "not my day", "the guest crashed (unreachable)"],
+    );
 }
 
 #[test]
@@ -83,7 +93,8 @@ fn wgsl_that_does_not_parse_is_shown_with_line_and_caret() {
     let shown = run("broken-wgsl", &[], &Outputs::new());
     shown.failed(1, &["no definition in scope for identifier: `nubmers`"]);
     let mut lines = shown.stdout.lines();
-    let source = lines.find(|line| line.contains("4 │     nubmers[id.x] *= 2u;")).unwrap_or_else(|| panic!("{}", shown.stdout));
+    let source =
+        lines.find(|line| line.contains("4 │     nubmers[id.x] *= 2u;")).unwrap_or_else(|| panic!("{}", shown.stdout));
     let marked = lines.next().unwrap();
     let column = |line: &str, text: &str| line.split_once(text).map(|(before, _)| before.chars().count());
     assert_eq!(column(marked, "^^^^^^^").unwrap(), column(source, "nubmers").unwrap(), "{}", shown.stdout);
@@ -94,7 +105,10 @@ fn what_a_guest_says_in_several_lines_does_not_pass_for_ours() {
     let shown = run("broken-wgsl", &[], &Outputs::new());
     let ours = ["outcome", "job", "claim", "fuel", "device"];
     for line in shown.stdout.lines() {
-        assert!(line.is_empty() || line.starts_with(' ') || ours.iter().any(|field| line.starts_with(field)), "{line:?}");
+        assert!(
+            line.is_empty() || line.starts_with(' ') || ours.iter().any(|field| line.starts_with(field)),
+            "{line:?}"
+        );
     }
 }
 
@@ -187,5 +201,7 @@ fn a_guest_that_runs_past_the_deadline_is_given_up() {
 
 #[test]
 fn a_kernel_that_never_ends_is_given_up_at_the_deadline() {
-    assert_faults("spin-in-a-kernel", &["--deadline", "300ms"], &["the job ran past its deadline"]);
+    let site = Site::shared();
+    site.submit("spin-in-a-kernel", &["--deadline", "300ms"]).failed(3, &["the job ran past its deadline"]);
+    site.assert_unharmed();
 }

@@ -37,7 +37,7 @@ fn ctrl_c_ends_a_job_that_runs_here() {
         let mut job = Running::start(run.args(["-o", &outputs.out()]));
         job.wait_for(if wish == "spin-in-a-kernel" { "spinning" } else { "half of it is written" });
         job.signal(Signal::INT);
-        job.finish().failed(130, &["cancelled"]);
+        job.finish().failed(130, &[]);
         outputs.assert_empty();
     }
 }
@@ -55,7 +55,9 @@ fn a_worker_that_dies_costs_its_job_and_no_other() {
 #[test]
 fn a_spare_worker_that_dies_is_not_missed() {
     let site = Site::own(&ONE_JOB);
-    signal_to(worker(&site), Signal::KILL);
+    let spare = worker(&site);
+    signal_to(spare, Signal::KILL);
+    assert_gone(spare);
     site.assert_unharmed();
 }
 
@@ -79,7 +81,8 @@ fn a_provider_that_is_killed_leaves_the_renter_without_half_an_output() {
     let worker = worker(&site);
     site.provider.kill();
     assert_gone(worker);
-    job.finish().failed(3, &["the connection to the provider broke", "submit the job again, here or to another provider"]);
+    job.finish()
+        .failed(3, &["the connection to the provider broke", "submit the job again, here or to another provider"]);
     site.outputs.assert_empty();
 }
 
@@ -90,7 +93,20 @@ fn a_provider_that_is_stopped_says_so_to_its_renters() {
     job.wait_for("half of it is written");
     let worker = worker(&site);
     site.provider.stop();
-    job.finish().failed(3, &["the provider is shutting down"]);
+    job.finish().failed(3, &["the provider faulted (the provider was shut down)", "the job is not to blame"]);
     site.outputs.assert_empty();
     assert_gone(worker);
+}
+
+#[test]
+fn a_provider_that_is_stopped_turns_away_who_waits() {
+    let site = Site::own(&[]);
+    let mut running = site.start("spin", &[]);
+    running.wait_for("spinning");
+    let mut waiting = site.start("behave", &[]);
+    waiting.wait_for("waiting, number 1 in line");
+    site.provider.stop();
+    waiting.finish().failed(2, &["the provider is shutting down", "ask another provider"]);
+    running.finish().failed(3, &["the provider was shut down"]);
+    site.outputs.assert_empty();
 }

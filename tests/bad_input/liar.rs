@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use isobit_job::{Blob, Claim, Envelope, Fuel, FuelUsed, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, SecretKey};
+use isobit_job::{
+    Blob, Claim, Envelope, Fuel, FuelUsed, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, SecretKey,
+};
 use isobit_transport::listen;
 use isobit_wire::{OutputHeader, PROTOCOL, ProviderSession, ToProvider, ToRenter, encode};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};

@@ -31,7 +31,8 @@ fn a_wrong_key_in_the_address_names_both_keys() {
     let site = Site::shared();
     let (host, key) = site.provider.address.split_once('#').unwrap();
     let found = format!("has the key {key}, not {STRANGER}");
-    submit_to(&format!("{host}#{STRANGER}"), &site.outputs).failed(2, &[&found, "hint: ask the provider for its address"]);
+    submit_to(&format!("{host}#{STRANGER}"), &site.outputs)
+        .failed(2, &[&found, "hint: ask the provider for its address"]);
     site.assert_unharmed();
 }
 
@@ -66,7 +67,8 @@ fn a_full_provider_says_so_and_takes_the_next_job_when_one_has_left() {
     let site = Site::own(&ONE_JOB);
     let mut running = site.start("spin", &[]);
     running.wait_for("spinning");
-    let words = ["the provider is full: 1 jobs are running and 0 are waiting", "try again later, or at another provider"];
+    let words =
+        ["the provider is full: 1 jobs are running and 0 are waiting", "try again later, or at another provider"];
     site.submit("behave", &[]).failed(2, &words);
     running.signal(Signal::INT);
     running.finish().failed(130, &["cancelled"]);
@@ -154,9 +156,9 @@ fn limits_above_the_providers_are_refused_with_what_it_grants() {
     let site = Site::shared();
     let words = ["the job asks for 5368709120 of `device-memory`; the provider grants 4294967296", "lower the limit"];
     site.submit("behave", &["--device-memory", "5GiB"]).failed(2, &words);
-    site.submit("behave", &["--outputs", "257"]).failed(2, &["the job asks for 257 of `outputs`; the provider grants 256"]);
-    // No provider could grant this, so none is asked.
-    site.submit("behave", &["--guest-memory", "5GiB"]).failed(2, &["guest-memory"]);
+    // No provider could grant these, so none is asked.
+    site.submit("behave", &["--outputs", "257"]).failed(2, &["limit `outputs` is 257; the most is 256"]);
+    site.submit("behave", &["--guest-memory", "5GiB"]).failed(2, &["limit `guest-memory` is 5368709120"]);
     site.assert_unharmed();
 }
 
@@ -178,9 +180,8 @@ fn a_component_of_another_world_is_refused_by_every_command() {
     let foreign = component(&folder, r#"(component (import "wasi:http/types@0.2.0" (instance)))"#);
     let words = ["is not a workload", "the component imports `wasi:http/types@0.2.0`"];
     let submit = |workload: &PathBuf| Ended::from(site.provider.submit(workload).output().unwrap());
-    let command = |name: &str, workload: &PathBuf| -> Ended {
-        isobit().arg(name).arg(workload).output().unwrap().into()
-    };
+    let command =
+        |name: &str, workload: &PathBuf| -> Ended { isobit().arg(name).arg(workload).output().unwrap().into() };
     submit(&foreign).failed(1, &words);
     command("run", &foreign).failed(1, &words);
     command("inspect", &foreign).failed(1, &["the component imports `wasi:http/types@0.2.0`"]);
@@ -209,7 +210,8 @@ fn a_provider_needs_a_free_address_and_a_device() {
         serve.output().unwrap().into()
     };
     let (taken, _) = site.provider.address.split_once('#').unwrap();
-    serve(&["--listen", taken, "--device", super::DEVICE]).failed(2, &[&format!("cannot listen on {taken}"), "--listen"]);
+    serve(&["--listen", taken, "--device", super::DEVICE])
+        .failed(2, &[&format!("cannot listen on {taken}"), "--listen"]);
     serve(&["--listen", "127.0.0.1:0", "--device", "no-such-device"]).failed(2, &["no-such-device"]);
     assert_serves(&site.provider);
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use isobit_job::{Hash, JobSpec, Limits, Outcome, Profile, SecretKey};
 use isobit_renter::{Submission, SubmitError, submit};
-use isobit_transport::read_header;
+use isobit_transport::{RESET_ABANDONED, read_header};
 use isobit_wire::{BlobHeader, FaultReason, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode};
 
 use super::client::{Client, encoded, spec};
 use super::{ONE_JOB, Site, assert_serves, misbehave};
-use crate::support::stats;
+use crate::support::{eventually, stats};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -79,7 +79,8 @@ async fn a_truncated_upload_is_refused() {
 
     let (mut client, header, bytes) = job.submit(&site).await;
     let mut stream = client.open(&[&encode(&header).unwrap(), &bytes[..200_000]].concat()).await;
-    stream.reset(isobit_transport::RESET_ABANDONED).unwrap();
+    eventually("the upload's beginning", || (!site.provider.temporary_files().is_empty()).then_some(()));
+    stream.reset(RESET_ABANDONED).unwrap();
     assert_bad_blob(&mut client, header.blob.hash, "the upload broke off").await;
     site.assert_unharmed();
 }
@@ -112,12 +113,13 @@ async fn a_blob_that_nobody_asked_for_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blob_for_no_job_closes_the_connection() {
+async fn a_blob_for_a_job_that_is_not_there_is_not_taken() {
     let (site, job) = (Site::shared(), Fresh::new());
-    let (client, mut header, bytes) = job.submit(&site).await;
-    header.job = 99;
-    client.upload(&header, &bytes).await;
-    assert_eq!(client.closed().await, "a blob for a job that does not exist");
+    let (client, header, bytes) = job.submit(&site).await;
+    let stray = encode(&BlobHeader { job: 99, ..header }).unwrap();
+    let stream = client.open(&[&stray, &bytes[..]].concat()).await;
+    assert_eq!(stream.stopped().await.unwrap(), Some(RESET_ABANDONED));
+    drop(client);
     site.assert_unharmed();
 }
 
@@ -126,8 +128,10 @@ async fn a_renter_that_leaves_in_the_middle_of_an_upload_leaves_nothing() {
     let (site, job) = (Site::own(&ONE_JOB), Fresh::new());
     let (client, header, bytes) = job.submit(&site).await;
     let stream = client.open(&[&encode(&header).unwrap(), &bytes[..200_000]].concat()).await;
+    eventually("the upload's beginning", || (!site.provider.temporary_files().is_empty()).then_some(()));
     client.connection.close(isobit_transport::CLOSE_DONE, b"gone");
     drop((client, stream));
+    // The temporary file goes when the place is free again.
     site.assert_unharmed();
 }
 
@@ -171,7 +175,8 @@ async fn a_message_out_of_turn_closes_the_connection() {
             // The provider may have closed the connection before the last of them.
             client.send.write_all(&encode(message).unwrap()).await.ok();
         }
-        assert!(client.closed().await.contains("does not belong"), "{}", client.closed().await);
+        let reason = client.closed().await;
+        assert!(reason.contains("does not belong"), "{reason}");
     }
     site.assert_unharmed();
 }

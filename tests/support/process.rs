@@ -135,7 +135,12 @@ impl Ended {
     pub fn failed(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
         for word in words {
-            assert!(self.stdout.contains(word) || self.stderr.contains(word), "no {word:?} in:\n{}\n{}", self.stdout, self.stderr);
+            assert!(
+                self.stdout.contains(word) || self.stderr.contains(word),
+                "no {word:?} in:\n{}\n{}",
+                self.stdout,
+                self.stderr
+            );
         }
     }
 }

@@ -93,11 +93,15 @@ impl Provider {
         eventually("a store without temporary files", || self.temporary_files().is_empty().then_some(()));
     }
 
-    fn temporary_files(&self) -> Vec<PathBuf> {
+    /// What is half-received, or half-written, in its folder.
+    pub fn temporary_files(&self) -> Vec<PathBuf> {
         let data = self.folder.path().join("data");
-        let in_store = list(&data.join("store/tmp"));
+        let in_store = list(&data.join("store/temporary")).unwrap();
         // Compiled workloads end in .cwasm.
-        let in_code = list(&data.join("code")).into_iter().filter(|path| path.extension().is_none_or(|end| end != "cwasm"));
+        let in_code = list(&data.join("code"))
+            .unwrap()
+            .into_iter()
+            .filter(|path| path.extension().is_none_or(|end| end != "cwasm"));
         in_store.into_iter().chain(in_code).collect()
     }
 
@@ -123,7 +127,6 @@ impl Drop for Provider {
     }
 }
 
-/// What is in a folder; nothing if there is none.
-fn list(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
 }

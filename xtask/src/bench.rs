@@ -82,12 +82,13 @@ const MEASURES: &[Measure] = &[
 /// Sets up, runs them, and rewrites the table if all were run.
 pub fn run(options: &Options) -> Result<(), Failure> {
     setup::run(options)?;
-    check(cargo(&["bench", "--package", "isobit-cli"]).arg("--").args(&options.rest))?;
+    let results = target().join("criterion");
+    let mut bench = cargo(&["bench", "--package", "isobit-cli"]);
+    check(bench.args(&options.rest).env("CRITERION_HOME", &results))?;
     if !options.rest.is_empty() {
         eprintln!("BENCHMARKS.md is as it was: only a run without arguments writes it");
         return Ok(());
     }
-    let results = target().join("criterion");
     let table = format!("{}\n{}", machine(&results), table(&results)?);
     print!("{table}");
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../BENCHMARKS.md"));

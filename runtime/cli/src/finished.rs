@@ -81,12 +81,25 @@ pub fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Completed => "completed".to_owned(),
         Outcome::Trapped(trap) => match trap {
-            Trap::GuestError { message } => format!("trapped: the workload says: {}", escape::line(message)),
+            Trap::GuestError { message } => format!("trapped: the workload says: {}", quoted(message)),
             Trap::GuestTrap { code } => format!("trapped: the guest crashed ({code})"),
             Trap::Fuel => "trapped: the guest's fuel ran out; raise it with --fuel".to_owned(),
             Trap::KernelFuel => "trapped: the fuel for dispatches ran out; raise it with --kernel-fuel".to_owned(),
-            Trap::Limit { limit } => format!("trapped: the limit {limit} was reached; raise it with --{limit}"),
+            Trap::Limit { limit } if limit == "guest-memory" => {
+                format!("trapped: the limit {limit} was reached; raise it with --{limit}")
+            }
+            // Fixed ones, the same for every job.
+            Trap::Limit { limit } => format!("trapped: the limit {limit} was reached"),
             _ => "trapped".to_owned(),
         },
     }
+}
+
+/// A guest's words. Further lines, as of WGSL with a caret below it, are set in, so that none passes for one of ours.
+fn quoted(message: &str) -> String {
+    let message = message.trim_end();
+    if !message.contains('\n') {
+        return escape::line(message).into_owned();
+    }
+    message.lines().map(|line| format!("\n  {}", escape::line(line))).collect()
 }

@@ -42,6 +42,8 @@ enum Stop {
     Faulted(FaultReason, String),
     /// The renter broke the protocol: the connection is closed, nothing more.
     Protocol(ProtocolError),
+    /// The provider was asked to stop.
+    ShutDown,
 }
 
 impl From<Rejection> for Stop {
@@ -83,8 +85,18 @@ pub(crate) async fn serve(
     let id = send.id().index();
     let mut control = Control { send, receive, session: ProviderSession::new(), pending: VecDeque::new(), torn: false };
     let walk = Walk { shared, renter, connection, id };
-    match walk.go(&mut control, bulk).await {
+    let ended = tokio::select! {
+        ended = walk.go(&mut control, bulk) => ended,
+        () = shared.stopping() => Err(Stop::ShutDown),
+    };
+    match ended {
         Ok(()) | Err(Stop::Gone) => {}
+        Err(Stop::ShutDown) => {
+            // What has begun cannot be rejected any more.
+            if control.say(&ToRenter::Rejected(Rejection::ShuttingDown)).await.is_err() {
+                control.say(&ToRenter::faulted(FaultReason::ShutDown, "it was asked to stop")).await.ok();
+            }
+        }
         Err(Stop::Rejected(rejection)) => {
             tracing::info!(target: "isobit::job", %renter, %rejection, "rejected");
             control.say(&ToRenter::Rejected(rejection)).await.ok();

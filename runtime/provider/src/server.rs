@@ -15,13 +15,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// The most connections at once; each costs some windows of memory at the very worst.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Time for a stream's header after its first byte.
 const HEADER: Duration = Duration::from_secs(10);
+
+/// Time for renters to leave when the provider is asked to stop, and again for those that do not.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What a provider is told when it starts.
 #[derive(Debug)]
@@ -93,6 +96,15 @@ pub(crate) struct Shared {
     pub code: CodeCache,
     pub queue: Queue,
     pub workers: Workers,
+    stopping: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Completes when the provider is asked to stop.
+    pub(crate) async fn stopping(&self) {
+        // The sender is this one.
+        self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
+    }
 }
 
 impl Provider {
@@ -107,11 +119,12 @@ impl Provider {
         let workers = Workers { command: WorkerCommand { program, args }, spares: Arc::default() };
         let first = Worker::start(&workers.command).await?;
         let device = first.device.clone();
-        workers.keep(first);
+        workers.keep_one(first);
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let queue = Queue::new(config.slots, config.waiting);
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
-        let shared = Shared { secret, admission, ceiling, store, code, queue, workers };
+        let stopping = watch::Sender::new(false);
+        let shared = Shared { secret, admission, ceiling, store, code, queue, workers, stopping };
         Ok(Self { endpoint, shared: Arc::new(shared), device })
     }
 
@@ -135,7 +148,7 @@ impl Provider {
         &self.device
     }
 
-    /// Serves until `shutdown` completes; then closes all connections and ends all workers.
+    /// Serves until `shutdown` completes; then tells all renters, closes all connections and ends all workers.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -151,9 +164,12 @@ impl Provider {
             }
             tokio::spawn(connection(Arc::clone(&self.shared), incoming));
         }
-        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
+        self.shared.stopping.send_replace(true);
         self.shared.workers.clear();
-        tokio::time::timeout(Duration::from_secs(2), self.endpoint.wait_idle()).await.ok();
+        // A renter that has been told leaves by itself; quinn may keep back a closing word behind data on its way.
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
     }
 }
 
@@ -180,15 +196,19 @@ impl Workers {
         tokio::spawn(async move {
             if workers.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
                 match Worker::start(&workers.command).await {
-                    Ok(worker) => workers.keep(worker),
+                    Ok(worker) => workers.keep_one(worker),
                     Err(error) => tracing::warn!(target: "isobit::provider", %error, "no spare worker"),
                 }
             }
         });
     }
 
-    fn keep(&self, worker: Worker) {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    /// Keeps a worker, unless another job that ended meanwhile has already brought one: it ends then.
+    fn keep_one(&self, worker: Worker) {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.is_empty() {
+            spares.push(worker);
+        }
     }
 
     fn clear(&self) {

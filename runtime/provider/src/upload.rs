@@ -8,13 +8,16 @@ use quinn::RecvStream;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
-/// Batches between the network task and the blocking task: 8 * at most 32 pieces of a packet.
-const BATCHES: usize = 8;
+/// Batches between the network task and the blocking task.
+const BATCHES: usize = 4;
+
+/// Bytes in a batch: 256 KiB, so that waking the blocking task costs little beside what it does then.
+const BATCH: usize = 256 << 10;
 
 /// A renter that sends nothing for so long has stopped.
 pub(crate) const STALL: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Pieces taken from the stream at once.
+/// Pieces of a packet each that are taken from the stream at once.
 const PIECES: usize = 32;
 
 /// The blobs that a job still waits for.
@@ -84,25 +87,34 @@ pub(crate) async fn receive(store: Store, blob: Blob, mut stream: RecvStream) ->
         }
         incoming.finish().map_err(|error| refuse(blob.hash, error))
     });
+    let mut pieces = vec![Bytes::new(); PIECES];
+    let (mut batch, mut length) = (Vec::new(), 0);
     loop {
-        let mut pieces = vec![Bytes::new(); PIECES];
         let read = tokio::time::timeout(STALL, stream.read_chunks(&mut pieces)).await;
         let read = read.map_err(|_| bad(format!("no bytes came for {} s", STALL.as_secs())))?;
-        match read {
-            Ok(Some(count)) => {
-                pieces.truncate(count);
-                // The writer stops early when the bytes are wrong; its result says why.
-                if sender.send(pieces).await.is_err() {
-                    stream.stop(isobit_transport::RESET_ABANDONED).ok();
-                    break;
-                }
-            }
-            Ok(None) => break,
+        let count = match read {
+            Ok(count) => count,
             Err(error) => {
                 drop(sender);
                 writer.await.ok();
                 return Err(bad(format!("the upload broke off: {error}")));
             }
+        };
+        for piece in pieces.iter_mut().take(count.unwrap_or(0)) {
+            length += piece.len();
+            batch.push(std::mem::take(piece));
+        }
+        // A piece of a few bytes may hold a whole packet in memory, so they are counted too.
+        if length >= BATCH || batch.len() >= PIECES || count.is_none() {
+            length = 0;
+            // The writer stops early when the bytes are wrong; its result says why.
+            if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                stream.stop(isobit_transport::RESET_ABANDONED).ok();
+                break;
+            }
+        }
+        if count.is_none() {
+            break;
         }
     }
     drop(sender);

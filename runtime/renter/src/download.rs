@@ -11,9 +11,12 @@ use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
 /// Batches between the network task and the blocking task.
-const BATCHES: usize = 8;
+const BATCHES: usize = 4;
 
-/// Pieces taken from the stream at once.
+/// Bytes in a batch: 256 KiB, so that waking the blocking task costs little beside what it does then.
+const BATCH: usize = 256 << 10;
+
+/// Pieces of a packet each that are taken from the stream at once.
 const PIECES: usize = 32;
 
 /// An output on its way: hashed and counted as it is written, beside the place where it is wanted.
@@ -84,17 +87,23 @@ impl Write for Part {
 pub(crate) async fn receive(name: Name, mut stream: RecvStream, path: Option<PathBuf>) -> Result<Part, SubmitError> {
     let (sender, batches) = mpsc::channel(BATCHES);
     let writer = tokio::task::spawn_blocking(move || write(name, path, batches));
+    let mut pieces = vec![Bytes::new(); PIECES];
+    let (mut batch, mut length) = (Vec::new(), 0);
     loop {
-        let mut pieces = vec![Bytes::new(); PIECES];
-        match stream.read_chunks(&mut pieces).await {
-            Ok(Some(count)) => {
-                pieces.truncate(count);
-                if sender.send(pieces).await.is_err() {
-                    break;
-                }
+        let count = stream.read_chunks(&mut pieces).await.map_err(|error| SubmitError::broken(&error))?;
+        for piece in pieces.iter_mut().take(count.unwrap_or(0)) {
+            length += piece.len();
+            batch.push(std::mem::take(piece));
+        }
+        // A piece of a few bytes may hold a whole packet in memory, so they are counted too.
+        if length >= BATCH || batch.len() >= PIECES || count.is_none() {
+            length = 0;
+            if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                break;
             }
-            Ok(None) => break,
-            Err(error) => return Err(SubmitError::broken(&error)),
+        }
+        if count.is_none() {
+            break;
         }
     }
     drop(sender);

@@ -16,6 +16,10 @@ use crate::tree::{self, PAIR};
 /// Bytes in a piece of an encoding: large enough that handing it on costs nothing, small enough to stay in cache.
 const PIECE: usize = 256 * 1024;
 
+/// Room for a piece: its last group may begin just before the piece is full, and up to 64 pairs, one for each level of a
+/// tree, come before a group. A piece that outgrew its room would be copied.
+const PIECE_ROOM: usize = PIECE + 16 * 1024 + 64 * PAIR;
+
 /// The inner hashes of a file, from which it is sent without being hashed again. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Outboard {
@@ -144,7 +148,7 @@ impl Encoder {
 
     /// The next piece; an empty one at the end.
     fn piece(&mut self) -> Result<Vec<u8>, SourceError> {
-        let mut piece = Vec::with_capacity(PIECE);
+        let mut piece = Vec::with_capacity(PIECE_ROOM);
         while piece.len() < PIECE {
             let Some(node) = self.nodes.next() else {
                 self.finished = true;

@@ -17,8 +17,14 @@ fn main() -> isobit::Result<()> {
     let buffer = gpu.buffer::<u8>(bytes)?;
     let raw = buffer.raw();
     match call.as_str() {
-        "limits" => timed(rounds, || { black_box(gpu.limits()); Ok(()) }),
-        "size" => timed(rounds, || { black_box(raw.size()); Ok(()) }),
+        "limits" => timed(rounds, || {
+            black_box(gpu.limits());
+            Ok(())
+        }),
+        "size" => timed(rounds, || {
+            black_box(raw.size());
+            Ok(())
+        }),
         "write" => {
             let data = vec![1; bytes];
             timed(rounds, || {

@@ -47,7 +47,7 @@ fn main() -> isobit::Result<()> {
         "spin-in-a-kernel" => spin_in_a_kernel(),
         "half-an-output" => {
             let mut out = Output::create("out")?;
-            out.write_all(&[7; 1 << 20])?;
+            out.write_all(&vec![7; 1 << 20])?;
             isobit::info!("half of it is written");
             spin()
         }
@@ -141,7 +141,7 @@ fn pour() -> isobit::Result<()> {
     let mut piece = vec![0; PIECE];
     let mut written = 0;
     while written < bytes {
-        piece.fill((written / PIECE) as u8);
+        piece.fill(u8::try_from(written / PIECE % 256).unwrap());
         let length = PIECE.min(bytes - written);
         out.write_all(&piece[..length])?;
         written += length;
