@@ -45,8 +45,11 @@ pub fn compare(criterion: &mut Criterion, group: &str, turns: usize, mut contend
     group.sample_size(turns);
     for ((name, _), times) in contenders.iter().zip(times) {
         let mut times = times.into_iter().cycle();
-        // One time for each sample, however many rounds criterion thinks it takes.
-        let mut sample = |rounds| times.next().unwrap().mul_f64(rounds as f64);
+        // Criterion measures how long this takes to decide on the rounds: long enough for one round in a sample.
+        let mut sample = |rounds| {
+            std::thread::sleep(Duration::from_millis(2));
+            times.next().unwrap() * u32::try_from(rounds).unwrap()
+        };
         group.bench_function(*name, |bencher| bencher.iter_custom(&mut sample));
     }
 }

@@ -306,10 +306,11 @@ async fn until_it_rests(pid: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renter_that_does_not_listen_is_given_up_at_the_deadline() {
     let site = Site::own(&ONE_JOB);
-    // Longer lines than the stream's window holds, and nobody reads one of them.
-    let client = Client::submit(&site.provider, &spec("chatter", &[], &[]), Duration::from_secs(2)).await;
-    let (_, workload) = encoded(&misbehave());
-    let blob = spec("chatter", &[], &[]).workload;
+    let spec = spec("chatter", &[], &[]);
+    let mut client = Client::submit(&site.provider, &spec, Duration::from_secs(2)).await;
+    assert_eq!(client.missing().await, [spec.workload.hash]);
+    // From here on nobody reads the control stream, whose window the guest's long lines soon fill.
+    let (blob, workload) = encoded(&misbehave());
     client.upload(&BlobHeader { job: 0, blob }, &workload).await;
     let worker = site.provider.workers()[0];
     let start = Instant::now();

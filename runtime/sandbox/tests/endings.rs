@@ -1,5 +1,7 @@
 //! Every way in which a job can end, with guests written by hand.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
+
 use isobit_device::DeviceSelector;
 use isobit_job::{Blob, Bytes, Fuel, JobSpec, Limits, Name, Outcome, Profile, Trap};
 use isobit_sandbox::{

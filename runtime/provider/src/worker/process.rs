@@ -2,6 +2,7 @@
 
 use super::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
 use super::{DeviceSummary, FromWorker, ToWorker};
+use rustix::net::RecvFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -115,8 +116,9 @@ impl Worker {
 
     /// Whether the process still runs and has kept quiet, as a spare worker does.
     pub(crate) fn is_alive(&self) -> bool {
-        let mut probe = [0];
-        matches!(self.socket.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        // Asks the system: tokio may not have heard of the process's end yet.
+        let probe = rustix::net::recv(&self.socket, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        probe.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK)
     }
 
     /// Ends the process, whatever it is doing, and waits until it is gone.
