@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
 /// Batches between the network task and the blocking task.
-const BATCHES: usize = 4;
+const BATCHES: usize = 8;
 
 /// Bytes in a batch: 256 KiB, so that waking the blocking task costs little beside what it does then.
 const BATCH: usize = 256 << 10;
