@@ -23,7 +23,8 @@ fn worker(criterion: &mut Criterion) {
     let sandbox = Sandbox::new().unwrap();
     let mut guest = Guest::new(&sandbox, &support::probe("look"));
     fs::write(&code, guest.compiled.code().unwrap()).unwrap();
-    criterion.bench_function("start/worker", |bencher| {
+    let mut group = criterion.benchmark_group("start");
+    group.bench_function("worker", |bencher| {
         bencher.iter_custom(|rounds| {
             let run = |_| {
                 let start = Instant::now();
@@ -34,6 +35,7 @@ fn worker(criterion: &mut Criterion) {
             (0..rounds).map(run).sum()
         });
     });
+    group.finish();
 }
 
 /// The same as a renter sees it.

@@ -88,6 +88,11 @@ impl Client {
         self.hear_of(|message| message.is_last().then(|| message.clone())).await
     }
 
+    /// All that the provider still sends on the control stream, as bytes.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        tokio::time::timeout(PATIENCE, self.receive.read_to_end(1 << 20)).await.unwrap().unwrap()
+    }
+
     /// Opens a stream and sends these bytes. The stream stays open.
     pub async fn open(&self, bytes: &[u8]) -> SendStream {
         let mut stream = self.connection.open_uni().await.unwrap();

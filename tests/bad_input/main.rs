@@ -16,7 +16,7 @@ mod wire;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use support::{Ended, Provider, eventually, test_guest};
+use support::{Ended, Provider, devices, eventually, test_guest};
 use tempfile::TempDir;
 
 /// The device of these tests.
@@ -24,6 +24,15 @@ const DEVICE: &str = "llvmpipe";
 
 /// Flags of a provider that takes one job and lets none wait.
 const ONE_JOB: [&str; 4] = ["--slots", "1", "--waiting", "0"];
+
+/// A device on which a kernel can hang. lavapipe leaves every loop after 65 535 turns.
+fn device_with_endless_loops() -> Option<String> {
+    let device = devices().into_iter().find(|device| !device.name.contains("llvmpipe")).map(|device| device.index);
+    if device.is_none() {
+        support::skip("no device here on which a kernel can hang");
+    }
+    device
+}
 
 /// The guest that does what it is told to do wrong.
 fn misbehave() -> PathBuf {
@@ -47,7 +56,12 @@ impl Site {
 
     /// A provider of its own, with these flags.
     fn own(flags: &[&str]) -> Site {
-        Site { provider: Arc::new(Provider::start(DEVICE, flags)), outputs: Outputs::new(), _alone: None }
+        Site::on(DEVICE, flags)
+    }
+
+    /// A provider of its own, on this device and with these flags.
+    fn on(device: &str, flags: &[&str]) -> Site {
+        Site { provider: Arc::new(Provider::start(device, flags)), outputs: Outputs::new(), _alone: None }
     }
 
     /// Submits the guest that does this wrong, and waits for its end.

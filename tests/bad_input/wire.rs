@@ -7,11 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use isobit_job::{Hash, JobSpec, Limits, Outcome, Profile, SecretKey};
 use isobit_renter::{Submission, SubmitError, submit};
 use isobit_transport::{RESET_ABANDONED, read_header};
-use isobit_wire::{BlobHeader, FaultReason, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode};
+use isobit_wire::{
+    BlobHeader, FaultReason, FrameDecoder, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode,
+};
 
 use super::client::{Client, encoded, spec};
 use super::{ONE_JOB, Site, assert_serves, misbehave};
-use crate::support::{eventually, stats};
+use crate::support::{eventually, has_ended, stats};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -185,10 +187,13 @@ async fn a_message_out_of_turn_closes_the_connection() {
 async fn another_protocol_version_is_refused_with_both() {
     let site = Site::shared();
     let mut client = Client::connect(&site.provider).await;
-    // The session would not let it out.
+    // The session would not let it out, nor take the answer.
     let hello = ToProvider::Hello { protocol: 99, software: "from the future".into() };
     client.send.write_all(&encode(&hello).unwrap()).await.unwrap();
-    client.send.finish().unwrap();
+    let answer = client.rest().await;
+    let answer = FrameDecoder::<ToRenter>::new().decode(&mut answer.as_slice()).unwrap();
+    let refused = Rejection::UnsupportedProtocol { offered: 99, supported: PROTOCOL };
+    assert_eq!(answer, Some(ToRenter::Rejected(refused)));
     assert_serves(&site.provider);
 }
 
@@ -314,7 +319,7 @@ async fn a_renter_that_does_not_listen_is_given_up_at_the_deadline() {
     client.upload(&BlobHeader { job: 0, blob }, &workload).await;
     let worker = site.provider.workers()[0];
     let start = Instant::now();
-    while stats(worker).is_some() {
+    while !has_ended(worker) {
         assert!(start.elapsed() < Duration::from_secs(15), "the job is stuck");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

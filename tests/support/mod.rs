@@ -9,7 +9,7 @@ mod process;
 mod provider;
 
 #[allow(unused_imports, reason = "no test file uses all of it")]
-pub use process::{Ended, Running, eventually, signal_to, stats};
+pub use process::{Ended, Running, eventually, has_ended, signal_to, stats};
 #[allow(unused_imports, reason = "no test file uses all of it")]
 pub use provider::Provider;
 

@@ -170,6 +170,14 @@ pub fn stats(pid: u32) -> Option<Stats> {
     Some(Stats { memory: kib("VmRSS")? << 10, peak: kib("VmHWM")? << 10 })
 }
 
+/// Whether a process has ended with all its threads, and so with all it had open. Its parent may not have noticed yet.
+pub fn has_ended(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().count();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    threads <= 1 && matches!(state, None | Some('Z' | 'X'))
+}
+
 /// The processes that a process has started and that still run.
 pub fn children(pid: u32) -> Vec<u32> {
     let mut children = Vec::new();

@@ -119,7 +119,9 @@ fn machine(results: &Path) -> String {
     let cpuinfo = file(Path::new("/proc/cpuinfo"));
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let kernel = file(Path::new("/proc/sys/kernel/osrelease"));
+    let release = file(Path::new("/proc/sys/kernel/osrelease"));
+    // What stands behind the version is of the distribution, or of the machine's owner.
+    let kernel = release.split('-').next().unwrap_or_default();
     let (device, rustc, date) =
         (file(&results.join("device.txt")), said("rustc", &["--version"]), said("date", &["-u", "+%F"]));
     let model = model.trim_start_matches([' ', '\t', ':']);

@@ -221,11 +221,12 @@ impl Walk<'_> {
 
     async fn handshake(&self, control: &mut Control) -> Result<(JobSpec, Duration), Stop> {
         match control.hear().await? {
-            ToProvider::Hello { protocol, .. } => {
+            // No `Welcome` goes before this: its bytes may differ between versions.
+            ToProvider::Hello { protocol, .. } if protocol != PROTOCOL => {
+                return Err(Rejection::UnsupportedProtocol { offered: protocol, supported: PROTOCOL }.into());
+            }
+            ToProvider::Hello { .. } => {
                 control.say(&ToRenter::Welcome { protocol: PROTOCOL, software: SOFTWARE.to_owned() }).await?;
-                if protocol != PROTOCOL {
-                    return Err(Rejection::UnsupportedProtocol { offered: protocol, supported: PROTOCOL }.into());
-                }
             }
             _ => return Err(Stop::Gone),
         }
