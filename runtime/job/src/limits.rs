@@ -7,13 +7,15 @@ use crate::{Bytes, Fuel, MAX_OUTPUTS, SpecError};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Profile {
+    /// Every floating-point result is defined bit by bit, so that a job has the same outputs on every device.
+    Dp32,
     /// Kernels run as written: fast, and floating-point results may differ between devices.
     Native,
 }
 
 /// No profile has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no profile is called {found:?}; the profiles of this version are: native")]
+#[error("no profile is called {found:?}; the profiles of this version are: dp32, native")]
 pub struct UnknownProfile {
     /// The name found.
     pub found: String,
@@ -23,6 +25,7 @@ impl Profile {
     /// The profile's name in job specs and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Profile::Dp32 => "dp32",
             Profile::Native => "native",
         }
     }
@@ -39,6 +42,7 @@ impl std::str::FromStr for Profile {
 
     fn from_str(text: &str) -> Result<Profile, UnknownProfile> {
         match text {
+            "dp32" => Ok(Profile::Dp32),
             "native" => Ok(Profile::Native),
             _ => Err(UnknownProfile { found: text.to_owned() }),
         }
@@ -117,7 +121,7 @@ mod tests {
         assert_eq!("native".parse(), Ok(Profile::Native));
         assert_eq!(
             "dp64".parse::<Profile>().unwrap_err().to_string(),
-            "no profile is called \"dp64\"; the profiles of this version are: native"
+            "no profile is called \"dp64\"; the profiles of this version are: dp32, native"
         );
     }
 }

@@ -1,11 +1,14 @@
 //! The checked kernel, what its entry points bind, and the resolution of its overrides.
 
+use std::sync::Arc;
+
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 
-use crate::{Diagnostic, GUEST_BIND_GROUPS, nesting};
+use crate::dp32::{self, Lowered};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,13 +51,20 @@ pub struct EntryPoint {
 /// A kernel that has passed every check. Only [`crate::prepare`] makes one.
 #[derive(Clone, Debug)]
 pub struct Kernel {
+    profile: Profile,
+    source: Arc<str>,
     module: Module,
     info: ModuleInfo,
     entry_points: Vec<EntryPoint>,
 }
 
 impl Kernel {
-    /// The validated module, as it goes to a device.
+    /// The rules it was prepared under.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// The validated module, as the guest wrote it.
     pub fn module(&self) -> &Module {
         &self.module
     }
@@ -99,6 +109,26 @@ impl Kernel {
         if self.module.overrides.is_empty() && constants.is_empty() {
             return Ok(entry_point.clone());
         }
+        Ok(self.resolve(entry_point, constants)?.2)
+    }
+
+    /// Rewrites an entry point into its dp32 form; see [`crate::dp32`]. Constants are as for [`Kernel::specialize`].
+    ///
+    /// # Errors
+    /// What [`Kernel::specialize`] refuses, and what is found only once the overrides are known.
+    pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
+        crate::on_deep_stack(|| {
+            let (module, info, entry_point) = self.resolve(entry_point, constants)?;
+            dp32::lower(&module, &info, entry_point, &self.source)
+        })
+    }
+
+    /// The module with no overrides left.
+    fn resolve(
+        &self,
+        entry_point: &EntryPoint,
+        constants: &[(String, f64)],
+    ) -> Result<(Module, ModuleInfo, EntryPoint), Diagnostic> {
         let mut values = PipelineConstants::default();
         for (name, value) in constants {
             if values.insert(name.clone(), *value).is_some() {
@@ -108,10 +138,11 @@ impl Kernel {
         let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
         let (module, info) = process_overrides(&self.module, &self.info, wanted, &values)
             .map_err(|error| Diagnostic::new(error.to_string()))?;
-        reflect(&module, &info)
+        let resolved = reflect(&module, &info)
             .into_iter()
             .find(|entry| entry.name == entry_point.name)
-            .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))
+            .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
+        Ok((module.into_owned(), info.into_owned(), resolved))
     }
 
     fn entry_point_names(&self) -> String {
@@ -120,8 +151,8 @@ impl Kernel {
     }
 }
 
-/// Profile `native`: parse, validate with no optional capability, refuse what the interface lacks.
-pub(crate) fn compile(wgsl: &str) -> Result<Kernel, Diagnostic> {
+/// Parses, validates with no optional capability, and refuses what the interface or the profile lacks.
+pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
     let mut options = naga::front::wgsl::Options::new();
     options.capabilities = Capabilities::empty();
     let module = naga::front::wgsl::Frontend::new_with_options(options)
@@ -132,8 +163,18 @@ pub(crate) fn compile(wgsl: &str) -> Result<Kernel, Diagnostic> {
         .map_err(|error| Diagnostic::from_validation(error, wgsl))?;
     nesting::check_blocks(&module)?;
     check_globals(&module, wgsl)?;
+    if profile == Profile::Dp32 {
+        dp32::check(&module, &info, wgsl)?;
+    }
     let entry_points = reflect(&module, &info);
-    Ok(Kernel { module, info, entry_points })
+    Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })
+}
+
+/// Validates with no optional capability.
+pub(crate) fn validate(module: &Module) -> Result<ModuleInfo, Diagnostic> {
+    Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(module)
+        .map_err(|error| Diagnostic::from_validation(error, ""))
 }
 
 fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {

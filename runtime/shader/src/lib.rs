@@ -4,10 +4,15 @@
 //! `native` it parses, validates and reflects; the rewriting of profile `dp32` belongs here too.
 
 mod diagnostic;
+pub mod dp32;
+pub mod interpreter;
 mod kernel;
 mod nesting;
+mod prelude;
 
 pub use diagnostic::{Diagnostic, SourceLocation};
+pub use dp32::{Lowered, Tier};
+pub use isobit_job::Profile;
 pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel};
 
 /// Source text of one kernel: 1 MiB, as `wit/compute.wit` says.
@@ -25,7 +30,7 @@ const COMPILER_STACK_BYTES: usize = 1 << 28;
 /// Everything that is wrong with the text comes back as a [`Diagnostic`] which shows the source line with
 /// a caret. The compiler runs on a thread of its own with a deep stack, so that hostile nesting
 /// cannot overflow the caller's.
-pub fn prepare(wgsl: &str) -> Result<Kernel, Diagnostic> {
+pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
     if wgsl.len() > MAX_WGSL_BYTES {
         return Err(Diagnostic::new(format!(
             "the source has {} bytes, more than the {MAX_WGSL_BYTES} that a kernel may have",
@@ -33,7 +38,7 @@ pub fn prepare(wgsl: &str) -> Result<Kernel, Diagnostic> {
         )));
     }
     nesting::check(wgsl)?;
-    on_deep_stack(|| kernel::compile(wgsl))
+    on_deep_stack(|| kernel::compile(wgsl, profile))
 }
 
 /// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack; a panic in it becomes a diagnostic.

@@ -1,7 +1,11 @@
 //! What `prepare` accepts, what it refuses, and how it says so.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers panic like the test")]
 
-use isobit_shader::{BufferBindingType, Kernel, MAX_WGSL_BYTES, prepare};
+use isobit_shader::{BufferBindingType, Diagnostic, Kernel, MAX_WGSL_BYTES, Profile};
+
+fn prepare(wgsl: &str) -> Result<Kernel, Diagnostic> {
+    isobit_shader::prepare(wgsl, Profile::Native)
+}
 
 const DOUBLE: &str = "
 struct Shape { count: u32, scale: f32 }

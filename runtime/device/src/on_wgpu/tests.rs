@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isobit_shader::prepare;
+use isobit_shader::{Profile, prepare};
 
 use super::*;
 use crate::{DeviceSelector, list_adapters, open};
@@ -28,6 +28,7 @@ fn a_lost_device_answers_every_call_with_a_fault() {
         let kernel = prepare(
             "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
             @compute @workgroup_size(1) fn main() { a[0] = 1u; }",
+            Profile::Native,
         )
         .unwrap();
         let module = device.create_shader_module(&kernel).unwrap();

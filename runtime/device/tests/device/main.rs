@@ -42,7 +42,7 @@ fn on_every_device(test: impl Fn(&mut WgpuDevice)) {
 }
 
 fn kernel(wgsl: &str) -> Kernel {
-    isobit_shader::prepare(wgsl).unwrap()
+    isobit_shader::prepare(wgsl, isobit_shader::Profile::Native).unwrap()
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

@@ -263,7 +263,7 @@ impl wit::HostShaderModule for HostState {
         if size > MAX_WGSL {
             return Err(limit_exceeded("wgsl-bytes", MAX_WGSL, size));
         }
-        let kernel = prepare(&wgsl)?;
+        let kernel = prepare(&wgsl, self.profile)?;
         let id = self.device()?.create_shader_module(&kernel)?;
         let held = self.releases.hold(id);
         Ok(self.table.push(ShaderModule { id, _held: held })?)

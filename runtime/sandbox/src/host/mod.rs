@@ -9,7 +9,7 @@ use crate::ending::{Ending, Fault, FaultKind};
 use crate::job::{Input, Job, OutputSink, Reporter};
 use crate::wasi::{self, VirtualClock, VirtualClockView};
 use isobit_device::{Device, ResourceId};
-use isobit_job::{Fuel, Limits, Name};
+use isobit_job::{Fuel, Limits, Name, Profile};
 use limiter::MemoryLimiter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,7 @@ pub(crate) struct HostState {
     releases: Releases,
     params: BTreeMap<Name, String>,
     limits: Limits,
+    profile: Profile,
     inputs: BTreeMap<Name, Arc<Input>>,
     sink: Box<dyn OutputSink>,
     created: BTreeSet<Name>,
@@ -81,6 +82,7 @@ impl HostState {
             params: job.spec.params,
             limiter: MemoryLimiter::new(job.spec.limits.guest_memory.get()),
             limits: job.spec.limits,
+            profile: job.spec.profile,
             inputs: job.inputs.into_iter().map(|(name, input)| (name, Arc::new(input))).collect(),
             sink: job.outputs,
             created: BTreeSet::new(),

@@ -1,0 +1,134 @@
+//! Profile dp32: a kernel rewritten so that every device computes the same bits.
+//!
+//! Two stages, each a pure function from module to module:
+//!
+//! 1. [`define`](self) turns what WGSL leaves open into *primitives* with one meaning: builtins become calls of
+//!    helper functions (`prelude/`), indices are clamped, loops are metered, subnormals are flushed where values
+//!    come in and zeros and NaNs made canonical where they go out. The result is a [`Lowered`]; the
+//!    interpreter runs it as it is.
+//! 2. [`Lowered::realize`] replaces each floating-point primitive by a form that no driver can compute otherwise:
+//!    native arithmetic behind a barrier ([`Tier::A`]) or integers only ([`Tier::B`]).
+//!
+//! # Primitives
+//!
+//! On `f32` scalars and vectors, component by component. A value is a normal number, zero (whose sign may vary), ±∞ or
+//! NaN (whose payload may vary); there are no subnormals.
+//!
+//! | in naga's IR | meaning |
+//! |---|---|
+//! | `Binary` Add, Subtract | rounded to nearest even; a result with 0 < abs(r) < 2⁻¹²⁶ is zero |
+//! | `Binary` Multiply | rounded to nearest even; a result with abs(r) ≤ 2⁻¹²⁶ is zero |
+//! | `Binary` Divide | correctly rounded; abs(r) ≤ 2⁻¹²⁶ (after rounding without bound on the exponent) is zero; x/0 is ∞ with the sign of x, 0/0 and ∞/∞ are NaN |
+//! | `Math::Sqrt` | correctly rounded; of zero zero, of a negative number NaN |
+//! | `Unary` Negate, `Math::Abs` | the sign bit flipped, cleared |
+//! | `Math::Floor`, `Ceil`, `Trunc`, `Round` | exact, ties to even; ∞ and NaN pass through |
+//! | `Binary` Equal, Less, LessEqual, Greater, GreaterEqual | IEEE: false with a NaN, −0 = +0. NotEqual is never there: it is `!(a == b)` |
+//! | `As` f32 → i32, u32 | truncates, saturates, NaN gives 0 |
+//! | `As` i32, u32 → f32 | rounds to nearest even |
+//! | `As` bitcasts, `Load`, `Store`, `Select`, data movement | the bits, untouched |
+//!
+//! Everything else on `f32` is gone after the first stage.
+
+mod check;
+mod define;
+mod realize;
+mod system;
+mod uniformity;
+
+use naga::valid::ModuleInfo;
+use naga::{Module, ShaderStage};
+
+pub(crate) use check::check;
+pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
+
+use crate::{Diagnostic, EntryPoint};
+
+/// Changes whenever a kernel could come out with other bits or another cost. Claims made under different
+/// versions cannot be compared.
+pub const PASS_VERSION: u32 = 1;
+
+/// How the primitives are carried out on a device. Both tiers give the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Native arithmetic, each result behind a barrier and flushed. For devices that pass the probe.
+    A,
+    /// Integers only. For devices that do not, and for spot checks.
+    B,
+}
+
+/// One entry point in its dp32 form: a module of primitives with the system's `@group(3)`.
+///
+/// `@group(3) @binding(0)` is a read-only storage buffer of [`SystemParams`], `@binding(1)` a storage buffer that starts as
+/// zeros and is read as [`Status`].
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    module: Module,
+    info: ModuleInfo,
+    entry_point: EntryPoint,
+    invocation_cost: u32,
+}
+
+impl Lowered {
+    /// The module, with one entry point of the guest's name.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What validation found out about the module.
+    pub fn info(&self) -> &ModuleInfo {
+        &self.info
+    }
+
+    /// The guest's view: without the system's group.
+    pub fn entry_point(&self) -> &EntryPoint {
+        &self.entry_point
+    }
+
+    /// Kernel fuel of one invocation outside of loops. What loops cost is counted on the device, see [`Status`].
+    pub fn invocation_cost(&self) -> u32 {
+        self.invocation_cost
+    }
+
+    /// The module as it goes to a device, validated.
+    ///
+    /// # Errors
+    /// The rewritten module is too large, or (a defect) does not validate.
+    pub fn realize(&self, tier: Tier) -> Result<Module, Diagnostic> {
+        crate::on_deep_stack(|| realize::realize(&self.module, &self.info, tier))
+    }
+
+    /// The realized module as WGSL text.
+    ///
+    /// # Errors
+    /// As [`Lowered::realize`].
+    pub fn emit(&self, tier: Option<Tier>) -> Result<String, Diagnostic> {
+        let module = match tier {
+            Some(tier) => self.realize(tier)?,
+            None => self.module.clone(),
+        };
+        crate::on_deep_stack(|| {
+            let info = crate::kernel::validate(&module)?;
+            naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty())
+                .map_err(|error| Diagnostic::new(error.to_string()))
+        })
+    }
+}
+
+/// The first stage. `module` has no overrides left and has passed [`check`].
+pub(crate) fn lower(
+    module: &Module,
+    info: &ModuleInfo,
+    entry_point: EntryPoint,
+    source: &str,
+) -> Result<Lowered, Diagnostic> {
+    let index = module
+        .entry_points
+        .iter()
+        .position(|entry| entry.stage == ShaderStage::Compute && entry.name == entry_point.name)
+        .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
+    check(module, info, source)?;
+    let uniformity = uniformity::analyze(module, info, index, source)?;
+    let defined = define::define(module, info, index, &uniformity)?;
+    let info = crate::kernel::validate(&defined.module)?;
+    Ok(Lowered { module: defined.module, info, entry_point, invocation_cost: defined.invocation_cost })
+}

@@ -1,0 +1,1 @@
+//! Helper functions in WGSL that the pass calls.
