@@ -31,6 +31,7 @@
 
 mod check;
 mod define;
+mod link;
 mod realize;
 mod system;
 mod uniformity;

@@ -1,0 +1,264 @@
+//! Copies functions from a library written in WGSL into a module that is being built.
+
+use std::collections::HashMap;
+
+use naga::valid::ModuleInfo;
+use naga::{Block, Constant, Expression, Function, Handle, Module, Span, Statement, Type, TypeInner};
+
+use crate::Diagnostic;
+
+/// Functions written in WGSL, parsed and validated once.
+#[derive(Debug)]
+pub(crate) struct Library {
+    parsed: Result<(Module, ModuleInfo), Diagnostic>,
+    functions: HashMap<String, Handle<Function>>,
+}
+
+impl Library {
+    /// Parses a library of functions, constants and types. A text with a mistake in it gives a library
+    /// in which nothing is found, and [`Library::find`] says why.
+    pub(crate) fn parse(source: &str) -> Self {
+        let parsed = naga::front::wgsl::parse_str(source)
+            .map_err(|error| Diagnostic::from_parse(&error, source))
+            .and_then(|module| crate::kernel::validate(&module).map(|info| (module, info)));
+        let functions = match &parsed {
+            Ok((module, _)) => {
+                module.functions.iter().filter_map(|(handle, it)| Some((it.name.clone()?, handle))).collect()
+            }
+            Err(_) => HashMap::new(),
+        };
+        Self { parsed, functions }
+    }
+
+    /// The parsed module and what validation found out about it.
+    pub(crate) fn module(&self) -> Result<(&Module, &ModuleInfo), Diagnostic> {
+        match &self.parsed {
+            Ok((module, info)) => Ok((module, info)),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    /// The function of this name.
+    pub(crate) fn find(&self, name: &str) -> Result<Handle<Function>, Diagnostic> {
+        self.module()?;
+        let found = self.functions.get(name).copied();
+        found.ok_or_else(|| defect(format!("the prelude has no function `{name}`")))
+    }
+}
+
+/// What one module has taken over from one [`Library`]: everything is copied at most once.
+#[derive(Debug)]
+pub(crate) struct Linker<'a> {
+    library: &'a Library,
+    types: HashMap<Handle<Type>, Handle<Type>>,
+    constants: HashMap<Handle<Constant>, Handle<Constant>>,
+    expressions: HashMap<Handle<Expression>, Handle<Expression>>,
+    functions: HashMap<Handle<Function>, Handle<Function>>,
+}
+
+impl<'a> Linker<'a> {
+    /// Nothing taken over yet.
+    pub(crate) fn new(library: &'a Library) -> Self {
+        Self {
+            library,
+            types: HashMap::new(),
+            constants: HashMap::new(),
+            expressions: HashMap::new(),
+            functions: HashMap::new(),
+        }
+    }
+
+    /// Where it copies from.
+    pub(crate) fn library(&self) -> &'a Library {
+        self.library
+    }
+
+    /// The copy in `module` of the function with this name, after all that it needs.
+    pub(crate) fn import(&mut self, module: &mut Module, name: &str) -> Result<Handle<Function>, Diagnostic> {
+        self.function(module, self.library.find(name)?)
+    }
+
+    /// The copy in `module` of one of the library's functions, after all that it needs.
+    pub(crate) fn function(
+        &mut self,
+        module: &mut Module,
+        from: Handle<Function>,
+    ) -> Result<Handle<Function>, Diagnostic> {
+        if let Some(copy) = self.functions.get(&from) {
+            return Ok(*copy);
+        }
+        // Expressions, locals and statements refer to each other within the function, so those handles stay as they are.
+        let mut function = self.library.module()?.0.functions[from].clone();
+        for argument in &mut function.arguments {
+            argument.ty = self.ty(module, argument.ty)?;
+        }
+        if let Some(result) = &mut function.result {
+            result.ty = self.ty(module, result.ty)?;
+        }
+        for (_, local) in function.local_variables.iter_mut() {
+            local.ty = self.ty(module, local.ty)?;
+        }
+        for (_, expression) in function.expressions.iter_mut() {
+            self.adjust(module, expression)?;
+        }
+        self.adjust_calls(module, &mut function.body)?;
+        function.diagnostic_filter_leaf = None;
+        let copy = module.functions.append(function, Span::UNDEFINED);
+        self.functions.insert(from, copy);
+        Ok(copy)
+    }
+
+    /// The copy in `module` of one of the library's types. Structures of equal shape are one type.
+    pub(crate) fn ty(&mut self, module: &mut Module, from: Handle<Type>) -> Result<Handle<Type>, Diagnostic> {
+        if let Some(copy) = self.types.get(&from) {
+            return Ok(*copy);
+        }
+        let mut ty = self.library.module()?.0.types[from].clone();
+        match &mut ty.inner {
+            TypeInner::Pointer { base, .. } | TypeInner::Array { base, .. } => *base = self.ty(module, *base)?,
+            TypeInner::Struct { members, .. } => {
+                for member in members {
+                    member.ty = self.ty(module, member.ty)?;
+                }
+            }
+            _ => {}
+        }
+        // An alias is no type of its own.
+        if !matches!(ty.inner, TypeInner::Struct { .. }) {
+            ty.name = None;
+        }
+        let copy = module.types.insert(ty, Span::UNDEFINED);
+        self.types.insert(from, copy);
+        Ok(copy)
+    }
+
+    /// The copy in `module` of one of the library's constants.
+    pub(crate) fn constant(
+        &mut self,
+        module: &mut Module,
+        from: Handle<Constant>,
+    ) -> Result<Handle<Constant>, Diagnostic> {
+        if let Some(copy) = self.constants.get(&from) {
+            return Ok(*copy);
+        }
+        let mut constant = self.library.module()?.0.constants[from].clone();
+        constant.ty = self.ty(module, constant.ty)?;
+        constant.init = self.global_expression(module, constant.init)?;
+        let copy = module.constants.append(constant, Span::UNDEFINED);
+        self.constants.insert(from, copy);
+        Ok(copy)
+    }
+
+    fn global_expression(
+        &mut self,
+        module: &mut Module,
+        from: Handle<Expression>,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        if let Some(copy) = self.expressions.get(&from) {
+            return Ok(*copy);
+        }
+        let mut expression = self.library.module()?.0.global_expressions[from].clone();
+        match &mut expression {
+            Expression::Compose { components, .. } => {
+                for component in components {
+                    *component = self.global_expression(module, *component)?;
+                }
+            }
+            Expression::Splat { value, .. } => *value = self.global_expression(module, *value)?,
+            _ => {}
+        }
+        self.adjust(module, &mut expression)?;
+        let copy = module.global_expressions.append(expression, Span::UNDEFINED);
+        self.expressions.insert(from, copy);
+        Ok(copy)
+    }
+
+    /// Replaces the handles of an expression that point out of its function.
+    pub(crate) fn adjust(&mut self, module: &mut Module, expression: &mut Expression) -> Result<(), Diagnostic> {
+        match expression {
+            Expression::ZeroValue(ty) | Expression::Compose { ty, .. } => *ty = self.ty(module, *ty)?,
+            Expression::Constant(constant) => *constant = self.constant(module, *constant)?,
+            Expression::CallResult(function) => *function = self.function(module, *function)?,
+            Expression::GlobalVariable(_) | Expression::Override(_) => {
+                return Err(defect("the prelude has a global variable"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn adjust_calls(&mut self, module: &mut Module, block: &mut Block) -> Result<(), Diagnostic> {
+        for statement in block.iter_mut() {
+            match statement {
+                Statement::Call { function, .. } => *function = self.function(module, *function)?,
+                Statement::Block(block) => self.adjust_calls(module, block)?,
+                Statement::If { accept, reject, .. } => {
+                    self.adjust_calls(module, accept)?;
+                    self.adjust_calls(module, reject)?;
+                }
+                Statement::Loop { body, continuing, .. } => {
+                    self.adjust_calls(module, body)?;
+                    self.adjust_calls(module, continuing)?;
+                }
+                Statement::Switch { cases, .. } => {
+                    for case in cases {
+                        self.adjust_calls(module, &mut case.body)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something that only a mistake in this crate can cause.
+pub(crate) fn defect(what: impl std::fmt::Display) -> Diagnostic {
+    Diagnostic::new(format!("a defect of profile dp32: {what}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use naga::Module;
+
+    use super::{Library, Linker};
+
+    #[test]
+    fn a_function_comes_with_all_that_it_needs_and_only_once() {
+        let library = Library::parse(
+            "alias F = vec2<f32>;
+            struct Pair { first: F, second: array<u32, 3> }
+            const TABLE = array<u32, 3>(3u, 5u, 7u);
+            const SCALE = F(2.0, 3.0);
+            fn unused() -> f32 { return 1.0; }
+            fn inner(x: F, at: u32) -> Pair { return Pair(x * SCALE, array<u32, 3>(TABLE[at], 1u, 2u)); }
+            fn middle(x: F) -> F {
+                var sum = F();
+                for (var i = 0u; i < 3u; i++) { if i == 1u { continue; } sum += inner(x, i).first; }
+                return sum;
+            }
+            fn outer(x: F) -> F { return middle(x) + inner(x, 0u).first; }",
+        );
+        let mut module = Module::default();
+        let mut linker = Linker::new(&library);
+        let outer = linker.import(&mut module, "outer").unwrap();
+        let middle = linker.import(&mut module, "middle").unwrap();
+        assert_eq!(linker.import(&mut module, "outer").unwrap(), outer);
+        assert!(middle < outer);
+        let names: Vec<_> = module.functions.iter().map(|(_, it)| it.name.clone().unwrap()).collect();
+        assert_eq!(names, ["inner", "middle", "outer"]);
+        assert_eq!(module.types.iter().filter(|(_, ty)| ty.name.is_some()).count(), 1);
+        crate::kernel::validate(&module).unwrap();
+    }
+
+    #[test]
+    fn a_missing_function_and_a_broken_library_are_reported() {
+        let library = Library::parse("fn there() {}");
+        let error = Linker::new(&library).import(&mut Module::default(), "elsewhere").unwrap_err();
+        assert_eq!(error.message, "a defect of profile dp32: the prelude has no function `elsewhere`");
+        let broken = Library::parse("fn there( {}");
+        let error = Linker::new(&broken).import(&mut Module::default(), "there").unwrap_err();
+        assert_eq!(error.location.unwrap().line, 1);
+    }
+}
