@@ -129,7 +129,7 @@ pub(crate) fn lower(
         .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
     check(module, info, source)?;
     let uniformity = uniformity::analyze(module, info, index, source)?;
-    let defined = define::define(module, info, index, &uniformity)?;
+    let defined = define::define(module, info, index, &uniformity, source)?;
     let info = crate::kernel::validate(&defined.module)?;
     Ok(Lowered { module: defined.module, info, entry_point, invocation_cost: defined.invocation_cost })
 }

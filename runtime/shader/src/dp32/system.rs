@@ -18,8 +18,8 @@ pub(crate) const SLOTS: usize = 64;
 /// Bytes of the buffer that a dispatch reports in.
 pub const STATUS_BYTES: usize = 16 + SLOTS * 16;
 
-const SPENT: u32 = 1;
-const LEFT_LOOP: u32 = 2;
+pub(crate) const SPENT: u32 = 1;
+pub(crate) const LEFT_LOOP: u32 = 2;
 
 /// What a slice of a dispatch is told, as `struct { workgroup_offset: vec3u, zero: u32, num_workgroups: vec3u, budget: u32 }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

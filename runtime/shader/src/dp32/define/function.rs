@@ -1,0 +1,372 @@
+//! One function, statement by statement.
+
+use std::collections::HashMap;
+
+use naga::valid::FunctionInfo;
+use naga::{
+    BinaryOperator, Block, Expression, Function, FunctionArgument, FunctionResult, Handle, LocalVariable, Module,
+    Scalar, Statement, SwitchCase, Type, TypeInner, UnaryOperator,
+};
+
+use super::body::{Body, Shape, Value};
+use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
+use crate::Diagnostic;
+use crate::dp32::system::{LEFT_LOOP, SPENT};
+use crate::dp32::uniformity::FunctionId;
+
+/// A function to be rewritten, and where it is from.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub(super) module: &'a Module,
+    pub(super) info: &'a FunctionInfo,
+    pub(super) function: &'a Function,
+    /// Which of the guest's functions it is; None: the prelude's.
+    pub(super) guest: Option<FunctionId>,
+}
+
+impl<'a> Origin<'a> {
+    /// The type of an expression.
+    pub(super) fn inner(&self, expression: Handle<Expression>) -> &'a TypeInner {
+        self.info[expression].ty.inner_with(&self.module.types)
+    }
+
+    pub(super) fn expression(&self, expression: Handle<Expression>) -> &'a Expression {
+        &self.function.expressions[expression]
+    }
+}
+
+/// What a `break` leaves.
+#[derive(Clone, Copy)]
+enum Breakable {
+    /// A loop, with the variable that says it was left on purpose.
+    Loop(Handle<LocalVariable>),
+    Switch,
+}
+
+/// A function being rewritten.
+pub(super) struct FunctionDefiner<'d, 'a, 'o> {
+    pub(super) definer: &'d mut Definer<'a>,
+    pub(super) origin: Origin<'o>,
+    pub(super) body: Body,
+    /// What each expression of the origin has become.
+    values: HashMap<Handle<Expression>, Value>,
+    locals: HashMap<Handle<LocalVariable>, Handle<LocalVariable>>,
+    /// Loops met so far.
+    loops: usize,
+    breakables: Vec<Breakable>,
+}
+
+/// Rewrites a function. Returns it with what one call costs outside of loops.
+pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> Result<(Function, u32), Diagnostic> {
+    let mut this = FunctionDefiner {
+        definer,
+        origin,
+        body: Body::new(),
+        values: HashMap::new(),
+        locals: HashMap::new(),
+        loops: 0,
+        breakables: Vec::new(),
+    };
+    let source = origin.function;
+    let mut arguments = Vec::with_capacity(source.arguments.len());
+    for argument in &source.arguments {
+        arguments.push(FunctionArgument { name: argument.name.clone(), ty: this.ty(argument.ty)?, binding: None });
+    }
+    let result = match &source.result {
+        Some(result) => Some(FunctionResult { ty: this.ty(result.ty)?, binding: None }),
+        None => None,
+    };
+    this.declare_locals()?;
+    this.block(&source.body)?;
+    let mut function = Function { name: source.name.clone(), arguments, result, ..Function::default() };
+    for (old, name) in &source.named_expressions {
+        if let Some(new) = this.values.get(old) {
+            function.named_expressions.insert(*new, name.clone());
+        }
+    }
+    let cost = this.body.finish(&mut function);
+    Ok((function, cost))
+}
+
+impl FunctionDefiner<'_, '_, '_> {
+    /// A type of the origin's module as a type of the new one.
+    pub(super) fn ty(&mut self, handle: Handle<Type>) -> Result<Handle<Type>, Diagnostic> {
+        match self.origin.guest {
+            Some(_) => Ok(handle),
+            None => self.definer.helper_type(self.origin.module, handle),
+        }
+    }
+
+    pub(super) fn refuse<T>(&self, message: &str) -> Result<T, Diagnostic> {
+        Err(Diagnostic::at(message, self.body.span, self.definer.source))
+    }
+
+    fn declare_locals(&mut self) -> Result<(), Diagnostic> {
+        let variables = &self.origin.function.local_variables;
+        let mut stores = Vec::new();
+        for (old, variable) in variables.iter() {
+            let ty = self.ty(variable.ty)?;
+            let new = self.body.new_local(LocalVariable { name: variable.name.clone(), ty, init: None });
+            self.locals.insert(old, new);
+            stores.extend(variable.init.map(|init| (new, init)));
+        }
+        for (variable, init) in stores {
+            let value = self.value(init)?;
+            let pointer = self.body.local(variable);
+            self.body.store(pointer, value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn local(&self, old: Handle<LocalVariable>) -> Result<Handle<LocalVariable>, Diagnostic> {
+        self.locals.get(&old).copied().ok_or_else(|| Diagnostic::new("a variable is used that is not declared"))
+    }
+
+    /// What an operand has become.
+    pub(super) fn value(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+        if let Some(value) = self.values.get(&old) {
+            return Ok(*value);
+        }
+        let expression = self.origin.expression(old);
+        let value = self.expression(old)?;
+        if expression.needs_pre_emit() {
+            // Valid everywhere in the function, unlike what is computed in one block.
+            self.values.insert(old, value);
+        }
+        Ok(value)
+    }
+
+    pub(super) fn optional(&mut self, old: Option<Handle<Expression>>) -> Result<Option<Value>, Diagnostic> {
+        old.map(|old| self.value(old)).transpose()
+    }
+
+    fn block(&mut self, block: &Block) -> Result<(), Diagnostic> {
+        for (statement, span) in block.span_iter() {
+            if self.origin.guest.is_some() {
+                self.body.span = *span;
+            }
+            self.statement(statement)?;
+            if self.body.len() > MAX_EXPRESSIONS {
+                return Err(too_large());
+            }
+        }
+        Ok(())
+    }
+
+    fn nested(&mut self, block: &Block) -> Result<Block, Diagnostic> {
+        self.body.open();
+        self.block(block)?;
+        Ok(self.body.close())
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+        match statement {
+            Statement::Emit(range) => {
+                for old in range.clone() {
+                    if self.origin.guest.is_some() {
+                        self.body.span = self.origin.function.expressions.get_span(old);
+                    }
+                    let new = self.expression(old)?;
+                    self.values.insert(old, new);
+                }
+            }
+            Statement::Block(block) => {
+                let block = self.nested(block)?;
+                self.body.push(Statement::Block(block));
+            }
+            Statement::If { condition, accept, reject } => {
+                let condition = self.value(*condition)?;
+                self.body.charge(1);
+                let accept = self.nested(accept)?;
+                let reject = self.nested(reject)?;
+                self.body.push(Statement::If { condition, accept, reject });
+            }
+            Statement::Switch { selector, cases } => {
+                let selector = self.value(*selector)?;
+                self.body.charge(1);
+                self.breakables.push(Breakable::Switch);
+                let cases = cases
+                    .iter()
+                    .map(|case| {
+                        let body = self.nested(&case.body)?;
+                        Ok(SwitchCase { value: case.value, body, fall_through: case.fall_through })
+                    })
+                    .collect::<Result<_, Diagnostic>>()?;
+                self.breakables.pop();
+                self.body.push(Statement::Switch { selector, cases });
+            }
+            Statement::Loop { body, continuing, break_if } => self.metered_loop(body, continuing, *break_if)?,
+            Statement::Break => {
+                if let Some(Breakable::Loop(exited)) = self.breakables.last().copied() {
+                    self.note_exit(exited);
+                }
+                self.body.push(Statement::Break);
+            }
+            Statement::Continue => self.body.push(Statement::Continue),
+            Statement::Return { value } => {
+                let value = self.optional(*value)?;
+                self.body.push(Statement::Return { value });
+            }
+            Statement::ControlBarrier(barrier) => {
+                self.body.charge(8);
+                self.body.push(Statement::ControlBarrier(*barrier));
+            }
+            Statement::MemoryBarrier(barrier) => self.body.push(Statement::MemoryBarrier(*barrier)),
+            Statement::Store { pointer, value } => {
+                let source = *value;
+                let (to, value) = (self.value(*pointer)?, self.value(source)?);
+                let value = if self.is_shared(*pointer) { self.outgoing(value, source)? } else { value };
+                self.body.store(to, value);
+            }
+            Statement::Atomic { pointer, fun, value, result } => {
+                let (pointer, value) = (self.value(*pointer)?, self.value(*value)?);
+                if let naga::AtomicFunction::Exchange { .. } = fun {
+                    return self.refuse("the result of an exchange depends on the order of the invocations");
+                }
+                let new = match result {
+                    Some(old) => {
+                        let Expression::AtomicResult { ty, comparison } = *self.origin.expression(*old) else {
+                            return self.refuse("this atomic operation has no result");
+                        };
+                        let ty = self.ty(ty)?;
+                        let new = self.body.declare(Expression::AtomicResult { ty, comparison });
+                        self.values.insert(*old, new);
+                        Some(new)
+                    }
+                    None => None,
+                };
+                self.body.charge(4);
+                self.body.push(Statement::Atomic { pointer, fun: *fun, value, result: new });
+            }
+            Statement::WorkGroupUniformLoad { pointer, result } => {
+                let pointer = self.value(*pointer)?;
+                let Expression::WorkGroupUniformLoadResult { ty } = *self.origin.expression(*result) else {
+                    return self.refuse("this load has no result");
+                };
+                let ty = self.ty(ty)?;
+                let new = self.body.declare(Expression::WorkGroupUniformLoadResult { ty });
+                self.values.insert(*result, new);
+                self.body.charge(8);
+                self.body.push(Statement::WorkGroupUniformLoad { pointer, result: new });
+            }
+            Statement::Call { function, arguments, result } => {
+                let mut values = Vec::with_capacity(arguments.len());
+                for argument in arguments {
+                    values.push(self.value(*argument)?);
+                }
+                let callee = match self.origin.guest {
+                    Some(_) => self.definer.function(*function)?,
+                    None => self.definer.helper_function(crate::prelude::Library::get()?, *function)?,
+                };
+                let returned = self.call(callee, values);
+                if let (Some(old), Some(new)) = (result, returned) {
+                    self.values.insert(*old, new);
+                }
+            }
+            _ => return self.refuse("this statement is not available in profile dp32"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn call(&mut self, callee: Callee, arguments: Vec<Value>) -> Option<Value> {
+        self.body.charge(u64::from(callee.cost));
+        let result = callee.returns.then(|| self.body.declare(Expression::CallResult(callee.handle)));
+        self.body.push(Statement::Call { function: callee.handle, arguments, result });
+        result
+    }
+
+    fn note_exit(&mut self, exited: Handle<LocalVariable>) {
+        let (pointer, yes) = (self.body.local(exited), self.body.bool(true));
+        self.body.push(Statement::Store { pointer, value: yes });
+    }
+
+    /// A loop that pays for each turn, ends when there is nothing left to pay with, and notices when the device
+    /// has left it on its own.
+    fn metered_loop(
+        &mut self,
+        body: &Block,
+        continuing: &Block,
+        break_if: Option<Handle<Expression>>,
+    ) -> Result<(), Diagnostic> {
+        let at = self.body.span;
+        let ordinal = self.loops;
+        self.loops += 1;
+        let uniform = match self.origin.guest {
+            Some(function) => self.definer.uniformity.uniform_loops.contains(&(function, ordinal)),
+            None => false,
+        };
+        let fuel = if uniform { self.definer.system.uniform_fuel } else { self.definer.system.varying_fuel };
+        self.definer.meters.uniform |= uniform;
+        self.definer.meters.varying |= !uniform;
+        let bool_type = self.definer.ty(TypeInner::Scalar(Scalar::BOOL));
+        let exited = self.body.new_local(LocalVariable { name: Some("exited".to_owned()), ty: bool_type, init: None });
+
+        let (pointer, no) = (self.body.local(exited), self.body.bool(false));
+        self.body.push(Statement::Store { pointer, value: no });
+        self.body.open_cost();
+        self.breakables.push(Breakable::Loop(exited));
+
+        self.body.open();
+        let price = self.body.deferred();
+        self.pay(fuel, price, exited);
+        self.block(body)?;
+        let new_body = self.body.close();
+
+        self.body.open();
+        self.block(continuing)?;
+        let new_break_if = self.optional(break_if)?;
+        if let Some(condition) = new_break_if {
+            let pointer = self.body.local(exited);
+            self.body.push(Statement::Store { pointer, value: condition });
+        }
+        let new_continuing = self.body.close();
+
+        self.breakables.pop();
+        let cost = self.body.close_cost();
+        self.body.settle(price, cost);
+        self.body.span = at;
+        self.body.push(Statement::Loop { body: new_body, continuing: new_continuing, break_if: new_break_if });
+
+        let trap = self.definer.system.trap;
+        let pointer = self.body.local(exited);
+        let left = self.body.emit(Expression::Load { pointer }, 0);
+        let stuck = self.body.unary(UnaryOperator::LogicalNot, left, Shape::Scalar);
+        self.body.when(stuck, |body| raise(body, trap, LEFT_LOOP));
+        Ok(())
+    }
+
+    fn pay(&mut self, fuel: Handle<naga::GlobalVariable>, price: Value, exited: Handle<LocalVariable>) {
+        let trap = self.definer.system.trap;
+        let body = &mut self.body;
+        let fuel = body.global(fuel);
+        let left = body.emit(Expression::Load { pointer: fuel }, 0);
+        let short = body.emit(Expression::Binary { op: BinaryOperator::Less, left, right: price }, 0);
+        body.when(short, |body| {
+            let nothing = body.uint(0);
+            body.push(Statement::Store { pointer: fuel, value: nothing });
+            raise(body, trap, SPENT);
+            let (pointer, yes) = (body.local(exited), body.bool(true));
+            body.push(Statement::Store { pointer, value: yes });
+            body.push(Statement::Break);
+        });
+        let rest = body.emit(Expression::Binary { op: BinaryOperator::Subtract, left, right: price }, 0);
+        body.push(Statement::Store { pointer: fuel, value: rest });
+    }
+
+    /// Whether a pointer is to memory that the guest shares with kernels, copies and outputs.
+    pub(super) fn is_shared(&self, pointer: Handle<Expression>) -> bool {
+        let space = match self.origin.inner(pointer) {
+            TypeInner::Pointer { space, .. } | TypeInner::ValuePointer { space, .. } => *space,
+            _ => return false,
+        };
+        matches!(space, naga::AddressSpace::Storage { .. } | naga::AddressSpace::Uniform)
+    }
+}
+
+/// Sets a bit of the invocation's trap word.
+fn raise(body: &mut Body, trap: Handle<naga::GlobalVariable>, bit: u32) {
+    let (pointer, bit) = (body.global(trap), body.uint(bit));
+    let before = body.emit(Expression::Load { pointer }, 0);
+    let after = body.emit(Expression::Binary { op: BinaryOperator::InclusiveOr, left: before, right: bit }, 0);
+    body.push(Statement::Store { pointer, value: after });
+}

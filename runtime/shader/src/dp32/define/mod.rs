@@ -1,0 +1,310 @@
+//! The first stage: what WGSL leaves open becomes primitives with one meaning.
+//!
+//! Every function that the entry point calls is written anew, callees first: `function` walks the statements,
+//! `expression` and `builtin` say what each expression becomes, `canonical` what happens where values meet memory
+//! that others see, and `entry` wraps the guest's entry point. `body` is what they all write to.
+
+mod body;
+mod builtin;
+mod canonical;
+mod entry;
+mod expression;
+mod function;
+
+use std::collections::HashMap;
+
+use naga::valid::ModuleInfo;
+use naga::{
+    AddressSpace, Arena, EntryPoint, Expression, Function, GlobalVariable, Handle, Literal, MemoryDecorations, Module,
+    ResourceBinding, Scalar, Span, StorageAccess, StructMember, Type, TypeInner, VectorSize,
+};
+
+use self::body::Shape;
+use self::function::{Origin, define_function};
+use super::system::{SLOTS, SYSTEM_GROUP};
+use super::uniformity::Uniformity;
+use crate::Diagnostic;
+use crate::prelude::Library;
+
+/// The most expressions that a lowered module may have in all its functions.
+const MAX_EXPRESSIONS: usize = 2_000_000;
+
+/// What the first stage makes.
+pub(super) struct Defined {
+    pub(super) module: Module,
+    pub(super) invocation_cost: u32,
+}
+
+/// Rewrites an entry point of a checked module without overrides.
+pub(super) fn define(
+    module: &Module,
+    info: &ModuleInfo,
+    entry_point: usize,
+    uniformity: &Uniformity,
+    source: &str,
+) -> Result<Defined, Diagnostic> {
+    let entry = module.entry_points.get(entry_point).ok_or_else(|| Diagnostic::new("there is no such entry point"))?;
+    let mut definer = Definer::new(module, info, uniformity, source);
+    let origin =
+        Origin { module, info: info.get_entry_point(entry_point), function: &entry.function, guest: Some(None) };
+    let (mut guest, cost) = define_function(&mut definer, origin)?;
+    guest.name = Some(format!("{}_body", entry.name));
+    let meters = definer.meters;
+    let guest = definer.append(guest)?;
+    let function = entry::wrap(&mut definer, entry, guest, meters)?;
+    let mut out = definer.out;
+    out.entry_points.push(EntryPoint { function, ..without_function(entry) });
+    naga::compact::compact(&mut out, naga::compact::KeepUnused::No);
+    Ok(Defined { module: out, invocation_cost: cost })
+}
+
+fn without_function(entry: &EntryPoint) -> EntryPoint {
+    EntryPoint {
+        name: entry.name.clone(),
+        stage: entry.stage,
+        early_depth_test: None,
+        workgroup_size: entry.workgroup_size,
+        workgroup_size_overrides: None,
+        function: Function::default(),
+        mesh_info: None,
+        task_payload: None,
+        incoming_ray_payload: None,
+    }
+}
+
+/// A function of the new module.
+#[derive(Clone, Copy)]
+struct Callee {
+    handle: Handle<Function>,
+    /// Fuel of one call outside of loops.
+    cost: u32,
+    returns: bool,
+}
+
+/// The system's variables in the new module.
+#[derive(Clone, Copy)]
+struct System {
+    params: Handle<GlobalVariable>,
+    status: Handle<GlobalVariable>,
+    /// What is left for loops that all invocations of a workgroup turn alike.
+    uniform_fuel: Handle<GlobalVariable>,
+    /// What is left for the other loops.
+    varying_fuel: Handle<GlobalVariable>,
+    trap: Handle<GlobalVariable>,
+}
+
+/// Which counters a kernel needs.
+#[derive(Clone, Copy, Default)]
+struct Meters {
+    uniform: bool,
+    varying: bool,
+}
+
+/// The new module as it grows.
+struct Definer<'a> {
+    out: Module,
+    guest: &'a Module,
+    guest_info: &'a ModuleInfo,
+    uniformity: &'a Uniformity,
+    source: &'a str,
+    system: System,
+    meters: Meters,
+    functions: HashMap<Handle<Function>, Callee>,
+    helpers: HashMap<Handle<Function>, Callee>,
+    helper_types: HashMap<Handle<Type>, Handle<Type>>,
+    expressions: usize,
+}
+
+impl<'a> Definer<'a> {
+    /// The new module begins with the guest's types, constants and variables, under the same handles.
+    fn new(guest: &'a Module, guest_info: &'a ModuleInfo, uniformity: &'a Uniformity, source: &'a str) -> Self {
+        let mut out = Module {
+            types: guest.types.clone(),
+            special_types: guest.special_types.clone(),
+            constants: guest.constants.clone(),
+            global_variables: guest.global_variables.clone(),
+            global_expressions: guest.global_expressions.clone(),
+            ..Module::default()
+        };
+        for (_, expression) in out.global_expressions.iter_mut() {
+            if let Expression::Literal(literal) = expression {
+                *literal = without_subnormal(*literal);
+            }
+        }
+        let system = declare_system(&mut out);
+        Self {
+            out,
+            guest,
+            guest_info,
+            uniformity,
+            source,
+            system,
+            meters: Meters::default(),
+            functions: HashMap::new(),
+            helpers: HashMap::new(),
+            helper_types: HashMap::new(),
+            expressions: 0,
+        }
+    }
+
+    fn ty(&mut self, inner: TypeInner) -> Handle<Type> {
+        self.out.types.insert(Type { name: None, inner }, Span::UNDEFINED)
+    }
+
+    fn shaped(&mut self, shape: Shape, scalar: Scalar) -> Handle<Type> {
+        self.ty(match shape {
+            Shape::Scalar => TypeInner::Scalar(scalar),
+            Shape::Vector(size) => TypeInner::Vector { size, scalar },
+        })
+    }
+
+    /// Adds a finished function.
+    fn append(&mut self, function: Function) -> Result<Handle<Function>, Diagnostic> {
+        self.expressions = self.expressions.saturating_add(function.expressions.len());
+        if self.expressions > MAX_EXPRESSIONS {
+            return Err(too_large());
+        }
+        Ok(self.out.functions.append(function, Span::UNDEFINED))
+    }
+
+    /// One of the guest's functions, rewritten at its first call.
+    fn function(&mut self, function: Handle<Function>) -> Result<Callee, Diagnostic> {
+        if let Some(callee) = self.functions.get(&function) {
+            return Ok(*callee);
+        }
+        let (module, info) = (self.guest, self.guest_info);
+        let source = module.functions.try_get(function).map_err(|error| Diagnostic::new(error.to_string()))?;
+        let origin = Origin { module, info: &info[function], function: source, guest: Some(Some(function)) };
+        let callee = self.callee(origin)?;
+        self.functions.insert(function, callee);
+        Ok(callee)
+    }
+
+    /// A helper function of the prelude, rewritten like the guest's own.
+    fn helper(&mut self, name: &str) -> Result<Callee, Diagnostic> {
+        let library = Library::get()?;
+        let function = library.function(name)?;
+        self.helper_function(library, function)
+    }
+
+    fn helper_function(&mut self, library: &'static Library, function: Handle<Function>) -> Result<Callee, Diagnostic> {
+        if let Some(callee) = self.helpers.get(&function) {
+            return Ok(*callee);
+        }
+        let source = library.module.functions.try_get(function).map_err(|error| Diagnostic::new(error.to_string()))?;
+        let origin = Origin { module: &library.module, info: &library.info[function], function: source, guest: None };
+        let callee = self.callee(origin)?;
+        self.helpers.insert(function, callee);
+        Ok(callee)
+    }
+
+    fn callee(&mut self, origin: Origin<'_>) -> Result<Callee, Diagnostic> {
+        let returns = origin.function.result.is_some();
+        let (function, cost) = define_function(self, origin)?;
+        Ok(Callee { handle: self.append(function)?, cost, returns })
+    }
+
+    /// A type of the prelude as a type of the new module.
+    fn helper_type(&mut self, library: &Module, handle: Handle<Type>) -> Result<Handle<Type>, Diagnostic> {
+        if let Some(known) = self.helper_types.get(&handle) {
+            return Ok(*known);
+        }
+        let ty = library.types.get_handle(handle).map_err(|error| Diagnostic::new(error.to_string()))?;
+        let inner = match &ty.inner {
+            TypeInner::Pointer { base, space } => {
+                TypeInner::Pointer { base: self.helper_type(library, *base)?, space: *space }
+            }
+            TypeInner::Array { base, size, stride } => {
+                TypeInner::Array { base: self.helper_type(library, *base)?, size: *size, stride: *stride }
+            }
+            TypeInner::Struct { members, span } => {
+                let members = members
+                    .iter()
+                    .map(|member| Ok(StructMember { ty: self.helper_type(library, member.ty)?, ..member.clone() }))
+                    .collect::<Result<_, Diagnostic>>()?;
+                TypeInner::Struct { members, span: *span }
+            }
+            inner => inner.clone(),
+        };
+        let new = self.out.types.insert(Type { name: ty.name.clone(), inner }, Span::UNDEFINED);
+        self.helper_types.insert(handle, new);
+        Ok(new)
+    }
+}
+
+fn too_large() -> Diagnostic {
+    Diagnostic::new(format!(
+        "the kernel becomes more than {MAX_EXPRESSIONS} expressions when it is made reproducible; split it or use loops"
+    ))
+}
+
+/// Subnormal numbers do not exist in dp32.
+fn without_subnormal(literal: Literal) -> Literal {
+    match literal {
+        Literal::F32(value) if value.is_subnormal() || value == 0.0 => Literal::F32(0.0),
+        other => other,
+    }
+}
+
+fn declare_system(out: &mut Module) -> System {
+    let mut ty =
+        |name: Option<&str>, inner| out.types.insert(Type { name: name.map(str::to_owned), inner }, Span::UNDEFINED);
+    let uint = ty(None, TypeInner::Scalar(Scalar::U32));
+    let uint3 = ty(None, TypeInner::Vector { size: VectorSize::Tri, scalar: Scalar::U32 });
+    let counter = ty(None, TypeInner::Atomic(Scalar::U32));
+    let member = |name: &str, ty, offset| StructMember { name: Some(name.to_owned()), ty, binding: None, offset };
+    let params = ty(
+        Some("SystemParams"),
+        TypeInner::Struct {
+            members: vec![
+                member("workgroup_offset", uint3, 0),
+                member("zero", uint, 12),
+                member("num_workgroups", uint3, 16),
+                member("budget", uint, 28),
+            ],
+            span: 32,
+        },
+    );
+    let slot_members = ["uniform_low", "uniform_high", "varying_low", "varying_high"];
+    let members = slot_members.iter().zip([0, 4, 8, 12]).map(|(name, offset)| member(name, counter, offset)).collect();
+    let slot = ty(Some("SystemSlot"), TypeInner::Struct { members, span: 16 });
+    let count = u32::try_from(SLOTS).ok().and_then(std::num::NonZeroU32::new).unwrap_or(std::num::NonZeroU32::MIN);
+    let slots = ty(None, TypeInner::Array { base: slot, size: naga::ArraySize::Constant(count), stride: 16 });
+    let status = ty(
+        Some("SystemStatus"),
+        TypeInner::Struct {
+            members: vec![
+                member("trap", counter, 0),
+                member("finished", counter, 4),
+                member("reserved_0", uint, 8),
+                member("reserved_1", uint, 12),
+                member("slots", slots, 16),
+            ],
+            span: 16 + 16 * count.get(),
+        },
+    );
+    let variables: &mut Arena<GlobalVariable> = &mut out.global_variables;
+    let mut declare = |name: &str, space, binding: Option<u32>, ty| {
+        let variable = GlobalVariable {
+            name: Some(name.to_owned()),
+            space,
+            binding: binding.map(|binding| ResourceBinding { group: SYSTEM_GROUP, binding }),
+            ty,
+            init: None,
+            memory_decorations: MemoryDecorations::empty(),
+        };
+        variables.append(variable, Span::UNDEFINED)
+    };
+    System {
+        params: declare("system_params", AddressSpace::Storage { access: StorageAccess::LOAD }, Some(0), params),
+        status: declare(
+            "system_status",
+            AddressSpace::Storage { access: StorageAccess::LOAD | StorageAccess::STORE },
+            Some(1),
+            status,
+        ),
+        uniform_fuel: declare("uniform_fuel", AddressSpace::Private, None, uint),
+        varying_fuel: declare("varying_fuel", AddressSpace::Private, None, uint),
+        trap: declare("trap", AddressSpace::Private, None, uint),
+    }
+}

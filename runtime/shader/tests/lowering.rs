@@ -1,0 +1,65 @@
+//! What the first stage makes of kernels: always a module that validates.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers panic like the test")]
+
+use isobit_shader::{Lowered, Profile, prepare};
+
+fn lower(wgsl: &str) -> Lowered {
+    let kernel = prepare(wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}"));
+    let entry = kernel.entry_point(None).unwrap();
+    kernel.lower(entry, &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const EVERYTHING: &str = "
+struct Particle { position: vec3f, mass: f32, turn: mat3x3f, kind: u32, parts: array<vec2f, 3> }
+@group(0) @binding(0) var<storage, read> input: array<Particle>;
+@group(0) @binding(1) var<storage, read_write> output: array<Particle>;
+@group(1) @binding(0) var<uniform> scale: vec4f;
+@group(2) @binding(0) var<storage, read_write> counts: array<atomic<u32>>;
+override STEPS: u32 = 4u;
+const TABLE = array<f32, 4>(1.0, 1e-40, -0.0, 2.5);
+var<workgroup> tile: array<f32, 64>;
+var<private> state: u32 = 7u;
+fn helper(x: ptr<function, f32>, m: mat3x3f, n: i32) -> vec3f {
+    *x = *x * 2.0;
+    if (n > 3) { return m * vec3f(*x); }
+    return vec3f(f32(n), *x, 0.5) * m;
+}
+fn pick(n: i32) -> f32 { switch n { case 1, 2: { return 1.0; } case 3: { break; } default: { return 0.25; } } return -1.0; }
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) lane: u32,
+        @builtin(num_workgroups) groups: vec3u) {
+    var p = input[id.x];
+    var x = p.mass / scale.y + TABLE[lane % 4u];
+    var q = array<f32, 2>(1.0, 2.0);
+    tile[lane] = x % 3.0;
+    workgroupBarrier();
+    for (var i = 0u; i < STEPS; i++) {
+        x += tile[(lane + i) & 63u] * fma(x, 2.0, 1.0);
+        if (x > 100.0) { continue; }
+        q[i % 2u] -= x;
+    }
+    var k = 0;
+    loop { k++; if (k > 5) { break; } continuing { x = x * 0.5; break if x < 0.001; } }
+    while (k < 10) { k += i32(x) + 1; }
+    p.position = helper(&x, p.turn * transpose(p.turn) - p.turn * 2.0, k) + clamp(p.position, vec3f(0), vec3f(1));
+    p.mass = select(pick(k), sqrt(x), x != 0.0) + bitcast<f32>(bitcast<u32>(x) << (lane + 1u)) + q[k];
+    p.kind = u32(x) + bitcast<u32>(p.mass) + groups.x + state;
+    p.parts[k] = round(p.parts[1].yx) + vec2f(p.parts[0] != vec2f(1.0));
+    atomicAdd(&counts[lane], u32(max(x, 0.0)));
+    output[id.x] = p;
+}";
+
+#[test]
+fn a_kernel_of_everything_lowers_to_a_module_that_validates() {
+    let lowered = lower(EVERYTHING);
+    assert_eq!(lowered.entry_point().name, "main");
+    assert_eq!(lowered.entry_point().bindings.len(), 4);
+    assert!(lowered.invocation_cost() > 50, "{}", lowered.invocation_cost());
+    let text = lowered.emit(None).unwrap();
+    // Every index is clamped, every loop pays, and what goes out is canonical.
+    for wanted in ["arrayLength((&input)) - 1u", "varying_fuel", "exited", "2143289344u", "system_status.finished"] {
+        assert!(text.contains(wanted), "no {wanted} in:\n{text}");
+    }
+    // The constant 1e-40 is gone.
+    assert!(text.contains("array<f32, 4>(1f, 0f, 0f, 2.5f)"), "{text}");
+}
