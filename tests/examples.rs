@@ -209,6 +209,100 @@ fn mandelbrot() {
 }
 
 #[test]
+fn nbody() {
+    const BODIES: usize = 50;
+    let floats = |ran: &Ran| -> Vec<f32> {
+        ran.bytes("bodies").as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    };
+    // A few steps, before chaos sets in, against f64.
+    let job = Job::new("nbody", &["-p", "bodies=150", "-p", "steps=20", "-p", "check=1"], &["bodies"]);
+    let mut expected = reference::Bodies::<f64>::new(150, 1);
+    expected.run(20, 1.0 / 128.0);
+    for ran in job.run_everywhere() {
+        let found = floats(&ran);
+        assert_eq!(found.len(), 8 * 150);
+        let expected = expected.positions.iter().zip(&expected.velocities);
+        for (body, (position, velocity)) in found.chunks(8).zip(expected) {
+            assert_eq!((body[3], body[7]), (1.0 / 150.0, 0.0));
+            let off = |found: &[f32], expected: &[f64; 3]| -> f64 {
+                found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
+            };
+            assert!(off(&body[..3], position) < 1e-5, "{body:?} instead of {position:?} on {}", ran.device.name);
+            assert!(off(&body[4..7], velocity) < 1e-5, "{body:?} instead of {velocity:?} on {}", ran.device.name);
+        }
+    }
+
+    // Ten thousand steps, to the bit.
+    let run = |bodies: &mut reference::Bodies<f32>| bodies.run(10_000, 1.0 / 128.0);
+    let mut expected = reference::Bodies::<f32>::new(BODIES, 7);
+    run(&mut expected);
+    // One bit of one coordinate, and nothing is where it was.
+    let mut nudged = reference::Bodies::<f32>::new(BODIES, 7);
+    nudged.positions[0][0] = nudged.positions[0][0].next_up();
+    run(&mut nudged);
+    let apart = expected.positions.iter().zip(&nudged.positions).map(|(a, b)| (a[0] - b[0]).abs());
+    assert!(apart.sum::<f32>() / BODIES as f32 > 0.1);
+
+    let size = format!("bodies={BODIES}");
+    let job = Job::new("nbody", &["-p", "steps=10000", "-p", &size, "-p", "seed=7", "-p", "check=1"], &["bodies"]);
+    let runs = job.run_everywhere();
+    for ran in &runs {
+        for (body, (position, velocity)) in
+            floats(ran).chunks(8).zip(expected.positions.iter().zip(&expected.velocities))
+        {
+            assert_eq!((&body[..3], &body[4..7]), (&position[..], &velocity[..]), "on {}", ran.device.name);
+        }
+    }
+    assert_same_everywhere(&job, &runs);
+}
+
+#[test]
+fn fft() {
+    let points = |bytes: &[u8]| -> Vec<[f32; 2]> {
+        let mut floats = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        std::iter::from_fn(|| Some([floats.next()?, floats.next()?])).collect()
+    };
+    let wide = |points: &[[f32; 2]]| -> Vec<[f64; 2]> { points.iter().map(|point| point.map(f64::from)).collect() };
+    // An odd and an even number of twos, several signals, and the shortest there are.
+    for (n, batch) in [(1, 3), (2, 1), (4, 2), (512, 5), (1024, 1)] {
+        let mut numbers = reference::made_up(n * batch);
+        let signal: Vec<[f32; 2]> = (0..n * batch).map(|_| [(); 2].map(|()| numbers.next().unwrap())).collect();
+        let bytes: Vec<u8> = signal.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+        let (n_is, batch_is) = (format!("n={n}"), format!("batch={batch}"));
+        let job = Job::new("fft", &["-p", &n_is, "-p", &batch_is], &["spectrum", "signal"]).input("signal", &bytes);
+        let spectrum: Vec<[f64; 2]> = signal
+            .chunks(n as usize)
+            .flat_map(|signal| (0..signal.len()).map(|k| reference::frequency(signal, k)))
+            .collect();
+        let runs = job.run_everywhere();
+        for ran in &runs {
+            // WGSL lets a sine be 2^-11 off, and SwiftShader's is.
+            let most = 2.0_f64.powi(-10);
+            let off = reference::distance(&points(&ran.bytes("spectrum")), &spectrum);
+            assert!(off <= most, "{n} points, {off} off on {}", ran.device.name);
+            let off = reference::distance(&points(&ran.bytes("signal")), &wide(&signal));
+            assert!(off <= 2.0 * most, "{n} points there and back, {off} off on {}", ran.device.name);
+        }
+    }
+
+    // The largest, of a signal that it makes up.
+    let signal: Vec<f32> = reference::made_up(1).take(2 << 20).collect();
+    let signal: Vec<[f32; 2]> = signal.as_chunks().0.to_vec();
+    let some = [0, 1, 77_777, 1 << 19, (1 << 20) - 1];
+    let expected = some.map(|k| reference::frequency(&signal, k));
+    let job = Job::new("fft", &["-p", "n=1048576"], &["spectrum", "signal"]);
+    let runs = job.run_everywhere();
+    for ran in &runs {
+        let found = points(&ran.bytes("spectrum"));
+        assert_eq!(found.len(), 1 << 20);
+        let off = reference::distance(&some.map(|k| found[k]), &expected);
+        assert!(off <= 1e-2, "{off} off on {}", ran.device.name);
+        let off = reference::distance(&points(&ran.bytes("signal")), &wide(&signal));
+        assert!(off <= 1e-2, "{off} off on {}", ran.device.name);
+    }
+}
+
+#[test]
 fn stream() {
     const CHUNK: usize = 64 << 10;
     for size in [0, 1, 5, CHUNK, CHUNK + 1] {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::{Add, AddAssign, Mul, Sub};
 use std::path::Path;
 
 /// A picture in RGBA.
@@ -99,14 +100,19 @@ impl Picture {
     }
 }
 
-/// What the example matmul makes up as a matrix: numbers from a linear congruential generator, seeded with the name.
+/// What the example matmul makes up as a matrix: [`made_up`] numbers, seeded with the name.
 pub fn made_up_matrix(name: &str, n: usize) -> Vec<f32> {
-    let mut state = name.bytes().fold(1_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-    let mut next = || {
+    let seed = name.bytes().fold(1_u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+    made_up(seed).take(n * n).collect()
+}
+
+/// What examples make up: numbers in [-1, 1) from a linear congruential generator.
+pub fn made_up(seed: u32) -> impl Iterator<Item = f32> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (f64::from(state >> 16) / 32_768.0 - 1.0) as f32
-    };
-    (0..n * n).map(|_| next()).collect()
+    })
 }
 
 /// a * b, and |a| * |b| for the bound of errors, by the definition.
@@ -195,6 +201,100 @@ impl Mandelbrot {
         let mix = |i: usize| (low[i] * (to - place) + high[i] * (place - from)) / (to - from);
         [mix(0), mix(1), mix(2), 255]
     }
+}
+
+/// Arithmetic in f32 and in f64.
+pub trait Float: Copy + From<f32> + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + AddAssign {
+    fn inverse_sqrt(self) -> Self;
+}
+
+impl Float for f32 {
+    fn inverse_sqrt(self) -> f32 {
+        1.0 / self.sqrt()
+    }
+}
+
+impl Float for f64 {
+    fn inverse_sqrt(self) -> f64 {
+        1.0 / self.sqrt()
+    }
+}
+
+/// Bodies under their mutual gravity. In f32 it takes each operation in the order of profile dp32, and rounds as often:
+/// nothing in it comes near a subnormal number.
+pub struct Bodies<T> {
+    pub positions: Vec<[T; 3]>,
+    pub velocities: Vec<[T; 3]>,
+    mass: T,
+}
+
+impl<T: Float> Bodies<T> {
+    /// Equal masses at random places in the unit ball, with random velocities of at most a half.
+    pub fn new(bodies: usize, seed: u32) -> Bodies<T> {
+        let mut numbers = made_up(seed);
+        let mut in_ball = || loop {
+            let point = [(); 3].map(|()| numbers.next().unwrap());
+            if point.map(|x| x * x).into_iter().sum::<f32>() <= 1.0 {
+                return point;
+            }
+        };
+        let both = || (in_ball().map(T::from), in_ball().map(|v| T::from(v / 2.0)));
+        let (positions, velocities) = std::iter::repeat_with(both).take(bodies).unzip();
+        Bodies { positions, velocities, mass: T::from(1.0 / bodies as f32) }
+    }
+
+    /// Velocity Verlet, with padding by bodies without mass up to a multiple of 64: they add zeros.
+    pub fn run(&mut self, steps: usize, dt: f32) {
+        for step in 0..steps {
+            self.kick(if step == 0 { dt / 2.0 } else { dt });
+            for (position, velocity) in self.positions.iter_mut().zip(&self.velocities) {
+                for (x, v) in position.iter_mut().zip(velocity) {
+                    *x += T::from(dt) * *v;
+                }
+            }
+        }
+        self.kick(dt / 2.0);
+    }
+
+    fn kick(&mut self, dt: f32) {
+        for (body, velocity) in self.positions.iter().zip(&mut self.velocities) {
+            let mut acceleration = [T::from(0.0); 3];
+            for other in &self.positions {
+                let towards: [T; 3] = std::array::from_fn(|axis| other[axis] - body[axis]);
+                let [x, y, z] = towards.map(|component| component * component);
+                let inverse = (x + y + z + T::from(1.0 / 256.0)).inverse_sqrt();
+                let pull = self.mass * inverse * inverse * inverse;
+                for (sum, component) in acceleration.iter_mut().zip(towards) {
+                    *sum += pull * component;
+                }
+            }
+            for (v, a) in velocity.iter_mut().zip(acceleration) {
+                *v += T::from(dt) * a;
+            }
+        }
+    }
+}
+
+/// Fourier's sum for one frequency, in f64.
+pub fn frequency(signal: &[[f32; 2]], frequency: usize) -> [f64; 2] {
+    let n = signal.len();
+    let mut sum = [0.0; 2];
+    for (k, point) in signal.iter().enumerate() {
+        let angle = -std::f64::consts::TAU * (frequency * k % n) as f64 / n as f64;
+        let [re, im] = point.map(f64::from);
+        sum[0] += re * angle.cos() - im * angle.sin();
+        sum[1] += re * angle.sin() + im * angle.cos();
+    }
+    sum
+}
+
+/// The largest distance between two complex numbers at the same place, relative to the root mean square of the second ones.
+pub fn distance(found: &[[f32; 2]], expected: &[[f64; 2]]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let square = |[re, im]: [f64; 2]| re * re + im * im;
+    let mean = expected.iter().copied().map(square).sum::<f64>() / expected.len() as f64;
+    let apart = found.iter().zip(expected).map(|(&[a, b], [c, d])| square([f64::from(a) - c, f64::from(b) - d]));
+    (apart.fold(0.0, f64::max) / mean).sqrt()
 }
 
 /// Bytes without a pattern, the same every time.

@@ -3,8 +3,8 @@
 //!
 //! The picture is made and written in bands of rows: it may be larger than any memory.
 //!
-//! Parameters: `width`, `height` (default 640, 480); `iterations` (default 256); `x`, `y`, the point in the
-//! middle, as decimals (default -0.5, 0); `zoom`, how much narrower than 4 the picture is (default 1).
+//! Parameters: `width`, `height` (default 640, 480); `iterations` (default 256, at most 8192); `x`, `y`, the
+//! point in the middle, as decimals (default -0.5, 0); `zoom`, how much narrower than 4 the picture is (default 1).
 
 mod fixed;
 mod palette;
@@ -23,6 +23,10 @@ const BAND: u32 = 64;
 
 /// The largest picture: a width of this many pixels makes bands of 4 MiB.
 const LARGEST: u32 = 16_384;
+
+/// The most iterations. An invocation has four samples, and lavapipe ends all loops of an invocation, without a word,
+/// after 65 535 turns together.
+const MOST_ITERATIONS: u32 = 8192;
 
 /// Field by field as in the WGSL.
 #[repr(C)]
@@ -84,7 +88,10 @@ fn view(width: u32, height: u32) -> Result<Params, Box<dyn Error>> {
     let Fixed(x) = isobit::param("x")?.unwrap_or(Fixed::MINUS_HALF);
     let Fixed(y) = isobit::param("y")?.unwrap_or(Fixed::ZERO);
     let zoom: u32 = isobit::param("zoom")?.unwrap_or(1);
-    let iterations = isobit::param("iterations")?.unwrap_or(256);
+    let iterations: u32 = isobit::param("iterations")?.unwrap_or(256);
+    if iterations > MOST_ITERATIONS {
+        return Err(format!("{iterations} iterations: at most {MOST_ITERATIONS}").into());
+    }
 
     // Two samples to a pixel, in both directions.
     let (columns, rows) = (2 * i64::from(width), 2 * i64::from(height));
