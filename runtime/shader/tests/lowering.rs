@@ -63,3 +63,40 @@ fn a_kernel_of_everything_lowers_to_a_module_that_validates() {
     // The constant 1e-40 is gone.
     assert!(text.contains("array<f32, 4>(1f, 0f, 0f, 2.5f)"), "{text}");
 }
+
+fn kernel(body: &str) -> Lowered {
+    lower(&format!(
+        "@group(0) @binding(0) var<storage, read_write> data: array<u32>;
+        fn touch(p: ptr<function, u32>) {{ *p += 1u; }}
+        @compute @workgroup_size(1) fn main() {{ var sum = 0u; {body} data[0] = sum; }}"
+    ))
+}
+
+#[test]
+fn loops_of_known_length_are_paid_for_as_a_whole() {
+    let counted = |body: &str| {
+        let lowered = kernel(body);
+        (!lowered.emit(None).unwrap().contains("varying_fuel"), lowered.invocation_cost())
+    };
+    let (ten, cost_of_ten) = counted("for (var i = 0u; i < 10u; i++) { sum += i; }");
+    let (twenty, cost_of_twenty) = counted("for (var i = 20; i > 0; i--) { sum += u32(i); }");
+    assert!(ten && twenty);
+    assert!(cost_of_twenty > cost_of_ten + 50, "{cost_of_ten} {cost_of_twenty}");
+    let nested = counted(
+        "for (var i = 0u; i <= 9u; i += 3u) { for (var j = 0u; j != 4u; j++) { if j == 2u { continue; } sum += 1u; } }",
+    );
+    assert!(nested.0);
+    // The number of turns is not known, or too large, or the loop may be left otherwise.
+    for body in [
+        "for (var i = 0u; i < data[0]; i++) { sum += i; }",
+        "for (var i = data[0]; i < 3u; i++) { sum += i; }",
+        "for (var i = 0u; i < 10000u; i++) { sum += i; }",
+        "for (var i = 0u; i < 10u; i++) { if sum > 3u { break; } sum += i; }",
+        "for (var i = 0u; i < 10u; i++) { touch(&i); sum += i; }",
+        "for (var i = 0u; i < 10u; i++) { i += sum; sum += i; }",
+        "var i = 0u; loop { if i >= 10u { break; } i++; sum += i; }",
+        "for (var i = 0u; i < 10u; i *= 2u) { sum += i; }",
+    ] {
+        assert!(!counted(body).0, "{body}");
+    }
+}

@@ -96,7 +96,7 @@ pub(super) fn wrap(
     body.push(Statement::Call { function: guest, arguments, result: None });
 
     let status = body.global(system.status);
-    if meters.uniform || meters.varying {
+    if meters.uniform || meters.varying || meters.counted {
         let trap = body.global(system.trap);
         let trap = body.load(trap);
         let none = body.uint(0);

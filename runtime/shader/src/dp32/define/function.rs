@@ -9,6 +9,7 @@ use naga::{
 };
 
 use super::body::{Body, Shape, Value};
+use super::counted::{Counted, counted_loops};
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
 use crate::Diagnostic;
 use crate::dp32::system::{LEFT_LOOP, SPENT};
@@ -38,8 +39,8 @@ impl<'a> Origin<'a> {
 /// What a `break` leaves.
 #[derive(Clone, Copy)]
 enum Breakable {
-    /// A loop, with the variable that says it was left on purpose.
-    Loop(Handle<LocalVariable>),
+    /// A loop, with the variable that says it was left on purpose if it has one.
+    Loop(Option<Handle<LocalVariable>>),
     Switch,
 }
 
@@ -53,6 +54,7 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
     locals: HashMap<Handle<LocalVariable>, Handle<LocalVariable>>,
     /// Loops met so far.
     loops: usize,
+    counted: HashMap<usize, Counted>,
     breakables: Vec<Breakable>,
 }
 
@@ -65,6 +67,7 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         values: HashMap::new(),
         locals: HashMap::new(),
         loops: 0,
+        counted: counted_loops(origin.module, origin.function),
         breakables: Vec::new(),
     };
     let source = origin.function;
@@ -195,9 +198,16 @@ impl FunctionDefiner<'_, '_, '_> {
                 self.breakables.pop();
                 self.body.push(Statement::Switch { selector, cases });
             }
-            Statement::Loop { body, continuing, break_if } => self.metered_loop(body, continuing, *break_if)?,
+            Statement::Loop { body, continuing, break_if } => {
+                let ordinal = self.loops;
+                self.loops += 1;
+                match self.counted.get(&ordinal).copied() {
+                    Some(counted) => self.counted_loop(counted, body, continuing)?,
+                    None => self.metered_loop(ordinal, body, continuing, *break_if)?,
+                }
+            }
             Statement::Break => {
-                if let Some(Breakable::Loop(exited)) = self.breakables.last().copied() {
+                if let Some(Breakable::Loop(Some(exited))) = self.breakables.last().copied() {
                     self.note_exit(exited);
                 }
                 self.body.push(Statement::Break);
@@ -280,17 +290,40 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.push(Statement::Store { pointer, value: yes });
     }
 
+    /// A loop that has been paid for as a whole.
+    fn counted_loop(&mut self, counted: Counted, body: &Block, continuing: &Block) -> Result<(), Diagnostic> {
+        let at = self.body.span;
+        self.body.open_cost();
+        self.breakables.push(Breakable::Loop(None));
+        let body = self.nested(body)?;
+        let continuing = self.nested(continuing)?;
+        self.breakables.pop();
+        let cost = u64::from(self.body.close_cost());
+        self.body.charge(cost.saturating_mul(u64::from(counted.turns)));
+        self.body.span = at;
+        self.body.push(Statement::Loop { body, continuing, break_if: None });
+
+        // A driver that has left it early (see `LEFT_LOOP`) is seen by the variable.
+        let trap = self.definer.system.trap;
+        self.definer.meters.counted = true;
+        let variable = self.local(counted.variable)?;
+        let (pointer, bound) = (self.body.local(variable), self.body.literal(counted.bound));
+        let left = self.body.emit(Expression::Load { pointer }, 0);
+        let stuck = self.body.emit(Expression::Binary { op: counted.op, left, right: bound }, 0);
+        self.body.when(stuck, |body| raise(body, trap, LEFT_LOOP));
+        Ok(())
+    }
+
     /// A loop that pays for each turn, ends when there is nothing left to pay with, and notices when the device
     /// has left it on its own.
     fn metered_loop(
         &mut self,
+        ordinal: usize,
         body: &Block,
         continuing: &Block,
         break_if: Option<Handle<Expression>>,
     ) -> Result<(), Diagnostic> {
         let at = self.body.span;
-        let ordinal = self.loops;
-        self.loops += 1;
         let uniform = match self.origin.guest {
             Some(function) => self.definer.uniformity.uniform_loops.contains(&(function, ordinal)),
             None => false,
@@ -304,7 +337,7 @@ impl FunctionDefiner<'_, '_, '_> {
         let (pointer, no) = (self.body.local(exited), self.body.bool(false));
         self.body.push(Statement::Store { pointer, value: no });
         self.body.open_cost();
-        self.breakables.push(Breakable::Loop(exited));
+        self.breakables.push(Breakable::Loop(Some(exited)));
 
         self.body.open();
         let price = self.body.deferred();

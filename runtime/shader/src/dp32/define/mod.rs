@@ -2,11 +2,12 @@
 //!
 //! Every function that the entry point calls is written anew, callees first: `function` walks the statements,
 //! `expression` and `builtin` say what each expression becomes, `canonical` what happens where values meet memory
-//! that others see, and `entry` wraps the guest's entry point. `body` is what they all write to.
+//! that others see, `counted` which loops need no meter, and `entry` wraps the guest's entry point. `body` is what they all write to.
 
 mod body;
 mod builtin;
 mod canonical;
+mod counted;
 mod entry;
 mod expression;
 mod function;
@@ -98,6 +99,8 @@ struct System {
 struct Meters {
     uniform: bool,
     varying: bool,
+    /// There are loops that are not metered, but watched.
+    counted: bool,
 }
 
 /// The new module as it grows.

@@ -1,0 +1,215 @@
+//! Loops whose number of turns is known beforehand, such as `for (var i = 0u; i < 4u; i++)`.
+//!
+//! They are paid for as a whole where they stand. Without a test of the fuel in each turn a driver can still
+//! unroll them, which kernels with values in registers rely on.
+
+use std::collections::{HashMap, HashSet};
+
+use naga::{BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVariable, Module, Statement};
+
+/// More turns than this are metered.
+const MAX_TURNS: u32 = 4096;
+
+/// A loop that turns `turns` times unless the function returns from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Counted {
+    pub(super) turns: u32,
+    /// Its variable, and the comparison with `bound` that is false once it has ended.
+    pub(super) variable: Handle<LocalVariable>,
+    pub(super) op: BinaryOperator,
+    pub(super) bound: Literal,
+}
+
+/// The counted loops of a function by their place among all its loops (an outer one before those in it).
+pub(super) fn counted_loops(module: &Module, function: &Function) -> HashMap<usize, Counted> {
+    let mut uses = Uses::default();
+    uses.of_block(function, &function.body);
+    let mut search = Search { module, function, uses, loops: 0, found: HashMap::new() };
+    search.block(&function.body, 0);
+    search.found
+}
+
+/// How often each variable is stored to, and which ones others have a pointer to.
+#[derive(Default)]
+struct Uses {
+    stores: HashMap<Handle<LocalVariable>, u32>,
+    lent: HashSet<Handle<LocalVariable>>,
+}
+
+impl Uses {
+    fn of_block(&mut self, function: &Function, block: &Block) {
+        for statement in block {
+            match statement {
+                Statement::Store { pointer, .. } => {
+                    if let Expression::LocalVariable(variable) = function.expressions[*pointer] {
+                        *self.stores.entry(variable).or_default() += 1;
+                    }
+                }
+                Statement::Call { arguments, .. } => {
+                    for argument in arguments {
+                        if let Expression::LocalVariable(variable) = function.expressions[*argument] {
+                            self.lent.insert(variable);
+                        }
+                    }
+                }
+                _ => each_block(statement, &mut |inner| self.of_block(function, inner)),
+            }
+        }
+    }
+}
+
+fn each_block(statement: &Statement, visit: &mut impl FnMut(&Block)) {
+    match statement {
+        Statement::Block(block) => visit(block),
+        Statement::If { accept, reject, .. } => {
+            visit(accept);
+            visit(reject);
+        }
+        Statement::Switch { cases, .. } => cases.iter().for_each(|case| visit(&case.body)),
+        Statement::Loop { body, continuing, .. } => {
+            visit(body);
+            visit(continuing);
+        }
+        _ => {}
+    }
+}
+
+struct Search<'a> {
+    module: &'a Module,
+    function: &'a Function,
+    uses: Uses,
+    loops: usize,
+    found: HashMap<usize, Counted>,
+}
+
+impl Search<'_> {
+    fn block(&mut self, block: &Block, depth: u32) {
+        let mut before = None;
+        for statement in block {
+            if let Statement::Loop { body, continuing, break_if } = statement {
+                let ordinal = self.loops;
+                self.loops += 1;
+                let counted = break_if.is_none().then(|| self.counted(before, body, continuing, depth)).flatten();
+                self.found.extend(counted.map(|counted| (ordinal, counted)));
+                self.block(body, depth + 1);
+                self.block(continuing, depth + 1);
+            } else {
+                each_block(statement, &mut |inner| self.block(inner, depth));
+            }
+            if !matches!(statement, Statement::Emit(_)) {
+                before = Some(statement);
+            }
+        }
+    }
+
+    fn counted(&self, before: Option<&Statement>, body: &Block, continuing: &Block, depth: u32) -> Option<Counted> {
+        let mut statements = body.iter().filter(|statement| !matches!(statement, Statement::Emit(_)));
+        let Some(Statement::If { condition, accept, reject }) = statements.next() else { return None };
+        if !accept.is_empty() || !matches!(&**reject, [Statement::Break]) || statements.any(leaves) {
+            return None;
+        }
+        let Expression::Binary { op, left, right } = self.function.expressions[*condition] else { return None };
+        let (variable, bound) = (self.loaded(left)?, self.literal(right)?);
+
+        let mut steps = continuing.iter().filter(|statement| !matches!(statement, Statement::Emit(_)));
+        let (Some(Statement::Store { pointer, value }), None) = (steps.next(), steps.next()) else { return None };
+        let Expression::LocalVariable(stepped) = self.function.expressions[*pointer] else { return None };
+        let Expression::Binary { op: step_op, left, right } = self.function.expressions[*value] else { return None };
+        let step = self.literal(right)?;
+        if stepped != variable || self.loaded(left)? != variable || self.uses.lent.contains(&variable) {
+            return None;
+        }
+
+        let stores = self.uses.stores.get(&variable).copied().unwrap_or(0);
+        let first = match before {
+            Some(Statement::Store { pointer, value })
+                if stores == 2
+                    && matches!(self.function.expressions[*pointer], Expression::LocalVariable(v) if v == variable) =>
+            {
+                self.literal(*value)?
+            }
+            // Begins with the value that it is declared with, as long as it is not met a second time.
+            _ if stores == 1 && depth == 0 => match self.function.local_variables[variable].init {
+                Some(init) => self.literal(init)?,
+                None => return None,
+            },
+            _ => return None,
+        };
+        let turns = turns(first, op, bound, step_op, step)?;
+        Some(Counted { turns, variable, op, bound })
+    }
+
+    /// The variable that an expression loads.
+    fn loaded(&self, expression: Handle<Expression>) -> Option<Handle<LocalVariable>> {
+        let Expression::Load { pointer } = self.function.expressions[expression] else { return None };
+        match self.function.expressions[pointer] {
+            Expression::LocalVariable(variable) => Some(variable),
+            _ => None,
+        }
+    }
+
+    fn literal(&self, expression: Handle<Expression>) -> Option<Literal> {
+        match self.function.expressions[expression] {
+            Expression::Literal(literal) => Some(literal),
+            Expression::Constant(constant) => {
+                match self.module.global_expressions[self.module.constants[constant].init] {
+                    Expression::Literal(literal) => Some(literal),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a statement may leave the loop that it is in by a `break`.
+fn leaves(statement: &Statement) -> bool {
+    match statement {
+        Statement::Break => true,
+        // A `break` in these is their own.
+        Statement::Loop { .. } | Statement::Switch { .. } => false,
+        _ => {
+            let mut any = false;
+            each_block(statement, &mut |inner| any |= inner.iter().any(leaves));
+            any
+        }
+    }
+}
+
+/// Counts by doing it.
+fn turns(first: Literal, op: BinaryOperator, bound: Literal, step_op: BinaryOperator, step: Literal) -> Option<u32> {
+    let step = match (step_op, word(step)?) {
+        (BinaryOperator::Add, step) => step,
+        (BinaryOperator::Subtract, step) => step.wrapping_neg(),
+        _ => return None,
+    };
+    let signed = matches!(bound, Literal::I32(_));
+    let (mut value, bound) = (word(first)?, word(bound)?);
+    for turns in 0..=MAX_TURNS {
+        let order = match signed {
+            true => value.cast_signed().cmp(&bound.cast_signed()),
+            false => value.cmp(&bound),
+        };
+        let goes_on = match op {
+            BinaryOperator::Less => order.is_lt(),
+            BinaryOperator::LessEqual => order.is_le(),
+            BinaryOperator::Greater => order.is_gt(),
+            BinaryOperator::GreaterEqual => order.is_ge(),
+            BinaryOperator::NotEqual => order.is_ne(),
+            _ => return None,
+        };
+        if !goes_on {
+            return Some(turns);
+        }
+        value = value.wrapping_add(step);
+    }
+    None
+}
+
+fn word(literal: Literal) -> Option<u32> {
+    match literal {
+        Literal::U32(value) => Some(value),
+        Literal::I32(value) => Some(value.cast_unsigned()),
+        _ => None,
+    }
+}
