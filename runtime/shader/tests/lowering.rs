@@ -86,6 +86,8 @@ fn loops_of_known_length_are_paid_for_as_a_whole() {
         "for (var i = 0u; i <= 9u; i += 3u) { for (var j = 0u; j != 4u; j++) { if j == 2u { continue; } sum += 1u; } }",
     );
     assert!(nested.0);
+    let (halved, _) = counted("for (var i = 128u; i > 0u; i >>= 1u) { sum += i; }");
+    assert!(halved);
     // The number of turns is not known, or too large, or the loop may be left otherwise.
     for body in [
         "for (var i = 0u; i < data[0]; i++) { sum += i; }",
@@ -95,7 +97,9 @@ fn loops_of_known_length_are_paid_for_as_a_whole() {
         "for (var i = 0u; i < 10u; i++) { touch(&i); sum += i; }",
         "for (var i = 0u; i < 10u; i++) { i += sum; sum += i; }",
         "var i = 0u; loop { if i >= 10u { break; } i++; sum += i; }",
+        // This one never ends.
         "for (var i = 0u; i < 10u; i *= 2u) { sum += i; }",
+        "for (var i = 10; i != 0; i >>= 1u) { sum += u32(i); }",
     ] {
         assert!(!counted(body).0, "{body}");
     }

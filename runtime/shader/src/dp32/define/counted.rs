@@ -178,11 +178,7 @@ fn leaves(statement: &Statement) -> bool {
 
 /// Counts by doing it.
 fn turns(first: Literal, op: BinaryOperator, bound: Literal, step_op: BinaryOperator, step: Literal) -> Option<u32> {
-    let step = match (step_op, word(step)?) {
-        (BinaryOperator::Add, step) => step,
-        (BinaryOperator::Subtract, step) => step.wrapping_neg(),
-        _ => return None,
-    };
+    let step = word(step)?;
     let signed = matches!(bound, Literal::I32(_));
     let (mut value, bound) = (word(first)?, word(bound)?);
     for turns in 0..=MAX_TURNS {
@@ -201,7 +197,15 @@ fn turns(first: Literal, op: BinaryOperator, bound: Literal, step_op: BinaryOper
         if !goes_on {
             return Some(turns);
         }
-        value = value.wrapping_add(step);
+        value = match (step_op, signed) {
+            (BinaryOperator::Add, _) => value.wrapping_add(step),
+            (BinaryOperator::Subtract, _) => value.wrapping_sub(step),
+            (BinaryOperator::Multiply, _) => value.wrapping_mul(step),
+            (BinaryOperator::Divide, false) => value.checked_div(step)?,
+            (BinaryOperator::ShiftLeft, _) => value.checked_shl(step)?,
+            (BinaryOperator::ShiftRight, false) => value.checked_shr(step)?,
+            _ => return None,
+        };
     }
     None
 }
