@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use isobit_job::{
-    Blob, Bytes, Claim, Fuel, FuelUsed, JobSpec, Limits, Millis, Name, Observed, Outcome, Profile, Receipt, SecretKey,
-    Trap,
+    Blob, Bytes, Claim, Fuel, FuelUsed, JobSpec, Limits, Millis, Name, Observed, Outcome, Profile, Receipt, Rules,
+    SecretKey, Trap,
 };
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub fn least() -> JobSpec {
         inputs: Default::default(),
         params: Default::default(),
         limits: Limits::default(),
-        profile: Profile::Native,
+        profile: Profile::Dp32,
     }
 }
 
@@ -65,6 +65,7 @@ pub fn full() -> JobSpec {
         output_bytes: Bytes::from(1),
         outputs: 256,
     };
+    spec.profile = Profile::Native;
     spec
 }
 
@@ -72,7 +73,7 @@ pub fn full() -> JobSpec {
 pub fn outcomes() -> Vec<(&'static str, Claim)> {
     let completed = Claim {
         job: least().id(),
-        profile: Profile::Native,
+        rules: Rules::Dp32 { pass_version: 1 },
         outcome: Outcome::Completed,
         outputs: [("out.png", &b"picture"[..]), ("log", b"")].map(|(out, data)| (name(out), Blob::of(data))).into(),
         fuel: FuelUsed { guest: Fuel::from(123_456), kernel: Fuel::saturating_from(7_890_123_456) },
@@ -82,6 +83,8 @@ pub fn outcomes() -> Vec<(&'static str, Claim)> {
         ("completed", completed.clone()),
         ("completed without outputs", Claim { outputs: Default::default(), ..completed.clone() }),
         ("guest trap", trapped(Trap::GuestTrap { code: "memory-out-of-bounds".to_owned() })),
+        ("another version of the pass", Claim { rules: Rules::Dp32 { pass_version: u32::MAX }, ..completed.clone() }),
+        ("profile native", Claim { job: full().id(), rules: Rules::Native, ..completed.clone() }),
         ("fuel", trapped(Trap::Fuel)),
         ("kernel fuel", trapped(Trap::KernelFuel)),
         ("limit", trapped(Trap::Limit { limit: "guest-memory".to_owned() })),
@@ -152,7 +155,8 @@ fn refused() -> Value {
         altered("a bad input name", r#""inputs":{}"#, &format!(r#""inputs":{{"../a":{blob}}}"#)),
         altered("a parameter that is no text", r#""params":{}"#, r#""params":{"radius":3}"#),
         altered("a parameter over 4 KiB", r#""params":{}"#, &format!(r#""params":{{"p":"{}"}}"#, "x".repeat(4097))),
-        altered("an unknown profile", r#""native""#, r#""fastest""#),
+        altered("an unknown profile", r#""dp32""#, r#""fastest""#),
+        altered("a profile with a version", r#""dp32""#, r#""dp32/1""#),
         altered("an uppercase hash", &Blob::of(b"workload").hash.to_string(), &"AB".repeat(32)),
         altered("a short hash", &Blob::of(b"workload").hash.to_string(), &"ab".repeat(31)),
         altered("a size over 2^53 - 1", r#""size":8"#, r#""size":9007199254740992"#),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::canonical::{self, tag, unique_keys};
-use crate::{Blob, Fuel, Hash, JobId, Name, Profile, UnknownProfile, hash};
+use crate::{Blob, Fuel, Hash, JobId, Name, Rules, UnknownRules, hash};
 
 /// The most outputs a job has.
 pub const MAX_OUTPUTS: u64 = 256;
@@ -26,8 +26,8 @@ tag!(ClaimTag, "claim/1");
 pub struct Claim {
     /// The job that was run.
     pub job: JobId,
-    /// The arithmetic rules it ran under.
-    pub profile: Profile,
+    /// The arithmetic rules it went by.
+    pub rules: Rules,
     /// How it ended.
     pub outcome: Outcome,
     /// What came out, by name; empty when trapped.
@@ -172,9 +172,25 @@ pub enum ClaimError {
         /// The most bytes it may have.
         maximum: usize,
     },
-    /// This version does not know the profile.
+    /// This version does not know the arithmetic rules.
     #[error(transparent)]
-    Profile(#[from] UnknownProfile),
+    Rules(#[from] UnknownRules),
+}
+
+/// What two claims say about each other. See [`Claim::compare`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Comparison {
+    /// They are the same, byte by byte.
+    Same,
+    /// They went by the same rules and are not the same in these fields, sorted by path. There is at least one.
+    Different(Vec<Difference>),
+    /// They went by other rules each, so nothing follows from what they have in common or do not.
+    NotComparable {
+        /// The rules of the one claim.
+        left: Rules,
+        /// The rules of the other.
+        right: Rules,
+    },
 }
 
 /// A field in which two claims are not the same.
@@ -199,7 +215,7 @@ impl std::fmt::Display for Difference {
 struct Document {
     isobit: ClaimTag,
     job: JobId,
-    profile: String,
+    rules: String,
     outcome: Outcome,
     #[serde(deserialize_with = "unique_keys")]
     outputs: BTreeMap<Name, Blob>,
@@ -208,8 +224,8 @@ struct Document {
 
 impl From<Claim> for Document {
     fn from(claim: Claim) -> Document {
-        let Claim { job, profile, outcome, outputs, fuel } = claim;
-        Document { isobit: ClaimTag::Tag, job, profile: profile.to_string(), outcome, outputs, fuel }
+        let Claim { job, rules, outcome, outputs, fuel } = claim;
+        Document { isobit: ClaimTag::Tag, job, rules: rules.to_string(), outcome, outputs, fuel }
     }
 }
 
@@ -217,8 +233,8 @@ impl TryFrom<Document> for Claim {
     type Error = ClaimError;
 
     fn try_from(document: Document) -> Result<Claim, ClaimError> {
-        let Document { isobit: ClaimTag::Tag, job, profile, outcome, outputs, fuel } = document;
-        let claim = Claim { job, profile: profile.parse()?, outcome, outputs, fuel };
+        let Document { isobit: ClaimTag::Tag, job, rules, outcome, outputs, fuel } = document;
+        let claim = Claim { job, rules: rules.parse()?, outcome, outputs, fuel };
         claim.check()?;
         Ok(claim)
     }
@@ -251,23 +267,29 @@ impl Claim {
         }
     }
 
-    /// The fields in which two claims differ; none when their ids are the same.
+    /// Holds two claims against each other. Claims under different rules are not comparable, whatever else they
+    /// say; that is never a difference.
     ///
     /// ```
-    /// # use isobit_job::{Blob, Claim, FuelUsed, Hash, JobId, Outcome, Profile};
-    /// let claim = |output: &[u8]| Claim {
+    /// # use isobit_job::{Blob, Claim, Comparison, FuelUsed, Hash, JobId, Outcome, Rules};
+    /// let claim = |output: &[u8], pass_version| Claim {
     ///     job: JobId(Hash::of(b"job")),
-    ///     profile: Profile::Native,
+    ///     rules: Rules::Dp32 { pass_version },
     ///     outcome: Outcome::Completed,
     ///     outputs: [("out".parse().unwrap(), Blob::of(output))].into(),
     ///     fuel: FuelUsed::default(),
     /// };
-    /// let differences = claim(b"a").differences(&claim(b"b"));
+    /// let Comparison::Different(differences) = claim(b"a", 1).compare(&claim(b"b", 1)) else { panic!() };
     /// assert_eq!(differences.len(), 1);
     /// assert_eq!(differences[0].field, "outputs.out.hash");
     /// assert_eq!(differences[0].left, Hash::of(b"a").to_string());
+    ///
+    /// assert!(matches!(claim(b"a", 1).compare(&claim(b"b", 2)), Comparison::NotComparable { .. }));
     /// ```
-    pub fn differences(&self, other: &Claim) -> Vec<Difference> {
+    pub fn compare(&self, other: &Claim) -> Comparison {
+        if self.rules != other.rules {
+            return Comparison::NotComparable { left: self.rules, right: other.rules };
+        }
         let (left, right) = (self.fields(), other.fields());
         let none = || "none".to_owned();
         let names = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
@@ -280,15 +302,14 @@ impl Claim {
             })
             .collect();
         differences.sort_by(|a, b| a.field.cmp(&b.field));
-        differences
+        if differences.is_empty() { Comparison::Same } else { Comparison::Different(differences) }
     }
 
-    /// The claim as flat text, by the path of each field.
+    /// The claim but for its rules as flat text, by the path of each field.
     fn fields(&self) -> BTreeMap<String, String> {
-        let Claim { job, profile, outcome, outputs, fuel } = self;
+        let Claim { job, rules: _, outcome, outputs, fuel } = self;
         let mut fields = BTreeMap::from([
             ("job".to_owned(), job.to_string()),
-            ("profile".to_owned(), profile.to_string()),
             ("outcome".to_owned(), outcome.to_string()),
             ("fuel.guest".to_owned(), fuel.guest.to_string()),
             ("fuel.kernel".to_owned(), fuel.kernel.to_string()),

@@ -22,10 +22,10 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// # let key = SecretKey::from_bytes([1; 32]);
 /// # let spec = JobSpec {
 /// #     workload: Blob::of(b""), inputs: Default::default(), params: Default::default(),
-/// #     limits: Limits::default(), profile: Profile::Native,
+/// #     limits: Limits::default(), profile: Profile::Dp32,
 /// # };
 /// # let claim = Claim {
-/// #     job: spec.id(), profile: spec.profile, outcome: Outcome::Completed,
+/// #     job: spec.id(), rules: Rules::Dp32 { pass_version: 1 }, outcome: Outcome::Completed,
 /// #     outputs: Default::default(), fuel: FuelUsed::default(),
 /// # };
 /// # let observed = Observed {

@@ -17,7 +17,7 @@
 //!     inputs: Default::default(),
 //!     params: Default::default(),
 //!     limits: Limits::default(),
-//!     profile: Profile::Native,
+//!     profile: Profile::Dp32,
 //! };
 //! spec.params.insert("radius".parse()?, "3".to_owned());
 //!
@@ -40,12 +40,14 @@ mod receipt;
 mod spec;
 
 pub use address::{AddrError, NodeAddr};
-pub use claim::{Claim, ClaimError, ClaimId, Difference, FuelUsed, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome, Trap};
+pub use claim::{
+    Claim, ClaimError, ClaimId, Comparison, Difference, FuelUsed, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome, Trap,
+};
 pub use envelope::{Envelope, MAX_ENVELOPE_JSON, PAYLOAD_TYPE};
 pub use hash::{Blob, Hash};
 pub use hex::HexError;
 pub use key::{KeyError, NodeKey, SecretKey, Signature};
-pub use limits::{Limits, Profile, UnknownProfile};
+pub use limits::{Limits, Profile, Rules, UnknownProfile, UnknownRules};
 pub use name::{MAX_NAME, Name, NameError};
 pub use quantity::{Bytes, Fuel, Millis, OutOfRange, QuantityError};
 pub use receipt::{MAX_OBSERVED, Observed, PREDICATE_TYPE, Receipt, ReceiptError};

@@ -1,7 +1,8 @@
 //! The receipt: a claim, with what one provider observed beside it. Signed, it is an [`Envelope`].
 
 use crate::{
-    Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile, SecretKey, envelope,
+    Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile, Rules, SecretKey,
+    envelope,
 };
 
 /// The predicate type of receipts in their in-toto statement.
@@ -149,10 +150,10 @@ pub enum ReceiptError {
         spec: JobId,
     },
     /// The claim was made under another profile than the spec asks for.
-    #[error("the receipt claims a run under profile {claim}, but its job spec asks for {spec}")]
+    #[error("the receipt claims a run under {claim}, but its job spec asks for profile {spec}")]
     OtherProfile {
-        /// The claim's profile.
-        claim: Profile,
+        /// The rules that the claim states.
+        claim: Rules,
         /// The spec's profile.
         spec: Profile,
     },
@@ -201,8 +202,8 @@ impl Receipt {
         if claim.job != job {
             return Err(ReceiptError::OtherJob { claim: claim.job, spec: job });
         }
-        if claim.profile != spec.profile {
-            return Err(ReceiptError::OtherProfile { claim: claim.profile, spec: spec.profile });
+        if claim.rules.profile() != spec.profile {
+            return Err(ReceiptError::OtherProfile { claim: claim.rules, spec: spec.profile });
         }
         claim.check()?;
         self.check_limits()?;

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use isobit_job::{
-    Blob, Bytes, Claim, Envelope, Fuel, FuelUsed, Hash, JobSpec, Limits, MAX_ENVELOPE_JSON, MAX_GUEST_ERROR,
-    MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name, Observed, Outcome,
-    Profile, Receipt, ReceiptError, SecretKey, SpecError, Trap,
+    Blob, Bytes, Claim, Comparison, Envelope, Fuel, FuelUsed, Hash, JobSpec, Limits, MAX_ENVELOPE_JSON,
+    MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name,
+    Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -52,13 +52,23 @@ fn limits() -> impl Strategy<Value = Limits> {
 fn spec() -> impl Strategy<Value = JobSpec> {
     let inputs = prop::collection::btree_map(name(), blob(), 0..8);
     let params = prop::collection::btree_map(name(), any::<String>(), 0..8);
-    (blob(), inputs, params, limits()).prop_map(|(workload, inputs, params, limits)| JobSpec {
+    let profile = prop_oneof![Just(Profile::Dp32), Just(Profile::Native)];
+    (blob(), inputs, params, limits(), profile).prop_map(|(workload, inputs, params, limits, profile)| JobSpec {
         workload,
         inputs,
         params,
         limits,
-        profile: Profile::Native,
+        profile,
     })
+}
+
+/// Few versions, so that two are often the same.
+fn rules() -> impl Strategy<Value = Rules> {
+    prop_oneof![
+        Just(Rules::Native),
+        (0..3u32).prop_map(|pass_version| Rules::Dp32 { pass_version }),
+        any::<u32>().prop_map(|pass_version| Rules::Dp32 { pass_version }),
+    ]
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -75,13 +85,14 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 prop_compose! {
     fn claim()(
         job in hash(),
+        rules in rules(),
         outcome in outcome(),
         outputs in prop::collection::btree_map(name(), blob(), 0..8),
         guest in fuel(),
         kernel in fuel(),
     ) -> Claim {
         let outputs = if outcome == Outcome::Completed { outputs } else { BTreeMap::new() };
-        Claim { job: isobit_job::JobId(job), profile: Profile::Native, outcome, outputs, fuel: FuelUsed { guest, kernel } }
+        Claim { job: isobit_job::JobId(job), rules, outcome, outputs, fuel: FuelUsed { guest, kernel } }
     }
 }
 
@@ -100,11 +111,25 @@ proptest! {
     }
 
     #[test]
-    fn claims_agree_exactly_when_there_is_no_difference(left in claim(), right in claim()) {
-        prop_assert_eq!(left.differences(&left), vec![]);
-        prop_assert_eq!(left.id() == right.id(), left.differences(&right).is_empty());
+    fn claims_are_the_same_exactly_when_their_ids_are(left in claim(), right in claim()) {
+        prop_assert_eq!(left.compare(&left), Comparison::Same);
+        let right = Claim { rules: left.rules, ..right };
+        match left.compare(&right) {
+            Comparison::Same => prop_assert_eq!(left.id(), right.id()),
+            Comparison::Different(differences) => prop_assert!(left.id() != right.id() && !differences.is_empty()),
+            Comparison::NotComparable { .. } => prop_assert!(false, "the rules are the same"),
+        }
         let read: Claim = serde_json::from_slice(&left.canonical()).unwrap();
         prop_assert_eq!(read, left);
+    }
+
+    #[test]
+    fn claims_under_different_rules_never_differ(left in claim(), right in claim(), rules in rules()) {
+        // Whether the rest is the same or not.
+        for right in [right, Claim { rules, ..left.clone() }] {
+            let not_comparable = Comparison::NotComparable { left: left.rules, right: right.rules };
+            prop_assert_eq!(left.rules != right.rules, left.compare(&right) == not_comparable);
+        }
     }
 
     #[test]
@@ -166,8 +191,23 @@ fn a_spec_over_a_bound_is_refused_by_name() {
 #[test]
 fn an_unknown_profile_is_told_apart_from_broken_json() {
     let json = String::from_utf8(vectors::least().canonical()).unwrap();
-    let error = JobSpec::from_json(json.replace("native", "dp32").as_bytes()).unwrap_err();
-    assert!(matches!(&error, SpecError::Profile(unknown) if unknown.found == "dp32"), "{error}");
+    let error = JobSpec::from_json(json.replace("dp32", "dp64").as_bytes()).unwrap_err();
+    assert!(matches!(&error, SpecError::Profile(unknown) if unknown.found == "dp64"), "{error}");
+}
+
+#[test]
+fn a_claim_states_its_rules_in_one_field() {
+    let (_, claim) = vectors::outcomes().swap_remove(0);
+    let json = |claim: &Claim| serde_json::to_value(claim).unwrap();
+    assert_eq!(json(&claim)["rules"], "dp32/1");
+    assert_eq!(json(&Claim { rules: Rules::Native, ..claim.clone() })["rules"], "native");
+
+    for strange in ["dp32", "dp32/01", "dp64/1", ""] {
+        let mut document = json(&claim);
+        document["rules"] = strange.into();
+        let error = serde_json::from_value::<Claim>(document).unwrap_err().to_string();
+        assert!(error.contains("as in dp32/1"), "{error}");
+    }
 }
 
 #[test]
@@ -215,7 +255,8 @@ fn differences_name_the_field_and_both_values() {
     let mut right = left.clone();
     right.fuel.guest = Fuel::from(1);
     right.outputs.remove("log");
-    let shown: Vec<_> = left.differences(&right).iter().map(ToString::to_string).collect();
+    let Comparison::Different(differences) = left.compare(&right) else { panic!() };
+    let shown: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
         [
@@ -280,6 +321,9 @@ fn a_well_signed_receipt_that_does_not_hold_together_is_refused() {
     assert!(matches!(alter("/predicate/provider", json!(other)), ReceiptError::WrongSigner { .. }));
     assert!(matches!(alter("/predicate/spec/limits/outputs", json!(63)), ReceiptError::OtherJob { .. }));
     assert!(matches!(alter("/predicate/claim/job", json!(Hash::of(b"x"))), ReceiptError::OtherJob { .. }));
+    let native = ReceiptError::OtherProfile { claim: Rules::Native, spec: Profile::Dp32 };
+    assert_eq!(alter("/predicate/claim/rules", json!("native")), native);
+    assert_eq!(alter("/predicate/claim/rules", json!("dp32/2")), ReceiptError::Subjects);
     assert_eq!(alter("/predicate/claim/fuel/guest", json!(1)), ReceiptError::Subjects);
     assert_eq!(alter("/subject/1/name", json!("output/other")), ReceiptError::Subjects);
     assert_eq!(alter("/subject", json!([])), ReceiptError::Subjects);
@@ -383,7 +427,7 @@ fn the_longest_receipt_stays_under_half_of_the_bound() {
     assert!(spec.canonical().len() > MAX_SPEC_JSON - 4096);
     let claim = Claim {
         job: spec.id(),
-        profile: spec.profile,
+        rules: Rules::Dp32 { pass_version: u32::MAX },
         outcome: Outcome::Completed,
         outputs: (0..MAX_OUTPUTS)
             .map(|i| {
