@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use isobit_job::{Envelope, Receipt, SecretKey};
+use isobit_job::{Envelope, Fuel, Receipt, Rules, SecretKey};
 use serde_json::{Value, json};
 use support::{Ended, Provider, isobit, test_guest};
 use tempfile::TempDir;
@@ -175,6 +175,54 @@ fn a_signed_lie_is_refuted_where_it_lies() {
     let rerun = verify(file.path(), &["--rerun", workload, "-i", &input, "--device", "llvmpipe"]);
     assert_refuted(&rerun, "outputs.out.hash");
     assert_refuted(&rerun, "fuel.guest");
+}
+
+#[test]
+fn a_claim_under_another_pass_is_not_comparable() {
+    let delivery = Delivery::shared();
+    let key = SecretKey::generate();
+    let mut receipt = delivery.receipt();
+    receipt.provider = key.public();
+    let Rules::Dp32 { pass_version } = receipt.claim.rules else { panic!("{}", receipt.claim.rules) };
+    receipt.claim.rules = Rules::Dp32 { pass_version: pass_version + 1 };
+    // Nothing that a rerun would find here can be held against it.
+    receipt.claim.fuel.kernel = Fuel::from(12_345);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), receipt.sign(&key).to_json()).unwrap();
+
+    let (workload, input) = (delivery.workload.to_str().unwrap(), delivery.named("in", "input"));
+    let rerun = ["--rerun", workload, "-i", &input, "--device", "llvmpipe"];
+    assert_eq!(verify(file.path(), &[]).done()["rules"], format!("dp32/{}", pass_version + 1));
+    let ended = verify(file.path(), &rerun);
+    assert_eq!(ended.code, Some(2), "{}\n{}", ended.stdout, ended.stderr);
+    let answer = ended.json();
+    assert_eq!(answer["agrees"], Value::Null);
+    assert_eq!(answer["disagreements"], json!([]));
+    assert_eq!(answer["not_comparable"]["receipt"], format!("dp32/{}", pass_version + 1));
+    assert_eq!(answer["not_comparable"]["here"], format!("dp32/{pass_version}"));
+    let text: Ended = isobit().arg("verify").arg(file.path()).args(rerun).output().unwrap().into();
+    text.failed(2, &["not comparable (agrees: signature, shape)", "the job was not run again"]);
+    // What is refuted beside it stays refuted.
+    let other = delivery.named("out", "input");
+    assert_refuted(&verify(file.path(), &[&rerun[..], &["-o", &other]].concat()), "outputs.out.hash");
+}
+
+#[test]
+fn profile_native_is_warned_of_and_stated_in_the_claim() {
+    let delivery = Delivery::shared();
+    let (workload, input) = (delivery.workload.to_str().unwrap(), delivery.named("in", "input"));
+    let run = |more: &[&str]| -> Ended {
+        let args = ["run", workload, "-p", "do=behave", "-i", &input, "--device", "llvmpipe", "--json"];
+        isobit().args(args).args(more).output().unwrap().into()
+    };
+    let (native, default) = (run(&["--profile", "native"]), run(&[]));
+    assert_eq!(native.done()["rules"], "native");
+    assert!(native.stderr.contains("warning: profile native"), "{}", native.stderr);
+    assert_eq!(default.done()["rules"], delivery.receipt().claim.rules.to_string());
+    assert!(!default.stderr.contains("warning"), "{}", default.stderr);
+    // Another profile is another job.
+    assert_ne!(native.json()["job"], default.json()["job"]);
+    run(&["--profile", "dp64"]).failed(2, &["no profile is called", "dp32, native"]);
 }
 
 #[test]

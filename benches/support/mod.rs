@@ -144,6 +144,7 @@ impl Guest {
             inputs: files.iter().map(|(name, input)| (name.clone(), blob(input.size))).collect(),
             params: params.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string())).collect(),
             limits,
+            // The baseline runs the same WGSL as it is written.
             profile: Profile::Native,
         };
         let marks = Arc::new(Marks::default());

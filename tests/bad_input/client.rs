@@ -124,7 +124,7 @@ pub fn spec(wish: &str, params: &[(&str, &str)], inputs: &[(&str, &Path)]) -> Jo
     let params = [&[("do", wish)], params].concat();
     let params = params.iter().map(|(name, value)| (name.parse().unwrap(), (*value).to_owned())).collect();
     let inputs = inputs.iter().map(|(name, path)| (name.parse().unwrap(), path.to_path_buf())).collect();
-    let submission = Submission::new(&misbehave(), &inputs, params, Limits::default(), Profile::Native);
+    let submission = Submission::new(&misbehave(), &inputs, params, Limits::default(), Profile::default());
     submission.unwrap().spec().clone()
 }
 

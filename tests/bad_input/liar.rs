@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isobit_job::{
-    Blob, Claim, Envelope, Fuel, FuelUsed, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, SecretKey,
+    Blob, Claim, Envelope, Fuel, FuelUsed, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, Rules, SecretKey,
 };
 use isobit_transport::listen;
 use isobit_wire::{OutputHeader, PROTOCOL, ProviderSession, ToProvider, ToRenter, encode};
@@ -92,7 +92,8 @@ impl Liar {
         let key = if self.lie == Lie::Signer { &other } else { &self.key };
         let fuel = FuelUsed { guest: Fuel::ZERO, kernel: Fuel::ZERO };
         let outputs = [("out".parse().unwrap(), Blob::of(CONTENT))].into();
-        let claim = Claim { job: spec.id(), profile: spec.profile, outcome: Outcome::Completed, outputs, fuel };
+        let claim =
+            Claim { job: spec.id(), rules: Rules::of(spec.profile, 1), outcome: Outcome::Completed, outputs, fuel };
         let none = || "none".to_owned();
         let observed = Observed {
             device: none(),

@@ -229,7 +229,7 @@ async fn an_input_that_changes_after_it_was_hashed_is_not_sent() {
     let (site, job) = (Site::shared(), Fresh::new());
     let inputs = [("fresh".parse().unwrap(), job.input.clone())].into();
     let params = [("do".parse().unwrap(), "behave".to_owned())].into();
-    let submission = Submission::new(&misbehave(), &inputs, params, Limits::default(), Profile::Native).unwrap();
+    let submission = Submission::new(&misbehave(), &inputs, params, Limits::default(), Profile::default()).unwrap();
     let submission = std::sync::Arc::new(submission);
     let address = site.provider.address.parse().unwrap();
     let key = SecretKey::generate();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use isobit_job::{Blob, Claim, ClaimId, FuelUsed, JobId, Name, Observed, Outcome, Trap};
+use isobit_job::{Blob, Claim, ClaimId, FuelUsed, JobId, Name, Observed, Outcome, Rules, Trap};
 use serde::Serialize;
 
 use crate::escape;
@@ -15,6 +15,7 @@ use crate::failure::Status;
 pub struct Finished<'a> {
     job: JobId,
     claim: ClaimId,
+    rules: Rules,
     outcome: &'a Outcome,
     fuel: &'a FuelUsed,
     outputs: BTreeMap<&'a Name, Output<'a>>,
@@ -40,6 +41,7 @@ impl<'a> Finished<'a> {
         Self {
             job: claim.job,
             claim: claim.id(),
+            rules: claim.rules,
             outcome: &claim.outcome,
             fuel: &claim.fuel,
             outputs: outputs.collect(),
@@ -62,6 +64,7 @@ impl fmt::Display for Finished<'_> {
         writeln!(f, "outcome  {}", outcome(self.outcome))?;
         writeln!(f, "job      {}", self.job)?;
         writeln!(f, "claim    {}", self.claim)?;
+        writeln!(f, "rules    {}", self.rules)?;
         writeln!(f, "fuel     {} guest, {} kernel", self.fuel.guest, self.fuel.kernel)?;
         let device = escape::line(&self.observed.device);
         writeln!(f, "device   {device}, {} after {}", self.observed.run_ms, self.observed.prepare_ms)?;

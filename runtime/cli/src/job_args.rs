@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobit_job::{Bytes, Fuel, Limits, Name};
+use isobit_job::{Bytes, Fuel, Limits, Name, Profile};
 
 use crate::failure::Failure;
+use crate::printer::Printer;
 
 /// One `name=value` from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,11 +93,26 @@ pub struct JobArgs {
     /// A parameter; may be given again
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = text_pair)]
     pub param: Vec<Pair<String>>,
+    /// The arithmetic rules for kernels: dp32, the same bits on every device, or native, as the driver likes it
+    #[arg(long, value_name = "PROFILE", default_value_t)]
+    profile: Profile,
     /// Give the job up after this time
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub deadline: Span,
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+impl JobArgs {
+    /// The profile asked for. Warns of what native gives up.
+    pub fn profile(&self, printer: &Printer) -> Profile {
+        if self.profile == Profile::Native {
+            printer.warn(
+                "profile native: devices may round floating point differently, so no other run can prove or refute this one's claim",
+            );
+        }
+        self.profile
+    }
 }
 
 /// What a job may use. Part of the job, so the same on every provider.

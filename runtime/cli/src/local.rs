@@ -83,7 +83,7 @@ impl LocalJob<'_> {
             _ => BTreeMap::new(),
         };
         let claim =
-            Claim { job: spec.id(), profile: spec.profile, outcome: finished.outcome, outputs, fuel: finished.fuel };
+            Claim { job: spec.id(), rules: finished.rules, outcome: finished.outcome, outputs, fuel: finished.fuel };
         Ok(LocalRun { claim, observed: observed.bounded(), parts })
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::canonical::{self, tag, unique_keys};
-use crate::{Blob, Fuel, Hash, JobId, Name, Rules, UnknownRules, hash};
+use crate::{Blob, Fuel, Hash, JobId, Name, Rules, hash};
 
 /// The most outputs a job has.
 pub const MAX_OUTPUTS: u64 = 256;
@@ -172,9 +172,6 @@ pub enum ClaimError {
         /// The most bytes it may have.
         maximum: usize,
     },
-    /// This version does not know the arithmetic rules.
-    #[error(transparent)]
-    Rules(#[from] UnknownRules),
 }
 
 /// What two claims say about each other. See [`Claim::compare`].
@@ -215,7 +212,7 @@ impl std::fmt::Display for Difference {
 struct Document {
     isobit: ClaimTag,
     job: JobId,
-    rules: String,
+    rules: Rules,
     outcome: Outcome,
     #[serde(deserialize_with = "unique_keys")]
     outputs: BTreeMap<Name, Blob>,
@@ -225,7 +222,7 @@ struct Document {
 impl From<Claim> for Document {
     fn from(claim: Claim) -> Document {
         let Claim { job, rules, outcome, outputs, fuel } = claim;
-        Document { isobit: ClaimTag::Tag, job, rules: rules.to_string(), outcome, outputs, fuel }
+        Document { isobit: ClaimTag::Tag, job, rules, outcome, outputs, fuel }
     }
 }
 
@@ -234,7 +231,7 @@ impl TryFrom<Document> for Claim {
 
     fn try_from(document: Document) -> Result<Claim, ClaimError> {
         let Document { isobit: ClaimTag::Tag, job, rules, outcome, outputs, fuel } = document;
-        let claim = Claim { job, rules: rules.parse()?, outcome, outputs, fuel };
+        let claim = Claim { job, rules, outcome, outputs, fuel };
         claim.check()?;
         Ok(claim)
     }

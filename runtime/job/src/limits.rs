@@ -54,7 +54,8 @@ impl std::str::FromStr for Profile {
 /// rewrote the kernels. Another version may give other bits or another cost.
 ///
 /// Written as `native` or, for version 1 of the pass, `dp32/1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Rules {
     /// Profile dp32.
     Dp32 {
@@ -66,6 +67,14 @@ pub enum Rules {
 }
 
 impl Rules {
+    /// The rules of runs in this profile, where kernels are rewritten by this version of the pass.
+    pub const fn of(profile: Profile, pass_version: u32) -> Rules {
+        match profile {
+            Profile::Dp32 => Rules::Dp32 { pass_version },
+            Profile::Native => Rules::Native,
+        }
+    }
+
     /// The profile that a job spec asks for to have these rules.
     pub const fn profile(self) -> Profile {
         match self {
@@ -81,6 +90,20 @@ impl std::fmt::Display for Rules {
             Rules::Dp32 { pass_version } => write!(f, "dp32/{pass_version}"),
             Rules::Native => f.write_str("native"),
         }
+    }
+}
+
+impl From<Rules> for String {
+    fn from(rules: Rules) -> String {
+        rules.to_string()
+    }
+}
+
+impl TryFrom<String> for Rules {
+    type Error = UnknownRules;
+
+    fn try_from(text: String) -> Result<Rules, UnknownRules> {
+        text.parse()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::server::Shared;
 use crate::upload::{self, STALL, UploadError, Wanted};
 use crate::worker::{ChannelError, CodeFile, FromWorker, Level, ToWorker, Worker};
 use crate::{SOFTWARE, queue::Ticket};
-use isobit_job::{Blob, Claim, FuelUsed, Hash, JobSpec, Millis, Name, NodeKey, Observed, Outcome, Receipt};
+use isobit_job::{Blob, Claim, FuelUsed, Hash, JobSpec, Millis, Name, NodeKey, Observed, Outcome, Receipt, Rules};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
 use isobit_wire::{
@@ -186,6 +186,7 @@ struct Admitted {
 
 /// What a run came to, before it is signed.
 struct Ran {
+    rules: Rules,
     outcome: Outcome,
     fuel: FuelUsed,
     outputs: BTreeMap<Name, Blob>,
@@ -324,7 +325,7 @@ impl Walk<'_> {
             started: None,
         };
         let mut outputs = BTreeMap::new();
-        let (outcome, fuel) = loop {
+        let (rules, outcome, fuel) = loop {
             tokio::select! {
                 message = worker.receive() => {
                     let (message, files) = message?;
@@ -354,7 +355,7 @@ impl Walk<'_> {
             prepare_ms: Millis::from_duration(started.duration_since(turn)),
             run_ms: Millis::from_duration(started.elapsed()),
         };
-        Ok(Ran { outcome, fuel, outputs, observed, sent: run.sent })
+        Ok(Ran { rules, outcome, fuel, outputs, observed, sent: run.sent })
     }
 
     /// Sends the worker its job. Returns the file that it compiles into, if it has to compile.
@@ -386,8 +387,7 @@ impl Walk<'_> {
     /// Signs the claim and says good-bye.
     async fn conclude(&self, control: &mut Control, job: Admitted, ran: Ran) -> Result<(), Stop> {
         let outputs = if ran.outcome == Outcome::Completed { ran.outputs } else { BTreeMap::new() };
-        let claim =
-            Claim { job: job.spec.id(), profile: job.spec.profile, outcome: ran.outcome, outputs, fuel: ran.fuel };
+        let claim = Claim { job: job.spec.id(), rules: ran.rules, outcome: ran.outcome, outputs, fuel: ran.fuel };
         let receipt =
             Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
         receipt.check().map_err(|error| Stop::Faulted(FaultReason::Internal, error.to_string()))?;
@@ -408,7 +408,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Acts on one message of the worker. Returns outcome and fuel when the job has ended.
+    /// Acts on one message of the worker. Returns rules, outcome and fuel when the job has ended.
     async fn take(
         &mut self,
         control: &mut Control,
@@ -416,7 +416,7 @@ impl Running<'_> {
         worker: &mut Worker,
         message: FromWorker,
         files: Vec<OwnedFd>,
-    ) -> Result<Option<(Outcome, FuelUsed)>, Stop> {
+    ) -> Result<Option<(Rules, Outcome, FuelUsed)>, Stop> {
         match message {
             FromWorker::Compiled => {
                 self.keep_code(job, worker).await?;
@@ -429,7 +429,7 @@ impl Running<'_> {
             FromWorker::Log { level, message } => control.say(&ToRenter::log(level.into(), &message)).await?,
             FromWorker::Progress { fraction, message } => control.say(&ToRenter::progress(fraction, &message)).await?,
             FromWorker::Output { name } => self.open_output(control, job, &name, files).await?,
-            FromWorker::Ended { outcome, fuel } => return Ok(Some((outcome, fuel))),
+            FromWorker::Ended { rules, outcome, fuel } => return Ok(Some((rules, outcome, fuel))),
             FromWorker::NotAWorkload { message } => return Err(Rejection::NotAWorkload(message).into()),
             FromWorker::Faulted { kind, message } => return Err(Stop::Faulted(fault_reason(&kind), message)),
             FromWorker::Ready { .. } | FromWorker::Unusable { .. } => {

@@ -5,7 +5,7 @@ use crate::ending::{Ending, Fault, FaultKind, Stopped, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
 use isobit_device::Device;
-use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Trap};
+use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Profile, Rules, Trap};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -85,6 +85,7 @@ impl Interrupt {
 pub struct PreparedJob {
     workload: CompiledWorkload,
     store: Store<HostState>,
+    rules: Rules,
     fuel: u64,
     interrupt: Interrupt,
     stopped: Arc<AtomicU8>,
@@ -92,8 +93,16 @@ pub struct PreparedJob {
     entered: bool,
 }
 
+/// The rules that every run in this profile goes by here.
+#[must_use]
+pub fn rules(profile: Profile) -> Rules {
+    Rules::of(profile, isobit_shader::dp32::PASS_VERSION)
+}
+
 /// A job that has run to an outcome.
 pub struct FinishedJob {
+    /// What the kernels went by.
+    pub rules: Rules,
     /// Completed or trapped.
     pub outcome: Outcome,
     /// What it cost.
@@ -114,6 +123,7 @@ impl CompiledWorkload {
         let interrupt = Interrupt::default();
         let stopped = Arc::new(AtomicU8::new(0));
         let fuel = job.spec.limits.fuel.get();
+        let rules = rules(job.spec.profile);
         let deadline = job.deadline;
         let mut store = Store::new(&self.engine, HostState::new(job));
         store.limiter(|state| state.limiter());
@@ -132,7 +142,7 @@ impl CompiledWorkload {
             why.store(code(stop), Ordering::Relaxed);
             Ok(UpdateDeadline::Interrupt)
         });
-        Ok(PreparedJob { workload: self.clone(), store, fuel, interrupt, stopped, entered: false })
+        Ok(PreparedJob { workload: self.clone(), store, rules, fuel, interrupt, stopped, entered: false })
     }
 }
 
@@ -154,7 +164,7 @@ impl PreparedJob {
         match self.outcome(result) {
             Ok((outcome, fuel)) => {
                 let device = self.store.into_data().finish()?;
-                Ok(FinishedJob { outcome, fuel, device })
+                Ok(FinishedJob { rules: self.rules, outcome, fuel, device })
             }
             Err(fault) => {
                 self.store.into_data().abandon();

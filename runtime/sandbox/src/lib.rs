@@ -15,7 +15,7 @@ mod workload;
 pub use code::CodeCache;
 pub use ending::{Fault, FaultKind};
 pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode};
-pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter};
+pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter, rules};
 pub use workload::{MAX_WORKLOAD, Workload, WorkloadError};
 
 /// How much a line of a job's log matters.

@@ -64,7 +64,7 @@ fn prepare(workload: &Workload, limits: Limits, deadline: Option<Duration>) -> P
         inputs: BTreeMap::new(),
         params: BTreeMap::new(),
         limits,
-        profile: Profile::Native,
+        profile: Profile::default(),
     };
     let device = isobit_device::open(&DeviceSelector::Best).expect("no device: run `cargo xtask setup`");
     let job = Job {
@@ -230,7 +230,7 @@ fn a_job_whose_files_are_not_its_specs_is_not_prepared() {
         inputs: BTreeMap::new(),
         params: BTreeMap::new(),
         limits: Limits::default(),
-        profile: Profile::Native,
+        profile: Profile::default(),
     };
     spec.inputs.insert("missing".parse().unwrap(), Blob::of(b"bytes"));
     let device = isobit_device::open(&DeviceSelector::Best).expect("no device: run `cargo xtask setup`");

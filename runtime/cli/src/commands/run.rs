@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use isobit_device::DeviceSelector;
-use isobit_job::{Limits, Profile, Receipt};
+use isobit_job::{Limits, Receipt};
 use isobit_renter::Submission;
 
 use crate::failure::Status;
@@ -38,11 +38,12 @@ impl Run {
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         // A receipt that cannot be signed is found out before the work, not after it.
         let secret = self.receipt.is_some().then(|| self.key.load()).transpose()?;
+        let profile = self.job.profile(printer);
         let inputs = by_name("input", self.job.input)?;
         let outputs = by_name("output", self.job.output)?;
         let params = by_name("parameter", self.job.param)?;
         let limits = Limits::from(self.job.limits);
-        let submission = Submission::new(&self.job.workload, &inputs, params, limits, Profile::Native)?;
+        let submission = Submission::new(&self.job.workload, &inputs, params, limits, profile)?;
         let watch = Arc::new(Watch::new(printer));
         let job = LocalJob {
             submission: &submission,

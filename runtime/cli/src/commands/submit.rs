@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isobit_job::{Limits, NodeAddr, Profile, SecretKey};
+use isobit_job::{Limits, NodeAddr, SecretKey};
 use isobit_renter::{Event, Submission, SubmitError, submit};
 use isobit_sandbox::{LogLevel, Reporter as _};
 
@@ -46,13 +46,13 @@ impl Submit {
                 SecretKey::generate()
             }
         };
+        let profile = self.job.profile(printer);
         let inputs = by_name("input", self.job.input)?;
         let outputs = by_name("output", self.job.output)?;
         let params = by_name("parameter", self.job.param)?;
         super::read_workload(&self.job.workload)?;
         let hashing = printer.spinner("hashing");
-        let submission =
-            Submission::new(&self.job.workload, &inputs, params, Limits::from(self.job.limits), Profile::Native);
+        let submission = Submission::new(&self.job.workload, &inputs, params, Limits::from(self.job.limits), profile);
         hashing.finish_and_clear();
         let submission = Arc::new(submission?);
         let watch = Watch::new(printer);
@@ -73,6 +73,13 @@ impl Submit {
             super::write_receipt(path, &delivered.envelope)?;
         }
         let receipt = &delivered.receipt;
+        let here = isobit_sandbox::rules(profile);
+        if receipt.claim.rules != here {
+            printer.warn(format_args!(
+                "the provider's claim is under {}, and this isobit has {here}: it cannot check it by running the job again",
+                receipt.claim.rules
+            ));
+        }
         let finished = Finished::new(&receipt.claim, &receipt.observed, &delivered.outputs, self.receipt.as_ref());
         printer.answer(&finished, &finished)?;
         Ok(finished.status())

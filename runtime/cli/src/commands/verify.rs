@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isobit_device::DeviceSelector;
-use isobit_job::{Claim, ClaimId, Envelope, JobId, JobSpec, Name, NodeKey, Receipt, ReceiptError};
+use isobit_job::{
+    Claim, ClaimId, Comparison, Envelope, JobId, JobSpec, Name, NodeKey, Profile, Receipt, ReceiptError, Rules,
+};
 use isobit_renter::{Submission, check_outputs};
 use serde::Serialize;
 
@@ -19,7 +21,9 @@ use crate::watch::Watch;
 
 /// Check a receipt: its signature and shape, its outputs, and the run itself
 ///
-/// Exit status 0: it agrees. 1: it disagrees, and the answer says in which field. 2: it could not be checked.
+/// Exit status 0: it agrees. 1: it disagrees, and the answer says in which field. 2: it could not be checked. That is
+/// so of --rerun too where the receipt's claim is under another version of profile dp32 than this isobit has: the two
+/// runs are not comparable, which says nothing against either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit verify r.json
@@ -49,15 +53,25 @@ pub struct Verify {
 }
 
 /// What was found. No disagreement means that all that was checked agrees.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Answer {
-    agrees: bool,
+    /// None: what was to be checked could not be, and the rest agrees.
+    agrees: Option<bool>,
     checked: Vec<&'static str>,
     disagreements: Vec<Disagreement>,
+    not_comparable: Option<NotComparable>,
     signed_by: Option<NodeKey>,
     job: Option<JobId>,
     claim: Option<ClaimId>,
+    rules: Option<Rules>,
     note: Option<&'static str>,
+}
+
+/// Rules under which runs say nothing about each other.
+#[derive(Clone, Copy, Serialize)]
+struct NotComparable {
+    receipt: Rules,
+    here: Rules,
 }
 
 #[derive(Serialize)]
@@ -83,36 +97,31 @@ impl Verify {
             Ok(receipt) => receipt,
             Err(ReceiptError::BadSignature { signer }) => {
                 let broken = Disagreement::new("signature", signer, "does not hold for this content");
-                return Answer::new(None, vec!["signature"], vec![broken], None).show(printer);
+                return Answer { checked: vec!["signature"], disagreements: vec![broken], ..Answer::default() }
+                    .show(printer);
             }
             Err(error) if contradicts_itself(&error) => {
                 let broken = Disagreement::new("shape", error, "a receipt whose parts agree");
-                return Answer::new(None, vec!["signature", "shape"], vec![broken], None).show(printer);
+                let checked = vec!["signature", "shape"];
+                return Answer { checked, disagreements: vec![broken], ..Answer::default() }.show(printer);
             }
             Err(error) => return Err(Failure::new(format!("{shown}: {error}")).into()),
         };
-        let mut checked = vec!["signature", "shape"];
-        let mut disagreements = Vec::new();
+        let mut answer = Answer::of(&receipt);
         if let Some(expected) = self.provider.filter(|key| *key != receipt.provider) {
-            disagreements.push(Disagreement::new("provider", receipt.provider, expected));
+            answer.disagreements.push(Disagreement::new("provider", receipt.provider, expected));
         }
         let outputs = by_name("output", self.outputs)?;
         if !outputs.is_empty() {
-            checked.push("outputs");
-            disagreements.extend(compare_outputs(&receipt.claim, &outputs)?);
+            answer.checked.push("outputs");
+            answer.disagreements.extend(compare_outputs(&receipt.claim, &outputs)?);
         }
-        let mut note = None;
         if let Some(workload) = &self.rerun {
-            checked.push("rerun");
             let inputs = by_name("input", self.input)?;
-            let claim = rerun(printer, &receipt.spec, workload, &inputs, &self.device, self.deadline)?;
-            let found = receipt.claim.differences(&claim);
-            if !found.is_empty() {
-                note = Some("under profile native, floating point may differ between devices without anybody's fault");
-            }
-            disagreements.extend(found.into_iter().map(|d| Disagreement::new(d.field, d.left, d.right)));
+            let again = Again { spec: &receipt.spec, workload, inputs, device: &self.device, deadline: self.deadline };
+            answer.compare(&receipt.claim, || again.run(printer))?;
         }
-        Answer::new(Some(&receipt), checked, disagreements, note).show(printer)
+        answer.show(printer)
     }
 }
 
@@ -138,71 +147,103 @@ fn compare_outputs(claim: &Claim, files: &BTreeMap<Name, PathBuf>) -> anyhow::Re
         .collect())
 }
 
-/// Runs the receipt's job again. The files given have to be those that the job spec names.
-fn rerun(
-    printer: &Printer,
-    spec: &JobSpec,
-    workload: &Path,
-    inputs: &BTreeMap<Name, PathBuf>,
-    device: &DeviceSelector,
+/// A receipt's job, to be run again.
+struct Again<'a> {
+    spec: &'a JobSpec,
+    workload: &'a Path,
+    inputs: BTreeMap<Name, PathBuf>,
+    device: &'a DeviceSelector,
     deadline: Span,
-) -> anyhow::Result<Claim> {
-    if let Some(name) = spec.inputs.keys().find(|name| !inputs.contains_key(*name)) {
-        return Err(Failure::new(format!("the job has an input {name}, which is not given"))
-            .hint(format!("add -i {name}=PATH"))
+}
+
+impl Again<'_> {
+    /// Runs it. The files given have to be those that the job spec names.
+    fn run(&self, printer: &Printer) -> anyhow::Result<Claim> {
+        let Self { spec, workload, ref inputs, device, deadline } = *self;
+        if let Some(name) = spec.inputs.keys().find(|name| !inputs.contains_key(*name)) {
+            return Err(Failure::new(format!("the job has an input {name}, which is not given"))
+                .hint(format!("add -i {name}=PATH"))
+                .into());
+        }
+        let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits, spec.profile)?;
+        let given = submission.spec();
+        if given.workload != spec.workload {
+            let hash = spec.workload.hash;
+            return Err(Failure::new(format!(
+                "{} is not the receipt's workload, which has hash {hash}",
+                workload.display()
+            ))
             .into());
+        }
+        if let Some((name, _)) = given.inputs.iter().find(|(name, blob)| spec.inputs.get(*name) != Some(*blob)) {
+            return Err(Failure::new(format!("the input {name} is not the one that the receipt names")).into());
+        }
+        let watch = Arc::new(Watch::new(printer));
+        let outputs = BTreeMap::new();
+        let job = LocalJob {
+            submission: &submission,
+            workload,
+            inputs,
+            device,
+            deadline: deadline.into(),
+            outputs: &outputs,
+            reporter: Arc::clone(&watch) as _,
+        };
+        let ran = job.run(crate::interrupt::on_ctrl_c);
+        watch.finish();
+        // A fault here says nothing about the receipt: it could not be checked.
+        ran.map(|ran| ran.claim).map_err(|error| error.context("the job could not be run again"))
     }
-    let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits, spec.profile)?;
-    let given = submission.spec();
-    if given.workload != spec.workload {
-        let hash = spec.workload.hash;
-        return Err(Failure::new(format!(
-            "{} is not the receipt's workload, which has hash {hash}",
-            workload.display()
-        ))
-        .into());
-    }
-    if let Some((name, _)) = given.inputs.iter().find(|(name, blob)| spec.inputs.get(*name) != Some(*blob)) {
-        return Err(Failure::new(format!("the input {name} is not the one that the receipt names")).into());
-    }
-    let watch = Arc::new(Watch::new(printer));
-    let outputs = BTreeMap::new();
-    let job = LocalJob {
-        submission: &submission,
-        workload,
-        inputs,
-        device,
-        deadline: deadline.into(),
-        outputs: &outputs,
-        reporter: Arc::clone(&watch) as _,
-    };
-    let ran = job.run(crate::interrupt::on_ctrl_c);
-    watch.finish();
-    // A fault here says nothing about the receipt: it could not be checked.
-    ran.map(|ran| ran.claim).map_err(|error| error.context("the job could not be run again"))
 }
 
 impl Answer {
-    fn new(
-        receipt: Option<&Receipt>,
-        checked: Vec<&'static str>,
-        disagreements: Vec<Disagreement>,
-        note: Option<&'static str>,
-    ) -> Self {
+    /// Of a receipt that is good in itself.
+    fn of(receipt: &Receipt) -> Self {
         Self {
-            agrees: disagreements.is_empty(),
-            checked,
-            disagreements,
-            signed_by: receipt.map(|receipt| receipt.provider),
-            job: receipt.map(|receipt| receipt.claim.job),
-            claim: receipt.map(|receipt| receipt.claim.id()),
-            note,
+            checked: vec!["signature", "shape"],
+            signed_by: Some(receipt.provider),
+            job: Some(receipt.claim.job),
+            claim: Some(receipt.claim.id()),
+            rules: Some(receipt.claim.rules),
+            ..Self::default()
         }
     }
 
-    fn show(&self, printer: &Printer) -> anyhow::Result<Status> {
-        printer.answer(self, self)?;
-        Ok(if self.agrees { Status::Ok } else { Status::No })
+    /// Compares the receipt's claim with that of another run, which is made only if the two are comparable.
+    fn compare(&mut self, claim: &Claim, again: impl FnOnce() -> anyhow::Result<Claim>) -> anyhow::Result<()> {
+        let (receipt, here) = (claim.rules, isobit_sandbox::rules(claim.rules.profile()));
+        if receipt != here {
+            self.not_comparable = Some(NotComparable { receipt, here });
+            return Ok(());
+        }
+        let found = claim.compare(&again()?);
+        self.checked.push("rerun");
+        match found {
+            Comparison::Same => {}
+            Comparison::Different(differences) => {
+                if receipt.profile() == Profile::Native {
+                    let note =
+                        "under profile native, floating point may differ between devices without anybody's fault";
+                    self.note = Some(note);
+                }
+                self.disagreements.extend(differences.into_iter().map(|d| Disagreement::new(d.field, d.left, d.right)));
+            }
+            Comparison::NotComparable { left, right } => {
+                self.not_comparable = Some(NotComparable { receipt: left, here: right });
+            }
+        }
+        Ok(())
+    }
+
+    fn show(mut self, printer: &Printer) -> anyhow::Result<Status> {
+        let (agrees, status) = match (self.disagreements.is_empty(), self.not_comparable) {
+            (false, _) => (Some(false), Status::No),
+            (true, Some(_)) => (None, Status::CouldNot),
+            (true, None) => (Some(true), Status::Ok),
+        };
+        self.agrees = agrees;
+        printer.answer(&self, &self)?;
+        Ok(status)
     }
 }
 
@@ -210,8 +251,9 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checked = self.checked.join(", ");
         match self.agrees {
-            true => writeln!(f, "agrees ({checked})")?,
-            false => writeln!(f, "disagrees ({checked})")?,
+            Some(true) => writeln!(f, "agrees ({checked})")?,
+            Some(false) => writeln!(f, "disagrees ({checked})")?,
+            None => writeln!(f, "not comparable (agrees: {checked})")?,
         }
         for d in &self.disagreements {
             writeln!(
@@ -222,11 +264,18 @@ impl fmt::Display for Answer {
                 escape::line(&d.here)
             )?;
         }
+        if let Some(NotComparable { receipt, here }) = self.not_comparable {
+            writeln!(
+                f,
+                "  rules: the receipt's claim is under {receipt}, this isobit has {here}. Another version may give other \
+                 bits and another cost, so the job was not run again; use an isobit that has {receipt}"
+            )?;
+        }
         if let Some(note) = self.note {
             writeln!(f, "  note: {note}")?;
         }
-        if let (Some(key), Some(job), Some(claim)) = (self.signed_by, self.job, self.claim) {
-            writeln!(f, "signed by {key}\njob       {job}\nclaim     {claim}")?;
+        if let (Some(key), Some(job), Some(claim), Some(rules)) = (self.signed_by, self.job, self.claim, self.rules) {
+            writeln!(f, "signed by {key}\njob       {job}\nclaim     {claim}\nrules     {rules}")?;
         }
         Ok(())
     }

@@ -195,7 +195,7 @@ impl Start {
             deadline: Some(self.deadline),
         };
         Ok(match compiled.prepare(job).and_then(isobit_sandbox::PreparedJob::run) {
-            Ok(finished) => FromWorker::Ended { outcome: finished.outcome, fuel: finished.fuel },
+            Ok(finished) => FromWorker::Ended { rules: finished.rules, outcome: finished.outcome, fuel: finished.fuel },
             Err(fault) => FromWorker::Faulted { kind: fault.kind.to_string(), message: fault.message },
         })
     }
