@@ -119,6 +119,7 @@ impl Kernel {
     pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
         crate::on_deep_stack(|| {
             let (module, info, entry_point) = self.resolve(entry_point, constants)?;
+            dp32::folding::check_resolved(&module, &self.source)?;
             dp32::lower(&module, &info, entry_point, &self.source)
         })
     }
@@ -165,6 +166,7 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     check_globals(&module, wgsl)?;
     if profile == Profile::Dp32 {
         dp32::check(&module, &info, wgsl)?;
+        dp32::folding::check(&module, wgsl)?;
     }
     let entry_points = reflect(&module, &info);
     Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })

@@ -31,6 +31,7 @@
 
 mod check;
 mod define;
+pub(crate) mod folding;
 mod link;
 mod realize;
 mod system;
