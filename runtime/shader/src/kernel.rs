@@ -159,9 +159,12 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(wgsl)
         .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
-        .validate(&module)
-        .map_err(|error| Diagnostic::from_validation(error, wgsl))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).map_err(|error| {
+        match dp32::unavailable(&module, wgsl) {
+            Err(refused) => refused,
+            Ok(()) => Diagnostic::from_validation(error, wgsl),
+        }
+    })?;
     nesting::check_blocks(&module)?;
     check_globals(&module, wgsl)?;
     if profile == Profile::Dp32 {

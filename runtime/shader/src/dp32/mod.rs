@@ -40,7 +40,7 @@ mod uniformity;
 use naga::valid::ModuleInfo;
 use naga::{Module, ShaderStage};
 
-pub(crate) use check::check;
+pub(crate) use check::{advice, check, unavailable};
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
 use crate::{Diagnostic, EntryPoint};
@@ -129,7 +129,7 @@ pub(crate) fn lower(
         .position(|entry| entry.stage == ShaderStage::Compute && entry.name == entry_point.name)
         .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
     check(module, info, source)?;
-    let uniformity = uniformity::analyze(module, info, index, source)?;
+    let uniformity = uniformity::analyze(module, index, source)?;
     let defined = define::define(module, info, index, &uniformity, source)?;
     let info = crate::kernel::validate(&defined.module)?;
     Ok(Lowered { module: defined.module, info, entry_point, invocation_cost: defined.invocation_cost })
