@@ -76,7 +76,7 @@ fn kernel(body: &str) -> Lowered {
 fn loops_of_known_length_are_paid_for_as_a_whole() {
     let counted = |body: &str| {
         let lowered = kernel(body);
-        (!lowered.emit(None).unwrap().contains("varying_fuel"), lowered.invocation_cost())
+        (!lowered.emit(None).unwrap().contains("_fuel"), lowered.invocation_cost())
     };
     let (ten, cost_of_ten) = counted("for (var i = 0u; i < 10u; i++) { sum += i; }");
     let (twenty, cost_of_twenty) = counted("for (var i = 20; i > 0; i--) { sum += u32(i); }");
