@@ -33,6 +33,7 @@ mod check;
 mod define;
 pub(crate) mod folding;
 mod link;
+mod operands;
 mod realize;
 mod system;
 mod uniformity;

@@ -1,0 +1,54 @@
+//! The operands of an expression, whatever it is.
+
+use naga::{Expression, Handle};
+
+use super::link::defect;
+use crate::Diagnostic;
+
+/// Lets `change` replace each expression that this one is computed from.
+///
+/// # Errors
+/// Those of `change`, and expressions that no compute kernel has.
+pub(super) fn of_expression(
+    expression: &mut Expression,
+    mut change: impl FnMut(&mut Handle<Expression>) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    match expression {
+        Expression::Literal(_)
+        | Expression::Constant(_)
+        | Expression::ZeroValue(_)
+        | Expression::FunctionArgument(_)
+        | Expression::GlobalVariable(_)
+        | Expression::LocalVariable(_)
+        | Expression::CallResult(_)
+        | Expression::AtomicResult { .. }
+        | Expression::WorkGroupUniformLoadResult { .. } => Ok(()),
+        Expression::Compose { components, .. } => components.iter_mut().try_for_each(change),
+        Expression::Access { base, index } => {
+            change(base)?;
+            change(index)
+        }
+        Expression::AccessIndex { base: operand, .. }
+        | Expression::Splat { value: operand, .. }
+        | Expression::Swizzle { vector: operand, .. }
+        | Expression::Load { pointer: operand }
+        | Expression::Unary { expr: operand, .. }
+        | Expression::Relational { argument: operand, .. }
+        | Expression::As { expr: operand, .. }
+        | Expression::ArrayLength(operand) => change(operand),
+        Expression::Binary { left, right, .. } => {
+            change(left)?;
+            change(right)
+        }
+        Expression::Select { condition, accept, reject } => {
+            change(condition)?;
+            change(accept)?;
+            change(reject)
+        }
+        Expression::Math { arg, arg1, arg2, arg3, .. } => {
+            change(arg)?;
+            [arg1, arg2, arg3].into_iter().flatten().try_for_each(change)
+        }
+        other => Err(defect(format!("no compute kernel has {other:?}"))),
+    }
+}
