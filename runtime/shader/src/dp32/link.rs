@@ -68,11 +68,6 @@ impl<'a> Linker<'a> {
         }
     }
 
-    /// Where it copies from.
-    pub(crate) fn library(&self) -> &'a Library {
-        self.library
-    }
-
     /// The copy in `module` of the function with this name, after all that it needs.
     pub(crate) fn import(&mut self, module: &mut Module, name: &str) -> Result<Handle<Function>, Diagnostic> {
         self.function(module, self.library.find(name)?)
