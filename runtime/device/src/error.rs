@@ -69,6 +69,12 @@ pub enum DeviceFault {
         /// What it said.
         message: String,
     },
+    /// The device did not do what a kernel says. What it has computed in this job is worthless.
+    #[error("the device computed wrongly: {what}")]
+    Miscomputed {
+        /// How that was noticed.
+        what: String,
+    },
     /// The source of a write could not be read.
     #[error("a source of device memory could not be read: {0}")]
     Io(#[from] std::io::Error),

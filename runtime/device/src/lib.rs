@@ -19,7 +19,7 @@ pub use adapter::{AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_ad
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};
 pub use error::{DeviceError, DeviceFault, OpenError};
 pub use ids::{BindGroupId, BindGroupLayoutId, BufferId, ComputePipelineId, ResourceId, ShaderModuleId};
-pub use isobit_shader::{BufferBindingType, Diagnostic, Kernel, SourceLocation};
+pub use isobit_shader::{BufferBindingType, Diagnostic, Kernel, SourceLocation, Tier};
 pub use ledger::MemoryUse;
 pub use limits::{DeviceLimits, LIMITS};
 pub use on_wgpu::WgpuDevice;
@@ -37,6 +37,11 @@ pub trait Device: Send {
     /// Sets the job's limit on device memory in bytes. Called once before the guest starts; until then the
     /// limit is 0 and nothing may be allocated.
     fn set_memory_limit(&mut self, limit: u64);
+
+    /// Sets the job's limit on kernel fuel. Called once before the guest starts; until then there is none. The device
+    /// may leave out what is dispatched once more has been spent: the job is trapped at the next
+    /// [`Device::settle`], and nobody sees the difference.
+    fn set_kernel_limit(&mut self, limit: u64);
 
     /// The job's device memory: the bytes of its buffers. A released buffer counts for as long as
     /// a bind group holds it. Staging memory is the provider's and is not counted, since it differs between devices.
@@ -78,6 +83,10 @@ pub trait Device: Send {
     /// Invocations per workgroup of a pipeline, overrides resolved. None for a stale id.
     fn workgroup_size(&self, pipeline: ComputePipelineId) -> Option<[u32; 3]>;
 
+    /// Kernel fuel that one workgroup of a pipeline costs before it runs: its invocations, each (under profile dp32) at what
+    /// it executes outside of loops. The same on every device. None for a stale id.
+    fn workgroup_cost(&self, pipeline: ComputePipelineId) -> Option<u64>;
+
     /// Forgets a resource. Work that was submitted with it, and a [`Readback`] of it, stay good.
     fn release(&mut self, id: ResourceId);
 
@@ -100,4 +109,18 @@ pub trait Device: Send {
 
     /// Waits until the device has done all that was submitted.
     fn wait(&mut self) -> Result<(), DeviceError>;
+
+    /// What all that was submitted has cost in kernels. Waits as far as that depends on what kernels did; costs
+    /// nothing where none was dispatched since the last call.
+    fn settle(&mut self) -> Result<KernelUse, DeviceError>;
+}
+
+/// What a job's kernels have cost. A function of the job alone as long as the limit is kept, and so is whether it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelUse {
+    /// Kernel fuel: for each dispatch its workgroups times [`Device::workgroup_cost`], and what loops have cost.
+    pub fuel: u64,
+    /// The limit is broken: by the fuel in all, or by an invocation that alone spent
+    /// [`INVOCATION_FUEL`](isobit_shader::dp32::INVOCATION_FUEL) or the limit.
+    pub spent: bool,
 }

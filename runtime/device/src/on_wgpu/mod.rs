@@ -1,8 +1,11 @@
 //! [`Device`] on wgpu: resources by id, checked requests handed to the driver behind a guard.
 
+mod batch;
 mod guard;
 mod mapping;
+mod pace;
 mod staging;
+mod system;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -10,13 +13,17 @@ mod work;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use isobit_shader::{BufferBindingType, Kernel};
+use isobit_shader::dp32::{INVOCATION_FUEL, SYSTEM_GROUP};
+use isobit_shader::{BufferBindingType, Kernel, Profile, Tier};
 
+use self::batch::{Batch, Cursor, Slice, Step};
 use self::guard::Guard;
 use self::mapping::Readers;
+use self::pace::{Pace, SLICE};
 use self::staging::Staging;
+use self::system::System;
 use self::work::Work;
 use crate::adapter::DeviceInfo;
 use crate::check::{self, BufferShape, GroupShape, LayoutShape, PipelineShape, Shapes};
@@ -24,7 +31,8 @@ use crate::ids::Slots;
 use crate::ledger::{Charge, Ledger};
 use crate::{
     BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
-    DeviceFault, GroupEntry, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId, Source, limits,
+    DeviceFault, GroupEntry, KernelUse, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId,
+    Source, limits,
 };
 
 /// How long anything is waited for unless [`WgpuDevice::set_patience`] says otherwise: 10 minutes, a long
@@ -33,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Writes up to 64 KiB gather in wgpu; longer ones are worth a mapping.
 const SMALL_WRITE_BYTES: u64 = 64 << 10;
+
+/// A long dispatch is broken off this long after the limit on kernel fuel is, at the latest.
+const SETTLE_EVERY: Duration = Duration::from_millis(500);
 
 /// A device on wgpu. Made by [`crate::open`].
 #[derive(Debug)]
@@ -44,6 +55,16 @@ pub struct WgpuDevice {
     /// Whether buffers are mapped themselves, without staging.
     mappable: bool,
     ledger: Ledger,
+    /// How kernels under profile dp32 are carried out.
+    tier: Tier,
+    /// How long a submission of such kernels should hold the device.
+    slice: Duration,
+    /// There once such a kernel is.
+    system: Option<System>,
+    kernel_limit: u64,
+    kernel_use: KernelUse,
+    /// When reports of kernels were last read.
+    settled: Instant,
     next_serial: u64,
     buffers: Slots<BufferId, Arc<Allocation>>,
     modules: Slots<ShaderModuleId, Module>,
@@ -64,7 +85,8 @@ struct Allocation {
 #[derive(Debug)]
 struct Module {
     kernel: Kernel,
-    raw: wgpu::ShaderModule,
+    /// None under profile dp32: what the device is given depends on entry point and overrides.
+    raw: Option<wgpu::ShaderModule>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +107,12 @@ struct Pipeline {
     shape: PipelineShape,
     layouts: Vec<Layout>,
     raw: wgpu::ComputePipeline,
+    /// Invocations per workgroup.
+    invocations: u32,
+    /// Kernel fuel per workgroup, loops aside.
+    cost: u64,
+    /// That of a kernel under profile dp32, whose dispatches can be cut.
+    pace: Option<Arc<Pace>>,
 }
 
 impl WgpuDevice {
@@ -107,6 +135,12 @@ impl WgpuDevice {
             staging: Staging::default(),
             mappable,
             ledger: Ledger::default(),
+            tier: Tier::A,
+            slice: SLICE,
+            system: None,
+            kernel_limit: u64::MAX,
+            kernel_use: KernelUse::default(),
+            settled: Instant::now(),
             next_serial: 0,
             buffers: Slots::default(),
             modules: Slots::default(),
@@ -126,6 +160,17 @@ impl WgpuDevice {
     /// GPU. For buffers created from now on; for tests and measurements.
     pub fn set_staging_only(&mut self) {
         self.mappable = false;
+    }
+
+    /// Sets how long one submission of kernels under profile dp32 should hold the device; 0 runs each workgroup
+    /// in a submission of its own. For tests and measurements.
+    pub fn set_slice(&mut self, slice: Duration) {
+        self.slice = slice;
+    }
+
+    /// Sets how kernels under profile dp32 are carried out. For pipelines created from now on.
+    pub fn set_tier(&mut self, tier: Tier) {
+        self.tier = tier;
     }
 
     fn allocate(&self, size: u64, usage: BufferUsage) -> Result<wgpu::Buffer, DeviceError> {
@@ -184,32 +229,93 @@ impl WgpuDevice {
         touched.into_values().collect()
     }
 
+    /// The most fuel that loops of one invocation may spend.
+    fn budget(&self) -> u32 {
+        u32::try_from(self.kernel_limit).unwrap_or(INVOCATION_FUEL).min(INVOCATION_FUEL)
+    }
+
+    fn pace(&self, pipeline: ComputePipelineId) -> Option<Arc<Pace>> {
+        self.pipelines.get(pipeline)?.pace.clone()
+    }
+
+    /// What checked commands cost in kernel fuel, loops aside.
+    fn cost(&self, commands: &[Command]) -> u64 {
+        let mut workgroup = 0;
+        commands.iter().fold(0, |sum: u64, command| {
+            if let Command::SetPipeline(pipeline) = command {
+                workgroup = self.workgroup_cost(*pipeline).unwrap_or(0);
+            }
+            let Command::Dispatch { x, y, z } = command else { return sum };
+            let sides = [x, y, z].map(|side| u64::from(*side));
+            sum.saturating_add(sides.iter().fold(workgroup, |product, side| product.saturating_mul(*side)))
+        })
+    }
+
+    fn spend(&mut self, fuel: u64) {
+        self.kernel_use.fuel = self.kernel_use.fuel.saturating_add(fuel);
+        self.kernel_use.spent |= self.kernel_use.fuel > self.kernel_limit;
+    }
+
+    /// Adds up what kernels have reported since the last call.
+    fn collect(&mut self) -> Result<(), DeviceError> {
+        if let Some(system) = &mut self.system {
+            let report = system.collect(&self.guard, &mut self.work, &mut self.staging)?;
+            self.kernel_use.spent |= report.spent;
+            self.spend(report.loop_fuel);
+        }
+        self.settled = Instant::now();
+        Ok(())
+    }
+
+    fn submit_batch(&mut self, batch: Batch<'_>) -> Result<(), DeviceError> {
+        let budget = self.budget();
+        let invocations = |slice: &Slice| self.pipelines.get(slice.pipeline).map_or(0, |pipeline| pipeline.invocations);
+        let slices: Vec<_> = batch.slices().map(|slice| (slice, invocations(&slice))).collect();
+        if let Some(system) = self.system.as_mut().filter(|_| !slices.is_empty()) {
+            system.tell(&self.guard, &mut self.work, &slices, budget)?;
+        }
+        let encoded = self.guard.run(|device| self.encode(device, &batch, budget))?;
+        if let Some(system) = &mut self.system {
+            slices.iter().for_each(|(slice, invocations)| system.expect(*invocations, slice.workgroups()));
+        }
+        self.work.submit_load(&self.guard, Some(encoded), batch.load)?;
+        Ok(())
+    }
+
     /// Checked commands as wgpu's. What no longer exists is left out, but the check has seen to that.
-    fn encode(&self, device: &wgpu::Device, commands: &[Command]) -> wgpu::CommandBuffer {
+    fn encode(&self, device: &wgpu::Device, batch: &Batch<'_>, budget: u32) -> wgpu::CommandBuffer {
         let mut encoder = device.create_command_encoder(&Default::default());
+        if let Some(system) = self.system.as_ref().filter(|_| batch.slices().next().is_some()) {
+            system.zero(&mut encoder);
+        }
         let mut pass: Option<wgpu::ComputePass<'static>> = None;
-        for command in commands {
-            match command {
-                Command::BeginPass => {
+        for step in &batch.steps {
+            match step {
+                Step::Command(Command::BeginPass) => {
                     let opened = encoder.begin_compute_pass(&Default::default());
                     pass = Some(opened.forget_lifetime());
                 }
-                Command::EndPass => pass = None,
-                Command::CopyBuffer { source, source_offset, destination, destination_offset, size } => {
+                Step::Command(Command::EndPass) => pass = None,
+                Step::Command(Command::CopyBuffer { source, source_offset, destination, destination_offset, size }) => {
                     let ends = (self.buffers.get(*source), self.buffers.get(*destination));
                     if let (Some(from), Some(to)) = ends {
                         let (from_at, to_at) = (*source_offset, *destination_offset);
                         encoder.copy_buffer_to_buffer(&from.raw, from_at, &to.raw, to_at, *size);
                     }
                 }
-                Command::ClearBuffer { buffer, offset, size } => {
+                Step::Command(Command::ClearBuffer { buffer, offset, size }) => {
                     if let Some(buffer) = self.buffers.get(*buffer).filter(|_| *size > 0) {
                         encoder.clear_buffer(&buffer.raw, *offset, Some(*size));
                     }
                 }
-                _ => {
+                Step::Command(command) => {
                     if let Some(pass) = &mut pass {
                         self.encode_in_pass(pass, command);
+                    }
+                }
+                Step::Slice(slice) => {
+                    if let Some(pass) = &mut pass {
+                        self.encode_slice(pass, *slice, budget);
                     }
                 }
             }
@@ -232,6 +338,16 @@ impl WgpuDevice {
             }
             Command::Dispatch { x, y, z } => pass.dispatch_workgroups(*x, *y, *z),
             _ => {}
+        }
+    }
+
+    fn encode_slice(&self, pass: &mut wgpu::ComputePass<'_>, slice: Slice, budget: u32) {
+        let (Some(system), Some(pipeline)) = (&self.system, self.pipelines.get(slice.pipeline)) else { return };
+        // Without its group a slice is left out, which the count of finished workgroups brings to light.
+        if let Some(group) = system.group(slice, pipeline.invocations, budget) {
+            let [x, y, z] = slice.size;
+            pass.set_bind_group(SYSTEM_GROUP, group, &[]);
+            pass.dispatch_workgroups(x, y, z);
         }
     }
 }
@@ -257,6 +373,10 @@ impl Device for WgpuDevice {
 
     fn set_memory_limit(&mut self, limit: u64) {
         self.ledger.set_limit(limit);
+    }
+
+    fn set_kernel_limit(&mut self, limit: u64) {
+        self.kernel_limit = limit;
     }
 
     fn memory(&self) -> MemoryUse {
@@ -290,13 +410,8 @@ impl Device for WgpuDevice {
 
     fn create_shader_module(&mut self, kernel: &Kernel) -> Result<ShaderModuleId, DeviceError> {
         let kernel = kernel.clone();
-        let module = kernel.module().clone();
-        let raw = self.guard.compile(|device| {
-            device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: None,
-                source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module)),
-            })
-        })?;
+        let native = kernel.profile() == Profile::Native;
+        let raw = native.then(|| raw_module(&self.guard, kernel.module().clone())).transpose()?;
         check::exhausted(self.modules.insert(Module { kernel, raw }))
     }
 
@@ -355,10 +470,15 @@ impl Device for WgpuDevice {
         constants: &[(String, f64)],
     ) -> Result<ComputePipelineId, DeviceError> {
         let module = self.modules.get(module).ok_or_else(|| check::stale(module))?;
-        let entry = module.kernel.entry_point(entry_point);
-        let entry = entry.map_err(DeviceError::Validation)?;
-        let entry = module.kernel.specialize(entry, constants);
-        let entry = entry.map_err(DeviceError::Validation)?;
+        let entry = module.kernel.entry_point(entry_point).map_err(DeviceError::Validation)?;
+        let lowered = match module.raw {
+            Some(_) => None,
+            None => Some(module.kernel.lower(entry, constants).map_err(DeviceError::Validation)?),
+        };
+        let entry = match &lowered {
+            Some(lowered) => lowered.entry_point().clone(),
+            None => module.kernel.specialize(entry, constants).map_err(DeviceError::Validation)?,
+        };
         let name = entry.name.clone();
         let given: Option<Vec<Layout>> =
             layout.map(|ids| ids.iter().map(|&id| self.layout(id).cloned()).collect()).transpose()?;
@@ -371,25 +491,31 @@ impl Device for WgpuDevice {
             Some(layouts) => layouts,
             None => shape.layouts.iter().map(|shape| self.raw_layout(Arc::clone(shape))).collect::<Result<_, _>>()?,
         };
-        let raw_layouts: Vec<_> =
+        let mut raw_layouts: Vec<_> =
             layouts.iter().map(|layout| Some(&layout.raw).filter(|_| !layout.shape.entries.is_empty())).collect();
-        let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        let raw = self.guard.compile(|device| {
-            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: None,
-                bind_group_layouts: &raw_layouts,
-                immediate_size: 0,
-            });
-            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: None,
-                layout: Some(&layout),
-                module: &module.raw,
-                entry_point: Some(&name),
-                compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
-                cache: None,
-            })
-        })?;
-        check::exhausted(self.pipelines.insert(Pipeline { shape, layouts, raw }))
+        let invocations = shape.workgroup_size.iter().product();
+        let (raw, cost, pace) = match (&module.raw, &lowered) {
+            (Some(raw), _) => {
+                (raw_pipeline(&self.guard, raw, &name, &raw_layouts, constants)?, u64::from(invocations), None)
+            }
+            (None, None) => return Err(DeviceFault::Driver { message: "the kernel was not lowered".to_owned() }.into()),
+            (None, Some(lowered)) => {
+                // What tiers differ in is not to be seen by a guest.
+                let realized = lowered.realize(self.tier);
+                let realized = realized.map_err(|error| DeviceFault::Driver { message: error.to_string() })?;
+                let raw = raw_module(&self.guard, realized)?;
+                let system = match &mut self.system {
+                    Some(system) => system,
+                    none => none.insert(System::new(&self.guard)?),
+                };
+                raw_layouts.resize(mapping::host_size(u64::from(SYSTEM_GROUP))?, None);
+                raw_layouts.push(Some(&system.layout));
+                let cost = u64::from(invocations) * u64::from(lowered.invocation_cost());
+                let raw = raw_pipeline(&self.guard, &raw, &name, &raw_layouts, &[])?;
+                (raw, cost, Some(Arc::new(Pace::new(cost))))
+            }
+        };
+        check::exhausted(self.pipelines.insert(Pipeline { shape, layouts, raw, invocations, cost, pace }))
     }
 
     fn bind_group_layout_of(
@@ -410,6 +536,10 @@ impl Device for WgpuDevice {
 
     fn workgroup_size(&self, pipeline: ComputePipelineId) -> Option<[u32; 3]> {
         Some(self.pipelines.get(pipeline)?.shape.workgroup_size)
+    }
+
+    fn workgroup_cost(&self, pipeline: ComputePipelineId) -> Option<u64> {
+        Some(self.pipelines.get(pipeline)?.cost)
     }
 
     fn release(&mut self, id: ResourceId) {
@@ -474,8 +604,18 @@ impl Device for WgpuDevice {
         for buffer in self.touched(commands) {
             buffer.readers.gone(self.work.patience)?;
         }
-        let encoded = self.guard.run(|device| self.encode(device, commands))?;
-        self.work.submit(&self.guard, Some(encoded))?;
+        self.spend(self.cost(commands));
+        let mut cursor = Cursor::new(commands, self.slice);
+        while !cursor.is_through() && !self.kernel_use.spent {
+            if let Some(pace) = cursor.pipeline().and_then(|pipeline| self.pace(pipeline)) {
+                self.work.learn(&self.guard, &pace)?;
+            }
+            let batch = cursor.next(|pipeline| self.pace(pipeline));
+            self.submit_batch(batch)?;
+            if !cursor.is_through() && self.settled.elapsed() > SETTLE_EVERY {
+                self.collect()?;
+            }
+        }
         Ok(())
     }
 
@@ -484,6 +624,45 @@ impl Device for WgpuDevice {
         self.ledger.settle();
         Ok(())
     }
+
+    fn settle(&mut self) -> Result<KernelUse, DeviceError> {
+        self.collect()?;
+        Ok(self.kernel_use)
+    }
+}
+
+fn raw_module(guard: &Guard, module: wgpu::naga::Module) -> Result<wgpu::ShaderModule, DeviceError> {
+    guard.compile(|device| {
+        device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: None,
+            source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module)),
+        })
+    })
+}
+
+fn raw_pipeline(
+    guard: &Guard,
+    module: &wgpu::ShaderModule,
+    entry_point: &str,
+    layouts: &[Option<&wgpu::BindGroupLayout>],
+    constants: &[(String, f64)],
+) -> Result<wgpu::ComputePipeline, DeviceError> {
+    let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    guard.compile(|device| {
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: layouts,
+            immediate_size: 0,
+        });
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: Some(&layout),
+            module,
+            entry_point: Some(entry_point),
+            compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+            cache: None,
+        })
+    })
 }
 
 fn raw_usage(usage: BufferUsage, mappable: bool) -> wgpu::BufferUsages {

@@ -110,6 +110,7 @@ impl Staging {
         })?;
         let copied = work.submit(guard, Some(commands))?;
         let pending = mapping::request(guard, &staging, wgpu::MapMode::Read, 0..size)?;
+        work.drain(guard)?;
         mapping::finish(guard, work, &pending, Some(&copied))?;
         let lent = Lent { buffer: staging.clone(), home: Arc::clone(&self.downloads) };
         mapping::view(guard, &staging, 0, length, Box::new(lent))

@@ -4,11 +4,18 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::guard::Guard;
+use super::pace::{Load, Pace, SLICE};
 use crate::{DeviceError, DeviceFault};
 
 /// Submissions under way before a further one waits for the oldest: what the driver holds
 /// for them is bounded so.
 const MAX_SUBMISSIONS: usize = 32;
+
+/// Estimated time of the submissions under way before a further one waits: with it, three slices.
+const MAX_AHEAD: Duration = SLICE.saturating_mul(2);
+
+/// A wait that is over sooner has waited for nothing: the submission was through before.
+const LEAST_WAIT: Duration = Duration::from_micros(100);
 
 /// Small writes gather in wgpu until the next submission; 4 MiB of them are submitted on their own.
 const MAX_GATHERED_BYTES: u64 = 4 << 20;
@@ -21,15 +28,26 @@ pub(super) struct Work {
     pub(super) queue: wgpu::Queue,
     /// How long anything is waited for.
     pub(super) patience: Duration,
-    under_way: VecDeque<wgpu::SubmissionIndex>,
+    under_way: VecDeque<UnderWay>,
+    /// When a submission was last seen to be through.
+    last_through: Instant,
     /// Whether more than gathered writes is under way.
     busy: bool,
     gathered: u64,
 }
 
+/// A submission and what it holds the device with.
+#[derive(Debug)]
+struct UnderWay {
+    index: wgpu::SubmissionIndex,
+    since: Instant,
+    load: Load,
+}
+
 impl Work {
     pub(super) fn new(queue: wgpu::Queue, patience: Duration) -> Self {
-        Self { queue, patience, under_way: VecDeque::new(), busy: false, gathered: 0 }
+        let last_through = Instant::now();
+        Self { queue, patience, under_way: VecDeque::new(), last_through, busy: false, gathered: 0 }
     }
 
     /// Submits commands after all gathered writes.
@@ -38,16 +56,50 @@ impl Work {
         guard: &Guard,
         commands: Option<wgpu::CommandBuffer>,
     ) -> Result<wgpu::SubmissionIndex, DeviceError> {
-        if self.under_way.len() >= MAX_SUBMISSIONS
-            && let Some(oldest) = self.under_way.pop_front()
-        {
-            self.wait_for(guard, Some(oldest))?;
+        self.submit_load(guard, commands, Load::default())
+    }
+
+    /// As [`Work::submit`]; how long it takes is learnt once it is through.
+    pub(super) fn submit_load(
+        &mut self,
+        guard: &Guard,
+        commands: Option<wgpu::CommandBuffer>,
+        load: Load,
+    ) -> Result<wgpu::SubmissionIndex, DeviceError> {
+        while self.under_way.len() >= MAX_SUBMISSIONS || (!load.is_empty() && self.ahead() > MAX_AHEAD) {
+            self.retire(guard)?;
         }
         self.busy |= commands.is_some();
         let index = guard.run(|_| self.queue.submit(commands))?;
         self.gathered = 0;
-        self.under_way.push_back(index.clone());
+        self.under_way.push_back(UnderWay { index: index.clone(), since: Instant::now(), load });
         Ok(index)
+    }
+
+    /// Waits until it is known how long the workgroups take that are under way to find it out.
+    pub(super) fn learn(&mut self, guard: &Guard, pace: &Pace) -> Result<(), DeviceError> {
+        while pace.is_probing() && !self.under_way.is_empty() {
+            self.retire(guard)?;
+        }
+        Ok(())
+    }
+
+    /// Estimated time of what is under way.
+    fn ahead(&self) -> Duration {
+        self.under_way.iter().map(|submission| submission.load.estimate()).sum()
+    }
+
+    /// Waits for the oldest submission and learns how long it took.
+    fn retire(&mut self, guard: &Guard) -> Result<(), DeviceFault> {
+        let Some(oldest) = self.under_way.front() else { return Ok(()) };
+        let before = Instant::now();
+        self.wait_for(guard, Some(oldest.index.clone()))?;
+        let now = Instant::now();
+        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
+        let exactly = now.duration_since(before) > LEAST_WAIT;
+        oldest.load.took(now.duration_since(oldest.since.max(self.last_through)), exactly);
+        self.last_through = now;
+        Ok(())
     }
 
     /// Copies a few bytes, ordered with submissions.
@@ -94,13 +146,21 @@ impl Work {
     /// Waits for all that was submitted and gathered.
     pub(super) fn drain(&mut self, guard: &Guard) -> Result<(), DeviceError> {
         self.is_idle(guard)?;
+        while !self.under_way.is_empty() {
+            self.retire(guard)?;
+        }
         self.wait_for(guard, None)?;
         self.through();
         Ok(())
     }
 
+    /// All that was submitted is through, who knows since when.
     fn through(&mut self) {
-        self.under_way.clear();
+        let now = Instant::now();
+        for submission in self.under_way.drain(..) {
+            submission.load.took(now.duration_since(submission.since), false);
+        }
+        self.last_through = now;
         self.busy = false;
     }
 

@@ -2,15 +2,17 @@
 
 use isobit_device::{BufferBindingType, BufferUsage, Command, Device, GroupEntry, LayoutEntry, Source};
 
-use crate::{SCALE, contents, kernel, on_every_device, one_dispatch, storage, whole, words};
+use crate::{
+    SCALE, contents, kernel, on_every_device, one_dispatch, prepared, storage, under_every_profile, whole, words,
+};
 
 #[test]
 fn a_kernel_computes_with_its_own_layout() {
-    on_every_device(|device| {
+    under_every_profile(|device, profile| {
         let input: Vec<u32> = (0..1000).collect();
         let source = storage(device, &input);
         let result = device.create_buffer(4000, BufferUsage::STORAGE).unwrap();
-        let module = device.create_shader_module(&kernel(SCALE)).unwrap();
+        let module = device.create_shader_module(&prepared(SCALE, profile)).unwrap();
         let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
         assert_eq!(device.workgroup_size(pipeline), Some([64, 1, 1]));
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
@@ -23,10 +25,10 @@ fn a_kernel_computes_with_its_own_layout() {
 
 #[test]
 fn overrides_change_what_is_computed_and_by_how_many() {
-    on_every_device(|device| {
+    under_every_profile(|device, profile| {
         let source = storage(device, &[1, 2, 3, 4]);
         let result = device.create_buffer(16, BufferUsage::STORAGE).unwrap();
-        let module = device.create_shader_module(&kernel(SCALE)).unwrap();
+        let module = device.create_shader_module(&prepared(SCALE, profile)).unwrap();
         let constants = [("factor".to_owned(), 100.0), ("width".to_owned(), 2.0)];
         let pipeline = device.create_compute_pipeline(module, Some("scale"), None, &constants).unwrap();
         assert_eq!(device.workgroup_size(pipeline), Some([2, 1, 1]));
@@ -39,7 +41,7 @@ fn overrides_change_what_is_computed_and_by_how_many() {
 
 #[test]
 fn dynamic_offsets_move_what_is_bound() {
-    on_every_device(|device| {
+    under_every_profile(|device, profile| {
         let mut table = vec![0_u32; 64 * 3];
         (table[0], table[64], table[128]) = (5, 6, 7);
         let params = device.create_buffer(768, BufferUsage::UNIFORM).unwrap();
@@ -48,7 +50,7 @@ fn dynamic_offsets_move_what_is_bound() {
         let wgsl = "@group(1) @binding(4) var<uniform> param: vec4u;
             @group(1) @binding(2) var<storage, read_write> result: array<u32>;
             @compute @workgroup_size(1) fn main() { result[0] = param.x; }";
-        let module = device.create_shader_module(&kernel(wgsl)).unwrap();
+        let module = device.create_shader_module(&prepared(wgsl, profile)).unwrap();
         let entry = |binding, ty| LayoutEntry { binding, ty, has_dynamic_offset: true, min_binding_size: 0 };
         let empty = device.create_bind_group_layout(&[]).unwrap();
         let layout = device
@@ -72,12 +74,12 @@ fn dynamic_offsets_move_what_is_bound() {
 
 #[test]
 fn dispatches_see_what_earlier_ones_wrote() {
-    on_every_device(|device| {
+    under_every_profile(|device, profile| {
         let wgsl = "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
             @compute @workgroup_size(64) fn step(@builtin(global_invocation_id) id: vec3u) {
                 a[id.x] = a[id.x] * 3u + id.x; }";
         let buffer = storage(device, &vec![1; 4096]);
-        let module = device.create_shader_module(&kernel(wgsl)).unwrap();
+        let module = device.create_shader_module(&prepared(wgsl, profile)).unwrap();
         let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
         let group = device.create_bind_group(layout, &[whole(0, buffer)]).unwrap();
@@ -93,10 +95,10 @@ fn dispatches_see_what_earlier_ones_wrote() {
 
 #[test]
 fn what_was_submitted_runs_though_its_resources_are_released() {
-    on_every_device(|device| {
+    under_every_profile(|device, profile| {
         let source = storage(device, &[1, 2]);
         let result = device.create_buffer(8, BufferUsage::STORAGE).unwrap();
-        let module = device.create_shader_module(&kernel(SCALE)).unwrap();
+        let module = device.create_shader_module(&prepared(SCALE, profile)).unwrap();
         let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
         device.release(module.into());
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
@@ -112,7 +114,7 @@ fn what_was_submitted_runs_though_its_resources_are_released() {
 
 #[test]
 fn eight_storage_buffers_in_three_groups_are_bound_at_once() {
-    on_every_device(|device| {
+    under_every_profile(|device, profile| {
         let mut wgsl = String::new();
         let mut sum = String::from("0");
         for at in 0..7 {
@@ -122,7 +124,7 @@ fn eight_storage_buffers_in_three_groups_are_bound_at_once() {
         }
         wgsl += "@group(2) @binding(999) var<storage, read_write> total: array<u32>;";
         wgsl += &format!("@compute @workgroup_size(1) fn main() {{ total[0] = {sum}; }}");
-        let module = device.create_shader_module(&kernel(&wgsl)).unwrap();
+        let module = device.create_shader_module(&prepared(&wgsl, profile)).unwrap();
         let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
         let inputs: Vec<_> = (0..7).map(|at| storage(device, &[1 << at])).collect();
         let total = storage(device, &[0]);
@@ -145,10 +147,10 @@ fn eight_storage_buffers_in_three_groups_are_bound_at_once() {
 
 #[test]
 fn the_most_workgroups_in_a_dimension_run() {
-    on_every_device(|device| {
+    under_every_profile(|device, profile| {
         let wgsl = "@group(0) @binding(0) var<storage, read_write> count: atomic<u32>;
             @compute @workgroup_size(1) fn main() { atomicAdd(&count, 1u); }";
-        let module = device.create_shader_module(&kernel(wgsl)).unwrap();
+        let module = device.create_shader_module(&prepared(wgsl, profile)).unwrap();
         let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
         let count = storage(device, &[0]);
         let layout = device.bind_group_layout_of(pipeline, 0).unwrap();

@@ -12,12 +12,14 @@ mod faults;
 mod kernels;
 mod memory;
 mod mistakes;
+mod slices;
 mod transfers;
 
 use isobit_device::{
     BufferId, BufferUsage, Command, Device, DeviceError, DeviceSelector, GroupEntry, Kernel, Source, WgpuDevice,
     list_adapters, open,
 };
+use isobit_shader::Profile;
 
 const MIB: u64 = 1 << 20;
 
@@ -41,8 +43,20 @@ fn on_every_device(test: impl Fn(&mut WgpuDevice)) {
     }
 }
 
+/// As [`on_every_device`], under every profile.
+fn under_every_profile(test: impl Fn(&mut WgpuDevice, Profile)) {
+    for profile in [Profile::Native, Profile::Dp32] {
+        println!("profile {profile:?}");
+        on_every_device(|device| test(device, profile));
+    }
+}
+
 fn kernel(wgsl: &str) -> Kernel {
-    isobit_shader::prepare(wgsl, isobit_shader::Profile::Native).unwrap()
+    prepared(wgsl, Profile::Native)
+}
+
+fn prepared(wgsl: &str, profile: Profile) -> Kernel {
+    isobit_shader::prepare(wgsl, profile).unwrap()
 }
 
 fn words(values: &[u32]) -> Vec<u8> {

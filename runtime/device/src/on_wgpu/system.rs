@@ -1,0 +1,207 @@
+//! The system's bind group: tells slices of a dispatch where they lie, and adds up what kernels report.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU64;
+
+use isobit_shader::dp32::{STATUS_BYTES, SYSTEM_PARAMS_BYTES, Status, SystemParams};
+
+use super::batch::{MOST_SLICES, Slice};
+use super::guard::Guard;
+use super::mapping::host_size;
+use super::staging::Staging;
+use super::work::Work;
+use crate::{DeviceError, DeviceFault, LIMITS};
+
+/// Parts of a buffer are bound at multiples of this.
+const STRIDE: u64 = 256;
+
+/// Places for parameters. Dispatches of one size share theirs as long as there is room.
+const PLACES: usize = 2 * MOST_SLICES;
+
+/// Bind groups kept for further slices of the same place and workgroup size.
+const MAX_GROUPS: usize = 4096;
+
+/// A report's distance from the next. One for each workgroup size: by it, uniform loops are multiplied.
+const REPORT_STRIDE: u64 = (STATUS_BYTES as u64).next_multiple_of(STRIDE);
+
+/// Reports: workgroup sizes from 0.
+const REPORTS: u64 = LIMITS.max_compute_invocations_per_workgroup as u64 + 1;
+
+/// The system's buffers on one device.
+#[derive(Debug)]
+pub(super) struct System {
+    pub(super) layout: wgpu::BindGroupLayout,
+    params: wgpu::Buffer,
+    /// Which parameters lie where, as multiples of [`STRIDE`].
+    places: HashMap<[u8; SYSTEM_PARAMS_BYTES], u32>,
+    /// One [`Status`] for each workgroup size.
+    reports: wgpu::Buffer,
+    /// By place and workgroup size. Not one per workgroup size with a dynamic offset: some drivers offer only as
+    /// many of those as the guest may have.
+    groups: HashMap<(u32, u32), wgpu::BindGroup>,
+    /// Workgroups dispatched since the reports were zero, by workgroup size. A sum modulo 2³², as on the device.
+    expected: BTreeMap<u32, u32>,
+    /// Reports that have been read and are to be zeroed before the next dispatch, in bytes.
+    stale: Option<(u64, u64)>,
+}
+
+/// What kernels have reported.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Report {
+    /// Fuel spent in loops.
+    pub(super) loop_fuel: u64,
+    /// An invocation has spent its budget.
+    pub(super) spent: bool,
+}
+
+impl System {
+    pub(super) fn new(guard: &Guard) -> Result<Self, DeviceError> {
+        guard.run(|device| {
+            let buffer = |size, usage| {
+                device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+            };
+            let copied = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+            let entry = |binding, read_only, size| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only },
+                    has_dynamic_offset: false,
+                    min_binding_size: NonZeroU64::new(size),
+                },
+                count: None,
+            };
+            Self {
+                layout: device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: None,
+                    entries: &[entry(0, true, SYSTEM_PARAMS_BYTES as u64), entry(1, false, STATUS_BYTES as u64)],
+                }),
+                params: buffer(PLACES as u64 * STRIDE, copied),
+                places: HashMap::new(),
+                reports: buffer(REPORTS * REPORT_STRIDE, copied | wgpu::BufferUsages::COPY_SRC),
+                groups: HashMap::new(),
+                expected: BTreeMap::new(),
+                stale: None,
+            }
+        })
+    }
+
+    /// Writes what the slices of one submission are told. They come with their numbers of invocations per workgroup.
+    pub(super) fn tell(
+        &mut self,
+        guard: &Guard,
+        work: &mut Work,
+        slices: &[(Slice, u32)],
+        budget: u32,
+    ) -> Result<(), DeviceError> {
+        if self.places.len() + slices.len() > PLACES {
+            // The queue is in order: what is under way reads the places as they were.
+            self.places.clear();
+        }
+        if self.groups.len() + slices.len() > MAX_GROUPS {
+            self.groups.clear();
+        }
+        let first = self.places.len();
+        let mut bytes = Vec::new();
+        for (slice, invocations) in slices {
+            let params = told(*slice, budget).to_bytes();
+            let next = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
+            let place = *self.places.entry(params).or_insert(next);
+            if place == next {
+                bytes.extend_from_slice(&params);
+                bytes.resize(bytes.len() - SYSTEM_PARAMS_BYTES + host_size(STRIDE)?, 0);
+            }
+            if !self.groups.contains_key(&(place, *invocations)) {
+                let group = guard.run(|device| self.new_group(device, place, *invocations))?;
+                self.groups.insert((place, *invocations), group);
+            }
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        work.gather(guard, &self.params, first as u64 * STRIDE, &bytes)
+    }
+
+    fn new_group(&self, device: &wgpu::Device, place: u32, invocations: u32) -> wgpu::BindGroup {
+        let entry = |binding, buffer, offset, size| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset,
+                size: NonZeroU64::new(size),
+            }),
+        };
+        device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &self.layout,
+            entries: &[
+                entry(0, &self.params, u64::from(place) * STRIDE, SYSTEM_PARAMS_BYTES as u64),
+                entry(1, &self.reports, u64::from(invocations) * REPORT_STRIDE, STATUS_BYTES as u64),
+            ],
+        })
+    }
+
+    /// The bind group of a slice that has been told.
+    pub(super) fn group(&self, slice: Slice, invocations: u32, budget: u32) -> Option<&wgpu::BindGroup> {
+        let place = self.places.get(&told(slice, budget).to_bytes())?;
+        self.groups.get(&(*place, invocations))
+    }
+
+    /// Zeros the reports that have been read.
+    pub(super) fn zero(&self, encoder: &mut wgpu::CommandEncoder) {
+        if let Some((from, to)) = self.stale {
+            encoder.clear_buffer(&self.reports, from, Some(to - from));
+        }
+    }
+
+    /// Notes that workgroups were submitted, with the reports zeroed before.
+    pub(super) fn expect(&mut self, invocations: u32, workgroups: u64) {
+        self.stale = None;
+        let sum = self.expected.entry(invocations).or_default();
+        let low = u32::try_from(workgroups & u64::from(u32::MAX)).unwrap_or(0);
+        *sum = sum.wrapping_add(low);
+    }
+
+    /// Reads what was reported since the last call, after all that was submitted.
+    pub(super) fn collect(
+        &mut self,
+        guard: &Guard,
+        work: &mut Work,
+        staging: &mut Staging,
+    ) -> Result<Report, DeviceError> {
+        let expected = std::mem::take(&mut self.expected);
+        let (Some((first, _)), Some((last, _))) = (expected.first_key_value(), expected.last_key_value()) else {
+            return Ok(Report::default());
+        };
+        let from = u64::from(*first) * REPORT_STRIDE;
+        let to = u64::from(*last) * REPORT_STRIDE + STATUS_BYTES as u64;
+        let read = staging.download(guard, work, &self.reports, from, to - from)?;
+        self.stale = Some((from, to));
+        let mut report = Report::default();
+        for (invocations, workgroups) in &expected {
+            let at = host_size(u64::from(*invocations) * REPORT_STRIDE - from)?;
+            let bytes = read.get(at..at + STATUS_BYTES).unwrap_or_default();
+            let status = Status::from_bytes(bytes, u64::from(*invocations));
+            check(&status, *workgroups)?;
+            report.loop_fuel = report.loop_fuel.saturating_add(status.loop_fuel);
+            report.spent |= status.spent;
+        }
+        Ok(report)
+    }
+}
+
+fn told(slice: Slice, budget: u32) -> SystemParams {
+    SystemParams { workgroup_offset: slice.offset, num_workgroups: slice.of, budget }
+}
+
+/// Whether the device has done what it says it has.
+fn check(status: &Status, workgroups: u32) -> Result<(), DeviceFault> {
+    let wrong = |what| Err(DeviceFault::Miscomputed { what });
+    if status.left_loop {
+        return wrong("it left a loop that had not ended".to_owned());
+    }
+    if status.finished != workgroups {
+        return wrong(format!("of {workgroups} workgroups {} reached their end", status.finished));
+    }
+    Ok(())
+}
