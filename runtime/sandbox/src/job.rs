@@ -174,10 +174,10 @@ impl PreparedJob {
     }
 
     /// What the run came to, and what it cost.
-    fn outcome(&self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, FuelUsed), Fault> {
+    fn outcome(&mut self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, FuelUsed), Fault> {
         let left = self.store.get_fuel().unwrap_or(0);
-        let state = self.store.data();
-        let outcome = match result {
+        let state = self.store.data_mut();
+        let mut outcome = match result {
             Ok(Ok(())) => Outcome::Completed,
             Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
             Err(error) => {
@@ -185,6 +185,14 @@ impl PreparedJob {
                 classify(&error, state.memory_denied(), self.entered, stopped)?
             }
         };
+        // Work still on the device belongs to the job, whatever the guest has come to.
+        if outcome != Outcome::Trapped(Trap::KernelFuel) {
+            match state.settle().and_then(|()| state.wait()) {
+                Ok(()) => {}
+                Err(Ending::Trapped(trap)) => outcome = Outcome::Trapped(trap),
+                Err(Ending::Fault(fault)) => return Err(fault),
+            }
+        }
         let guest = Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX);
         Ok((outcome, FuelUsed { guest, kernel: state.kernel_fuel() }))
     }
@@ -193,10 +201,7 @@ impl PreparedJob {
         self.store.data().reporter().started();
         let instance = self.workload.pre.instantiate(&mut self.store)?;
         self.entered = true;
-        let result = instance.call_run(&mut self.store)?;
-        // Work still on the device belongs to the job: its trouble must not go unnoticed.
-        self.store.data_mut().wait().map_err(Ending::raise)?;
-        Ok(result)
+        instance.call_run(&mut self.store)
     }
 }
 

@@ -57,8 +57,8 @@ pub struct BindGroup {
 /// A guest's handle to a compute pipeline.
 pub struct ComputePipeline {
     id: ComputePipelineId,
-    /// Invocations in one workgroup.
-    workgroup: u64,
+    /// Kernel fuel per workgroup, loops aside.
+    workgroup_cost: u64,
     held: Arc<Held>,
 }
 
@@ -121,7 +121,7 @@ fn invalid(message: impl Into<String>) -> Failure {
 }
 
 /// For calls linked by hand: an error becomes the call's result, an ending unwinds the guest.
-fn settle<T>(result: Result<T, Failure>) -> wasmtime::Result<(Result<T, Error>,)> {
+fn answer<T>(result: Result<T, Failure>) -> wasmtime::Result<(Result<T, Error>,)> {
     match result {
         Ok(value) => Ok((Ok(value),)),
         Err(Failure::Guest(error)) => Ok((Err(error),)),
@@ -156,6 +156,7 @@ impl wit::Host for HostState {
     }
 
     fn poll(&mut self) -> Result<(), Failure> {
+        self.settle()?;
         Ok(self.device()?.wait()?)
     }
 
@@ -234,6 +235,7 @@ impl wit::HostBuffer for HostState {
                 "offset {offset} is not a multiple of 4, or {length} bytes from there are not all in the buffer of {size} bytes"
             )));
         }
+        self.settle()?;
         self.reserve_output(length).map_err(|limit| Failure::Guest(Error::LimitExceeded(limit)))?;
         let mut done = 0;
         while done < length {
@@ -345,9 +347,9 @@ impl wit::HostComputePipeline for HostState {
         let constants: Vec<_> = constants.into_iter().map(|constant| (constant.name, constant.value)).collect();
         let device = self.device()?;
         let id = device.create_compute_pipeline(module, entry_point.as_deref(), layout.as_deref(), &constants)?;
-        let workgroup = device.workgroup_size(id).unwrap_or([1; 3]).iter().map(|side| u64::from(*side)).product();
+        let workgroup_cost = device.workgroup_cost(id).unwrap_or(u64::MAX);
         let held = self.releases.hold(id);
-        Ok(self.table.push(ComputePipeline { id, workgroup, held })?)
+        Ok(self.table.push(ComputePipeline { id, workgroup_cost, held })?)
     }
 
     fn get_bind_group_layout(
@@ -374,6 +376,7 @@ impl HostState {
             return Err(invalid(format!("length {length} is not a multiple of 4")));
         }
         let id = self.table.get(buffer)?.id;
+        self.settle()?;
         Ok(self.device()?.read(id, offset, length)?)
     }
 }
@@ -416,7 +419,7 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
             };
             let result = device.write(id, offset, Source::Slice(data.as_le_slice(&store))).map_err(Failure::from);
             store.data_mut().device = Some(device);
-            settle(result)
+            answer(result)
         },
     )?;
     instance.func_wrap(
@@ -424,7 +427,7 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
         |mut store: StoreContextMut<'_, HostState>,
          (buffer, offset, length): (Resource<Buffer>, u64, u64)|
          -> wasmtime::Result<(Result<Bytes, Error>,)> {
-            settle(store.data_mut().read_words(&buffer, offset, length).map(Bytes::from_owner))
+            answer(store.data_mut().read_words(&buffer, offset, length).map(Bytes::from_owner))
         },
     )
 }

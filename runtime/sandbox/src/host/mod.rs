@@ -8,8 +8,8 @@ mod report;
 use crate::ending::{Ending, Fault, FaultKind};
 use crate::job::{Input, Job, OutputSink, Reporter};
 use crate::wasi::{self, VirtualClock, VirtualClockView};
-use isobit_device::{Device, ResourceId};
-use isobit_job::{Fuel, Limits, Name, Profile};
+use isobit_device::{Device, DeviceError, ResourceId};
+use isobit_job::{Fuel, Limits, Name, Profile, Trap};
 use limiter::MemoryLimiter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +61,7 @@ pub(crate) struct HostState {
     sink: Box<dyn OutputSink>,
     created: BTreeSet<Name>,
     written: u64,
+    /// As last settled, and what was submitted since costs before it runs.
     kernel_fuel: u64,
     reporter: Arc<dyn Reporter>,
     limiter: MemoryLimiter,
@@ -71,6 +72,7 @@ impl HostState {
         let wasi = wasi::context(&job.spec, &job.reporter);
         let mut device = job.device;
         device.set_memory_limit(job.spec.limits.device_memory.get());
+        device.set_kernel_limit(job.spec.limits.kernel_fuel.get());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
@@ -111,11 +113,25 @@ impl HostState {
 
     /// Waits for all submitted work.
     pub(crate) fn wait(&mut self) -> Result<(), Ending> {
-        match self.device()?.wait() {
-            Ok(()) => Ok(()),
-            Err(isobit_device::DeviceError::Fault(fault)) => Err(Fault::from(fault).into()),
-            Err(other) => Err(Fault::new(FaultKind::Device, other.to_string()).into()),
+        let waited = self.device()?.wait();
+        waited.map_err(trouble)
+    }
+
+    /// Counts what kernels have cost. Where a guest has to wait for the device, and nowhere else: so the job ends at
+    /// the same place on every device.
+    pub(crate) fn settle(&mut self) -> Result<(), Ending> {
+        let used = self.device()?.settle().map_err(trouble)?;
+        if used.spent || used.fuel > self.limits.kernel_fuel.get() {
+            return Err(self.out_of_kernel_fuel());
         }
+        self.kernel_fuel = used.fuel;
+        Ok(())
+    }
+
+    /// The end of a job that has spent its kernel fuel: all of it, and no more.
+    fn out_of_kernel_fuel(&mut self) -> Ending {
+        self.kernel_fuel = self.limits.kernel_fuel.get();
+        Ending::Trapped(Trap::KernelFuel)
     }
 
     /// The device, after giving back what the guest has dropped since the last call.
@@ -146,6 +162,14 @@ impl HostState {
             self.device.take().ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device was not handed back"))?;
         self.releases.drain(|id| device.release(id));
         Ok(device)
+    }
+}
+
+/// An error of the device's that no guest has caused.
+fn trouble(error: DeviceError) -> Ending {
+    match error {
+        DeviceError::Fault(fault) => Fault::from(fault).into(),
+        other => Fault::new(FaultKind::Device, other.to_string()).into(),
     }
 }
 

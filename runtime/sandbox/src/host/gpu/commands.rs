@@ -2,10 +2,8 @@
 //! comes out of `finish`, as in WebGPU.
 
 use super::{BindGroup, Buffer, ComputePipeline, Failure, invalid, limit_exceeded, table_full, wit};
-use crate::ending::Ending;
 use crate::host::{Held, HostState};
 use isobit_device::Command;
-use isobit_job::Trap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::Resource;
 use wit::Error;
@@ -23,7 +21,7 @@ struct Recording {
     /// Keeps what the commands name alive until they have been submitted.
     held: Vec<Arc<Held>>,
     kernel_fuel: u64,
-    /// Invocations per workgroup of the pass's pipeline.
+    /// Kernel fuel per workgroup of the pass's pipeline, loops aside.
     workgroup: Option<u64>,
     pass_open: bool,
     error: Option<Error>,
@@ -88,8 +86,7 @@ impl HostState {
             let buffer = self.table.delete(buffer)?;
             let spent = self.kernel_fuel.saturating_add(buffer.kernel_fuel);
             if spent > self.limits.kernel_fuel.get() {
-                self.kernel_fuel = self.limits.kernel_fuel.get();
-                return Err(Ending::Trapped(Trap::KernelFuel).into());
+                return Err(self.out_of_kernel_fuel().into());
             }
             self.kernel_fuel = spent;
             self.device()?.submit(&buffer.commands)?;
@@ -178,7 +175,7 @@ impl wit::HostComputePass for HostState {
     ) -> wasmtime::Result<()> {
         let pipeline = self.table.get(&pipeline)?;
         let (command, held, workgroup) =
-            (Command::SetPipeline(pipeline.id), Arc::clone(&pipeline.held), pipeline.workgroup);
+            (Command::SetPipeline(pipeline.id), Arc::clone(&pipeline.held), pipeline.workgroup_cost);
         let mut recording = lock(&self.table.get(&pass)?.0);
         recording.workgroup = Some(workgroup);
         recording.push(command, [held]);
@@ -209,8 +206,8 @@ impl wit::HostComputePass for HostState {
             recording.fail(invalid("a dispatch needs a pipeline: call `set-pipeline` first"));
             return Ok(());
         };
-        let invocations = [x, y, z].iter().fold(workgroup, |product, side| product.saturating_mul(u64::from(*side)));
-        recording.kernel_fuel = recording.kernel_fuel.saturating_add(invocations);
+        let cost = [x, y, z].iter().fold(workgroup, |product, side| product.saturating_mul(u64::from(*side)));
+        recording.kernel_fuel = recording.kernel_fuel.saturating_add(cost);
         recording.push(Command::Dispatch { x, y, z }, []);
         Ok(())
     }
