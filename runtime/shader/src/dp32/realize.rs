@@ -18,20 +18,22 @@
 //!
 //! Every primitive is a call of an integer-only function in `prelude/tier_b.wgsl`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use naga::valid::{FunctionInfo, ModuleInfo};
 use naga::{
     AddressSpace, Arena, ArraySize, AtomicFunction, BinaryOperator, Block, Constant, Expression, Function,
-    FunctionArgument, GlobalVariable, Handle, Literal, LocalVariable, MathFunction, Module, Scalar, ScalarKind, Span,
-    Statement, SwitchCase, Type, TypeInner, UnaryOperator, VectorSize,
+    FunctionArgument, GlobalVariable, Handle, Literal, LocalVariable, MathFunction, MemoryDecorations, Module,
+    ResourceBinding, Scalar, ScalarKind, Span, Statement, StorageAccess, StructMember, SwitchCase, Type, TypeInner,
+    UnaryOperator, VectorSize,
 };
 
-use super::link::{Library, Linker, defect};
+use super::link::{Linker, defect};
 use super::system::SYSTEM_GROUP;
 use super::{Tier, operands};
 use crate::Diagnostic;
+use crate::prelude::Library;
 
 /// A scalar, or a vector of that many components.
 type Width = Option<VectorSize>;
@@ -50,24 +52,30 @@ const SUM: i32 = 0x007f_ffff;
 /// A product whose magnitude has bits up to here (2⁻¹²⁶) is zero. A device may flush before or after it rounds up to 2⁻¹²⁶.
 const PRODUCT: i32 = 0x0080_0000;
 
+/// Where the system's parameters are bound, and the place of `zero` among them.
+const PARAMS: ResourceBinding = ResourceBinding { group: SYSTEM_GROUP, binding: 0 };
+const ZERO_MEMBER: u32 = 1;
+
 const MAGNITUDE: i32 = i32::MAX;
 const INFINITY: i32 = 0x7f80_0000;
 
 /// The helper functions of a tier by width, from scalars to vectors of four.
-static TIER_A: [LazyLock<Library>; 4] = [
+type Libraries = [LazyLock<Result<Library, String>>; 4];
+
+static TIER_A: Libraries = [
     LazyLock::new(|| library(Tier::A, None)),
     LazyLock::new(|| library(Tier::A, Some(VectorSize::Bi))),
     LazyLock::new(|| library(Tier::A, Some(VectorSize::Tri))),
     LazyLock::new(|| library(Tier::A, Some(VectorSize::Quad))),
 ];
-static TIER_B: [LazyLock<Library>; 4] = [
+static TIER_B: Libraries = [
     LazyLock::new(|| library(Tier::B, None)),
     LazyLock::new(|| library(Tier::B, Some(VectorSize::Bi))),
     LazyLock::new(|| library(Tier::B, Some(VectorSize::Tri))),
     LazyLock::new(|| library(Tier::B, Some(VectorSize::Quad))),
 ];
 
-fn library(tier: Tier, width: Width) -> Library {
+fn library(tier: Tier, width: Width) -> Result<Library, String> {
     let mut text = String::new();
     for (alias, scalar) in [("F", "f32"), ("I", "i32"), ("U", "u32"), ("B", "bool")] {
         text += &match width {
@@ -129,10 +137,11 @@ struct Realizer<'a> {
 
 impl<'a> Realizer<'a> {
     fn new(source: &'a Module, tier: Tier) -> Result<Self, Diagnostic> {
-        let libraries: &'static [LazyLock<Library>; 4] = match tier {
+        let libraries: &'static Libraries = match tier {
             Tier::A => &TIER_A,
             Tier::B => &TIER_B,
         };
+        let [x, y, z, w] = libraries.each_ref().map(|library| library.as_ref().map_err(defect).map(Linker::new));
         let mut out = source.clone();
         out.functions = Arena::new();
         out.entry_points.clear();
@@ -141,9 +150,9 @@ impl<'a> Realizer<'a> {
             source,
             tier,
             functions: HashMap::new(),
-            linkers: libraries.each_ref().map(|library| Linker::new(library)),
+            linkers: [x?, y?, z?, w?],
             constants: HashMap::new(),
-            zero: find_zero(source).ok_or_else(|| defect("the module lacks the system's parameters"))?,
+            zero: find_zero(&mut out),
             u32_type,
             out,
             expressions: 0,
@@ -222,6 +231,7 @@ impl<'a> Realizer<'a> {
             },
             map: vec![None; function.expressions.len()],
             ints: HashMap::new(),
+            inverted: HashSet::new(),
             zeros: [Zero::default(); 4],
             zero_word: None,
             block: Block::new(),
@@ -242,16 +252,29 @@ impl<'a> Realizer<'a> {
     }
 }
 
-/// Where the module has the word that is zero at run time.
-fn find_zero(module: &Module) -> Option<(Handle<GlobalVariable>, u32)> {
-    let (handle, params) = module.global_variables.iter().find(|(_, variable)| {
-        variable.binding.is_some_and(|binding| binding.group == SYSTEM_GROUP && binding.binding == 0)
-    })?;
-    let TypeInner::Struct { members, .. } = &module.types.get_handle(params.ty).ok()?.inner else {
-        return None;
+/// Where the module has the word that is zero at run time: as a member of the system's parameters. The first stage leaves
+/// those out where it has no use for them.
+fn find_zero(module: &mut Module) -> (Handle<GlobalVariable>, u32) {
+    let found = module.global_variables.iter().find(|(_, variable)| variable.binding == Some(PARAMS));
+    if let Some((handle, _)) = found {
+        return (handle, ZERO_MEMBER);
+    }
+    let mut ty =
+        |inner, name: Option<&str>| module.types.insert(Type { name: name.map(str::to_owned), inner }, Span::UNDEFINED);
+    let word = ty(TypeInner::Scalar(Scalar::U32), None);
+    let words = ty(TypeInner::Vector { size: VectorSize::Tri, scalar: Scalar::U32 }, None);
+    let member = |name: &str, ty, offset| StructMember { name: Some(name.to_owned()), ty, binding: None, offset };
+    let members = vec![member("workgroup_offset", words, 0), member("zero", word, 12)];
+    let params = ty(TypeInner::Struct { members, span: 16 }, Some("SystemParams"));
+    let variable = GlobalVariable {
+        name: Some("system_params".to_owned()),
+        space: AddressSpace::Storage { access: StorageAccess::LOAD },
+        binding: Some(PARAMS),
+        ty: params,
+        init: None,
+        memory_decorations: MemoryDecorations::empty(),
     };
-    let index = members.iter().position(|member| member.name.as_deref() == Some("zero"))?;
-    Some((handle, u32::try_from(index).ok()?))
+    (module.global_variables.append(variable, Span::UNDEFINED), ZERO_MEMBER)
 }
 
 /// The run-time zero in one width, where a function has it.
@@ -282,6 +305,8 @@ struct Rewriter<'r, 'a> {
     out: Function,
     /// From the source's expressions to the new ones.
     map: Vec<Option<Handle<Expression>>>,
+    /// What [`Rewriter::inverted_roots`] finds.
+    inverted: HashSet<Handle<Expression>>,
     /// Integer constants, placed on first use.
     ints: HashMap<(i32, Width), Handle<Expression>>,
     zeros: [Zero; 4],
@@ -448,6 +473,12 @@ impl Rewriter<'_, '_> {
             return Ok(());
         }
         let new = match self.source.expressions[old] {
+            Expression::Math { fun: MathFunction::Sqrt, .. } if self.inverted.contains(&old) => return Ok(()),
+            Expression::Binary { op: BinaryOperator::Divide, left, right }
+                if self.realizer.tier == Tier::A && self.is_one(left) && self.float_width(right).is_ok() =>
+            {
+                self.reciprocal(right)?
+            }
             Expression::Binary { op, left, right } if self.has_floats(left) || self.has_floats(right) => {
                 self.float_binary(op, left, right)?
             }
@@ -528,6 +559,20 @@ impl Rewriter<'_, '_> {
                 self.if_ordered(native, &unknown, width)
             }
             _ => Err(left_over(op)),
+        }
+    }
+
+    fn reciprocal(&mut self, old: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+        let width = self.float_width(old)?;
+        match self.source.expressions[old] {
+            Expression::Math { fun: MathFunction::Sqrt, arg, .. } if self.inverted.contains(&old) => {
+                let arg = self.new_of(arg)?;
+                self.call("dp32_inverse_sqrt", width, vec![arg])
+            }
+            _ => {
+                let divisor = self.new_of(old)?;
+                self.call("dp32_reciprocal", width, vec![divisor])
+            }
         }
     }
 
@@ -613,6 +658,30 @@ impl Rewriter<'_, '_> {
         self.width(old, Scalar::F32).ok_or_else(|| defect("an operation on other than f32 is left"))
     }
 
+    /// Whether one of the source's expressions is 1.
+    fn is_one(&self, old: Handle<Expression>) -> bool {
+        match self.source.expressions[old] {
+            Expression::Literal(Literal::F32(value)) => value == 1.0,
+            Expression::Splat { value, .. } => {
+                matches!(self.source.expressions[value], Expression::Literal(Literal::F32(1.0)))
+            }
+            _ => false,
+        }
+    }
+
+    /// Roots that serve for nothing but their reciprocals.
+    fn inverted_roots(&self) -> HashSet<Handle<Expression>> {
+        let divisions = self.source.expressions.iter().filter_map(|(_, expression)| match *expression {
+            Expression::Binary { op: BinaryOperator::Divide, left, right } if self.is_one(left) => Some(right),
+            _ => None,
+        });
+        let is_root = |old: &Handle<Expression>| {
+            let expression = &self.source.expressions[*old];
+            matches!(expression, Expression::Math { fun: MathFunction::Sqrt, .. }) && self.info[*old].ref_count == 1
+        };
+        divisions.filter(is_root).collect()
+    }
+
     /// Whether one of the source's expressions is a constant.
     fn is_constant(&self, mut old: Handle<Expression>) -> bool {
         loop {
@@ -643,6 +712,7 @@ impl<'a> Rewriter<'_, 'a> {
         let opaque = self.realizer.tier == Tier::A && self.needs_zero();
         if opaque {
             self.place_zeros(entry_point)?;
+            self.inverted = self.inverted_roots();
         }
         for (old, expression) in source.expressions.iter() {
             let new = match expression {

@@ -40,10 +40,37 @@ fn dp32_divide(a: F, b: F) -> F {
     return bitcast<F>(select(finite, limit, special) | sign);
 }
 
-// The root has 24 bits when the significand is shifted by 23, or by 24 if the exponent is odd. As above: an
-// estimate, its exact remainder, a step, and at most one unit more.
-fn dp32_sqrt(x: F) -> F {
+// The quotient of 2^47 and a divisor of 24 bits, rounded, from an estimate of the divisor's reciprocal. As above, but no
+// divisor is less than the dividend's significand, and the dividend's lower 32 bits are zeros.
+fn dp32_inverse(divisor: U, reciprocal: F) -> U {
+    let first = bitcast<U>(reciprocal) - U(0x33000000u);
+    let rest = U(0u) - first * divisor;
+    let quarters = bitcast<I>(F(bitcast<I>(rest)) * reciprocal + F(3145728.0)) - I(0x4a400000);
+    let step = bitcast<U>(quarters >> U(2u));
+    let twice = bitcast<I>((rest - step * divisor) << U(1u));
+    return first + step + select(U(0u), U(1u), twice > bitcast<I>(divisor));
+}
+
+// 1 / x
+fn dp32_reciprocal(x: F) -> F {
     let u = bitcast<U>(x);
+    let magnitude = u & MAGNITUDE;
+    let fraction = u & FRACTION;
+    let quotient = dp32_inverse(fraction | HIDDEN, F(1.0) / bitcast<F>(fraction | U(0x4b000000u)));
+    let packed = ((U(252u) - (magnitude >> U(23u))) << U(23u)) + quotient;
+    let finite = select(packed, U(0u), magnitude >= U(0x7e800000u)) | (u & SIGN);
+    // A zero has no sign.
+    return bitcast<F>(select(select(finite, INFINITY, magnitude == U(0u)), NAN, magnitude > INFINITY));
+}
+
+struct Root {
+    root: U,
+    reciprocal: F,
+}
+
+// The root has 24 bits when the significand is shifted by 23, or by 24 if the exponent is odd. As in the division: an
+// estimate, its exact remainder, a step, and at most one unit more.
+fn dp32_root(u: U) -> Root {
     let fraction = u & FRACTION;
     let odd = ((u >> U(23u)) & U(1u)) ^ U(1u);
     // A number from 2^46 to 2^48 whose root has 24 bits before the point.
@@ -56,11 +83,27 @@ fn dp32_sqrt(x: F) -> F {
     let step = bitcast<U>(quarters >> U(2u));
     let second = first + step;
     let left = bitcast<I>(rest - step * (first + second));
-    let root = second + select(U(0u), U(1u), left > bitcast<I>(second));
-    let packed = ((((u >> U(23u)) + U(127u)) >> U(1u)) << U(23u)) + (root - HIDDEN);
+    return Root(second + select(U(0u), U(1u), left > bitcast<I>(second)), reciprocal);
+}
+
+fn dp32_sqrt(x: F) -> F {
+    let u = bitcast<U>(x);
+    let exponent = (u >> U(23u)) + U(127u);
+    let packed = (((exponent >> U(1u)) - U(1u)) << U(23u)) + dp32_root(u).root;
     // Zeros and negative numbers wrap around and are special, like infinities and NaNs.
     let special = (u - HIDDEN) >= U(0x7f000000u);
     let limit = select(NAN, u, ((u & MAGNITUDE) == U(0u)) | (u == INFINITY));
+    return bitcast<F>(select(packed, limit, special));
+}
+
+// 1 / sqrt(x), two roundings. It neither overflows nor underflows.
+fn dp32_inverse_sqrt(x: F) -> F {
+    let u = bitcast<U>(x);
+    let exponent = (u >> U(23u)) + U(127u);
+    let it = dp32_root(u);
+    let packed = ((U(252u) - (exponent >> U(1u))) << U(23u)) + dp32_inverse(it.root, it.reciprocal);
+    let special = (u - HIDDEN) >= U(0x7f000000u);
+    let limit = select(select(NAN, U(0u), u == INFINITY), INFINITY, (u & MAGNITUDE) == U(0u));
     return bitcast<F>(select(packed, limit, special));
 }
 
