@@ -297,7 +297,7 @@ fn dp_asin_reduced(z: f32) -> f32 {
     return z * (0x1.5555c8p-3f + z * (0x1.330206p-4f + z * (0x1.747b72p-5f + z * (0x1.8c415ap-6f + z * 0x1.5959aap-5f))));
 }
 
-// abs(x) > 0.5: asin x = π/2 - 2 asin √((1 - x) / 2).
+// abs(x) > 0.5: asin x = 2 (π/4 - asin √((1 - x) / 2)).
 fn dp_asin(x: f32) -> f32 {
     let a = abs(x);
     let large = a > 0.5f;
@@ -305,8 +305,8 @@ fn dp_asin(x: f32) -> f32 {
     let z = select(a * a, half, large);
     let s = select(a, sqrt(half), large);
     let tail = s * dp_asin_reduced(z);
-    let above = (0x1.921fb6p+0f - 2.0f * s) - (2.0f * tail + 0x1.777a5cp-25f);
-    let value = select(s + tail, above, large);
+    let above = 0x1.921fb6p-1f - (s + (tail + 0x1.777a5cp-26f));
+    let value = select(s + tail, above + above, large);
     return bitcast<f32>(bitcast<u32>(value) | (bitcast<u32>(x) & 0x80000000u));
 }
 
@@ -324,11 +324,11 @@ fn dp_acos(x: f32) -> f32 {
     return select(middle, select(right, left, x < 0.0f), large);
 }
 
-// atan t for 0 ≤ t ≤ 1: t + t³ P(t²), error 2^-28.5.
+// atan t for 0 ≤ t ≤ 1: t + t³ P(t²), error 2^-27. The last coefficient is nudged so that atan 1 is the f32 nearest to π/4.
 fn dp_atan_reduced(t: f32) -> f32 {
     let z = t * t;
     let p = -0x1.55553ep-2f + z * (0x1.9991e6p-3f + z * (-0x1.2420b4p-3f + z * (0x1.c08f2ep-4f + z * (-0x1.581456p-4f
-        + z * (0x1.da59eap-5f + z * (-0x1.fdefc4p-6f + z * (0x1.64b212p-7f + z * -0x1.d4782ap-10f)))))));
+        + z * (0x1.da59eap-5f + z * (-0x1.fdefc4p-6f + z * (0x1.64b212p-7f + z * -0x1.d477e6p-10f)))))));
     return t + (t * z) * p;
 }
 
