@@ -154,17 +154,23 @@ impl Kernel {
 
 /// Parses, validates with no optional capability, and refuses what the interface or the profile lacks.
 pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
+    // Profile dp32 defines the conversions to and from f16 itself.
+    let capabilities = match profile {
+        Profile::Dp32 => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        _ => Capabilities::empty(),
+    };
     let mut options = naga::front::wgsl::Options::new();
-    options.capabilities = Capabilities::empty();
+    options.capabilities = capabilities;
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(wgsl)
         .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).map_err(|error| {
-        match dp32::unavailable(&module, wgsl) {
-            Err(refused) => refused,
-            Ok(()) => Diagnostic::from_validation(error, wgsl),
-        }
-    })?;
+    let info =
+        Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(
+            |error| match dp32::unavailable(&module, wgsl) {
+                Err(refused) => refused,
+                Ok(()) => Diagnostic::from_validation(error, wgsl),
+            },
+        )?;
     nesting::check_blocks(&module)?;
     check_globals(&module, wgsl)?;
     if profile == Profile::Dp32 {
