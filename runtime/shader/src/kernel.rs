@@ -152,7 +152,7 @@ impl Kernel {
     }
 }
 
-/// Parses, validates with no optional capability, and refuses what the interface or the profile lacks.
+/// Parses, validates, and refuses what the interface or the profile lacks.
 pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
     // Profile dp32 defines the conversions to and from f16 itself.
     let capabilities = match profile {
@@ -164,13 +164,11 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(wgsl)
         .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
-    let info =
-        Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(
-            |error| match dp32::unavailable(&module, wgsl) {
-                Err(refused) => refused,
-                Ok(()) => Diagnostic::from_validation(error, wgsl),
-            },
-        )?;
+    let validated = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+    let info = validated.map_err(|error| match dp32::unavailable(&module, wgsl) {
+        Err(refused) => refused,
+        Ok(()) => Diagnostic::from_validation(error, wgsl),
+    })?;
     nesting::check_blocks(&module)?;
     check_globals(&module, wgsl)?;
     if profile == Profile::Dp32 {
