@@ -1,0 +1,113 @@
+//! Random programs give the same bits everywhere.
+
+mod generate;
+mod source;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use isobit_shader::Tier;
+
+use self::generate::Generator;
+use self::source::Source;
+use crate::runner::{Form, Gpu, Outcome, Program, interpret, prepare};
+
+/// What is wrong with a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    /// It is not accepted, or does not run.
+    Refused(String),
+    /// Two runs of it differ.
+    Differs(String),
+}
+
+/// Runs a program everywhere, and compares.
+fn fault(program: &Program, seed: u64) -> Option<Fault> {
+    let run = || -> Result<Vec<(String, Outcome)>, String> {
+        let kernel = prepare(program)?;
+        let gpus: Vec<&Gpu> = Gpu::all().iter().filter(|gpu| !gpu.is_gl).collect();
+        let native_tier = gpus.iter().map(|gpu| (*gpu, Tier::A));
+        // The slower tier on one of them.
+        let slow = gpus[usize::try_from(seed).unwrap() % gpus.len()];
+        let outcome = interpret(&kernel, program).map_err(|error| format!("in the interpreter: {error}"))?;
+        let mut outcomes = vec![("the interpreter".to_owned(), outcome)];
+        for (gpu, tier) in native_tier.chain([(slow, Tier::B)]) {
+            let place = format!("{} in tier {tier:?}", gpu.name);
+            let outcome = gpu.run(&kernel, program, Form::Dp32(tier));
+            outcomes.push((place.clone(), outcome.map_err(|error| format!("on {place}: {error}"))?));
+        }
+        Ok(outcomes)
+    };
+    let outcomes = match run() {
+        Ok(outcomes) => outcomes,
+        Err(error) => return Some(Fault::Refused(error)),
+    };
+    let (first_place, first) = &outcomes[0];
+    let other = outcomes.iter().find_map(|(place, outcome)| Some((place, first.difference(outcome)?)));
+    other.map(|(place, difference)| Fault::Differs(format!("{first_place} and {place}: {difference}")))
+}
+
+/// Tries the programs of these seeds, each of about `size` expressions, on all cores. The first that fails is made small and
+/// shown.
+fn try_seeds(seeds: Range<u64>, size: usize) {
+    let (next, failed) = (AtomicU64::new(seeds.start), Mutex::new(None));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    if let Some(fault) = fault(&Generator::program(&mut Source::random(seed), size), seed) {
+                        next.store(seeds.end, Ordering::Relaxed);
+                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((seed, fault));
+                    }
+                }
+            });
+        }
+    });
+    let Some((seed, found)) = failed.into_inner().unwrap() else { return };
+    let is_like = |other: &Fault| std::mem::discriminant(other) == std::mem::discriminant(&found);
+    let choices = source::shrink(seed, 1_000, |source| {
+        fault(&Generator::program(source, size), seed).is_some_and(|fault| is_like(&fault))
+    });
+    let program = Generator::program(&mut Source::replay(&choices), size);
+    let fault = fault(&program, seed);
+    panic!("the program of seed {seed}, made small:\n{}\n{:?}\n{fault:?}", program.wgsl, program.workgroups);
+}
+
+#[test]
+fn random_programs_give_the_same_bits_everywhere() {
+    try_seeds(0..150, 60);
+}
+
+#[test]
+#[ignore = "takes hours"]
+fn ten_thousands_of_random_programs_give_the_same_bits_everywhere() {
+    try_seeds(1_000..21_000, 60);
+    try_seeds(50_000..52_000, 300);
+}
+
+/// Were the programs' results but zeros and NaNs, no difference would ever show.
+#[test]
+fn results_of_random_programs_are_telling() {
+    let (mut words, mut zeros, mut differing) = (0, 0, 0);
+    for seed in 0..25 {
+        let program = Generator::program(&mut Source::random(seed), 60);
+        let kernel = prepare(&program).unwrap();
+        let run = |gpu: &Gpu| gpu.run(&kernel, &program, Form::Native).unwrap();
+        let outcomes: Vec<Outcome> = Gpu::all().iter().map(run).collect();
+        differing += usize::from(outcomes.iter().any(|outcome| outcome.difference(&outcomes[0]).is_some()));
+        for word in outcomes[0].buffers[2..4].iter().flat_map(|buffer| buffer.as_chunks::<4>().0) {
+            words += 1;
+            zeros += usize::from(*word == [0; 4]);
+        }
+    }
+    // Half of the words are for what a program happens to store.
+    assert!(zeros < words * 3 / 4, "{zeros} of {words} words are zero");
+    // As written, the same programs do differ.
+    assert!(differing >= 3 || Gpu::all().len() == 1, "{differing} of 25 programs differ natively");
+}
