@@ -78,7 +78,7 @@ fn functions() -> Vec<Function> {
         },
         Function {
             call: "log2(x)",
-            bound: 1.3,
+            bound: 1.4,
             truth: |r, x, _| r.apply(BigFloat::log2, x),
             quick: |x, _| x.log2(),
             typical: |random| [random.between(0.0, 4.0), 0.0],
