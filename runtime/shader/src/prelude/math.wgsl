@@ -7,8 +7,10 @@
 // Rules that the text keeps:
 // - no fused multiply-add, no loop, no array, no global variable; at most one division or root where one is enough;
 // - numbers are taken apart and scaled by powers of two as integers, which costs less than a rounded operation;
-// - what is compared is an integer key (the bits without the sign) or an f32 by `<`, `>`, `==`; the sign of a zero decides at
-//   most over the sign of another zero, the payload of a NaN over nothing;
+// - bits are compared as integers wherever that decides the same: a comparison of f32 costs several operations on a device.
+//   As i32, the bits of positive numbers are ordered like the numbers and above those of negative ones; as u32, those of
+//   negative numbers are ordered by magnitude and above those of positive ones, and those below zero are more than 0x80000000;
+// - the sign of a zero decides at most over the sign of another zero, the payload of a NaN over nothing;
 // - an f32 that could become a subnormal, an infinity or a NaN by integer arithmetic stays a u32 until the last `select`.
 //
 // The coefficients are minimax polynomials (weighted for relative error of the function, each coefficient rounded to f32 and
@@ -32,8 +34,8 @@ fn dp_exp2(x: f32) -> f32 {
     let shifted = x + 12582912.0f;
     let f = x - (shifted - 12582912.0f);
     var bits = bitcast<u32>(dp_exp2_reduced(f)) + (bitcast<u32>(shifted) << 23u);
-    bits = select(bits, 0x7f800000u, x >= 128.0f);
-    bits = select(bits, 0u, x < -126.0f);
+    bits = select(bits, 0x7f800000u, bitcast<i32>(x) >= 0x43000000i); // x ≥ 128
+    bits = select(bits, 0u, bitcast<u32>(x) > 0xc2fc0000u); // x < -126
     return bitcast<f32>(select(bits, 0x7fc00000u, dp_is_nan(x)));
 }
 
@@ -52,8 +54,8 @@ fn dp_exp(x: f32) -> f32 {
     let shifted = x * 0x1.715476p+0f + 12582912.0f;
     let r = dp_minus_ln2(x, shifted - 12582912.0f);
     var bits = bitcast<u32>(1.0f + dp_expm1_reduced(r)) + (bitcast<u32>(shifted) << 23u);
-    bits = select(bits, 0x7f800000u, x > 0x1.62e42ep+6f);
-    bits = select(bits, 0u, x < -0x1.5d589ep+6f);
+    bits = select(bits, 0x7f800000u, bitcast<i32>(x) > 0x42b17217i); // x > 88.722...
+    bits = select(bits, 0u, bitcast<u32>(x) > 0xc2aeac4fu); // x < -87.336...
     return bitcast<f32>(select(bits, 0x7fc00000u, dp_is_nan(x)));
 }
 
@@ -111,8 +113,8 @@ fn dp_log_sum(high: f32, low: f32, n: i32) -> f32 {
 
 // What the addition 1 + u loses, for u ≥ 0.
 fn dp_one_plus_low(u: f32, sum: f32) -> f32 {
-    let low = select(u, 1.0f, u > 1.0f);
-    return low - (sum - select(1.0f, u, u > 1.0f));
+    let greater = bitcast<i32>(u) > 0x3f800000i;
+    return select(u, 1.0f, greater) - (sum - select(1.0f, u, greater));
 }
 
 // ---- Power ----
@@ -122,7 +124,7 @@ fn dp_upper(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
 }
 
-// The bits of p 2^n for p in (0.5, 2) and -127 ≤ n ≤ 128, where `shifted` is n << 23; infinite and zero beyond the range.
+// The bits of p 2^n for p in (0.5, 2) and -129 ≤ n ≤ 128, where `shifted` is n << 23; infinite and zero beyond the range.
 fn dp_scale_bits(p: f32, shifted: u32) -> u32 {
     let bits = bitcast<i32>(p) + bitcast<i32>(shifted);
     let finite = select(0u, bitcast<u32>(bits), bits >= 0x00800000i);
@@ -162,14 +164,17 @@ fn dp_pow(x: f32, y: f32) -> f32 {
     let log_high = dp_upper((l + l_rest) + f32(n));
     let log_low = l_rest - ((log_high - f32(n)) - l);
 
-    // The product with y. Beyond 2^32 every power of a number other than 1 is 0 or infinite.
-    let b = min(max(y, -4294967296.0f), 4294967296.0f);
+    // The product with y. Beyond 2^32 every power of a number other than 1 is 0 or infinite, and so is 2^±128.5.
+    let sign = bitcast<u32>(y) & 0x80000000u;
+    let magnitude = bitcast<u32>(y) & 0x7fffffffu;
+    let b = bitcast<f32>(min(magnitude, 0x4f800000u) | sign);
     let b_high = dp_upper(b);
     let high = b_high * log_high;
     let low = (b - b_high) * log_high + b * log_low;
     let sum = high + low;
-    let e = min(max(sum, -127.0f), 128.5f);
-    let e_low = select(0.0f, low - (sum - high), e == sum);
+    let size = bitcast<u32>(sum) & 0x7fffffffu;
+    let e = bitcast<f32>(min(size, 0x43008000u) | (bitcast<u32>(sum) & 0x80000000u));
+    let e_low = select(low - (sum - high), 0.0f, size > 0x43008000u);
     let shifted = e + 12582912.0f;
     let r = (e - (shifted - 12582912.0f)) + e_low;
     let power = dp_scale_bits(dp_exp2_reduced(r), bitcast<u32>(shifted) << 23u);
@@ -178,10 +183,10 @@ fn dp_pow(x: f32, y: f32) -> f32 {
     let bits = bitcast<u32>(x);
     let zero = (bits << 1u) == 0u;
     let infinite = bits == 0x7f800000u;
-    var limit = select(0u, 0x7f800000u, (y > 0.0f) == infinite);
-    limit = select(limit, 0x3f800000u, y == 0.0f);
+    var limit = select(0u, 0x7f800000u, (sign == 0u) == infinite);
+    limit = select(limit, 0x3f800000u, magnitude == 0u);
     let result = select(power, limit, zero | infinite);
-    let invalid = ((bits > 0x7f800000u) & !zero) | dp_is_nan(y);
+    let invalid = ((bits > 0x7f800000u) & !zero) | (magnitude > 0x7f800000u);
     return bitcast<f32>(select(result, 0x7fc00000u, invalid));
 }
 
@@ -300,7 +305,7 @@ fn dp_asin_reduced(z: f32) -> f32 {
 // abs(x) > 0.5: asin x = 2 (π/4 - asin √((1 - x) / 2)).
 fn dp_asin(x: f32) -> f32 {
     let a = abs(x);
-    let large = a > 0.5f;
+    let large = bitcast<u32>(a) > 0x3f000000u;
     let half = 0.5f - 0.5f * a;
     let z = select(a * a, half, large);
     let s = select(a, sqrt(half), large);
@@ -313,7 +318,7 @@ fn dp_asin(x: f32) -> f32 {
 // acos x = π/2 - asin x, 2 asin √((1 - x) / 2), or π less that at -x.
 fn dp_acos(x: f32) -> f32 {
     let a = abs(x);
-    let large = a > 0.5f;
+    let large = bitcast<u32>(a) > 0x3f000000u;
     let half = 0.5f - 0.5f * a;
     let z = select(x * x, half, large);
     let s = select(x, sqrt(half), large);
@@ -321,7 +326,7 @@ fn dp_acos(x: f32) -> f32 {
     let middle = 0x1.921fb6p+0f - (s + (tail + 0x1.777a5cp-25f));
     let right = 2.0f * (s + tail);
     let left = 0x1.921fb6p+1f - (right + 0x1.777a5cp-24f);
-    return select(middle, select(right, left, x < 0.0f), large);
+    return select(middle, select(right, left, bitcast<u32>(x) > 0x80000000u), large);
 }
 
 // atan t for 0 ≤ t ≤ 1: t + t³ P(t²), error 2^-27. The last coefficient is nudged so that atan 1 is the f32 nearest to π/4.
@@ -334,7 +339,7 @@ fn dp_atan_reduced(t: f32) -> f32 {
 
 fn dp_atan(x: f32) -> f32 {
     let a = abs(x);
-    let large = a > 1.0f;
+    let large = bitcast<u32>(a) > 0x3f800000u;
     let inner = dp_atan_reduced(select(a, 1.0f / a, large));
     let value = select(inner, 0x1.921fb6p+0f - (inner + 0x1.777a5cp-25f), large);
     return bitcast<f32>(bitcast<u32>(value) | (bitcast<u32>(x) & 0x80000000u));
@@ -342,18 +347,17 @@ fn dp_atan(x: f32) -> f32 {
 
 // The sign of y counts only where y is not zero, that of x likewise.
 fn dp_atan2(y: f32, x: f32) -> f32 {
-    let a = abs(y);
-    let b = abs(x);
-    let steep = a > b;
-    let den = select(b, a, steep);
-    var t = select(a, b, steep) / den;
+    let a = bitcast<u32>(y) & 0x7fffffffu;
+    let b = bitcast<u32>(x) & 0x7fffffffu;
+    let large = max(a, b);
+    var t = bitcast<f32>(min(a, b)) / bitcast<f32>(large);
     t = select(t, 1.0f, a == b);
-    t = select(t, 0.0f, den == 0.0f);
+    t = select(t, 0.0f, large == 0u);
     let inner = dp_atan_reduced(t);
-    let acute = select(inner, 0x1.921fb6p+0f - (inner + 0x1.777a5cp-25f), steep);
-    let value = select(acute, 0x1.921fb6p+1f - (acute + 0x1.777a5cp-24f), x < 0.0f);
-    let signed_value = select(value, -value, y < 0.0f);
-    return bitcast<f32>(select(bitcast<u32>(signed_value), 0x7fc00000u, dp_is_nan(x) | dp_is_nan(y)));
+    let acute = select(inner, 0x1.921fb6p+0f - (inner + 0x1.777a5cp-25f), a > b);
+    let value = select(acute, 0x1.921fb6p+1f - (acute + 0x1.777a5cp-24f), bitcast<u32>(x) > 0x80000000u);
+    let sign = select(0u, 0x80000000u, bitcast<u32>(y) > 0x80000000u);
+    return bitcast<f32>(select(bitcast<u32>(value) | sign, 0x7fc00000u, large > 0x7f800000u));
 }
 
 // ---- Hyperbolic functions ----
@@ -362,7 +366,7 @@ fn dp_atan2(y: f32, x: f32) -> f32 {
 // Halved where n is large, so that nothing overflows too early. Returns cosh, sinh, and 2 where they are halved or else 1.
 // Errors of the polynomials: sinh 2^-34, cosh 2^-33.
 fn dp_cosh_sinh(a: f32) -> vec3f {
-    let shifted = min(a, 90.0f) * 0x1.715476p+0f + 12582912.0f;
+    let shifted = bitcast<f32>(min(bitcast<u32>(a), 0x42b40000u)) * 0x1.715476p+0f + 12582912.0f; // a ≤ 90
     let r = dp_minus_ln2(a, shifted - 12582912.0f);
     let z = r * r;
     let s = r + (r * z) * (0x1.555556p-3f + z * (0x1.110fbep-7f + z * 0x1.a2e314p-13f));
@@ -402,11 +406,12 @@ fn dp_tanh(x: f32) -> f32 {
     let z = a * a;
     let small = a + (a * z) * (-0x1.55553ep-2f + z * (0x1.1109bep-3f + z * (-0x1.b89abap-5f + z * (0x1.54c3c2p-6f
         + z * -0x1.828776p-8f))));
-    let double = min(24.0f, a + a);
+    let limited = bitcast<f32>(min(bitcast<u32>(a), 0x41400000u)); // a ≤ 12
+    let double = limited + limited;
     let shifted = double * 0x1.715476p+0f + 12582912.0f;
     let p = 1.0f + dp_expm1_reduced(dp_minus_ln2(double, shifted - 12582912.0f));
     let power = bitcast<f32>(bitcast<u32>(p) + (bitcast<u32>(shifted) << 23u));
-    let value = select(small, 1.0f - 2.0f / (power + 1.0f), a > 0.6f);
+    let value = select(small, 1.0f - 2.0f / (power + 1.0f), bitcast<u32>(a) - 0x3f19999bu <= 0x40666665u);
     return bitcast<f32>(bitcast<u32>(value) | (bitcast<u32>(x) & 0x80000000u));
 }
 
@@ -417,7 +422,7 @@ fn dp_asinh(x: f32) -> f32 {
     let a = abs(x);
     let square = a * a;
     let u = a + square / (1.0f + sqrt(square + 1.0f));
-    let large = a > 4096.0f;
+    let large = bitcast<u32>(a) > 0x45800000u; // a > 4096
     let sum = select(1.0f + u, a, large);
     let low = select(dp_one_plus_low(u, sum), 0.0f, large);
     let value = dp_log_special(sum, dp_log_sum(sum, low, select(0i, 1i, large)));
@@ -428,11 +433,11 @@ fn dp_asinh(x: f32) -> f32 {
 fn dp_acosh(x: f32) -> f32 {
     let t = x - 1.0f;
     let u = t + sqrt(t * (t + 2.0f));
-    let large = x > 4096.0f;
+    let large = bitcast<i32>(x) > 0x45800000i; // x > 4096
     let sum = select(1.0f + u, x, large);
     let low = select(dp_one_plus_low(u, sum), 0.0f, large);
     let value = dp_log_special(sum, dp_log_sum(sum, low, select(0i, 1i, large)));
-    return bitcast<f32>(select(0x7fc00000u, bitcast<u32>(value), x >= 1.0f));
+    return bitcast<f32>(select(0x7fc00000u, bitcast<u32>(value), bitcast<i32>(x) >= 0x3f800000i));
 }
 
 // atanh a = ½ ln(1 + u) with u = 2a / (1 - a).
@@ -441,7 +446,7 @@ fn dp_atanh(x: f32) -> f32 {
     let u = (a + a) / (1.0f - a);
     let sum = 1.0f + u;
     let half = 0.5f * dp_log_special(sum, dp_log_sum(sum, dp_one_plus_low(u, sum), 0i));
-    let value = select(half, a, a < 0x1p-13f);
+    let value = select(half, a, bitcast<u32>(a) < 0x39000000u); // a < 2^-13
     return bitcast<f32>(bitcast<u32>(value) | (bitcast<u32>(x) & 0x80000000u));
 }
 
