@@ -1,0 +1,88 @@
+//! Kernels that compute one expression for each triple of operands.
+
+/// Invocations per workgroup.
+pub(crate) const WORKGROUP: usize = 64;
+
+/// What is computed for `x`, `y`, `z` (f32), or `i` and `u` (the bits of the first as integers): an expression of type U.
+///
+/// In all of them F, I, U and B are the scalars or vectors of f32, i32, u32 and bool.
+pub(crate) const PRIMITIVES: &[(&str, &str)] = &[
+    ("a sum", "bitcast<U>(x + y)"),
+    ("a difference", "bitcast<U>(x - y)"),
+    ("a product", "bitcast<U>(x * y)"),
+    ("a quotient", "bitcast<U>(x / y)"),
+    ("a reciprocal", "bitcast<U>(1.0 / x)"),
+    ("a square root", "bitcast<U>(sqrt(x))"),
+    ("an inverse square root", "bitcast<U>(inverseSqrt(x))"),
+    ("a negation", "bitcast<U>(-x)"),
+    ("an absolute value", "bitcast<U>(abs(x))"),
+    ("floor", "bitcast<U>(floor(x))"),
+    ("ceil", "bitcast<U>(ceil(x))"),
+    ("trunc", "bitcast<U>(trunc(x))"),
+    ("round", "bitcast<U>(round(x))"),
+    ("equality", "select(U(0u), U(1u), x == y)"),
+    ("inequality", "select(U(0u), U(1u), x != y)"),
+    ("less", "select(U(0u), U(1u), x < y)"),
+    ("less or equal", "select(U(0u), U(1u), x <= y)"),
+    ("greater", "select(U(0u), U(1u), x > y)"),
+    ("greater or equal", "select(U(0u), U(1u), x >= y)"),
+    ("not less", "select(U(0u), U(1u), !(x < y))"),
+    ("not greater or equal", "select(U(0u), U(1u), !(x >= y))"),
+    ("the lesser", "bitcast<U>(select(y, x, x < y))"),
+    ("f32 to i32", "bitcast<U>(I(x))"),
+    ("f32 to u32", "U(x)"),
+    ("i32 to f32", "bitcast<U>(F(i))"),
+    ("u32 to f32", "bitcast<U>(F(u))"),
+    ("a number less itself", "bitcast<U>(x - x)"),
+    ("a number and its negative", "bitcast<U>(x + -x)"),
+    ("a product with zero", "bitcast<U>(x * 0.0)"),
+    ("a product with 0 or 1", "bitcast<U>(x * F(u & U(1u)))"),
+    ("a product with itself", "bitcast<U>(x * x)"),
+];
+
+/// The kernel of an expression for vectors of `width` components, or scalars. Binding 3 gets as many words as binding 0 has,
+/// a multiple of `width`.
+pub(crate) fn kernel(width: usize, expression: &str) -> String {
+    kernel_with(width, "", &format!("return {expression};"))
+}
+
+/// The kernel of a function body with declarations before it.
+pub(crate) fn kernel_with(width: usize, declarations: &str, body: &str) -> String {
+    let ty = |scalar: &str| if width == 1 { scalar.to_owned() } else { format!("vec{width}<{scalar}>") };
+    let [f, i, u, b] = ["f32", "i32", "u32", "bool"].map(ty);
+    let load = |from: &str| {
+        let parts: Vec<_> = (0..width).map(|part| format!("{from}[at + {part}u]")).collect();
+        format!("U({})", parts.join(", "))
+    };
+    let [first, second, third] = ["first", "second", "third"].map(load);
+    let stores: String = if width == 1 {
+        "result[at] = v;".to_owned()
+    } else {
+        (0..width).map(|part| format!("result[at + {part}u] = v[{part}];\n    ")).collect()
+    };
+    format!(
+        "alias F = {f};
+alias I = {i};
+alias U = {u};
+alias B = {b};
+@group(0) @binding(0) var<storage, read> first: array<u32>;
+@group(0) @binding(1) var<storage, read> second: array<u32>;
+@group(0) @binding(2) var<storage, read> third: array<u32>;
+@group(0) @binding(3) var<storage, read_write> result: array<u32>;
+{declarations}
+fn compute(x: F, y: F, z: F, i: I, u: U) -> U {{
+    {body}
+}}
+@compute @workgroup_size({WORKGROUP})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
+    let at = id.x * {width}u;
+    if at >= arrayLength(&result) {{
+        return;
+    }}
+    let u = {first};
+    let v = compute(bitcast<F>(u), bitcast<F>({second}), bitcast<F>({third}), bitcast<I>(u), u);
+    {stores}
+}}
+"
+    )
+}

@@ -1,0 +1,276 @@
+//! Each primitive of profile dp32 on every adapter in tier A and tier B, on the interpreter, and as Rust computes it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test's helpers panic like the test"
+)]
+
+#[path = "../../src/probe/kernels.rs"]
+mod kernels;
+#[path = "../../src/probe/vectors.rs"]
+mod vectors;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use isobit_device::{
+    BufferId, BufferUsage, Command, Device, DeviceSelector, GroupEntry, Source, WgpuDevice, list_adapters, open,
+};
+use isobit_shader::interpreter::{Buffers, Program};
+use isobit_shader::{Kernel, Profile, Tier, prepare};
+use kernels::{PRIMITIVES, WORKGROUP, kernel};
+use vectors::Vectors;
+
+/// A multiple of the number of components of every vector.
+const SOME: usize = 100_800;
+/// As many as one dispatch of scalars can have.
+const MANY: usize = 65_535 * WORKGROUP / 12 * 12;
+
+fn flushed(bits: u32) -> f32 {
+    f32::from_bits(if bits & 0x7f80_0000 == 0 { 0 } else { bits })
+}
+
+fn canonical(value: f32) -> u32 {
+    if value.is_nan() {
+        0x7fc0_0000
+    } else if value.abs() < f32::MIN_POSITIVE {
+        0
+    } else {
+        value.to_bits()
+    }
+}
+
+fn product(value: f32) -> u32 {
+    if value.abs() <= f32::MIN_POSITIVE { 0 } else { canonical(value) }
+}
+
+fn quotient(x: f32, y: f32) -> u32 {
+    // A zero has no sign.
+    if y == 0.0 && x != 0.0 && !x.is_nan() { canonical(f32::INFINITY.copysign(x)) } else { product(x / y) }
+}
+
+/// What Rust computes.
+fn expected(name: &str, first: u32, second: u32) -> u32 {
+    let (x, y) = (flushed(first), flushed(second));
+    match name {
+        "a sum" => canonical(x + y),
+        "a difference" => canonical(x - y),
+        "a product" => product(x * y),
+        "a quotient" => quotient(x, y),
+        "a reciprocal" => quotient(1.0, x),
+        "a square root" => canonical(x.sqrt()),
+        "an inverse square root" => quotient(1.0, x.sqrt()),
+        "a negation" => canonical(-x),
+        "an absolute value" => canonical(x.abs()),
+        "floor" => canonical(x.floor()),
+        "ceil" => canonical(x.ceil()),
+        "trunc" => canonical(x.trunc()),
+        "round" => canonical(x.round_ties_even()),
+        "equality" => u32::from(x == y),
+        "inequality" => u32::from(x != y),
+        "less" => u32::from(x < y),
+        "less or equal" => u32::from(x <= y),
+        "greater" => u32::from(x > y),
+        "greater or equal" => u32::from(x >= y),
+        "not less" => u32::from(x >= y || x.is_nan() || y.is_nan()),
+        "not greater or equal" => u32::from(x < y || x.is_nan() || y.is_nan()),
+        "the lesser" => canonical(if x < y { x } else { y }),
+        "f32 to i32" => (x as i32) as u32,
+        "f32 to u32" => x as u32,
+        "i32 to f32" => canonical(first as i32 as f32),
+        "u32 to f32" => canonical(first as f32),
+        "a number less itself" | "a number and its negative" => canonical(x - x),
+        "a product with zero" => product(x * 0.0),
+        "a product with 0 or 1" => product(x * (first & 1) as f32),
+        "a product with itself" => product(x * x),
+        other => panic!("no model of {other}"),
+    }
+}
+
+fn prepared(wgsl: &str, profile: Profile) -> Kernel {
+    prepare(wgsl, profile).unwrap_or_else(|error| panic!("{error}\n{wgsl}"))
+}
+
+/// Devices that run kernels over operands which they keep.
+struct Bench {
+    device: WgpuDevice,
+    inputs: Vec<BufferId>,
+    result: BufferId,
+    count: usize,
+}
+
+impl Bench {
+    fn new(index: usize, operands: &[Vec<u32>; 3]) -> Self {
+        let mut device = open(&DeviceSelector::Index(index)).unwrap();
+        device.set_memory_limit(1 << 30);
+        let mut buffer = |words: &[u32]| {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let buffer = device.create_buffer(bytes.len() as u64, BufferUsage::STORAGE).unwrap();
+            device.write(buffer, 0, Source::Slice(&bytes)).unwrap();
+            buffer
+        };
+        let inputs = operands.iter().map(|words| buffer(words)).collect();
+        let count = operands[0].len();
+        let result = buffer(&vec![0xdead_beef; count]);
+        Self { device, inputs, result, count }
+    }
+
+    fn run(&mut self, kernel: &Kernel, width: usize) -> Vec<u32> {
+        let device = &mut self.device;
+        let module = device.create_shader_module(kernel).unwrap();
+        let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
+        let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
+        let bound = self.inputs.iter().chain([&self.result]).zip(0..);
+        let entries: Vec<_> =
+            bound.map(|(&buffer, binding)| GroupEntry { binding, buffer, offset: 0, size: None }).collect();
+        let group = device.create_bind_group(layout, &entries).unwrap();
+        let x = (self.count / width).div_ceil(WORKGROUP) as u32;
+        let commands = [
+            Command::BeginPass,
+            Command::SetPipeline(pipeline),
+            Command::SetBindGroup { index: 0, group, dynamic_offsets: vec![] },
+            Command::Dispatch { x, y: 1, z: 1 },
+            Command::EndPass,
+        ];
+        device.submit(&commands).unwrap();
+        let bytes = device.read(self.result, 0, 4 * self.count as u64).unwrap();
+        let (words, _) = bytes.as_chunks::<4>();
+        let words = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
+        device.release(pipeline.into());
+        device.release(module.into());
+        device.release(group.into());
+        device.release(layout.into());
+        words
+    }
+}
+
+fn interpret(kernel: &Kernel, width: usize, operands: &[Vec<u32>; 3]) -> Vec<u32> {
+    let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
+    let program = Program::compile(lowered.module(), lowered.info()).unwrap();
+    let count = operands[0].len();
+    let words = |values: &[u32]| -> Vec<AtomicU32> { values.iter().copied().map(AtomicU32::new).collect() };
+    let memory: Vec<_> = operands.iter().map(|values| words(values)).chain([words(&vec![0; count])]).collect();
+    let params = words(&[0, 0, 0, 0, u32::MAX, 1, 1, 1 << 28]);
+    let status = words(&vec![0; isobit_shader::dp32::STATUS_BYTES / 4]);
+    let mut buffers = Buffers::new();
+    for (words, binding) in memory.iter().zip(0..) {
+        buffers.bind(0, binding, words);
+    }
+    buffers.bind(3, 0, &params).bind(3, 1, &status);
+    let x = (count / width).div_ceil(WORKGROUP) as u32;
+    program.run(&buffers, [x, 1, 1], &AtomicBool::new(false)).unwrap();
+    memory[3].iter().map(|word| word.load(Ordering::Relaxed)).collect()
+}
+
+/// Every way to run a kernel: the interpreter, and each adapter in both tiers.
+fn everywhere(operands: &[Vec<u32>; 3], mut check: impl FnMut(&str, &mut dyn FnMut(&Kernel, usize) -> Vec<u32>)) {
+    check("the interpreter", &mut |kernel, width| interpret(kernel, width, operands));
+    let adapters = list_adapters(false);
+    let capable: Vec<_> = adapters.iter().filter(|adapter| adapter.missing.is_empty()).collect();
+    assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
+    for adapter in capable {
+        let mut bench = Bench::new(adapter.index, operands);
+        for tier in [Tier::A, Tier::B] {
+            bench.device.set_tier(tier);
+            check(&format!("{} in tier {tier:?}", adapter.info.name), &mut |kernel, width| bench.run(kernel, width));
+        }
+    }
+}
+
+fn check_primitives(seed: u64, count: usize, widths: impl Fn(usize) -> Vec<usize>) {
+    let operands = Vectors::new(seed).triples(count);
+    everywhere(&operands, |place, run| {
+        for (index, (name, expression)) in PRIMITIVES.iter().enumerate() {
+            for width in widths(index) {
+                let results = run(&prepared(&kernel(width, expression), Profile::Dp32), width);
+                let [first, second, _] = &operands;
+                for ((x, y), result) in first.iter().zip(second).zip(results) {
+                    let wanted = expected(name, *x, *y);
+                    assert!(
+                        result == wanted,
+                        "{name} of {x:#010x} and {y:#010x}, {width} at a time on {place}: {result:#010x}, not {wanted:#010x}"
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn primitives_give_the_same_bits_everywhere() {
+    // As scalars, and as vectors of two, three or four.
+    check_primitives(1, SOME, |index| vec![1, 2 + index % 3]);
+}
+
+#[test]
+#[ignore = "takes minutes; `cargo xtask test --long` runs it"]
+fn primitives_give_the_same_bits_everywhere_at_length() {
+    for seed in 2..5 {
+        check_primitives(seed, MANY, |index| vec![1, 2 + (index + seed as usize) % 3]);
+    }
+}
+
+#[test]
+#[ignore = "takes minutes; `cargo xtask test --long` runs it"]
+fn roots_and_reciprocals_are_right_for_every_significand() {
+    for exponent in [127_u32, 128] {
+        let first: Vec<u32> = (0..1 << 23).map(|fraction| exponent << 23 | fraction).collect();
+        let operands = [first.clone(), vec![0; first.len()], vec![0; first.len()]];
+        everywhere(&operands, |place, run| {
+            for (name, expression) in PRIMITIVES {
+                if !["a reciprocal", "a square root", "an inverse square root"].contains(name) {
+                    continue;
+                }
+                let results = run(&prepared(&kernel(4, expression), Profile::Dp32), 4);
+                for (x, result) in first.iter().zip(results) {
+                    assert_eq!(result, expected(name, *x, 0), "{name} of {x:#010x} on {place}");
+                }
+            }
+        });
+    }
+}
+
+/// Tier A's helper functions as they stand, but with estimates that are `units` in the last place off.
+fn with_estimates_off(by: i32) -> String {
+    let mut text = include_str!("../../../shader/src/prelude/tier_common.wgsl").to_owned();
+    text += include_str!("../../../shader/src/prelude/tier_a.wgsl");
+    for estimate in [
+        "F(1.0) / bitcast<F>(fb | U(0x4b000000u))",
+        "F(1.0) / bitcast<F>(fraction | U(0x4b000000u))",
+        "bitcast<F>(fa | U(0x4b000000u)) * reciprocal",
+        "inverseSqrt(radicand)",
+        "radicand * reciprocal",
+    ] {
+        assert!(text.contains(estimate), "tier A has no {estimate}");
+        text = text.replace(estimate, &format!("bitcast<F>(bitcast<U>({estimate}) + U({}u))", by as u32));
+    }
+    text
+}
+
+#[test]
+fn divisions_and_roots_do_not_depend_on_their_estimates() {
+    let operands =
+        Vectors::new(9).triples(SOME).map(|words| words.into_iter().map(|bits| flushed(bits).to_bits()).collect());
+    let functions = [
+        ("a quotient", "dp32_divide(x, y)"),
+        ("a reciprocal", "dp32_reciprocal(x)"),
+        ("a square root", "dp32_sqrt(x)"),
+        ("an inverse square root", "dp32_inverse_sqrt(x)"),
+    ];
+    for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
+        let mut bench = Bench::new(adapter.index, &operands);
+        for (by, (name, call)) in (-4..=4).flat_map(|by| functions.map(|function| (by, function))) {
+            let body = format!("return bitcast<U>({call});");
+            let wgsl = kernels::kernel_with(4, &with_estimates_off(by), &body);
+            let results = bench.run(&prepared(&wgsl, Profile::Native), 4);
+            for ((x, y), result) in operands[0].iter().zip(&operands[1]).zip(results) {
+                let result = canonical(f32::from_bits(result));
+                let place = &adapter.info.name;
+                assert_eq!(result, expected(name, *x, *y), "{name} of {x:#010x} and {y:#010x} {by} off on {place}");
+            }
+        }
+    }
+}
