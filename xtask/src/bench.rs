@@ -6,11 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::steps::{cargo, check};
-use crate::{Failure, Options, setup};
-
-/// The table stands between these lines of BENCHMARKS.md.
-const BEGIN: &str = "<!-- begin measured: written by `cargo xtask bench` -->\n";
-const END: &str = "<!-- end measured -->\n";
+use crate::{Failure, Options, document, setup};
 
 const MIB: u32 = 1 << 20;
 
@@ -91,22 +87,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     let table = format!("{}\n{}", machine(&results), table(&results)?);
     print!("{table}");
-    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../BENCHMARKS.md"));
-    let text = fs::read_to_string(file).map_err(|error| format!("cannot read BENCHMARKS.md: {error}"))?;
-    let text = replaced(&text, &table).ok_or("BENCHMARKS.md has lost the lines that the table stands between")?;
-    fs::write(file, text).map_err(|error| format!("cannot write BENCHMARKS.md: {error}"))
+    document::write_table("BENCHMARKS.md", "bench", &table)
 }
 
 fn target() -> PathBuf {
     let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     chosen.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
-}
-
-/// The text with another table in it.
-fn replaced(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
 }
 
 /// One sentence about what was measured on.
@@ -191,13 +177,6 @@ fn seconds(time: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_stands_between_the_marks_is_replaced() {
-        let text = format!("before\n{BEGIN}old\n{END}after\n");
-        assert_eq!(replaced(&text, "new\n").unwrap(), format!("before\n{BEGIN}\nnew\n\n{END}after\n"));
-        assert!(replaced("no marks", "new").is_none());
-    }
 
     #[test]
     fn a_goal_is_met_or_it_is_not() {

@@ -5,6 +5,8 @@
 mod apt;
 mod bench;
 mod demo;
+mod divergence;
+mod document;
 mod drivers;
 mod setup;
 mod steps;
@@ -21,6 +23,7 @@ Commands:
   test [--yes] [--long]  set up, then check formatting, lints, tests and documentation
   bench [--yes] [-- ARGS...]
                          set up, then run the benchmarks
+  divergence [--yes]     set up, then count what drivers compute differently, and write the table in the README
   env                    print the variables that make all drivers visible, for `eval \"$(cargo xtask env)\"`
 
 Options:
@@ -74,6 +77,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "demo" => demo::run(&Options::parse(&["--yes"], args)?)?,
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
         "bench" => bench::run(&Options::parse(&["--yes", "--"], args)?)?,
+        "divergence" => divergence::run(&Options::parse(&["--yes"], args)?)?,
         "env" => {
             Options::parse(&[], args)?;
             for (name, value) in drivers::variables() {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(clippy::cast_possible_truncation, reason = "numbers at random are cut to size")]
 
+mod divergence;
 mod programs;
 mod runner;
 mod traps;

@@ -281,3 +281,8 @@ fn invocations(entry_point: &EntryPoint) -> u64 {
 pub fn prepare(program: &Program) -> Result<Kernel, String> {
     isobit_shader::prepare(&program.wgsl, Profile::Dp32).map_err(|error| error.to_string())
 }
+
+/// Says that a test, or a part of one, cannot run here. `cargo xtask test` counts these lines.
+pub fn skip(reason: &str) {
+    println!("SKIP: {reason}");
+}
