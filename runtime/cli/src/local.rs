@@ -116,7 +116,7 @@ fn open(selector: &DeviceSelector, deadline: Duration) -> anyhow::Result<Box<dyn
     match isobit_device::open(selector) {
         Ok(mut device) => {
             device.set_patience(deadline);
-            Ok(Box::new(device))
+            Ok(device)
         }
         Err(error) => Err(Failure::new(error.to_string()).hint(error.hint()).into()),
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::limits;
-use crate::{OpenError, WgpuDevice};
+use crate::{CpuDevice, Device, OpenError, WgpuDevice};
 
 /// What kind of thing an adapter is, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,6 +23,8 @@ pub enum DeviceKind {
     Cpu,
     /// The driver does not say.
     Other,
+    /// No driver at all: the interpreter that is part of isobit, [`CpuDevice`].
+    Interpreter,
 }
 
 impl DeviceKind {
@@ -52,6 +54,7 @@ impl fmt::Display for DeviceKind {
             Self::Virtual => "virtual GPU",
             Self::Cpu => "CPU",
             Self::Other => "other",
+            Self::Interpreter => "interpreter",
         })
     }
 }
@@ -85,12 +88,14 @@ pub struct AdapterReport {
     pub missing: Vec<String>,
 }
 
-/// Which device to open. Written as `best`, a number, `gl`, `gl:NAME` or part of a name.
+/// Which device to open. Written as `best`, `cpu`, a number, `gl`, `gl:NAME` or part of a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceSelector {
-    /// The best kind that can run kernels: discrete, integrated, virtual, CPU.
+    /// The best kind that can run kernels: discrete, integrated, virtual, CPU; without any driver the CPU device.
     #[default]
     Best,
+    /// The [`CpuDevice`], which needs no driver.
+    Cpu,
     /// By its number in [`list_adapters`] without GL.
     Index(usize),
     /// The first that can run kernels whose name, driver or driver information contains this, in any case.
@@ -108,6 +113,7 @@ impl FromStr for DeviceSelector {
             Some(("gl", name)) => Self::Gl(name.to_owned()),
             _ if text == "gl" => Self::Gl(String::new()),
             _ if text.is_empty() || text == "best" => Self::Best,
+            _ if text == "cpu" => Self::Cpu,
             _ => match text.parse() {
                 Ok(index) => Self::Index(index),
                 Err(_) => Self::Name(text.to_owned()),
@@ -120,6 +126,7 @@ impl fmt::Display for DeviceSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Best => f.write_str("best"),
+            Self::Cpu => f.write_str("cpu"),
             Self::Index(index) => index.fmt(f),
             Self::Name(name) => f.write_str(name),
             Self::Gl(name) if name.is_empty() => f.write_str("gl"),
@@ -128,46 +135,78 @@ impl fmt::Display for DeviceSelector {
     }
 }
 
-/// All adapters, those that cannot run kernels and those that compute on the CPU included. OpenGL's only with `gl`.
+/// All adapters, those that cannot run kernels and those that compute on the CPU included. OpenGL's only with `gl`. The last
+/// is the [`CpuDevice`].
 pub fn list_adapters(gl: bool) -> Vec<AdapterReport> {
     let instance = instance(gl);
-    let adapters = adapters(&instance, gl);
-    adapters.into_iter().map(|(report, _)| report).collect()
+    let mut reports: Vec<_> = adapters(&instance, gl).into_iter().map(|(report, _)| report).collect();
+    reports.push(cpu_report(reports.len()));
+    reports
 }
 
-/// Opens the selected adapter.
-pub fn open(selector: &DeviceSelector) -> Result<WgpuDevice, OpenError> {
+/// Opens the selected device.
+pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
+    if *selector == DeviceSelector::Cpu {
+        return Ok(Box::new(CpuDevice::open()?));
+    }
+    let found = find(selector)?;
+    Ok(match found {
+        Found::Adapter(report, adapter) => Box::new(WgpuDevice::open(&adapter, report.info)?),
+        Found::Cpu => Box::new(CpuDevice::open()?),
+    })
+}
+
+/// Opens the selected adapter, and not the [`CpuDevice`]: for tests and measurements of the wgpu device.
+pub fn open_adapter(selector: &DeviceSelector) -> Result<WgpuDevice, OpenError> {
+    match find(selector)? {
+        Found::Adapter(report, adapter) => WgpuDevice::open(&adapter, report.info),
+        Found::Cpu => Err(OpenError::NoDriver),
+    }
+}
+
+enum Found {
+    Adapter(AdapterReport, wgpu::Adapter),
+    Cpu,
+}
+
+fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     let gl = matches!(selector, DeviceSelector::Gl(_));
     let instance = instance(gl);
-    let adapters = adapters(&instance, gl);
-    if adapters.is_empty() {
-        return Err(OpenError::NoDriver);
-    }
-    let available = || adapters.iter().map(|(report, _)| report.info.name.clone());
-    let Some((report, adapter)) = choose(selector, &adapters) else {
-        return Err(OpenError::NotFound { selector: selector.to_string(), available: available().collect() });
+    let mut adapters = adapters(&instance, gl);
+    let mut reports: Vec<_> = adapters.iter().map(|(report, _)| report.clone()).collect();
+    reports.push(cpu_report(reports.len()));
+    let Some(report) = choose(selector, &reports).cloned() else {
+        if gl && adapters.is_empty() {
+            return Err(OpenError::NoDriver);
+        }
+        let available = reports.into_iter().map(|report| report.info.name).collect();
+        return Err(OpenError::NotFound { selector: selector.to_string(), available });
     };
     if !report.missing.is_empty() {
-        return Err(OpenError::Incapable { name: report.info.name.clone(), missing: report.missing.clone() });
+        return Err(OpenError::Incapable { name: report.info.name, missing: report.missing });
     }
-    WgpuDevice::open(adapter, report.info.clone())
+    if report.index >= adapters.len() {
+        return Ok(Found::Cpu);
+    }
+    let (report, adapter) = adapters.swap_remove(report.index);
+    Ok(Found::Adapter(report, adapter))
 }
 
-type Found = (AdapterReport, wgpu::Adapter);
+fn cpu_report(index: usize) -> AdapterReport {
+    AdapterReport { index, info: CpuDevice::describe(), missing: Vec::new() }
+}
 
-fn choose<'a>(selector: &DeviceSelector, adapters: &'a [Found]) -> Option<&'a Found> {
-    let incapable = |report: &AdapterReport| !report.missing.is_empty();
+fn choose<'a>(selector: &DeviceSelector, reports: &'a [AdapterReport]) -> Option<&'a AdapterReport> {
+    let incapable = |report: &&AdapterReport| !report.missing.is_empty();
     match selector {
-        DeviceSelector::Index(index) => adapters.get(*index),
-        DeviceSelector::Best => adapters.iter().min_by_key(|(report, _)| (incapable(report), report.info.kind)),
-        DeviceSelector::Name(name) => adapters
+        DeviceSelector::Index(index) => reports.get(*index),
+        DeviceSelector::Best => reports.iter().min_by_key(|report| (incapable(report), report.info.kind)),
+        DeviceSelector::Cpu => reports.iter().find(|report| report.info.kind == DeviceKind::Interpreter),
+        DeviceSelector::Name(name) => reports.iter().filter(|report| matches(&report.info, name)).min_by_key(incapable),
+        DeviceSelector::Gl(name) => reports
             .iter()
-            .filter(|(report, _)| matches(&report.info, name))
-            .min_by_key(|(report, _)| incapable(report)),
-        DeviceSelector::Gl(name) => adapters
-            .iter()
-            .filter(|(report, _)| report.info.backend == "OpenGL" && matches(&report.info, name))
-            .min_by_key(|(report, _)| incapable(report)),
+            .filter(|report| report.info.backend == "OpenGL" && matches(&report.info, name))
+            .min_by_key(incapable),
     }
 }
 
@@ -190,7 +229,7 @@ fn backends(gl: bool) -> wgpu::Backends {
     if gl { native | wgpu::Backends::GL } else { native }
 }
 
-fn adapters(instance: &wgpu::Instance, gl: bool) -> Vec<Found> {
+fn adapters(instance: &wgpu::Instance, gl: bool) -> Vec<(AdapterReport, wgpu::Adapter)> {
     pollster::block_on(instance.enumerate_adapters(backends(gl)))
         .into_iter()
         .enumerate()
@@ -233,7 +272,7 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
 }
 
 /// Linux tells; wgpu does not.
-fn machine_memory() -> Option<u64> {
+pub(crate) fn machine_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -254,6 +293,7 @@ mod tests {
     fn a_selector_is_read_as_it_is_written() {
         for (text, selector) in [
             ("best", DeviceSelector::Best),
+            ("cpu", DeviceSelector::Cpu),
             ("2", DeviceSelector::Index(2)),
             ("llvmpipe", DeviceSelector::Name("llvmpipe".to_owned())),
             ("gl", DeviceSelector::Gl(String::new())),

@@ -1,4 +1,4 @@
-//! What runs kernels: the trait [`Device`] and its implementation on wgpu.
+//! What runs kernels: the trait [`Device`] and its implementations, on wgpu and on the CPU alone.
 //!
 //! A device belongs to one job. Its caller passes on what a guest asks for; every mistake of the guest's comes
 //! back as a typed [`DeviceError`] that is the same on every device, and the provider's own trouble as
@@ -11,17 +11,21 @@ mod error;
 mod ids;
 mod ledger;
 mod limits;
+mod on_cpu;
 mod on_wgpu;
 mod readback;
 mod source;
 
-pub use adapter::{AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, open};
+use std::time::Duration;
+
+pub use adapter::{AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, open, open_adapter};
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};
 pub use error::{DeviceError, DeviceFault, OpenError};
 pub use ids::{BindGroupId, BindGroupLayoutId, BufferId, ComputePipelineId, ResourceId, ShaderModuleId};
 pub use isobit_shader::{BufferBindingType, Diagnostic, Kernel, SourceLocation, Tier};
 pub use ledger::MemoryUse;
 pub use limits::{DeviceLimits, LIMITS};
+pub use on_cpu::CpuDevice;
 pub use on_wgpu::WgpuDevice;
 pub use readback::Readback;
 pub use source::Source;
@@ -33,6 +37,10 @@ pub use source::Source;
 pub trait Device: Send {
     /// Who it is. Never shown to a guest.
     fn info(&self) -> &DeviceInfo;
+
+    /// Sets how long the device, or a readback to be dropped, is waited for before the
+    /// job is given up with [`DeviceFault::TimedOut`].
+    fn set_patience(&mut self, patience: Duration);
 
     /// Sets the job's limit on device memory in bytes. Called once before the guest starts; until then the
     /// limit is 0 and nothing may be allocated.

@@ -8,22 +8,39 @@ use std::ops::{Deref, Range};
 #[derive(Default)]
 pub struct Readback {
     // Order matters: the view goes before what keeps the memory mapped.
-    view: Option<wgpu::BufferView>,
+    bytes: Bytes,
     range: Range<usize>,
     _keeper: Option<Box<dyn Send + Sync>>,
+}
+
+#[derive(Default)]
+enum Bytes {
+    #[default]
+    None,
+    Mapped(wgpu::BufferView),
+    Copied(Vec<u8>),
 }
 
 impl Readback {
     /// `range` of `view`, which stays mapped until `keeper` is dropped.
     pub(crate) fn new(view: wgpu::BufferView, range: Range<usize>, keeper: Box<dyn Send + Sync>) -> Self {
-        Self { view: Some(view), range, _keeper: Some(keeper) }
+        Self { bytes: Bytes::Mapped(view), range, _keeper: Some(keeper) }
+    }
+
+    /// Bytes of their own.
+    pub(crate) fn copied(bytes: Vec<u8>) -> Self {
+        Self { range: 0..bytes.len(), bytes: Bytes::Copied(bytes), _keeper: None }
     }
 }
 
 impl AsRef<[u8]> for Readback {
     fn as_ref(&self) -> &[u8] {
-        let view = self.view.as_deref();
-        view.and_then(|bytes| bytes.get(self.range.clone())).unwrap_or_default()
+        let bytes: &[u8] = match &self.bytes {
+            Bytes::None => &[],
+            Bytes::Mapped(view) => view,
+            Bytes::Copied(bytes) => bytes,
+        };
+        bytes.get(self.range.clone()).unwrap_or_default()
     }
 }
 

@@ -70,7 +70,7 @@ fn prepare(workload: &Workload, limits: Limits, deadline: Option<Duration>) -> P
     let job = Job {
         spec,
         inputs: BTreeMap::new(),
-        device: Box::new(device),
+        device,
         outputs: Box::new(Nowhere),
         reporter: Arc::new(Lines::default()),
         deadline: deadline.map(|span| Instant::now() + span),
@@ -237,7 +237,7 @@ fn a_job_whose_files_are_not_its_specs_is_not_prepared() {
     let job = Job {
         spec,
         inputs: BTreeMap::new(),
-        device: Box::new(device),
+        device,
         outputs: Box::new(Nowhere),
         reporter: Arc::new(Lines::default()),
         deadline: None,

@@ -1,6 +1,7 @@
 //! The interpreter on ordinary WGSL that keeps to the primitives, against what Rust computes.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -86,7 +87,8 @@ fn small_words() -> Vec<u32> {
 fn integers_are_as_wgsl_says() {
     let i = |x: u32| x as i32;
     let words = &some_words();
-    let cases: &[(&str, fn(u32) -> u32)] = &[
+    type Case = (&'static str, fn(u32) -> u32);
+    let cases: &[Case] = &[
         ("r = x * 3u + 5u - (x ^ 7u);", |x| x.wrapping_mul(3).wrapping_add(5).wrapping_sub(x ^ 7)),
         ("r = x / (x % 3u);", |x| x.checked_div(x % 3).unwrap_or(x)),
         ("r = (x | 1u) % (x & 3u);", |x| (x | 1).checked_rem(x & 3).unwrap_or(0)),
@@ -422,7 +424,7 @@ fn functions_return_early_in_some_lanes() {
     let collatz = |mut n: u32| {
         let mut steps = 0;
         while n > 1 {
-            n = if n % 2 == 0 { n / 2 } else { 3 * n + 1 };
+            n = if n.is_multiple_of(2) { n / 2 } else { 3 * n + 1 };
             steps += 1;
         }
         steps
@@ -599,18 +601,16 @@ fn atomics_of_all_workgroups_meet() {
 
 #[test]
 fn atomic_subtraction_and_old_values() {
-    let wgsl = format!(
-        "@group(0) @binding(0) var<storage, read> source: array<u32>;
+    let wgsl = "@group(0) @binding(0) var<storage, read> source: array<u32>;
         @group(0) @binding(1) var<storage, read_write> target_: array<u32>;
         var<workgroup> w: array<atomic<i32>, 2>;
-        @compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {{
+        @compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {
             let old = atomicSub(&w[i % 2u], i32(source[i]));
             workgroupBarrier();
             target_[i] = u32(old) * 100u + u32(-atomicLoad(&w[i % 2u]));
-        }}"
-    );
+        }";
     let minus = |x: i32| (x * 100) as u32;
-    assert_eq!(run(&wgsl, &[1, 2, 3, 4], 4, [1, 1, 1]), [4, 6, minus(-1).wrapping_add(4), minus(-2).wrapping_add(6)]);
+    assert_eq!(run(wgsl, &[1, 2, 3, 4], 4, [1, 1, 1]), [4, 6, minus(-1).wrapping_add(4), minus(-2).wrapping_add(6)]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ use crate::{
     Source, limits,
 };
 
-/// How long anything is waited for unless [`WgpuDevice::set_patience`] says otherwise: 10 minutes, a long
+/// How long anything is waited for unless [`Device::set_patience`] says otherwise: 10 minutes, a long
 /// kernel on a software driver.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -148,12 +148,6 @@ impl WgpuDevice {
             groups: Slots::default(),
             pipelines: Slots::default(),
         })
-    }
-
-    /// Sets how long the device, or a readback to be dropped, is waited for before the
-    /// job is given up with [`DeviceFault::TimedOut`].
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.work.patience = patience;
     }
 
     /// Goes through staging memory even where buffers could be mapped themselves, as on a discrete
@@ -369,6 +363,10 @@ impl Shapes for WgpuDevice {
 impl Device for WgpuDevice {
     fn info(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    fn set_patience(&mut self, patience: Duration) {
+        self.work.patience = patience;
     }
 
     fn set_memory_limit(&mut self, limit: u64) {

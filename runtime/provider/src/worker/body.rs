@@ -66,7 +66,7 @@ pub fn run(selector: &DeviceSelector) -> Result<(), WorkerError> {
 fn open(selector: &DeviceSelector) -> Result<(Sandbox, Box<dyn Device>), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
     let device = isobit_device::open(selector).map_err(|error| (error.to_string(), error.hint().to_owned()))?;
-    Ok((sandbox, Box::new(device)))
+    Ok((sandbox, device))
 }
 
 /// Reads on while the job runs, so that a supervisor that dies takes its worker with it. Passes `Run` on.
