@@ -40,13 +40,16 @@ pub struct CpuDevice {
     pipelines: Slots<ComputePipelineId, Pipeline>,
 }
 
-/// A buffer's memory, held by its handle, by bind groups, and by what is under way.
+/// A buffer, held by its handle and by bind groups. What is under way holds its memory only, which is not
+/// counted any more.
 #[derive(Debug)]
 struct Allocation {
     shape: BufferShape,
-    words: Vec<AtomicU32>,
+    words: Arc<Words>,
     _charge: Charge,
 }
+
+type Words = Vec<AtomicU32>;
 
 #[derive(Debug)]
 struct Group {
@@ -129,15 +132,15 @@ impl CpuDevice {
                 Command::CopyBuffer { source, source_offset, destination, destination_offset, size } => {
                     if let (Some(from), Some(to)) = (self.buffers.get(*source), self.buffers.get(*destination)) {
                         steps.push(Step::Copy {
-                            from: (Arc::clone(from), word(*source_offset)),
-                            to: (Arc::clone(to), word(*destination_offset)),
+                            from: (Arc::clone(&from.words), word(*source_offset)),
+                            to: (Arc::clone(&to.words), word(*destination_offset)),
                             words: word(*size),
                         });
                     }
                 }
                 Command::ClearBuffer { buffer, offset, size } => {
                     if let Some(buffer) = self.buffers.get(*buffer) {
-                        steps.push(Step::Clear { at: (Arc::clone(buffer), word(*offset)), words: word(*size) });
+                        steps.push(Step::Clear { at: (Arc::clone(&buffer.words), word(*offset)), words: word(*size) });
                     }
                 }
             }
@@ -156,7 +159,7 @@ fn bind(group: u32, of: &Group, dynamic_offsets: &[u32]) -> Vec<Bound> {
             Bound {
                 group,
                 binding: bound.entry.binding,
-                buffer: Arc::clone(buffer),
+                buffer: Arc::clone(&buffer.words),
                 offset: word(bound.offset + u64::from(dynamic.copied().unwrap_or(0))),
                 words: word(bound.size),
             }
@@ -216,7 +219,7 @@ impl Device for CpuDevice {
         words.resize_with(length, AtomicU32::default);
         let shape = BufferShape { serial: self.next_serial, size, usage };
         self.next_serial += 1;
-        check::exhausted(self.buffers.insert(Arc::new(Allocation { shape, words, _charge: charge })))
+        check::exhausted(self.buffers.insert(Arc::new(Allocation { shape, words: Arc::new(words), _charge: charge })))
     }
 
     fn create_shader_module(&mut self, kernel: &Kernel) -> Result<ShaderModuleId, DeviceError> {

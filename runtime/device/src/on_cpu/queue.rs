@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use isobit_shader::dp32::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, Status, SystemParams};
 use isobit_shader::interpreter::{Buffers, Program, Stopped};
 
-use super::Allocation;
+use super::Words;
 use crate::{DeviceError, DeviceFault, KernelUse};
 
 /// How long anything is waited for unless [`crate::Device::set_patience`] says otherwise: 10 minutes, a long kernel.
@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Submissions under way before a further one waits.
 const MAX_SUBMISSIONS: u64 = 64;
+
+/// A dispatch is run in parts, each but for the first few at least this long.
+const PART_TIME: Duration = Duration::from_millis(20);
 
 /// A pipeline's kernel.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(super) struct Kernel {
 pub(super) struct Bound {
     pub(super) group: u32,
     pub(super) binding: u32,
-    pub(super) buffer: Arc<Allocation>,
+    pub(super) buffer: Arc<Words>,
     /// In words.
     pub(super) offset: usize,
     pub(super) words: usize,
@@ -41,7 +44,7 @@ pub(super) struct Bound {
 
 impl Bound {
     fn range(&self) -> &[AtomicU32] {
-        self.buffer.words.get(self.offset..self.offset + self.words).unwrap_or_default()
+        self.buffer.get(self.offset..self.offset + self.words).unwrap_or_default()
     }
 }
 
@@ -56,8 +59,8 @@ pub(super) struct Dispatch {
 #[derive(Debug)]
 pub(super) enum Step {
     Dispatch(Dispatch),
-    Copy { from: (Arc<Allocation>, usize), to: (Arc<Allocation>, usize), words: usize },
-    Clear { at: (Arc<Allocation>, usize), words: usize },
+    Copy { from: (Arc<Words>, usize), to: (Arc<Words>, usize), words: usize },
+    Clear { at: (Arc<Words>, usize), words: usize },
 }
 
 /// The device's end of the queue. Dropping it ends what is under way.
@@ -119,7 +122,7 @@ impl Queue {
         if steps.is_empty() {
             return Ok(());
         }
-        self.wait(MAX_SUBMISSIONS)?;
+        drop(self.wait(MAX_SUBMISSIONS)?);
         self.sender.send(steps).map_err(|_| lost())?;
         self.submitted += 1;
         Ok(())
@@ -195,14 +198,14 @@ impl Worker {
         match step {
             Step::Dispatch(dispatch) => return self.dispatch(dispatch),
             Step::Copy { from: (from, from_at), to: (to, to_at), words } => {
-                let from = from.words.get(*from_at..from_at + words).unwrap_or_default();
-                let to = to.words.get(*to_at..to_at + words).unwrap_or_default();
+                let from = from.get(*from_at..from_at + words).unwrap_or_default();
+                let to = to.get(*to_at..to_at + words).unwrap_or_default();
                 for (from, to) in from.iter().zip(to) {
                     to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
                 }
             }
             Step::Clear { at: (buffer, at), words } => {
-                for word in buffer.words.get(*at..at + words).unwrap_or_default() {
+                for word in buffer.get(*at..at + words).unwrap_or_default() {
                     word.store(0, Ordering::Relaxed);
                 }
             }
@@ -231,16 +234,32 @@ impl Worker {
             buffers.bind(bound.group, bound.binding, bound.range());
         }
         buffers.bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &report);
-        kernel.program.run(&buffers, *workgroups, &self.0.stop)?;
-        let report: Vec<u8> = report.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
-        let status = Status::from_bytes(&report, kernel.invocations);
+        // In parts, so that a dispatch which breaks the limit does not go on for days.
+        let (mut from, mut part, mut counted) = (0, 1, 0);
+        let status = loop {
+            let start = Instant::now();
+            let to = all.min(from + part);
+            kernel.program.run_part(&buffers, *workgroups, from..to, &self.0.stop)?;
+            from = to;
+            let bytes: Vec<u8> = report.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+            let status = Status::from_bytes(&bytes, kernel.invocations);
+            let fuel = if kernel.metered { status.loop_fuel } else { 0 };
+            let left = self.spend(fuel.saturating_sub(counted), kernel.metered && status.spent, limit);
+            counted = fuel;
+            if from >= all {
+                break status;
+            }
+            if !left {
+                return Ok(());
+            }
+            if start.elapsed() < PART_TIME {
+                part = part.saturating_mul(2);
+            }
+        };
         let finished = u64::from(status.finished);
         if finished != all & u64::from(u32::MAX) || status.left_loop || (status.spent && !kernel.metered) {
             let what = format!("of {all} workgroups {finished} came to their end: {status:?}");
             self.0.progress().wrong.get_or_insert(what);
-        }
-        if kernel.metered {
-            self.spend(status.loop_fuel, status.spent, limit);
         }
         Ok(())
     }

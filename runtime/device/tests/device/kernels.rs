@@ -1,6 +1,6 @@
 //! Kernels: what they bind, how they are dispatched, and that they compute.
 
-use isobit_device::{BufferBindingType, BufferUsage, Command, Device, GroupEntry, LayoutEntry, Source};
+use isobit_device::{BufferBindingType, BufferUsage, Command, GroupEntry, LayoutEntry, Source};
 
 use crate::{
     SCALE, contents, kernel, on_every_device, one_dispatch, prepared, storage, under_every_profile, whole, words,

@@ -1,5 +1,5 @@
-//! The wgpu device, on every Vulkan adapter of this machine, once with buffers mapped themselves (where the adapter
-//! shares the CPU's memory) and once through staging memory.
+//! Every device of this machine: the wgpu device on each Vulkan adapter, once with buffers mapped themselves (where the
+//! adapter shares the CPU's memory) and once through staging memory, and the CPU device.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,23 +16,25 @@ mod slices;
 mod transfers;
 
 use isobit_device::{
-    BufferId, BufferUsage, Command, Device, DeviceError, DeviceSelector, GroupEntry, Kernel, Source, WgpuDevice,
-    list_adapters, open,
+    BufferId, BufferUsage, Command, Device, DeviceError, DeviceKind, DeviceSelector, GroupEntry, Kernel, Source,
+    WgpuDevice, list_adapters, open, open_adapter,
 };
 use isobit_shader::Profile;
 
 const MIB: u64 = 1 << 20;
 
 /// Runs a test on every adapter. A machine without one is not set up.
-fn on_every_device(test: impl Fn(&mut WgpuDevice)) {
+fn on_every_adapter(test: impl Fn(&mut WgpuDevice)) {
     let adapters = list_adapters(false);
+    let (cpu, adapters) = adapters.split_last().unwrap();
+    assert_eq!(cpu.info.kind, DeviceKind::Interpreter);
     let capable: Vec<_> = adapters.iter().filter(|a| a.missing.is_empty()).collect();
     assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
     for adapter in capable {
         for staging in [false, true] {
             let how = if staging { "staging" } else { "direct" };
             println!("running on {} ({}), {how}", adapter.info.name, adapter.info.backend);
-            let mut device = open(&DeviceSelector::Index(adapter.index)).unwrap();
+            let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
             assert_eq!(device.info(), &adapter.info);
             device.set_memory_limit(1 << 30);
             if staging {
@@ -43,8 +45,17 @@ fn on_every_device(test: impl Fn(&mut WgpuDevice)) {
     }
 }
 
+/// Runs a test on every adapter and on the CPU device.
+fn on_every_device(test: impl Fn(&mut dyn Device)) {
+    on_every_adapter(|device| test(device));
+    println!("running on the CPU device");
+    let mut device = open(&DeviceSelector::Cpu).unwrap();
+    device.set_memory_limit(1 << 30);
+    test(&mut *device);
+}
+
 /// As [`on_every_device`], under every profile.
-fn under_every_profile(test: impl Fn(&mut WgpuDevice, Profile)) {
+fn under_every_profile(test: impl Fn(&mut dyn Device, Profile)) {
     for profile in [Profile::Native, Profile::Dp32] {
         println!("profile {profile:?}");
         on_every_device(|device| test(device, profile));
@@ -70,14 +81,14 @@ fn values(bytes: &[u8]) -> Vec<u32> {
 }
 
 /// A storage buffer with these values in it.
-fn storage(device: &mut impl Device, content: &[u32]) -> BufferId {
+fn storage(device: &mut dyn Device, content: &[u32]) -> BufferId {
     let bytes = words(content);
     let buffer = device.create_buffer(bytes.len() as u64, BufferUsage::STORAGE).unwrap();
     device.write(buffer, 0, Source::Slice(&bytes)).unwrap();
     buffer
 }
 
-fn contents(device: &mut impl Device, buffer: BufferId, length: u64) -> Vec<u32> {
+fn contents(device: &mut dyn Device, buffer: BufferId, length: u64) -> Vec<u32> {
     values(&device.read(buffer, 0, length).unwrap())
 }
 

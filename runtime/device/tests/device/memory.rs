@@ -1,6 +1,6 @@
 //! The ledger: what counts, until when, and that nothing leaks.
 
-use isobit_device::{BufferUsage, Device, DeviceError, Source};
+use isobit_device::{BufferUsage, DeviceError, Source};
 
 use crate::{MIB, SCALE, kernel, on_every_device, one_dispatch, storage, whole};
 

@@ -11,13 +11,13 @@ fn slot(binding: u32, ty: BufferBindingType) -> LayoutEntry {
     LayoutEntry { binding, ty, has_dynamic_offset: false, min_binding_size: 0 }
 }
 
-fn pipeline(device: &mut impl Device, wgsl: &str) -> Result<ComputePipelineId, DeviceError> {
+fn pipeline(device: &mut dyn Device, wgsl: &str) -> Result<ComputePipelineId, DeviceError> {
     let module = device.create_shader_module(&kernel(wgsl))?;
     device.create_compute_pipeline(module, None, None, &[])
 }
 
 /// A group for `SCALE` over two fresh buffers.
-fn ready(device: &mut impl Device) -> (ComputePipelineId, BindGroupId) {
+fn ready(device: &mut dyn Device) -> (ComputePipelineId, BindGroupId) {
     let pipeline = pipeline(device, SCALE).unwrap();
     let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
     let (a, b) = (storage(device, &[1]), storage(device, &[1]));

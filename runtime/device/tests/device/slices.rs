@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use isobit_device::{
-    BindGroupId, BufferId, BufferUsage, Command, ComputePipelineId, Device, KernelUse, LayoutEntry, Tier, WgpuDevice,
+    BindGroupId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceSelector, KernelUse, LayoutEntry,
+    Tier, open,
 };
 use isobit_device::{BufferBindingType, GroupEntry};
 use isobit_shader::Profile;
 
-use crate::{contents, on_every_device, one_dispatch, prepared, storage, whole};
+use crate::{contents, on_every_adapter, on_every_device, one_dispatch, prepared, storage, whole};
 
 /// Writes at its place in the dispatch what it is told about that place.
 const IDS: &str = "
@@ -40,16 +41,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }";
 
 /// A pipeline with its one group.
-fn pipeline(device: &mut WgpuDevice, wgsl: &str, buffer: BufferId) -> (ComputePipelineId, BindGroupId) {
+fn pipeline(device: &mut dyn Device, wgsl: &str, buffer: BufferId) -> (ComputePipelineId, BindGroupId) {
     let module = device.create_shader_module(&prepared(wgsl, Profile::Dp32)).unwrap();
     let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
     let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
     (pipeline, device.create_bind_group(layout, &[whole(0, buffer)]).unwrap())
 }
 
-/// In both tiers, with slices as they come and with each workgroup alone.
-fn in_every_way(test: impl Fn(&mut WgpuDevice)) {
-    on_every_device(|device| {
+/// On the CPU device; on adapters in both tiers, with slices as they come and with each workgroup alone.
+fn in_every_way(test: impl Fn(&mut dyn Device)) {
+    on_every_adapter(|device| {
         for tier in [Tier::A, Tier::B] {
             device.set_tier(tier);
             device.set_slice(Duration::from_millis(30));
@@ -58,6 +59,9 @@ fn in_every_way(test: impl Fn(&mut WgpuDevice)) {
             test(device);
         }
     });
+    let mut device = open(&DeviceSelector::Cpu).unwrap();
+    device.set_memory_limit(1 << 30);
+    test(&mut *device);
 }
 
 #[test]

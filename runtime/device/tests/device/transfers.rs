@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use isobit_device::{BufferUsage, Command, Device, DeviceError, DeviceFault, Readback, Source};
+use isobit_device::{BufferUsage, Command, DeviceError, DeviceFault, Readback, Source};
 
 use crate::{MIB, on_every_device, storage, values};
 

@@ -18,6 +18,7 @@ mod layout;
 mod machine;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use naga::valid::ModuleInfo;
@@ -159,24 +160,40 @@ impl Program {
     /// # Errors
     /// `stop` became true: it is looked at between the turns of loops, calls and workgroups.
     pub fn run(&self, buffers: &Buffers<'_>, workgroups: [u32; 3], stop: &AtomicBool) -> Result<(), Stopped> {
-        let [x, y, z] = workgroups.map(u64::from);
-        let Some(total) = x.checked_mul(y).and_then(|all| all.checked_mul(z)).filter(|&all| all > 0) else {
+        self.run_part(buffers, workgroups, 0..count(workgroups), stop)
+    }
+
+    /// Runs part of a dispatch: those of its workgroups whose number, counted along x, then y, then z, is in `part`.
+    ///
+    /// # Errors
+    /// As for [`Program::run`].
+    pub fn run_part(
+        &self,
+        buffers: &Buffers<'_>,
+        workgroups: [u32; 3],
+        part: Range<u64>,
+        stop: &AtomicBool,
+    ) -> Result<(), Stopped> {
+        let [x, y, _] = workgroups.map(u64::from);
+        let end = part.end.min(count(workgroups));
+        if part.start >= end {
             return Ok(());
-        };
+        }
         let bound = self.bound(buffers);
         let slots = self.slots as u64;
-        let batches = total.div_ceil(slots);
+        let batches = (end - part.start).div_ceil(slots);
         let next = AtomicU64::new(0);
         let work = || {
             let mut machine = Machine::new(self, bound.clone(), self.slots);
             let mut ids = Vec::with_capacity(self.slots);
             loop {
-                let first = next.fetch_add(1, Ordering::Relaxed).saturating_mul(slots);
-                if first >= total || stop.load(Ordering::Relaxed) {
+                let batch = next.fetch_add(1, Ordering::Relaxed);
+                if batch >= batches || stop.load(Ordering::Relaxed) {
                     return;
                 }
+                let first = part.start + batch * slots;
                 ids.clear();
-                ids.extend((first..total.min(first + slots)).map(|index| workgroup_id(index, x, y)));
+                ids.extend((first..end.min(first + slots)).map(|index| workgroup_id(index, x, y)));
                 if machine.run(&ids, workgroups, stop, &mut Unwatched).is_err() {
                     return;
                 }
@@ -224,6 +241,11 @@ impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Program").field("code", &self.code).finish_non_exhaustive()
     }
+}
+
+/// How many workgroups a dispatch has: at most 2⁴⁸ where it keeps to WebGPU's limits.
+fn count(workgroups: [u32; 3]) -> u64 {
+    workgroups.iter().fold(1, |count: u64, &side| count.saturating_mul(u64::from(side)))
 }
 
 fn workgroup_id(index: u64, x: u64, y: u64) -> [u32; 3] {
