@@ -76,7 +76,7 @@ pub struct DeviceInfo {
     pub memory: Option<u64>,
 }
 
-/// An adapter and whether it can run kernels.
+/// A device and whether it can run kernels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
     /// Its number, as [`DeviceSelector::Index`] takes it.
@@ -96,7 +96,7 @@ pub enum DeviceSelector {
     Best,
     /// The [`CpuDevice`], which needs no driver.
     Cpu,
-    /// By its number in [`list_adapters`] without GL.
+    /// By its number in [`list_devices`] without GL.
     Index(usize),
     /// The first that can run kernels whose name, driver or driver information contains this, in any case.
     Name(String),
@@ -135,17 +135,22 @@ impl fmt::Display for DeviceSelector {
     }
 }
 
-/// All adapters, those that cannot run kernels and those that compute on the CPU included. OpenGL's only with `gl`. The last
-/// is the [`CpuDevice`].
+/// All adapters, those that cannot run kernels and those that compute on the CPU included. OpenGL's only with `gl`.
 pub fn list_adapters(gl: bool) -> Vec<AdapterReport> {
     let instance = instance(gl);
-    let mut reports: Vec<_> = adapters(&instance, gl).into_iter().map(|(report, _)| report).collect();
+    adapters(&instance, gl).into_iter().map(|(report, _)| report).collect()
+}
+
+/// All that [`open`] can open: the adapters, and at last the [`CpuDevice`].
+pub fn list_devices(gl: bool) -> Vec<AdapterReport> {
+    let mut reports = list_adapters(gl);
     reports.push(cpu_report(reports.len()));
     reports
 }
 
 /// Opens the selected device.
 pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
+    // Without a look at any driver.
     if *selector == DeviceSelector::Cpu {
         return Ok(Box::new(CpuDevice::open()?));
     }

@@ -18,7 +18,9 @@ mod source;
 
 use std::time::Duration;
 
-pub use adapter::{AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, open, open_adapter};
+pub use adapter::{
+    AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_adapter,
+};
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};
 pub use error::{DeviceError, DeviceFault, OpenError};
 pub use ids::{BindGroupId, BindGroupLayoutId, BufferId, ComputePipelineId, ResourceId, ShaderModuleId};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use isobit_shader::{Profile, prepare};
 
 use super::*;
-use crate::{DeviceSelector, list_adapters, open};
+use crate::{DeviceSelector, list_adapters, open_adapter};
 
 fn lost<T: std::fmt::Debug>(result: Result<T, DeviceError>) {
     assert!(matches!(result, Err(DeviceError::Fault(DeviceFault::Lost { .. }))), "{result:?}");
@@ -22,7 +22,7 @@ fn a_lost_device_answers_every_call_with_a_fault() {
     assert!(!adapters.is_empty(), "no adapter here: run `cargo xtask setup`");
     for adapter in adapters.iter().filter(|adapter| adapter.missing.is_empty()) {
         println!("running on {}", adapter.info.name);
-        let mut device = open(&DeviceSelector::Index(adapter.index)).unwrap();
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
         device.set_memory_limit(1 << 20);
         device.set_patience(Duration::from_secs(2));
         let kernel = prepare(
@@ -58,7 +58,7 @@ fn a_lost_device_answers_every_call_with_a_fault() {
 #[test]
 fn a_panic_below_loses_the_device_and_nothing_else() {
     for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
-        let mut device = open(&DeviceSelector::Index(adapter.index)).unwrap();
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
         device.set_memory_limit(64);
         lost(device.guard.run(|_| panic!("from below")));
         lost(device.create_buffer(4, BufferUsage::STORAGE));

@@ -17,7 +17,7 @@ mod vectors;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use isobit_device::{
-    BufferId, BufferUsage, Command, Device, DeviceSelector, GroupEntry, Source, WgpuDevice, list_adapters, open,
+    BufferId, BufferUsage, Command, Device, DeviceSelector, GroupEntry, Source, WgpuDevice, list_adapters, open_adapter,
 };
 use isobit_shader::interpreter::{Buffers, Program};
 use isobit_shader::{Kernel, Profile, Tier, prepare};
@@ -104,7 +104,7 @@ struct Bench {
 
 impl Bench {
     fn new(index: usize, operands: &[Vec<u32>; 3]) -> Self {
-        let mut device = open(&DeviceSelector::Index(index)).unwrap();
+        let mut device = open_adapter(&DeviceSelector::Index(index)).unwrap();
         device.set_memory_limit(1 << 30);
         let mut buffer = |words: &[u32]| {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();

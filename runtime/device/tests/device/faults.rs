@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use isobit_device::{BufferUsage, DeviceError, DeviceFault, DeviceSelector, OpenError, Source, list_adapters, open};
+use isobit_device::{BufferUsage, DeviceError, DeviceFault, DeviceSelector, OpenError, Source, list_devices, open};
 
 use crate::{on_every_device, one_dispatch, storage, whole};
 
@@ -68,15 +68,15 @@ fn an_unknown_device_is_named_with_those_there_are() {
     let error = open(&DeviceSelector::Name("abacus".to_owned())).err().unwrap();
     assert!(matches!(error, OpenError::NotFound { .. }), "{error}");
     assert!(error.to_string().contains("abacus"));
-    let names = list_adapters(false);
+    let names = list_devices(false);
     assert!(names.iter().all(|adapter| error.hint().contains(&adapter.info.name)));
     assert!(open(&DeviceSelector::Index(99)).is_err());
 }
 
 #[test]
-fn every_adapter_is_opened_by_its_name() {
+fn every_device_is_opened_by_its_name() {
     let mut seen = 0;
-    for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
+    for adapter in list_devices(false).iter().filter(|adapter| adapter.missing.is_empty()) {
         let name = adapter.info.name.to_uppercase();
         let device = open(&DeviceSelector::Name(name)).unwrap();
         assert_eq!(device.info().name, adapter.info.name);
@@ -84,4 +84,16 @@ fn every_adapter_is_opened_by_its_name() {
     }
     assert!(seen > 0, "run `cargo xtask setup`");
     open(&DeviceSelector::Best).unwrap();
+}
+
+#[test]
+fn the_cpu_device_is_there_and_listed_last() {
+    let devices = list_devices(false);
+    let last = devices.last().unwrap();
+    assert_eq!(last.info.kind, DeviceKind::Interpreter);
+    assert!(last.missing.is_empty());
+    for selector in [DeviceSelector::Cpu, DeviceSelector::Index(devices.len() - 1)] {
+        assert_eq!(open(&selector).unwrap().info(), &last.info);
+    }
+    assert!(open_adapter(&DeviceSelector::Cpu).is_err());
 }
