@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use isobit_device::{BufferUsage, DeviceError, DeviceFault, DeviceSelector, OpenError, Source, list_devices, open};
+use isobit_device::{
+    BufferUsage, DeviceError, DeviceFault, DeviceKind, DeviceSelector, OpenError, Source, list_devices, open,
+    open_adapter,
+};
 
 use crate::{on_every_device, one_dispatch, storage, whole};
 
