@@ -169,7 +169,7 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
         Err(refused) => refused,
         Ok(()) => Diagnostic::from_validation(error, wgsl),
     })?;
-    nesting::check_blocks(&module)?;
+    nesting::check_blocks(&module, wgsl)?;
     check_globals(&module, wgsl)?;
     if profile == Profile::Dp32 {
         dp32::check(&module, &info, wgsl)?;
@@ -179,11 +179,10 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })
 }
 
-/// Validates with no optional capability.
+/// Validates a module that the pass has made, with no optional capability. It is a defect if that fails.
 pub(crate) fn validate(module: &Module) -> Result<ModuleInfo, Diagnostic> {
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
-        .validate(module)
-        .map_err(|error| Diagnostic::from_validation(error, ""))
+    let validated = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(module);
+    validated.map_err(|error| dp32::defect(error.emit_to_string("")))
 }
 
 fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {

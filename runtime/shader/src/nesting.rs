@@ -1,4 +1,5 @@
-//! Bounds on how deep a kernel may nest: naga and the drivers walk it recursively.
+//! Bounds on how deep a kernel may nest, since naga and the drivers walk it recursively, and on how long its functions
+//! may be, since naga takes time by the square of it.
 //!
 //! naga bounds brackets and braces itself, but a chain such as `a + a + a + …` or `a.x.x.x…` becomes a tree as
 //! deep as it is long (bounded here before parsing), and so does `else if` (bounded in the module).
@@ -14,30 +15,37 @@ const MAX_CHAIN: usize = 4096;
 /// Blocks within blocks in one function, an `else if` counting as one. Twice what braces alone may nest.
 const MAX_BLOCK_DEPTH: usize = 256;
 
+/// Words and operators in a function if it is the only one; of several functions the squares count. naga looks
+/// through all expressions of a function for each new one: this many take it half a second.
+const MAX_WORDS: u64 = 24_576;
+
+/// Functions of a kernel. naga looks through all of them for each.
+const MAX_FUNCTIONS: u32 = 4096;
+
 /// Refuses a module with a function of more than [`MAX_BLOCK_DEPTH`] nested blocks.
-pub(crate) fn check_blocks(module: &Module) -> Result<(), Diagnostic> {
+pub(crate) fn check_blocks(module: &Module, source: &str) -> Result<(), Diagnostic> {
     let functions = module.functions.iter().map(|(_, function)| function);
     let entry_points = module.entry_points.iter().map(|entry| &entry.function);
     for function in functions.chain(entry_points) {
-        let mut open: Vec<(&Block, usize)> = vec![(&function.body, 1)];
-        while let Some((block, depth)) = open.pop() {
+        let mut open: Vec<(&Block, usize, Span)> = vec![(&function.body, 1, Span::UNDEFINED)];
+        while let Some((block, depth, span)) = open.pop() {
             if depth > MAX_BLOCK_DEPTH {
-                return Err(Diagnostic::new(format!(
-                    "function `{}` nests more than {MAX_BLOCK_DEPTH} blocks or `else if` branches; use `switch` or split it",
-                    function.name.as_deref().unwrap_or_default()
-                )));
+                let message = format!(
+                    "more than {MAX_BLOCK_DEPTH} nested blocks or `else if` branches; use `switch` or functions"
+                );
+                return Err(Diagnostic::at(message, span, source));
             }
-            for statement in block.iter() {
+            for (statement, &span) in block.span_iter() {
                 match statement {
-                    Statement::Block(inner) => open.push((inner, depth + 1)),
+                    Statement::Block(inner) => open.push((inner, depth + 1, span)),
                     Statement::If { accept, reject, .. } => {
-                        open.extend([(accept, depth + 1), (reject, depth + 1)]);
+                        open.extend([(accept, depth + 1, span), (reject, depth + 1, span)]);
                     }
                     Statement::Switch { cases, .. } => {
-                        open.extend(cases.iter().map(|case| (&case.body, depth + 1)));
+                        open.extend(cases.iter().map(|case| (&case.body, depth + 1, span)));
                     }
                     Statement::Loop { body, continuing, .. } => {
-                        open.extend([(body, depth + 1), (continuing, depth + 1)]);
+                        open.extend([(body, depth + 1, span), (continuing, depth + 1, span)]);
                     }
                     _ => {}
                 }
@@ -47,26 +55,83 @@ pub(crate) fn check_blocks(module: &Module) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Refuses text with an expression of more than [`MAX_CHAIN`] chained operators.
+/// Refuses text with an expression of more than [`MAX_CHAIN`] chained operators, or with too long functions.
 pub(crate) fn check(wgsl: &str) -> Result<(), Diagnostic> {
     let mut depth = Depth::default();
+    let mut length = Length::default();
     let mut bytes = wgsl.bytes().enumerate().peekable();
     while let Some((at, byte)) = bytes.next() {
         let next = bytes.peek().map(|&(_, byte)| byte);
         match (byte, next) {
             (b'/', Some(b'/')) => while bytes.next_if(|&(_, byte)| byte != b'\n').is_some() {},
             (b'/', Some(b'*')) => skip_block_comment(&mut bytes),
-            _ => depth.feed(byte),
+            _ if is_word(byte) => {
+                while bytes.next_if(|&(_, byte)| is_word(byte)).is_some() {}
+                let end = bytes.peek().map_or(wgsl.len(), |&(end, _)| end);
+                length.feed_word(wgsl.as_bytes().get(at..end) == Some(b"fn"));
+            }
+            _ => {
+                depth.feed(byte);
+                length.feed(byte);
+            }
         }
-        if depth.total > MAX_CHAIN {
-            return Err(Diagnostic::at(
-                format!("more than {MAX_CHAIN} operators in one expression; use a loop or intermediate variables"),
-                span_of_char(wgsl, at),
-                wgsl,
-            ));
-        }
+        let refused = if depth.total > MAX_CHAIN {
+            format!("more than {MAX_CHAIN} operators in one expression; use a loop or intermediate variables")
+        } else if length.functions > MAX_FUNCTIONS {
+            format!("more than {MAX_FUNCTIONS} functions; split the kernel")
+        } else if length.is_too_long() {
+            "the functions up to here are too long to compile; keep tables in constants or buffers, use loops, or split \
+             the kernel"
+                .to_owned()
+        } else {
+            continue;
+        };
+        return Err(Diagnostic::at(refused, span_of_char(wgsl, at), wgsl));
     }
     Ok(())
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
+}
+
+/// Words and operators of functions.
+#[derive(Default)]
+struct Length {
+    braces: u32,
+    in_function: bool,
+    functions: u32,
+    words: u64,
+    squares: u64,
+}
+
+impl Length {
+    fn feed_word(&mut self, is_fn: bool) {
+        if is_fn && self.braces == 0 {
+            self.in_function = true;
+            self.functions += 1;
+        }
+        self.words += u64::from(self.in_function);
+    }
+
+    fn feed(&mut self, byte: u8) {
+        match byte {
+            b'{' => self.braces += 1,
+            b'}' => {
+                self.braces = self.braces.saturating_sub(1);
+                if self.braces == 0 {
+                    self.squares += self.words * self.words;
+                    (self.in_function, self.words) = (false, 0);
+                }
+            }
+            byte if Depth::is_operator(byte) || byte == b'[' => self.words += u64::from(self.in_function),
+            _ => {}
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.squares + self.words * self.words > MAX_WORDS * MAX_WORDS
+    }
 }
 
 /// Operators since the last separator, for each open bracket.
@@ -94,12 +159,16 @@ impl Depth {
                 self.total -= self.here;
                 self.here = self.outer.pop().unwrap_or(0);
             }
-            b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'<' | b'>' | b'=' | b'!' | b'~' | b'.' => {
+            byte if Self::is_operator(byte) => {
                 self.here += 1;
                 self.total += 1;
             }
             _ => {}
         }
+    }
+
+    fn is_operator(byte: u8) -> bool {
+        matches!(byte, b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'<' | b'>' | b'=' | b'!' | b'~' | b'.')
     }
 }
 

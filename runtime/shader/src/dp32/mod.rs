@@ -42,6 +42,7 @@ use naga::valid::ModuleInfo;
 use naga::{Module, ShaderStage};
 
 pub(crate) use check::{advice, check, unavailable};
+pub(crate) use link::defect;
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
 use crate::{Diagnostic, EntryPoint};
@@ -111,8 +112,7 @@ impl Lowered {
         };
         crate::on_deep_stack(|| {
             let info = crate::kernel::validate(&module)?;
-            naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty())
-                .map_err(|error| Diagnostic::new(error.to_string()))
+            naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty()).map_err(defect)
         })
     }
 }

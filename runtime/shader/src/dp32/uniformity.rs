@@ -73,6 +73,9 @@ fn analyze_entry_points(module: &Module, entry_points: &[usize], source: &str) -
     }
 }
 
+/// Dependencies in a module; beyond it everything counts as varying. Only calls with hundreds of pointers get there.
+const MAX_EDGES: usize = 1 << 22;
+
 /// What a node depends on: bits of [`VARYING`], [`FLOW`] and [`argument_bit`].
 type Taint = u64;
 
@@ -257,6 +260,7 @@ struct Builder<'m, 'a> {
     /// The functions before this one; a function only calls earlier ones.
     callees: &'a [(Handle<Function>, Graph<'m>)],
     varying: &'a BTreeSet<Handle<GlobalVariable>>,
+    edges_before: usize,
     graph: Graph<'m>,
     roots: Vec<Root>,
 }
@@ -275,6 +279,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             module,
             callees,
             varying,
+            edges_before: callees.iter().map(|(_, graph)| graph.edges.len()).sum(),
             graph: Graph {
                 function,
                 own: vec![0; result + 1],
@@ -315,7 +320,11 @@ impl<'m, 'a> Builder<'m, 'a> {
     }
 
     fn depend(&mut self, node: Node, on: Node) {
-        self.graph.edges.push((on, node));
+        if self.edges_before + self.graph.edges.len() < MAX_EDGES {
+            self.graph.edges.push((on, node));
+        } else {
+            self.mark(node, VARYING);
+        }
     }
 
     fn branch(&mut self, flow: Node, condition: Handle<Expression>) -> Node {
@@ -595,6 +604,12 @@ impl<'m, 'a> Builder<'m, 'a> {
                 }
                 (None, _) => self.mark(node, VARYING),
             }
+            given.push(node);
+        }
+        if let Some(shared) = given.get(LAST_ARGUMENT..).filter(|shared| shared.len() > 1) {
+            let shared = shared.to_vec();
+            let node = self.merge(&shared);
+            given.truncate(LAST_ARGUMENT);
             given.push(node);
         }
         if let Some((_, callee)) = self.callees.get(function.index()) {
