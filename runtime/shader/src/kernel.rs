@@ -1,11 +1,12 @@
 //! The checked kernel, what its entry points bind, and the resolution of its overrides.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
+use naga::{AddressSpace, Arena, ArraySize, Module, ShaderStage, StorageAccess, Type, TypeInner, UniqueArena};
 
 use crate::dp32::{self, Lowered};
 use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting};
@@ -139,11 +140,16 @@ impl Kernel {
         let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
         let (module, info) = process_overrides(&self.module, &self.info, wanted, &values)
             .map_err(|error| Diagnostic::new(error.to_string()))?;
+        let (mut module, mut info) = (module.into_owned(), info.into_owned());
+        if settle_array_sizes(&mut module)? {
+            let validated = Validator::new(ValidationFlags::all(), capabilities(self.profile)).validate(&module);
+            info = validated.map_err(|error| Diagnostic::from_validation(error, &self.source))?;
+        }
         let resolved = reflect(&module, &info)
             .into_iter()
             .find(|entry| entry.name == entry_point.name)
             .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
-        Ok((module.into_owned(), info.into_owned(), resolved))
+        Ok((module, info, resolved))
     }
 
     fn entry_point_names(&self) -> String {
@@ -154,11 +160,7 @@ impl Kernel {
 
 /// Parses, validates, and refuses what the interface or the profile lacks.
 pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
-    // Profile dp32 defines the conversions to and from f16 itself.
-    let capabilities = match profile {
-        Profile::Dp32 => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-        _ => Capabilities::empty(),
-    };
+    let capabilities = capabilities(profile);
     let mut options = naga::front::wgsl::Options::new();
     options.capabilities = capabilities;
     let module = naga::front::wgsl::Frontend::new_with_options(options)
@@ -177,6 +179,47 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     }
     let entry_points = reflect(&module, &info);
     Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })
+}
+
+fn capabilities(profile: Profile) -> Capabilities {
+    match profile {
+        // It defines the conversions to and from f16 itself.
+        Profile::Dp32 => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        _ => Capabilities::empty(),
+    }
+}
+
+/// Puts numbers in place of the overrides that arrays are sized by, which naga leaves there after resolving them.
+/// Returns whether there were any.
+fn settle_array_sizes(module: &mut Module) -> Result<bool, Diagnostic> {
+    if !module.types.iter().any(|(_, ty)| is_pending(ty)) {
+        return Ok(false);
+    }
+    let mut types = UniqueArena::new();
+    for (handle, ty) in module.types.iter() {
+        let mut ty = ty.clone();
+        if is_pending(&ty)
+            && let bytes = ty.inner.try_size(module.to_ctx())
+            && let TypeInner::Array { size, stride, .. } = &mut ty.inner
+        {
+            let count = bytes.and_then(|bytes| NonZeroU32::new(bytes.checked_div(*stride)?));
+            *size = ArraySize::Constant(
+                count.ok_or_else(|| Diagnostic::new("an array sized by an override is too large"))?,
+            );
+        }
+        // Handles stay what they are only if no two types are the same.
+        if types.get(&ty).is_some() {
+            ty.name = Some(format!("sized_{}", handle.index()));
+        }
+        types.insert(ty, module.types.get_span(handle));
+    }
+    module.types = types;
+    module.overrides = Arena::new();
+    Ok(true)
+}
+
+fn is_pending(ty: &Type) -> bool {
+    matches!(ty.inner, TypeInner::Array { size: ArraySize::Pending(_), .. })
 }
 
 /// Validates a module that the pass has made, with no optional capability. It is a defect if that fails.

@@ -104,3 +104,27 @@ fn loops_of_known_length_are_paid_for_as_a_whole() {
         assert!(!counted(body).0, "{body}");
     }
 }
+
+#[test]
+fn arrays_sized_by_overrides_have_their_size() {
+    let kernel = prepare(
+        "override width: u32 = 8; override also_eight: u32;
+        var<workgroup> a: array<f32, width>;
+        var<workgroup> b: array<f32, 8>;
+        var<workgroup> c: array<f32, also_eight>;
+        var<workgroup> d: array<array<vec3f, 8>, width * 2>;
+        @group(0) @binding(0) var<storage, read_write> data: array<f32>;
+        @compute @workgroup_size(width)
+        fn main(@builtin(local_invocation_index) lane: u32) {
+            a[lane] = 1.0; b[lane] = a[lane]; c[lane] = b[lane]; d[lane][lane].z = c[lane];
+            data[lane] = d[lane][lane].z;
+        }",
+        Profile::Dp32,
+    )
+    .unwrap();
+    let entry = kernel.entry_point(None).unwrap();
+    let lowered = kernel.lower(entry, &[("also_eight".to_owned(), 8.0)]).unwrap();
+    assert!(lowered.module().overrides.is_empty());
+    assert_eq!(lowered.entry_point().workgroup_bytes, 3 * 32 + 16 * 8 * 16);
+    assert!(lowered.emit(None).unwrap().contains("array<array<vec3<f32>, 8>, 16>"));
+}
