@@ -3,12 +3,16 @@
 use serde_json::Value;
 
 use super::{Outputs, Site, misbehave};
-use crate::support::{Ended, isobit};
+use crate::support::{Ended, devices, isobit};
 
 /// `isobit run` of the guest that does this wrong.
 fn run(wish: &str, args: &[&str], outputs: &Outputs) -> Ended {
+    run_on(super::DEVICE, wish, args, outputs)
+}
+
+fn run_on(device: &str, wish: &str, args: &[&str], outputs: &Outputs) -> Ended {
     let mut run = isobit();
-    run.arg("run").arg(misbehave()).args(["--device", super::DEVICE, "-p", &format!("do={wish}")]);
+    run.arg("run").arg(misbehave()).args(["--device", device, "-p", &format!("do={wish}")]);
     run.args(["-o", &outputs.out()]).args(args).output().unwrap().into()
 }
 
@@ -103,7 +107,7 @@ fn wgsl_that_does_not_parse_is_shown_with_line_and_caret() {
 #[test]
 fn what_a_guest_says_in_several_lines_does_not_pass_for_ours() {
     let shown = run("broken-wgsl", &[], &Outputs::new());
-    let ours = ["outcome", "job", "claim", "fuel", "device"];
+    let ours = ["outcome", "job", "claim", "rules", "fuel", "device"];
     for line in shown.stdout.lines() {
         assert!(
             line.is_empty() || line.starts_with(' ') || ours.iter().any(|field| line.starts_with(field)),
@@ -123,6 +127,24 @@ fn a_guest_that_runs_out_of_kernel_fuel_is_told_how_to_get_more() {
     let cause = serde_json::json!({ "cause": "kernel-fuel" });
     let words = ["the fuel for dispatches ran out; raise it with --kernel-fuel"];
     assert_traps("dispatch-too-much", &["--kernel-fuel", "1M"], &cause, &words);
+}
+
+#[test]
+fn a_kernel_that_never_ends_runs_out_of_kernel_fuel_and_claims_the_same_everywhere() {
+    let cause = serde_json::json!({ "cause": "kernel-fuel" });
+    let args = ["--kernel-fuel", "200K"];
+    assert_traps("spin-in-a-kernel", &args, &cause, &["the fuel for dispatches ran out"]);
+    let claims: Vec<Value> = devices()
+        .iter()
+        .map(|device| {
+            let outputs = Outputs::new();
+            let args = [&args[..], &["--json"]].concat();
+            let claim = run_on(&device.index, "spin-in-a-kernel", &args, &outputs).json()["claim"].take();
+            assert_eq!(claim["fuel"]["kernel"], 200_000, "on {}: {claim}", device.name);
+            claim
+        })
+        .collect();
+    assert!(claims.iter().all(|claim| *claim == claims[0]), "{claims:?}");
 }
 
 #[test]
@@ -203,6 +225,7 @@ fn a_guest_that_runs_past_the_deadline_is_given_up() {
 fn a_kernel_that_never_ends_is_given_up_at_the_deadline() {
     let Some(device) = super::device_with_endless_loops() else { return };
     let site = Site::on(&device, &super::ONE_JOB);
-    site.submit("spin-in-a-kernel", &["--deadline", "300ms"]).failed(3, &["the job ran past its deadline"]);
+    let args = ["--profile", "native", "--deadline", "300ms"];
+    site.submit("spin-in-a-kernel", &args).failed(3, &["the job ran past its deadline"]);
     site.assert_unharmed();
 }
