@@ -98,6 +98,13 @@ impl<I: Id, T> Slots<I, T> {
         value.as_ref().filter(|_| *current == generation)
     }
 
+    #[cfg(test)]
+    pub(crate) fn get_mut(&mut self, id: I) -> Option<&mut T> {
+        let Key { slot, generation } = id.key();
+        let (current, value) = self.slots.get_mut(usize::try_from(slot).ok()?)?;
+        value.as_mut().filter(|_| *current == generation)
+    }
+
     pub(crate) fn remove(&mut self, id: I) -> Option<T> {
         let Key { slot, generation } = id.key();
         let (current, value) = self.slots.get_mut(usize::try_from(slot).ok()?)?;

@@ -60,6 +60,8 @@ pub(super) struct Cursor<'a> {
     at: usize,
     /// How many workgroups of the dispatch at hand have been handed out.
     done: u64,
+    /// The number of a dispatch that shares no batch with others.
+    watched: Option<usize>,
     pass: Option<Pass<'a>>,
 }
 
@@ -73,11 +75,32 @@ struct Pass<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(commands: &'a [Command], slice: Duration) -> Self {
-        Self { commands, slice, at: 0, done: 0, pass: None }
+        Self { commands, slice, at: 0, done: 0, watched: None, pass: None }
+    }
+
+    /// Names the command that is to be a batch of its own, or several.
+    pub(super) fn watch(&mut self, command: Option<usize>) {
+        self.watched = command;
+    }
+
+    /// The bind groups of the watched dispatch, where that comes next.
+    pub(super) fn at_watched(&self) -> Option<impl Iterator<Item = &'a Command>> {
+        let pass = self.pass.as_ref().filter(|_| self.watched == Some(self.at) && self.done == 0)?;
+        Some(pass.set_groups.into_iter().flatten())
+    }
+
+    /// Whether the watched dispatch has been handed out in whole.
+    pub(super) fn is_past_watched(&self) -> bool {
+        self.watched.is_some_and(|watched| watched < self.at)
     }
 
     pub(super) fn is_through(&self) -> bool {
         self.at >= self.commands.len()
+    }
+
+    /// The command that comes next.
+    pub(super) fn command(&self) -> Option<&'a Command> {
+        self.commands.get(self.at)
     }
 
     /// The pipeline of the dispatch that comes next.
@@ -90,13 +113,17 @@ impl<'a> Cursor<'a> {
     /// holds the cursor up.
     pub(super) fn next(&mut self, pace: impl Fn(ComputePipelineId) -> Option<Arc<Pace>>) -> Batch<'a> {
         let mut batch = Batch { steps: Vec::new(), load: Load::within(self.slice) };
-        let mut slices = 0;
+        let (mut slices, start) = (0, self.at);
         if let Some(pass) = &self.pass {
             batch.steps.push(Step::Command(&Command::BeginPass));
             let set = pass.set_pipeline.iter().chain(pass.set_groups.iter().flatten());
             batch.steps.extend(set.map(|command| Step::Command(command)));
         }
         while let Some(command) = self.commands.get(self.at) {
+            let watched = self.watched == Some(self.at);
+            if watched && start < self.at {
+                break;
+            }
             self.note(command);
             let sliced = self.pipeline().and_then(|pipeline| Some((pipeline, pace(pipeline)?)));
             if let (Command::Dispatch { x, y, z }, Some((pipeline, pace))) = (command, sliced) {
@@ -125,6 +152,9 @@ impl<'a> Cursor<'a> {
                 batch.steps.push(Step::Command(command));
             }
             self.at += 1;
+            if watched {
+                break;
+            }
         }
         if self.pass.is_some() {
             batch.steps.push(Step::Command(&Command::EndPass));
@@ -279,6 +309,30 @@ mod tests {
         let batches = batches(&commands, Some(&pace));
         assert_eq!(batches.len(), 4);
         assert!(batches.iter().all(|batch| slices(batch).len() <= MOST_SLICES));
+    }
+
+    #[test]
+    fn a_watched_dispatch_is_alone() {
+        let (pipeline, group) = ids();
+        let one = Command::Dispatch { x: 1, y: 1, z: 1 };
+        let set = Command::SetBindGroup { index: 1, group, dynamic_offsets: vec![] };
+        let watched = Command::Dispatch { x: 31, y: 1, z: 1 };
+        let pass = [Command::BeginPass, Command::SetPipeline(pipeline), one.clone(), set.clone(), watched, one];
+        let commands = [&pass[..], &[Command::EndPass]].concat();
+        let mut cursor = Cursor::new(&commands, SLICE);
+        cursor.watch(Some(4));
+        let mut workgroups = Vec::new();
+        let pace = known();
+        while !cursor.is_through() {
+            assert_eq!(cursor.at_watched().is_some(), workgroups.len() == 1);
+            if let Some(groups) = cursor.at_watched() {
+                assert_eq!(groups.collect::<Vec<_>>(), [&set]);
+            }
+            let past = cursor.is_past_watched();
+            let batch = cursor.next(|_| Some(Arc::clone(&pace)));
+            workgroups.push((past, batch.slices().map(|slice| slice.workgroups()).sum::<u64>()));
+        }
+        assert_eq!(workgroups, [(false, 1), (false, 30), (false, 1), (true, 1)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod batch;
 mod guard;
 mod mapping;
 mod pace;
+mod spot;
 mod staging;
 mod system;
 #[cfg(test)]
@@ -16,12 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isobit_shader::dp32::{INVOCATION_FUEL, SYSTEM_GROUP};
-use isobit_shader::{BufferBindingType, Kernel, Profile, Tier};
+use isobit_shader::{BufferBindingType, Kernel, Lowered, Profile, Tier};
 
 use self::batch::{Batch, Cursor, Slice, Step};
 use self::guard::Guard;
 use self::mapping::Readers;
 use self::pace::{Pace, SLICE};
+use self::spot::{Mismatch, Part, Sampler, Watched};
 use self::staging::Staging;
 use self::system::System;
 use self::work::Work;
@@ -65,6 +67,7 @@ pub struct WgpuDevice {
     kernel_use: KernelUse,
     /// When reports of kernels were last read.
     settled: Instant,
+    sampler: Option<Sampler>,
     next_serial: u64,
     buffers: Slots<BufferId, Arc<Allocation>>,
     modules: Slots<ShaderModuleId, Module>,
@@ -111,8 +114,14 @@ struct Pipeline {
     invocations: u32,
     /// Kernel fuel per workgroup, loops aside.
     cost: u64,
-    /// That of a kernel under profile dp32, whose dispatches can be cut.
-    pace: Option<Arc<Pace>>,
+    /// Of a kernel under profile dp32: its dispatches can be cut and checked.
+    dp32: Option<Dp32>,
+}
+
+#[derive(Clone, Debug)]
+struct Dp32 {
+    pace: Arc<Pace>,
+    lowered: Arc<Lowered>,
 }
 
 impl WgpuDevice {
@@ -141,6 +150,7 @@ impl WgpuDevice {
             kernel_limit: u64::MAX,
             kernel_use: KernelUse::default(),
             settled: Instant::now(),
+            sampler: None,
             next_serial: 0,
             buffers: Slots::default(),
             modules: Slots::default(),
@@ -154,6 +164,12 @@ impl WgpuDevice {
     /// GPU. For buffers created from now on; for tests and measurements.
     pub fn set_staging_only(&mut self) {
         self.mappable = false;
+    }
+
+    /// Runs one workgroup in so many again on the CPU while kernels under profile dp32 are at work, and
+    /// gives the device up with [`DeviceFault::Miscomputed`] where it disagrees. None, as it is at first, checks none.
+    pub fn set_spot_checks(&mut self, one_in: Option<NonZeroU64>) {
+        self.sampler = one_in.map(Sampler::new);
     }
 
     /// Sets how long one submission of kernels under profile dp32 should hold the device; 0 runs each workgroup
@@ -229,7 +245,7 @@ impl WgpuDevice {
     }
 
     fn pace(&self, pipeline: ComputePipelineId) -> Option<Arc<Pace>> {
-        self.pipelines.get(pipeline)?.pace.clone()
+        Some(Arc::clone(&self.pipelines.get(pipeline)?.dp32.as_ref()?.pace))
     }
 
     /// What checked commands cost in kernel fuel, loops aside.
@@ -274,6 +290,135 @@ impl WgpuDevice {
         }
         self.work.submit_load(&self.guard, Some(encoded), batch.load)?;
         Ok(())
+    }
+
+    /// The number of the command that is to be checked, if any.
+    fn choose(&mut self, commands: &[Command]) -> Option<usize> {
+        let mut pipeline = None;
+        let workgroups: Vec<u64> = commands
+            .iter()
+            .map(|command| match command {
+                Command::SetPipeline(id) => {
+                    pipeline = self.pipelines.get(*id);
+                    0
+                }
+                Command::Dispatch { x, y, z } if pipeline.is_some_and(|pipeline| pipeline.dp32.is_some()) => {
+                    [x, y, z].iter().map(|side| u64::from(**side)).product()
+                }
+                _ => 0,
+            })
+            .collect();
+        self.sampler.as_mut()?.choose(workgroups.into_iter())
+    }
+
+    /// Copies what is bound to a dispatch that is about to be submitted, if there is time to check it.
+    fn watch<'a>(
+        &mut self,
+        pipeline: ComputePipelineId,
+        of: [u32; 3],
+        set_groups: impl Iterator<Item = &'a Command>,
+    ) -> Result<Option<Watched>, DeviceError> {
+        let since = Instant::now();
+        let mut parts = self.bound_to(pipeline, set_groups);
+        let bytes = parts.iter().map(|part| part.size).sum();
+        let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.affords(bytes)) else { return Ok(None) };
+        let workgroups = sampler.workgroups(of);
+        for part in &mut parts {
+            let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
+            let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
+            part.words = spot::to_words(&bytes);
+        }
+        Ok(Some(Watched { pipeline, of, workgroups, parts, since }))
+    }
+
+    /// The ranges that a pipeline sees through bind groups.
+    fn bound_to<'a>(&self, pipeline: ComputePipelineId, set_groups: impl Iterator<Item = &'a Command>) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let layouts = self.pipelines.get(pipeline).map_or(0, |pipeline| pipeline.layouts.len());
+        for command in set_groups {
+            let Command::SetBindGroup { index, group, dynamic_offsets } = command else { continue };
+            let within = usize::try_from(*index).is_ok_and(|index| index < layouts);
+            let Some(group) = self.groups.get(*group).filter(|_| within) else { continue };
+            let mut dynamic = dynamic_offsets.iter();
+            for (bound, buffer) in group.shape.bound.iter().zip(&group.buffers) {
+                let moved = if bound.entry.has_dynamic_offset { dynamic.next().copied().unwrap_or(0) } else { 0 };
+                parts.push(Part {
+                    group: *index,
+                    entry: bound.entry,
+                    buffer: Arc::clone(buffer),
+                    offset: bound.offset + u64::from(moved),
+                    size: bound.size,
+                    words: Vec::new(),
+                });
+            }
+        }
+        parts
+    }
+
+    /// Runs workgroups of a dispatch that has been submitted again, on the CPU.
+    fn compare(&mut self, watched: &Watched) -> Result<(), DeviceError> {
+        let dp32 = self.pipelines.get(watched.pipeline).and_then(|pipeline| pipeline.dp32.clone());
+        let (Some(Dp32 { lowered, .. }), Some(sampler)) = (dp32, &self.sampler) else { return Ok(()) };
+        let (budget, time) = (self.budget(), sampler.time());
+        let mut after = Vec::new();
+        for part in watched.parts.iter().filter(|part| part.is_written()) {
+            let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
+            let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
+            after.push((part.at(), spot::to_words(&bytes)));
+        }
+        let found = |part: &Part, word: usize| {
+            let (_, words) = after.iter().find(|(at, _)| *at == part.at())?;
+            Some(words.get(word)?.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        let mismatch = watched.compare(&lowered, budget, time, found);
+        if let Some(mismatch) = mismatch {
+            self.confirm(watched, mismatch)?;
+        }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.spend(watched.since.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Runs the workgroup of a mismatch alone on the device. If that too differs from the CPU, the device is at fault.
+    fn confirm(&mut self, watched: &Watched, mismatch: Mismatch) -> Result<(), DeviceError> {
+        // What the workgroup costs this time is nobody's.
+        self.collect()?;
+        let slice = Slice { pipeline: watched.pipeline, offset: mismatch.workgroup, size: [1; 3], of: watched.of };
+        let budget = self.budget();
+        let (Some(pipeline), Some(system)) = (self.pipelines.get(watched.pipeline), &mut self.system) else {
+            return Ok(());
+        };
+        let invocations = pipeline.invocations;
+        system.tell(&self.guard, &mut self.work, &[(slice, invocations)], budget)?;
+        let copies = self.guard.run(|device| watched.copies(device))?;
+        let commands = self.guard.run(|device| {
+            let layouts: Vec<_> = pipeline.layouts.iter().map(|layout| &layout.raw).collect();
+            let groups = watched.groups(device, &layouts, &copies);
+            let mut encoder = device.create_command_encoder(&Default::default());
+            system.zero(&mut encoder);
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&pipeline.raw);
+            for (index, group, offsets) in &groups {
+                pass.set_bind_group(*index, group, offsets);
+            }
+            pass.set_bind_group(SYSTEM_GROUP, system.group(slice, invocations, budget), &[]);
+            pass.dispatch_workgroups(1, 1, 1);
+            drop(pass);
+            encoder.finish()
+        })?;
+        system.expect(invocations, 1);
+        self.work.submit(&self.guard, Some(commands))?;
+        system.collect(&self.guard, &mut self.work, &mut self.staging)?;
+        let copy = watched.parts.iter().zip(&copies).find(|(part, _)| part.at() == mismatch.at);
+        let Some((_, copy)) = copy else { return Ok(()) };
+        let alone = self.staging.download(&self.guard, &mut self.work, copy, u64::from(mismatch.word) * 4, 4)?;
+        if alone[..] == mismatch.expected.to_le_bytes() {
+            tracing::warn!(target: "isobit::device", %mismatch, "alone it agrees: a race");
+            return Ok(());
+        }
+        tracing::error!(target: "isobit::device", %mismatch, name = self.info.name, "miscomputed");
+        Err(DeviceFault::Miscomputed { what: mismatch.to_string() }.into())
     }
 
     /// Checked commands as wgpu's. What no longer exists is left out, but the check has seen to that.
@@ -492,7 +637,7 @@ impl Device for WgpuDevice {
         let mut raw_layouts: Vec<_> =
             layouts.iter().map(|layout| Some(&layout.raw).filter(|_| !layout.shape.entries.is_empty())).collect();
         let invocations = shape.workgroup_size.iter().product();
-        let (raw, cost, pace) = match (&module.raw, &lowered) {
+        let (raw, cost, dp32) = match (&module.raw, lowered) {
             (Some(raw), _) => {
                 (raw_pipeline(&self.guard, raw, &name, &raw_layouts, constants)?, u64::from(invocations), None)
             }
@@ -510,10 +655,10 @@ impl Device for WgpuDevice {
                 raw_layouts.push(Some(&system.layout));
                 let cost = u64::from(invocations) * u64::from(lowered.invocation_cost());
                 let raw = raw_pipeline(&self.guard, &raw, &name, &raw_layouts, &[])?;
-                (raw, cost, Some(Arc::new(Pace::new(cost))))
+                (raw, cost, Some(Dp32 { pace: Arc::new(Pace::new(cost)), lowered: Arc::new(lowered) }))
             }
         };
-        check::exhausted(self.pipelines.insert(Pipeline { shape, layouts, raw, invocations, cost, pace }))
+        check::exhausted(self.pipelines.insert(Pipeline { shape, layouts, raw, invocations, cost, dp32 }))
     }
 
     fn bind_group_layout_of(
@@ -604,12 +749,22 @@ impl Device for WgpuDevice {
         }
         self.spend(self.cost(commands));
         let mut cursor = Cursor::new(commands, self.slice);
+        cursor.watch(self.choose(commands));
+        let mut watched = None;
         while !cursor.is_through() && !self.kernel_use.spent {
-            if let Some(pace) = cursor.pipeline().and_then(|pipeline| self.pace(pipeline)) {
-                self.work.learn(&self.guard, &pace)?;
+            if let Some(pipeline) = cursor.pipeline() {
+                if let Some(pace) = self.pace(pipeline) {
+                    self.work.learn(&self.guard, &pace)?;
+                }
+                if let (Some(groups), Some(Command::Dispatch { x, y, z })) = (cursor.at_watched(), cursor.command()) {
+                    watched = self.watch(pipeline, [*x, *y, *z], groups)?;
+                }
             }
             let batch = cursor.next(|pipeline| self.pace(pipeline));
             self.submit_batch(batch)?;
+            if let Some(watched) = watched.take_if(|_| cursor.is_past_watched()) {
+                self.compare(&watched)?;
+            }
             if !cursor.is_through() && self.settled.elapsed() > SETTLE_EVERY {
                 self.collect()?;
             }

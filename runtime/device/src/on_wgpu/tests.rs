@@ -64,3 +64,93 @@ fn a_panic_below_loses_the_device_and_nothing_else() {
         lost(device.create_buffer(4, BufferUsage::STORAGE));
     }
 }
+
+/// A kernel, and one that a device which miscomputes could take it for.
+fn kernels() -> [Kernel; 2] {
+    ["3.0", "3.0000002"].map(|factor| {
+        let wgsl = format!(
+            "@group(0) @binding(0) var<uniform> moved: vec4u;
+            @group(0) @binding(1) var<storage, read_write> a: array<f32>;
+            @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {{
+                a[id.x + moved.x] = a[id.x + moved.x] * {factor}; }}"
+        );
+        prepare(&wgsl, Profile::Dp32).unwrap()
+    })
+}
+
+/// Submits a dispatch of one of the kernels on a device that checks every workgroup there is time for. `broken`
+/// lets the device take it for the other.
+fn checked(device: &mut WgpuDevice, broken: bool) -> Result<(), DeviceError> {
+    device.set_memory_limit(1 << 20);
+    device.set_spot_checks(NonZeroU64::new(1));
+    let [right, wrong] = kernels().map(|kernel| {
+        let module = device.create_shader_module(&kernel).unwrap();
+        device.create_compute_pipeline(module, None, None, &[]).unwrap()
+    });
+    if broken {
+        let miscompiled = device.pipelines.get(wrong).unwrap().raw.clone();
+        device.pipelines.get_mut(right).unwrap().raw = miscompiled;
+    }
+    let numbers: Vec<u8> = (0..1024_u16).flat_map(|number| f32::from(number).to_le_bytes()).collect();
+    let buffer = device.create_buffer(1 << 13, BufferUsage::STORAGE).unwrap();
+    device.write(buffer, 1 << 12, Source::Slice(&numbers)).unwrap();
+    let moved = device.create_buffer(256, BufferUsage::UNIFORM).unwrap();
+    let layout = device.bind_group_layout_of(right, 0).unwrap();
+    let entry = |binding, buffer, offset| GroupEntry { binding, buffer, offset, size: None };
+    let group = device.create_bind_group(layout, &[entry(0, moved, 0), entry(1, buffer, 1 << 12)]).unwrap();
+    device.submit(&[
+        Command::BeginPass,
+        Command::SetPipeline(right),
+        Command::SetBindGroup { index: 0, group, dynamic_offsets: vec![] },
+        Command::Dispatch { x: 16, y: 1, z: 1 },
+        Command::EndPass,
+    ])?;
+    let cost = device.workgroup_cost(right).unwrap();
+    assert_eq!(device.settle()?, KernelUse { fuel: 16 * cost, spent: false }, "checks are free");
+    let expected: Vec<u8> = (0..1024_u16).flat_map(|number| (f32::from(number) * 3.0).to_le_bytes()).collect();
+    assert!(device.read(buffer, 1 << 12, 1 << 12)?[..] == expected[..]);
+    Ok(())
+}
+
+#[test]
+fn a_spot_check_finds_a_device_that_miscomputes() {
+    for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
+        for staging in [false, true] {
+            let open = || {
+                let mut device = open(&DeviceSelector::Index(adapter.index)).unwrap();
+                device.mappable &= !staging;
+                device
+            };
+            checked(&mut open(), false).unwrap();
+            let found = checked(&mut open(), true).unwrap_err();
+            assert!(matches!(found, DeviceError::Fault(DeviceFault::Miscomputed { .. })), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_race_is_not_the_devices_fault() {
+    for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
+        let mut device = open(&DeviceSelector::Index(adapter.index)).unwrap();
+        device.set_memory_limit(1 << 20);
+        device.set_spot_checks(NonZeroU64::new(1));
+        let wgsl = "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
+            @compute @workgroup_size(1) fn main(@builtin(workgroup_id) id: vec3u) { a[0] = id.x; }";
+        let module = device.create_shader_module(&prepare(wgsl, Profile::Dp32).unwrap()).unwrap();
+        let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
+        let buffer = device.create_buffer(4, BufferUsage::STORAGE).unwrap();
+        let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
+        let whole = GroupEntry { binding: 0, buffer, offset: 0, size: None };
+        let group = device.create_bind_group(layout, &[whole]).unwrap();
+        let commands = [
+            Command::BeginPass,
+            Command::SetPipeline(pipeline),
+            Command::SetBindGroup { index: 0, group, dynamic_offsets: vec![] },
+            Command::Dispatch { x: 1000, y: 1, z: 1 },
+            Command::EndPass,
+        ];
+        device.submit(&commands).unwrap();
+        let cost = device.workgroup_cost(pipeline).unwrap();
+        assert_eq!(device.settle().unwrap(), KernelUse { fuel: 1000 * cost, spent: false });
+    }
+}
