@@ -15,6 +15,7 @@ mod on_cpu;
 mod on_wgpu;
 mod readback;
 mod source;
+mod spot_checks;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub use on_cpu::CpuDevice;
 pub use on_wgpu::WgpuDevice;
 pub use readback::Readback;
 pub use source::Source;
+pub use spot_checks::{ParseSpotChecksError, SpotChecks};
 
 /// One job's device: resources by id, transfers, and a queue of commands that run in order.
 ///
@@ -52,6 +54,13 @@ pub trait Device: Send {
     /// may leave out what is dispatched once more has been spent: the job is trapped at the next
     /// [`Device::settle`], and nobody sees the difference.
     fn set_kernel_limit(&mut self, limit: u64);
+
+    /// Sets which workgroups of kernels under profile dp32 are run again on the CPU. Where that disagrees, the job
+    /// faults with [`DeviceFault::Miscomputed`]. [`SpotChecks::OFF`] until then. A device that others are checked against does
+    /// nothing here.
+    fn set_spot_checks(&mut self, share: SpotChecks) {
+        let _ = share;
+    }
 
     /// The job's device memory: the bytes of its buffers. A released buffer counts for as long as
     /// a bind group holds it. Staging memory is the provider's and is not counted, since it differs between devices.

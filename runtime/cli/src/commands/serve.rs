@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use isobit_device::DeviceSelector;
+use isobit_device::{DeviceSelector, SpotChecks};
 use isobit_job::{Bytes, NodeAddr, NodeKey};
 use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
 
@@ -49,6 +49,9 @@ pub struct Serve {
     /// The most device memory that a job may ask for
     #[arg(long, value_name = "BYTES", default_value_t = Ceiling::default().limits.device_memory)]
     max_device_memory: Bytes,
+    /// Workgroups of dp32 kernels to run again on the CPU, as far as a twentieth of the job's time allows: 1/1000, or off
+    #[arg(long, value_name = "SHARE", default_value_t)]
+    spot_checks: SpotChecks,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -80,7 +83,12 @@ impl Serve {
             store_limit: self.store_limit,
             slots: self.slots,
             waiting: self.waiting,
-            worker: (program, vec!["worker".to_owned(), "--device".to_owned(), self.device.to_string()]),
+            worker: (
+                program,
+                ["worker", "--device", &self.device.to_string(), "--spot-checks", &self.spot_checks.to_string()]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
         };
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {

@@ -1,6 +1,6 @@
 //! `isobit worker`: the process that runs one job. Started by `isobit serve`, never by hand.
 
-use isobit_device::DeviceSelector;
+use isobit_device::{DeviceSelector, SpotChecks};
 
 use crate::failure::{Failure, Status};
 
@@ -11,12 +11,15 @@ pub struct Worker {
     /// The device
     #[arg(long)]
     device: DeviceSelector,
+    /// The share of workgroups to check
+    #[arg(long, default_value_t)]
+    spot_checks: SpotChecks,
 }
 
 impl Worker {
     /// Runs the job. Says nothing on stdout: the supervisor is told over a socket.
     pub fn run(self) -> anyhow::Result<Status> {
-        match isobit_provider::run_worker(&self.device) {
+        match isobit_provider::run_worker(&self.device, self.spot_checks) {
             Ok(()) => Ok(Status::Ok),
             Err(error) => Err(Failure::new(error.to_string()).into()),
         }

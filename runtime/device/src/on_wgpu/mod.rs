@@ -34,7 +34,7 @@ use crate::ledger::{Charge, Ledger};
 use crate::{
     BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
     DeviceFault, GroupEntry, KernelUse, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId,
-    Source, limits,
+    Source, SpotChecks, limits,
 };
 
 /// How long anything is waited for unless [`Device::set_patience`] says otherwise: 10 minutes, a long
@@ -164,12 +164,6 @@ impl WgpuDevice {
     /// GPU. For buffers created from now on; for tests and measurements.
     pub fn set_staging_only(&mut self) {
         self.mappable = false;
-    }
-
-    /// Runs one workgroup in so many again on the CPU while kernels under profile dp32 are at work, and
-    /// gives the device up with [`DeviceFault::Miscomputed`] where it disagrees. None, as it is at first, checks none.
-    pub fn set_spot_checks(&mut self, one_in: Option<NonZeroU64>) {
-        self.sampler = one_in.map(Sampler::new);
     }
 
     /// Sets how long one submission of kernels under profile dp32 should hold the device; 0 runs each workgroup
@@ -520,6 +514,10 @@ impl Device for WgpuDevice {
 
     fn set_kernel_limit(&mut self, limit: u64) {
         self.kernel_limit = limit;
+    }
+
+    fn set_spot_checks(&mut self, share: SpotChecks) {
+        self.sampler = share.one_in.map(Sampler::new);
     }
 
     fn memory(&self) -> MemoryUse {

@@ -82,7 +82,7 @@ fn kernels() -> [Kernel; 2] {
 /// lets the device take it for the other.
 fn checked(device: &mut WgpuDevice, broken: bool) -> Result<(), DeviceError> {
     device.set_memory_limit(1 << 20);
-    device.set_spot_checks(NonZeroU64::new(1));
+    device.set_spot_checks(SpotChecks { one_in: NonZeroU64::new(1) });
     let [right, wrong] = kernels().map(|kernel| {
         let module = device.create_shader_module(&kernel).unwrap();
         device.create_compute_pipeline(module, None, None, &[]).unwrap()
@@ -117,7 +117,7 @@ fn a_spot_check_finds_a_device_that_miscomputes() {
     for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
         for staging in [false, true] {
             let open = || {
-                let mut device = open(&DeviceSelector::Index(adapter.index)).unwrap();
+                let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
                 device.mappable &= !staging;
                 device
             };
@@ -131,9 +131,9 @@ fn a_spot_check_finds_a_device_that_miscomputes() {
 #[test]
 fn a_race_is_not_the_devices_fault() {
     for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
-        let mut device = open(&DeviceSelector::Index(adapter.index)).unwrap();
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
         device.set_memory_limit(1 << 20);
-        device.set_spot_checks(NonZeroU64::new(1));
+        device.set_spot_checks(SpotChecks { one_in: NonZeroU64::new(1) });
         let wgsl = "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
             @compute @workgroup_size(1) fn main(@builtin(workgroup_id) id: vec3u) { a[0] = id.x; }";
         let module = device.create_shader_module(&prepare(wgsl, Profile::Dp32).unwrap()).unwrap();

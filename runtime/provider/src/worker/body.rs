@@ -2,7 +2,7 @@
 
 use super::channel::{self, ChannelError, Inbox, receive};
 use super::{CodeFile, DeviceSummary, FromWorker, Level, ToWorker};
-use isobit_device::{Device, DeviceSelector};
+use isobit_device::{Device, DeviceSelector, SpotChecks};
 use isobit_job::{JobSpec, Name};
 use isobit_sandbox::{CompiledWorkload, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
 use std::collections::BTreeMap;
@@ -35,15 +35,16 @@ pub enum WorkerError {
 ///
 /// # Errors
 /// The conversation with the supervisor broke. Trouble with the job is told to the supervisor instead.
-pub fn run(selector: &DeviceSelector) -> Result<(), WorkerError> {
+pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks) -> Result<(), WorkerError> {
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
-    let (sandbox, device) = match open(selector) {
+    let (sandbox, mut device) = match open(selector) {
         Ok(opened) => opened,
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
+    device.set_spot_checks(spot_checks);
     let info = device.info();
     let summary = DeviceSummary { name: info.name.clone(), driver: info.driver.clone(), backend: info.backend.clone() };
     supervisor.send(&FromWorker::Ready { device: summary, code_key: sandbox.code_key().as_str().to_owned() }, &[])?;
