@@ -197,7 +197,7 @@ fn functions() -> Vec<Function> {
         },
         Function {
             call: "atan2(y, x)",
-            bound: 1.6,
+            bound: 1.7,
             truth: |r, x, y| r.angle(y, x),
             quick: |x, y| (y + 0.0).atan2(x + 0.0),
             typical: |random| [random.between(-2.0, 2.0), random.between(-2.0, 2.0)],
