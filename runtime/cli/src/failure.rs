@@ -64,7 +64,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// An error as it is shown: all causes in one line, with the hint and status of the [`Failure`] among
+/// An error as it is shown: all causes in one line, none of them twice, with the hint and status of the [`Failure`] among
 /// them, if there is one.
 #[derive(Debug, serde::Serialize)]
 pub struct Shown {
@@ -80,8 +80,16 @@ pub struct Shown {
 impl From<&anyhow::Error> for Shown {
     fn from(error: &anyhow::Error) -> Self {
         let failure = error.downcast_ref::<Failure>();
+        let mut message = String::new();
+        for cause in error.chain().map(ToString::to_string) {
+            // Some errors say in their own words what their cause says.
+            if !message.ends_with(&cause) {
+                let colon = if message.is_empty() { "" } else { ": " };
+                message = format!("{message}{colon}{cause}");
+            }
+        }
         Self {
-            message: format!("{error:#}"),
+            message,
             hint: failure.and_then(|failure| failure.hint.clone()),
             status: failure.map_or(Status::CouldNot, |failure| failure.status),
         }
@@ -102,6 +110,13 @@ mod tests {
         assert_eq!(shown.message, "while submitting: no key");
         assert_eq!(shown.hint.as_deref(), Some("run `isobit keygen`"));
         assert_eq!(shown.status, Status::No);
+    }
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let cause = || std::io::Error::other("disk full");
+        let error = anyhow::Error::new(cause()).context(format!("cannot write a: {}", cause())).context("while saving");
+        assert_eq!(Shown::from(&error).message, "while saving: cannot write a: disk full");
     }
 
     #[test]
