@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use isobit_device::AdapterReport;
+use isobit_device::{AdapterReport, DeviceKind};
 use isobit_job::Bytes;
 
 use crate::failure::Status;
@@ -30,7 +30,11 @@ impl Devices {
     /// Lists them.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let answer = Answer { devices: isobit_device::list_devices(self.gl) };
+        let mut usable = answer.devices.iter().filter(|device| device.missing.is_empty());
         printer.answer(&answer, &answer)?;
+        if usable.all(|device| device.info.kind == DeviceKind::Interpreter) {
+            printer.note("no driver here can run kernels; install one for Vulkan (on Debian: mesa-vulkan-drivers)");
+        }
         Ok(Status::Ok)
     }
 }

@@ -23,7 +23,7 @@ use crate::watch::Watch;
 pub struct Run {
     #[command(flatten)]
     job: JobArgs,
-    /// The device: part of its name, its number in `isobit devices`, or gl
+    /// The device: part of its name, its number in `isobit devices`, cpu, or gl. Without any driver best is cpu
     #[arg(long, default_value = "best")]
     device: DeviceSelector,
     /// Sign the claim with this node's key and write the receipt here
