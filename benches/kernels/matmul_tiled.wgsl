@@ -23,8 +23,8 @@ fn main(
         }
         for (var i = 0u; i < 4u; i++) {
             let at = index + i * 64u;
-            let from = (first + at / 8u) * n + column + (at % 8u) * 4u;
-            of_b[at] = vec4f(b[from], b[from + 1u], b[from + 2u], b[from + 3u]);
+            let start = (first + at / 8u) * n + column + (at % 8u) * 4u;
+            of_b[at] = vec4f(b[start], b[start + 1u], b[start + 2u], b[start + 3u]);
         }
         workgroupBarrier();
         for (var k = 0u; k < tile; k++) {
