@@ -66,8 +66,13 @@ impl Job {
         self
     }
 
+    /// Under profile dp32 there is one claim, wherever the job runs.
     fn run_everywhere(&self) -> Vec<Ran> {
-        devices().into_iter().flat_map(|device| [self.run_here(&device), self.submit(&device)]).collect()
+        let runs: Vec<Ran> =
+            devices().into_iter().flat_map(|device| [self.run_here(&device), self.submit(&device)]).collect();
+        let claims: Vec<(&str, &str)> = runs.iter().map(|ran| (ran.device.name.as_str(), ran.claim.as_str())).collect();
+        assert!(claims.iter().all(|(_, claim)| *claim == claims[0].1), "{:?}: {claims:#?}", self.args);
+        runs
     }
 
     /// `isobit run`.
@@ -131,10 +136,8 @@ impl Ran {
     }
 }
 
-/// Asserts that all runs made one claim, and that the receipt of each holds when the job is run again on the others.
-fn assert_same_everywhere(job: &Job, runs: &[Ran]) {
-    let claims: Vec<&str> = runs.iter().map(|ran| ran.claim.as_str()).collect();
-    assert!(claims.iter().all(|claim| *claim == claims[0]), "{claims:?}");
+/// Asserts that the receipt of each run holds when the job is run again on another device.
+fn assert_holds_elsewhere(job: &Job, runs: &[Ran]) {
     let workload = job.workload.to_str().unwrap();
     let inputs: Vec<&str> = job.args.iter().skip_while(|arg| *arg != "-i").map(String::as_str).collect();
     for ran in runs {
@@ -161,10 +164,13 @@ fn photo() {
     }
 
     let inked = blurred.ink_edges(1.0);
-    for ran in Job::new("photo", &["-i", &photograph], &["out"]).run_everywhere() {
+    let job = Job::new("photo", &["-i", &photograph], &["out"]);
+    let runs = job.run_everywhere();
+    for ran in &runs {
         // An eighth of the gradient's range is one level of the blurred picture, and ink is steep where edges begin.
         Picture::read(&ran.outputs["out"]).assert_close(&inked, 20, "inked");
     }
+    assert_holds_elsewhere(&job, &runs);
 }
 
 #[test]
@@ -176,7 +182,7 @@ fn matmul() {
         reference::assert_is_product(&ran.bytes("c"), &a, &b, n);
     }
 
-    // Of whole numbers the product is exact, and so it is the same bits everywhere.
+    // Of whole numbers the product is exact.
     let whole = |factor: usize| -> Vec<f32> { (0..n * n).map(|i| ((i * factor) % 17) as f32 - 8.0).collect() };
     let (a, b) = (whole(3), whole(5));
     let bytes = |matrix: &[f32]| -> Vec<u8> { matrix.iter().flat_map(|value| value.to_le_bytes()).collect() };
@@ -186,7 +192,7 @@ fn matmul() {
     for ran in &runs {
         assert!(ran.bytes("c") == bytes(&product), "on {}", ran.device.name);
     }
-    assert_same_everywhere(&job, &runs);
+    assert_holds_elsewhere(&job, &runs);
 }
 
 #[test]
@@ -204,8 +210,7 @@ fn mandelbrot() {
             }
         }
     }
-    // Integers alone: not one bit may differ, so neither may the claims.
-    assert_same_everywhere(&job, &runs);
+    assert_holds_elsewhere(&job, &runs);
 }
 
 #[test]
@@ -253,7 +258,6 @@ fn nbody() {
             assert_eq!((&body[..3], &body[4..7]), (&position[..], &velocity[..]), "on {}", ran.device.name);
         }
     }
-    assert_same_everywhere(&job, &runs);
 }
 
 #[test]
@@ -264,7 +268,7 @@ fn fft() {
     };
     let wide = |points: &[[f32; 2]]| -> Vec<[f64; 2]> { points.iter().map(|point| point.map(f64::from)).collect() };
     // An odd and an even number of twos, several signals, and the shortest there are.
-    for (n, batch) in [(1, 3), (2, 1), (4, 2), (512, 5), (1024, 1)] {
+    for (n, batch) in [(1, 3), (2, 1), (1024, 1), (512, 5)] {
         let mut numbers = reference::made_up(n * batch);
         let signal: Vec<[f32; 2]> = (0..n * batch).map(|_| [(); 2].map(|()| numbers.next().unwrap())).collect();
         let bytes: Vec<u8> = signal.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
@@ -276,12 +280,15 @@ fn fft() {
             .collect();
         let runs = job.run_everywhere();
         for ran in &runs {
-            // WGSL lets a sine be 2^-11 off, and SwiftShader's is.
-            let most = 2.0_f64.powi(-10);
+            // Each of the passes rounds a few times.
+            let most = f64::from(f32::EPSILON) * f64::from(4 + 2 * n.ilog2());
             let off = reference::distance(&points(&ran.bytes("spectrum")), &spectrum);
             assert!(off <= most, "{n} points, {off} off on {}", ran.device.name);
             let off = reference::distance(&points(&ran.bytes("signal")), &wide(&signal));
             assert!(off <= 2.0 * most, "{n} points there and back, {off} off on {}", ran.device.name);
+        }
+        if batch == 5 {
+            assert_holds_elsewhere(&job, &runs);
         }
     }
 
@@ -296,9 +303,9 @@ fn fft() {
         let found = points(&ran.bytes("spectrum"));
         assert_eq!(found.len(), 1 << 20);
         let off = reference::distance(&some.map(|k| found[k]), &expected);
-        assert!(off <= 1e-2, "{off} off on {}", ran.device.name);
+        assert!(off <= 1e-5, "{off} off on {}", ran.device.name);
         let off = reference::distance(&points(&ran.bytes("signal")), &wide(&signal));
-        assert!(off <= 1e-2, "{off} off on {}", ran.device.name);
+        assert!(off <= 1e-5, "{off} off on {}", ran.device.name);
     }
 }
 
@@ -313,7 +320,7 @@ fn stream() {
             assert!(ran.bytes("out") == content, "{size} bytes on {}", ran.device.name);
         }
         if size == 5 {
-            assert_same_everywhere(&job, &runs);
+            assert_holds_elsewhere(&job, &runs);
         }
     }
 }
