@@ -1,5 +1,6 @@
 //! What is wrong with a kernel, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use naga::valid::ValidationError;
@@ -67,7 +68,7 @@ impl Diagnostic {
     }
 
     pub(crate) fn from_parse(error: &naga::front::wgsl::ParseError, source: &str) -> Self {
-        let mut message = printable(&error.emit_to_string(source));
+        let mut message = printable(&error.emit_to_string(&without_controls(source)));
         if let Some(advice) = dp32::advice(error.message()) {
             message += &format!("\n  = help: {advice}");
         }
@@ -79,7 +80,10 @@ impl Diagnostic {
     }
 
     fn from_span<E: std::error::Error>(error: WithSpan<E>, source: &str) -> Self {
-        Self { message: printable(&error.emit_to_string(source)), location: error.location(source).map(Into::into) }
+        Self {
+            message: printable(&error.emit_to_string(&without_controls(source))),
+            location: error.location(source).map(Into::into),
+        }
     }
 }
 
@@ -137,6 +141,22 @@ fn printable(message: &str) -> String {
     }
     printed.truncate(printed.trim_end().len());
     printed
+}
+
+/// The source with something of the same length in place of each control character. naga's renderer would replace them,
+/// too, but takes time by the square of their number.
+fn without_controls(source: &str) -> Cow<'_, str> {
+    let is_command = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !source.contains(is_command) {
+        return Cow::Borrowed(source);
+    }
+    let replace = |character: char| match character {
+        '\r' => ' ',
+        _ if !is_command(character) => character,
+        _ if character.len_utf8() == 1 => '?',
+        _ => '\u{b7}',
+    };
+    Cow::Owned(source.chars().map(replace).collect())
 }
 
 fn is_printable(character: char) -> bool {

@@ -5,6 +5,7 @@
 
 mod diagnostic;
 pub mod dp32;
+mod expansion;
 pub mod interpreter;
 mod kernel;
 mod nesting;
@@ -38,6 +39,7 @@ pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
         )));
     }
     nesting::check(wgsl)?;
+    expansion::check(wgsl)?;
     on_deep_stack(|| kernel::compile(wgsl, profile))
 }
 

@@ -19,6 +19,9 @@ const MAX_BLOCK_DEPTH: usize = 256;
 /// through all expressions of a function for each new one: this many take it half a second.
 const MAX_WORDS: u64 = 24_576;
 
+/// Words and operators outside of functions. Half a second, too.
+const MAX_GLOBAL_WORDS: u64 = 49_152;
+
 /// Functions of a kernel. naga looks through all of them for each.
 const MAX_FUNCTIONS: u32 = 4096;
 
@@ -59,26 +62,19 @@ pub(crate) fn check_blocks(module: &Module, source: &str) -> Result<(), Diagnost
 pub(crate) fn check(wgsl: &str) -> Result<(), Diagnostic> {
     let mut depth = Depth::default();
     let mut length = Length::default();
-    let mut bytes = wgsl.bytes().enumerate().peekable();
-    while let Some((at, byte)) = bytes.next() {
-        let next = bytes.peek().map(|&(_, byte)| byte);
-        match (byte, next) {
-            (b'/', Some(b'/')) => while bytes.next_if(|&(_, byte)| byte != b'\n').is_some() {},
-            (b'/', Some(b'*')) => skip_block_comment(&mut bytes),
-            _ if is_word(byte) => {
-                while bytes.next_if(|&(_, byte)| is_word(byte)).is_some() {}
-                let end = bytes.peek().map_or(wgsl.len(), |&(end, _)| end);
-                length.feed_word(wgsl.as_bytes().get(at..end) == Some(b"fn"));
-            }
-            _ => {
-                depth.feed(byte);
-                length.feed(byte);
-            }
+    for (at, token) in tokens(wgsl) {
+        if token.starts_with(is_word) {
+            length.feed_word(token == "fn");
+        } else if let &[byte] = token.as_bytes() {
+            depth.feed(byte);
+            length.feed(byte);
         }
         let refused = if depth.total > MAX_CHAIN {
             format!("more than {MAX_CHAIN} operators in one expression; use a loop or intermediate variables")
         } else if length.functions > MAX_FUNCTIONS {
             format!("more than {MAX_FUNCTIONS} functions; split the kernel")
+        } else if length.global_words > MAX_GLOBAL_WORDS {
+            "the declarations up to here are too long to compile; keep large tables in buffers".to_owned()
         } else if length.is_too_long() {
             "the functions up to here are too long to compile; keep tables in constants or buffers, use loops, or split \
              the kernel"
@@ -86,13 +82,75 @@ pub(crate) fn check(wgsl: &str) -> Result<(), Diagnostic> {
         } else {
             continue;
         };
-        return Err(Diagnostic::at(refused, span_of_char(wgsl, at), wgsl));
+        return Err(Diagnostic::at(refused, Span::from(at..at + token.len()), wgsl));
     }
     Ok(())
 }
 
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
+/// Letters and digits of names and numbers. Outside of ASCII everything counts that is not a blank: naga refuses
+/// the rest.
+pub(crate) fn is_word(character: char) -> bool {
+    let is_blank = is_line_end(character) || matches!(character, '\u{200e}' | '\u{200f}');
+    character.is_ascii_alphanumeric() || character == '_' || !character.is_ascii() && !is_blank
+}
+
+/// Where line comments end.
+fn is_line_end(character: char) -> bool {
+    matches!(character, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Words, numbers and single other characters, with their places; no comments, no blanks.
+pub(crate) fn tokens(wgsl: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at;
+            let rest = wgsl.get(start..)?;
+            let first = rest.chars().next()?;
+            let is_comment = rest.starts_with("//") || rest.starts_with("/*");
+            at += if rest.starts_with("//") {
+                rest.find(is_line_end).unwrap_or(rest.len())
+            } else if is_comment {
+                comment_length(rest)
+            } else if is_word(first) {
+                word_length(rest)
+            } else {
+                first.len_utf8()
+            };
+            if !is_comment && !first.is_whitespace() {
+                return Some((start, wgsl.get(start..at)?));
+            }
+        }
+    })
+}
+
+/// The length of the word at the start of `text`; a number has its point with it.
+fn word_length(text: &str) -> usize {
+    let mut points = u32::from(text.starts_with(|first: char| first.is_ascii_digit()));
+    let end = text.find(|character| {
+        let is_point = character == '.' && points > 0;
+        points -= u32::from(is_point);
+        !(is_word(character) || is_point)
+    });
+    end.unwrap_or(text.len())
+}
+
+/// The length of the block comment at the start of `text`. Block comments nest.
+fn comment_length(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut bytes = text.bytes().enumerate().peekable();
+    while let Some((_, byte)) = bytes.next() {
+        match (byte, bytes.peek().map(|&(_, byte)| byte)) {
+            (b'/', Some(b'*')) => depth += 1,
+            (b'*', Some(b'/')) => depth -= 1,
+            _ => continue,
+        }
+        bytes.next();
+        if depth == 0 {
+            return bytes.peek().map_or(text.len(), |&(at, _)| at);
+        }
+    }
+    text.len()
 }
 
 /// Words and operators of functions.
@@ -103,6 +161,7 @@ struct Length {
     functions: u32,
     words: u64,
     squares: u64,
+    global_words: u64,
 }
 
 impl Length {
@@ -111,7 +170,15 @@ impl Length {
             self.in_function = true;
             self.functions += 1;
         }
-        self.words += u64::from(self.in_function);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        if self.in_function {
+            self.words += 1;
+        } else {
+            self.global_words += 1;
+        }
     }
 
     fn feed(&mut self, byte: u8) {
@@ -124,7 +191,7 @@ impl Length {
                     (self.in_function, self.words) = (false, 0);
                 }
             }
-            byte if Depth::is_operator(byte) || byte == b'[' => self.words += u64::from(self.in_function),
+            byte if Depth::is_operator(byte) || byte == b'[' => self.count(),
             _ => {}
         }
     }
@@ -170,33 +237,4 @@ impl Depth {
     fn is_operator(byte: u8) -> bool {
         matches!(byte, b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|' | b'^' | b'<' | b'>' | b'=' | b'!' | b'~' | b'.')
     }
-}
-
-/// WGSL's block comments nest.
-fn skip_block_comment(bytes: &mut std::iter::Peekable<impl Iterator<Item = (usize, u8)>>) {
-    let mut open = 1_u32;
-    bytes.next();
-    while let Some((_, byte)) = bytes.next() {
-        let next = bytes.peek().map(|&(_, byte)| byte);
-        match (byte, next) {
-            (b'*', Some(b'/')) => {
-                bytes.next();
-                open -= 1;
-                if open == 0 {
-                    return;
-                }
-            }
-            (b'/', Some(b'*')) => {
-                bytes.next();
-                open = open.saturating_add(1);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn span_of_char(text: &str, at: usize) -> Span {
-    let start = (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-    let length = text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-    Span::from(start..start + length)
 }
