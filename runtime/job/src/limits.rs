@@ -144,7 +144,7 @@ pub struct Limits {
     pub device_memory: Bytes,
     /// Fuel for the guest's own instructions. Default 10^12.
     pub fuel: Fuel,
-    /// Fuel for dispatches. Default 10^12.
+    /// Fuel for dispatches. Default 10^15.
     pub kernel_fuel: Fuel,
     /// Bytes of all outputs together. Default 4 GiB.
     pub output_bytes: Bytes,
@@ -158,7 +158,7 @@ impl Default for Limits {
             guest_memory: Bytes::mib(1024),
             device_memory: Bytes::mib(1024),
             fuel: Fuel::saturating_from(1_000_000_000_000),
-            kernel_fuel: Fuel::saturating_from(1_000_000_000_000),
+            kernel_fuel: Fuel::saturating_from(1_000_000_000_000_000),
             output_bytes: Bytes::mib(4 * 1024),
             outputs: 64,
         }
@@ -192,7 +192,7 @@ mod tests {
             serde_json::to_value(Limits::default()).unwrap(),
             serde_json::json!({
                 "guest-memory": 1_073_741_824, "device-memory": 1_073_741_824,
-                "fuel": 1_000_000_000_000u64, "kernel-fuel": 1_000_000_000_000u64,
+                "fuel": 1_000_000_000_000u64, "kernel-fuel": 1_000_000_000_000_000u64,
                 "output-bytes": 4_294_967_296u64, "outputs": 64,
             })
         );
