@@ -333,7 +333,7 @@ fn a_well_signed_receipt_that_does_not_hold_together_is_refused() {
         ReceiptError::ObservedTooLong { .. }
     ));
     assert!(matches!(
-        alter("/predicate/claim/fuel/kernel", json!(1_000_000_000_001u64)),
+        alter("/predicate/claim/fuel/kernel", json!(1_000_000_000_000_001u64)),
         ReceiptError::BeyondLimits { limit: "kernel-fuel", .. }
     ));
 }
