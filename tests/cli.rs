@@ -282,3 +282,88 @@ fn a_new_workload_never_goes_into_a_folder_that_is_in_use() {
     assert!(stderr(&output).contains("is not empty"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+const KERNEL: &str = "
+override width: u32;
+@group(0) @binding(1) var<storage, read_write> data: array<f32>;
+@group(1) @binding(0) var<uniform> scale: vec4f;
+@compute @workgroup_size(width)
+fn scaled(@builtin(global_invocation_id) id: vec3u) { data[id.x] = sin(data[id.x]) * scale.x; }
+";
+
+#[test]
+fn a_reproducible_kernel_is_shown_with_what_it_binds_and_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kernel.wgsl");
+    fs::write(&path, KERNEL).unwrap();
+    let path = path.to_str().unwrap();
+
+    let output = run(&["check", path, "--override", "width=32", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let answer = json(&output);
+    assert_eq!(answer["accepted"], true);
+    let entry_point = &answer["entry_points"][0];
+    assert_eq!(entry_point["name"], "scaled");
+    assert_eq!(entry_point["workgroup_size"], serde_json::json!([32, 1, 1]));
+    assert!(entry_point["invocation_cost"].as_u64().unwrap() > 20, "{entry_point}");
+    assert_eq!(entry_point["bindings"][0]["kind"], "read-write storage");
+    assert_eq!(entry_point["bindings"][1]["group"], 1);
+
+    let output = run(&["check", path, "--override", "width=32"]);
+    assert!(stdout(&output).starts_with("the same bits on every device"), "{}", stdout(&output));
+    let output = run(&["check", path, "--override", "width=32", "--profile", "native"]);
+    assert!(stdout(&output).contains("each device may round in its own way"), "{}", stdout(&output));
+
+    // Each form is WGSL that can be checked again, as far as the guest's bind groups go.
+    for form in ["--emit", "--emit=tier-a", "--emit=tier-b"] {
+        let output = run(&["check", path, "--override", "width=32", form]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).contains("@compute @workgroup_size(32, 1, 1)"), "{form}: {}", stdout(&output));
+        assert!(stdout(&output).contains("@group(3) @binding(0)"), "{form}");
+    }
+
+    let output = run(&["check", path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("width") && stderr(&output).contains("--override NAME=VALUE"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_kernel_that_is_not_reproducible_is_refused_with_status_1_and_the_place() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+
+    let refused = "var<workgroup> next: atomic<u32>;\n@compute @workgroup_size(1)\n\
+        fn main() { var mine = atomicAdd(&next, 1u); atomicStore(&next, mine); }";
+    let check = |args: &[&str]| {
+        let mut child = isobit()
+            .args(["check", "-"])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(refused.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = check(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "");
+    let message = stderr(&output);
+    assert!(message.starts_with("error: the value before an atomic"), "{message}");
+    assert!(message.contains('^') && message.contains("help: "), "{message}");
+
+    let output = check(&["--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let answer = json(&output);
+    assert_eq!(answer["accepted"], false);
+    assert_eq!((&answer["problem"]["line"], &answer["problem"]["column"]), (&3.into(), &24.into()));
+
+    assert_eq!(check(&["--profile", "native"]).status.code(), Some(0));
+    assert_eq!(check(&["--profile", "native", "--emit"]).status.code(), Some(2));
+    assert_eq!(run(&["check", "missing.wgsl"]).status.code(), Some(2));
+}

@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{build, completions, devices, inspect, keygen, man, new, run, serve, submit, verify, worker};
+use crate::commands::{
+    build, check, completions, devices, inspect, keygen, man, new, run, serve, submit, verify, worker,
+};
 use crate::failure::Status;
 use crate::printer::Printer;
 
@@ -48,6 +50,7 @@ pub struct GlobalArgs {
 pub enum Command {
     New(new::New),
     Build(build::Build),
+    Check(check::Check),
     Inspect(inspect::Inspect),
     Devices(devices::Devices),
     Run(run::Run),
@@ -66,6 +69,7 @@ impl Command {
         match self {
             Self::New(command) => command.run(printer),
             Self::Build(command) => command.run(printer),
+            Self::Check(command) => command.run(printer),
             Self::Inspect(command) => command.run(printer),
             Self::Devices(command) => command.run(printer),
             Self::Run(command) => command.run(printer),

@@ -35,6 +35,11 @@ impl Printer {
         self.verbose
     }
 
+    /// Whether the answer is to be JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints the command's answer: `text` for people, `value` with `--json`.
     pub fn answer(&self, value: &impl Serialize, text: &dyn Display) -> anyhow::Result<()> {
         if self.json {
