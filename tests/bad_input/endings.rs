@@ -139,9 +139,9 @@ fn a_kernel_that_never_ends_runs_out_of_kernel_fuel_and_claims_the_same_everywhe
         .map(|device| {
             let outputs = Outputs::new();
             let args = [&args[..], &["--json"]].concat();
-            let claim = run_on(&device.index, "spin-in-a-kernel", &args, &outputs).json()["claim"].take();
-            assert_eq!(claim["fuel"]["kernel"], 200_000, "on {}: {claim}", device.name);
-            claim
+            let answer = run_on(&device.index, "spin-in-a-kernel", &args, &outputs).json();
+            assert_eq!(answer["fuel"]["kernel"], 200_000, "on {}: {answer}", device.name);
+            answer["claim"].clone()
         })
         .collect();
     assert!(claims.iter().all(|claim| *claim == claims[0]), "{claims:?}");
@@ -228,4 +228,7 @@ fn a_kernel_that_never_ends_is_given_up_at_the_deadline() {
     let args = ["--profile", "native", "--deadline", "300ms"];
     site.submit("spin-in-a-kernel", &args).failed(3, &["the job ran past its deadline"]);
     site.assert_unharmed();
+    let outputs = Outputs::new();
+    run_on(&device, "spin-in-a-kernel", &args, &outputs).failed(3, &["the job ran past its deadline"]);
+    outputs.assert_empty();
 }

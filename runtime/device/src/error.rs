@@ -63,6 +63,9 @@ pub enum DeviceFault {
         /// How long it was waited for.
         after: Duration,
     },
+    /// The embedder no longer waits, see [`Stop`](crate::Stop).
+    #[error("the device was no longer waited for")]
+    Stopped,
     /// The driver failed at something that is valid, such as compiling a checked kernel.
     #[error("the driver failed: {message}")]
     Driver {

@@ -16,6 +16,7 @@ mod on_wgpu;
 mod readback;
 mod source;
 mod spot_checks;
+mod stop;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub use on_wgpu::WgpuDevice;
 pub use readback::Readback;
 pub use source::Source;
 pub use spot_checks::{ParseSpotChecksError, SpotChecks};
+pub use stop::Stop;
 
 /// One job's device: resources by id, transfers, and a queue of commands that run in order.
 ///
@@ -45,6 +47,9 @@ pub trait Device: Send {
     /// Sets how long the device, or a readback to be dropped, is waited for before the
     /// job is given up with [`DeviceFault::TimedOut`].
     fn set_patience(&mut self, patience: Duration);
+
+    /// Sets what is asked whether the device is to be waited for any longer.
+    fn set_stop(&mut self, stop: Stop);
 
     /// Sets the job's limit on device memory in bytes. Called once before the guest starts; until then the
     /// limit is 0 and nothing may be allocated.

@@ -83,11 +83,20 @@ impl Ending {
     }
 }
 
-/// Why the epoch callback stopped the guest.
+/// Why the guest, or a wait for the device, was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
     Deadline,
     Cancelled,
+}
+
+impl From<Stopped> for Fault {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Deadline => Self::new(FaultKind::Deadline, "the job ran past its deadline"),
+            Stopped::Cancelled => Self::new(FaultKind::Cancelled, "the job was cancelled"),
+        }
+    }
 }
 
 /// Sorts an error that ended the guest into outcome or fault.
@@ -103,12 +112,13 @@ pub(crate) fn classify(
 ) -> Result<Outcome, Fault> {
     match error.downcast_ref::<Ending>() {
         Some(Ending::Trapped(trap)) => return Ok(Outcome::Trapped(trap.clone())),
-        Some(Ending::Fault(fault)) => return Err(Fault::new(fault.kind, fault.message.clone())),
+        Some(Ending::Fault(fault)) => {
+            return Err(stopped.map_or_else(|| Fault::new(fault.kind, fault.message.clone()), Fault::from));
+        }
         None => {}
     }
     match (stopped, error.downcast_ref::<wasmtime::Trap>()) {
-        (Some(Stopped::Deadline), _) => Err(Fault::new(FaultKind::Deadline, "the job ran past its deadline")),
-        (Some(Stopped::Cancelled), _) => Err(Fault::new(FaultKind::Cancelled, "the job was cancelled")),
+        (Some(stopped), _) => Err(stopped.into()),
         (None, Some(trap)) => of_trap(*trap, memory_denied),
         (None, None) if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() => {
             let code = error.downcast_ref::<wasmtime_wasi::I32Exit>().map_or(0, |exit| exit.0);

@@ -4,7 +4,7 @@ use crate::LogLevel;
 use crate::ending::{Ending, Fault, FaultKind, Stopped, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
-use isobit_device::Device;
+use isobit_device::{Device, Stop};
 use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Profile, Rules, Trap};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -125,22 +125,26 @@ impl CompiledWorkload {
         let fuel = job.spec.limits.fuel.get();
         let rules = rules(job.spec.profile);
         let deadline = job.deadline;
-        let mut store = Store::new(&self.engine, HostState::new(job));
-        store.limiter(|state| state.limiter());
-        store.set_hostcall_fuel(HOSTCALL_BYTES);
-        store.set_fuel(fuel).map_err(|error| Fault::new(FaultKind::Sandbox, error.to_string()))?;
-        store.set_epoch_deadline(1);
         let (asked, why) = (interrupt.clone(), Arc::clone(&stopped));
-        store.epoch_deadline_callback(move |_| {
+        // Asked between the guest's instructions, and while the device is waited for.
+        let stop = move || {
             let stop = if asked.requested() {
                 Stopped::Cancelled
             } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 Stopped::Deadline
             } else {
-                return Ok(UpdateDeadline::Continue(1));
+                return false;
             };
             why.store(code(stop), Ordering::Relaxed);
-            Ok(UpdateDeadline::Interrupt)
+            true
+        };
+        let mut store = Store::new(&self.engine, HostState::new(job, Stop::when(stop.clone())));
+        store.limiter(|state| state.limiter());
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.set_fuel(fuel).map_err(|error| Fault::new(FaultKind::Sandbox, error.to_string()))?;
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            Ok(if stop() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
         Ok(PreparedJob { workload: self.clone(), store, rules, fuel, interrupt, stopped, entered: false })
     }
@@ -176,21 +180,19 @@ impl PreparedJob {
     /// What the run came to, and what it cost.
     fn outcome(&mut self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, FuelUsed), Fault> {
         let left = self.store.get_fuel().unwrap_or(0);
+        let stopped = || stopped(self.stopped.load(Ordering::Relaxed));
         let state = self.store.data_mut();
         let mut outcome = match result {
             Ok(Ok(())) => Outcome::Completed,
             Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
-            Err(error) => {
-                let stopped = stopped(self.stopped.load(Ordering::Relaxed));
-                classify(&error, state.memory_denied(), self.entered, stopped)?
-            }
+            Err(error) => classify(&error, state.memory_denied(), self.entered, stopped())?,
         };
         // Work still on the device belongs to the job, whatever the guest has come to.
         if outcome != Outcome::Trapped(Trap::KernelFuel) {
             match state.settle().and_then(|()| state.wait()) {
                 Ok(()) => {}
                 Err(Ending::Trapped(trap)) => outcome = Outcome::Trapped(trap),
-                Err(Ending::Fault(fault)) => return Err(fault),
+                Err(Ending::Fault(fault)) => return Err(stopped().map_or(fault, Fault::from)),
             }
         }
         let guest = Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX);

@@ -20,7 +20,7 @@ use crate::ledger::{Charge, Ledger};
 use crate::{
     BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
     DeviceFault, GroupEntry, KernelUse, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId,
-    Source,
+    Source, Stop,
 };
 
 /// Piece in which a source is read.
@@ -193,6 +193,10 @@ impl Device for CpuDevice {
 
     fn set_patience(&mut self, patience: Duration) {
         self.queue.set_patience(patience);
+    }
+
+    fn set_stop(&mut self, stop: Stop) {
+        self.queue.set_stop(stop);
     }
 
     fn set_memory_limit(&mut self, limit: u64) {

@@ -8,7 +8,8 @@ use isobit_shader::dp32::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, Status, S
 use isobit_shader::interpreter::{Buffers, Program, Stopped};
 
 use super::Words;
-use crate::{DeviceError, DeviceFault, KernelUse};
+use crate::stop::ASK_EVERY;
+use crate::{DeviceError, DeviceFault, KernelUse, Stop};
 
 /// How long anything is waited for unless [`crate::Device::set_patience`] says otherwise: 10 minutes, a long kernel.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -69,6 +70,7 @@ pub(super) struct Queue {
     sender: mpsc::Sender<Vec<Step>>,
     shared: Arc<Shared>,
     patience: Duration,
+    stop: Stop,
     submitted: u64,
 }
 
@@ -107,11 +109,15 @@ impl Queue {
         });
         let worker = Worker(Arc::clone(&shared));
         std::thread::Builder::new().name("cpu-device".to_owned()).spawn(move || worker.run(&receiver))?;
-        Ok(Self { sender, shared, patience: PATIENCE, submitted: 0 })
+        Ok(Self { sender, shared, patience: PATIENCE, stop: Stop::default(), submitted: 0 })
     }
 
     pub(super) fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
+    }
+
+    pub(super) fn set_stop(&mut self, stop: Stop) {
+        self.stop = stop;
     }
 
     pub(super) fn set_kernel_limit(&mut self, limit: u64) {
@@ -156,7 +162,13 @@ impl Queue {
             if left.is_zero() {
                 return Err(DeviceFault::TimedOut { after: self.patience }.into());
             }
-            progress = self.shared.changed.wait_timeout(progress, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.stop.check()?;
+            progress = self
+                .shared
+                .changed
+                .wait_timeout(progress, left.min(ASK_EVERY))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }

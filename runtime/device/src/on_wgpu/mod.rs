@@ -34,7 +34,7 @@ use crate::ledger::{Charge, Ledger};
 use crate::{
     BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
     DeviceFault, GroupEntry, KernelUse, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId,
-    Source, SpotChecks, limits,
+    Source, SpotChecks, Stop, limits,
 };
 
 /// How long anything is waited for unless [`Device::set_patience`] says otherwise: 10 minutes, a long
@@ -506,6 +506,10 @@ impl Device for WgpuDevice {
 
     fn set_patience(&mut self, patience: Duration) {
         self.work.patience = patience;
+    }
+
+    fn set_stop(&mut self, stop: Stop) {
+        self.work.stop = stop;
     }
 
     fn set_memory_limit(&mut self, limit: u64) {

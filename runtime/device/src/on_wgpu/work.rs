@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::guard::Guard;
 use super::pace::{Load, Pace, SLICE};
-use crate::{DeviceError, DeviceFault};
+use crate::stop::ASK_EVERY;
+use crate::{DeviceError, DeviceFault, Stop};
 
 /// Submissions under way before a further one waits for the oldest: what the driver holds
 /// for them is bounded so.
@@ -20,14 +21,12 @@ const LEAST_WAIT: Duration = Duration::from_micros(100);
 /// Small writes gather in wgpu until the next submission; 4 MiB of them are submitted on their own.
 const MAX_GATHERED_BYTES: u64 = 4 << 20;
 
-/// One bounded wait: software drivers have been seen to deadlock on endless ones.
-const WAIT_SLICE: Duration = Duration::from_millis(500);
-
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) queue: wgpu::Queue,
     /// How long anything is waited for.
     pub(super) patience: Duration,
+    pub(super) stop: Stop,
     under_way: VecDeque<UnderWay>,
     /// When a submission was last seen to be through.
     last_through: Instant,
@@ -47,7 +46,15 @@ struct UnderWay {
 impl Work {
     pub(super) fn new(queue: wgpu::Queue, patience: Duration) -> Self {
         let last_through = Instant::now();
-        Self { queue, patience, under_way: VecDeque::new(), last_through, busy: false, gathered: 0 }
+        Self {
+            queue,
+            patience,
+            stop: Stop::default(),
+            under_way: VecDeque::new(),
+            last_through,
+            busy: false,
+            gathered: 0,
+        }
     }
 
     /// Submits commands after all gathered writes.
@@ -168,9 +175,11 @@ impl Work {
     pub(super) fn wait_for(&self, guard: &Guard, index: Option<wgpu::SubmissionIndex>) -> Result<(), DeviceFault> {
         let start = Instant::now();
         loop {
+            self.stop.check()?;
+            // Bounded, too, because software drivers have been seen to deadlock on endless waits.
             let polled = guard.poll(wgpu::PollType::Wait {
                 submission_index: index.clone(),
-                timeout: Some(WAIT_SLICE.min(self.patience)),
+                timeout: Some(ASK_EVERY.min(self.patience)),
             })?;
             match polled {
                 Ok(_) => return Ok(()),

@@ -8,7 +8,7 @@ mod report;
 use crate::ending::{Ending, Fault, FaultKind};
 use crate::job::{Input, Job, OutputSink, Reporter};
 use crate::wasi::{self, VirtualClock, VirtualClockView};
-use isobit_device::{Device, DeviceError, ResourceId};
+use isobit_device::{Device, DeviceError, ResourceId, Stop};
 use isobit_job::{Fuel, Limits, Name, Profile, Trap};
 use limiter::MemoryLimiter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,9 +68,10 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
-    pub(crate) fn new(job: Job) -> Self {
+    pub(crate) fn new(job: Job, stop: Stop) -> Self {
         let wasi = wasi::context(&job.spec, &job.reporter);
         let mut device = job.device;
+        device.set_stop(stop);
         device.set_memory_limit(job.spec.limits.device_memory.get());
         device.set_kernel_limit(job.spec.limits.kernel_fuel.get());
         let mut table = ResourceTable::new();
