@@ -26,6 +26,7 @@ pub use adapter::{
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};
 pub use error::{DeviceError, DeviceFault, OpenError};
 pub use ids::{BindGroupId, BindGroupLayoutId, BufferId, ComputePipelineId, ResourceId, ShaderModuleId};
+pub use isobit_shader::interpreter::{Race, RaceAccess, RaceMemory};
 pub use isobit_shader::{BufferBindingType, Diagnostic, Kernel, SourceLocation, Tier};
 pub use ledger::MemoryUse;
 pub use limits::{DeviceLimits, LIMITS};

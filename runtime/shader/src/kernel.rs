@@ -65,6 +65,11 @@ impl Kernel {
         self.profile
     }
 
+    /// Its text.
+    pub fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
     /// The validated module, as the guest wrote it.
     pub fn module(&self) -> &Module {
         &self.module

@@ -9,10 +9,12 @@
     reason = "a test's helpers panic like the test"
 )]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use isobit_shader::interpreter::{Buffers, Program, Stopped};
+use isobit_shader::dp32::STATUS_BYTES;
+use isobit_shader::interpreter::{Buffers, Program, Race, RaceMemory, Races, Stopped};
 use isobit_shader::{Diagnostic, Profile};
 
 fn compile(wgsl: &str) -> Result<Program, Diagnostic> {
@@ -717,4 +719,110 @@ fn what_is_too_large_or_unknown_is_refused() {
     ] {
         refused(&use_of(expression), "does not know");
     }
+}
+
+/// Races of a kernel in its dp32 form, each as its memory, word, and for both accesses who, how and what the source says there.
+fn races(wgsl: &str, length: usize, workgroups: u32) -> Vec<Race> {
+    let kernel = isobit_shader::prepare(wgsl, Profile::Dp32).unwrap();
+    let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
+    let program = Program::compile(lowered.module(), lowered.info()).unwrap();
+    let (input, output) = (words(&vec![1; length]), words(&vec![0; length]));
+    let (params, status) = (words(&[0, 0, 0, 0, workgroups, 1, 1, 1 << 28]), words(&[0; STATUS_BYTES / 4]));
+    let mut buffers = Buffers::new();
+    buffers.bind(0, 0, &input).bind(0, 1, &output).bind(3, 0, &params).bind(3, 1, &status);
+    let mut races = Races::new(Arc::clone(kernel.source()), 10);
+    let part = 0..u64::from(workgroups);
+    program.run_part_watched(&buffers, [workgroups, 1, 1], part, &AtomicBool::new(false), &mut races).unwrap();
+    assert_eq!(values(&status)[1], workgroups, "it ran to its end");
+    races.into_found()
+}
+
+const TILE: &str = "
+var<workgroup> first: u32;
+var<workgroup> tile: array<u32, 8>;
+@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32, @builtin(global_invocation_id) id: vec3u) {
+    BODY
+}";
+
+#[test]
+fn kernels_without_races_are_clear() {
+    for body in [
+        "tile[i] = source[id.x]; workgroupBarrier(); target_[id.x] = tile[7u - i];",
+        "for (var k = 0u; k < 3u; k++) { tile[i] += 1u; workgroupBarrier(); target_[id.x] += tile[(i + k) % 8u]; workgroupBarrier(); }",
+        "target_[id.x] = 1u; storageBarrier(); target_[(id.x & ~7u) + 7u - i] += source[0];",
+        "if i == 0u { tile[3] = 1u; } let x = workgroupUniformLoad(&tile[3]); tile[i] = x;",
+        "tile[i] = tile[i] + 1u; target_[id.x] = tile[i] * target_[id.x];",
+    ] {
+        assert_eq!(races(&format!("{HEAD}{}", TILE.replace("BODY", body)), 32, 4), [], "{body}");
+    }
+    let atomics = "
+        @group(0) @binding(0) var<storage, read_write> sum: atomic<u32>;
+        var<workgroup> here: atomic<u32>;
+        @compute @workgroup_size(8) fn main(@builtin(global_invocation_id) id: vec3u) {
+            atomicAdd(&sum, id.x); atomicMax(&here, id.x); atomicAdd(&sum, atomicLoad(&here));
+        }";
+    assert_eq!(races(atomics, 4, 4), []);
+}
+
+#[test]
+fn races_are_found_with_both_places() {
+    // Memory, word, then for both accesses: invocation, whether it writes, what stands there.
+    type Found = (Option<&'static str>, u32, [(u32, bool, &'static str); 2]);
+    let cases: &[(&str, Found)] = &[
+        (
+            "tile[i] = 5u; target_[id.x] = tile[i ^ 1u];",
+            (Some("tile"), 1, [(1, true, "tile[i] = 5u"), (0, false, "tile[i ^ 1u]")]),
+        ),
+        (
+            "target_[id.x / 2u] = 5u;",
+            (None, 0, [(0, true, "target_[id.x / 2u] = 5u"), (1, true, "target_[id.x / 2u] = 5u")]),
+        ),
+        (
+            "target_[i + 3u] = id.x;",
+            (None, 3, [(0, true, "target_[i + 3u] = id.x"), (8, true, "target_[i + 3u] = id.x")]),
+        ),
+        ("first = i;", (Some("first"), 0, [(0, true, "first = i"), (1, true, "first = i")])),
+        (
+            "if i == 5u { tile[2] = 1u; } let x = tile[2]; workgroupBarrier(); target_[id.x] = x;",
+            (Some("tile"), 2, [(5, true, "tile[2] = 1u"), (0, false, "tile[2]")]),
+        ),
+        // This barrier is not for buffers.
+        (
+            "target_[id.x] = 1u; workgroupBarrier(); if i == 0u { target_[id.x + 1u] = 2u; }",
+            (None, 1, [(1, true, "target_[id.x] = 1u"), (0, true, "target_[id.x + 1u] = 2u")]),
+        ),
+    ];
+    for (body, (memory, word, accesses)) in cases {
+        let wgsl = format!("{HEAD}{}", TILE.replace("BODY", body));
+        let found = races(&wgsl, 32, 4);
+        let race = found.first().unwrap_or_else(|| panic!("no race in {body}"));
+        let expected = match memory {
+            Some(name) => RaceMemory::Workgroup((*name).to_owned()),
+            None => RaceMemory::Buffer { group: 0, binding: 1 },
+        };
+        assert_eq!((&race.memory, race.word), (&expected, *word), "{body}: {race}");
+        for (access, (invocation, writes, text)) in race.accesses.iter().zip(accesses) {
+            assert_eq!((access.invocation, access.writes), ([*invocation, 0, 0], *writes), "{body}: {race}");
+            let location = access.location.unwrap_or_else(|| panic!("{body}: no location in {race}"));
+            let at = &wgsl[location.offset as usize..][..location.length as usize];
+            assert!(at.contains(text) || text.contains(at.trim_end_matches(';')), "{body}: {at:?} for {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_race_is_told_in_words() {
+    let wgsl = "
+        @group(0) @binding(0) var<storage, read_write> a: array<atomic<u32>>;
+        @group(0) @binding(1) var<storage, read_write> c: array<u32>;
+        @compute @workgroup_size(1) fn main(@builtin(workgroup_id) id: vec3u) {
+            atomicAdd(&a[0], 1u);
+            c[id.x / 2u] = 1u;
+        }";
+    let found = races(wgsl, 8, 4);
+    let [race] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(
+        race.to_string(),
+        "word 0 of @group(0) @binding(1): invocation (0, 0, 0) writes at 6:13, invocation (1, 0, 0) writes at 6:13, and no barrier is between"
+    );
 }

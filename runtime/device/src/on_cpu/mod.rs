@@ -5,11 +5,11 @@
 
 mod queue;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use isobit_shader::interpreter::Program;
+use isobit_shader::interpreter::{Program, Race};
 use isobit_shader::{Kernel, Profile};
 
 use self::queue::{Bound, Dispatch, Queue, Step};
@@ -84,6 +84,14 @@ impl CpuDevice {
             groups: Slots::default(),
             pipelines: Slots::default(),
         })
+    }
+
+    /// Looks for races from now on: what is found comes through the channel, up to 64 races in all. Workgroups then run one
+    /// after the other, many times slower, with the same results.
+    pub fn detect_races(&mut self) -> mpsc::Receiver<Race> {
+        let (sender, receiver) = mpsc::channel();
+        self.queue.detect_races(sender);
+        receiver
     }
 
     pub(crate) fn describe() -> DeviceInfo {
@@ -287,7 +295,8 @@ impl Device for CpuDevice {
         let invocations = shape.workgroup_size.iter().map(|side| u64::from(*side)).product::<u64>();
         let metered = kernel.profile() == Profile::Dp32;
         let cost = if metered { invocations * u64::from(lowered.invocation_cost()) } else { invocations };
-        let kernel = Arc::new(queue::Kernel { program, invocations, cost, metered });
+        let source = Arc::clone(kernel.source());
+        let kernel = Arc::new(queue::Kernel { program, source, invocations, cost, metered });
         check::exhausted(self.pipelines.insert(Pipeline { shape, kernel }))
     }
 

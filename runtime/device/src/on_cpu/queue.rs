@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use isobit_shader::dp32::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, Status, SystemParams};
-use isobit_shader::interpreter::{Buffers, Program, Stopped};
+use isobit_shader::interpreter::{Buffers, Program, Race, Races, Stopped};
 
 use super::Words;
 use crate::stop::ASK_EVERY;
@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Submissions under way before a further one waits.
 const MAX_SUBMISSIONS: u64 = 64;
 
+/// Races that are reported in all.
+const MAX_RACES: usize = 64;
+
 /// A dispatch is run in parts, each but for the first few at least this long.
 const PART_TIME: Duration = Duration::from_millis(20);
 
@@ -24,6 +27,8 @@ const PART_TIME: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Kernel {
     pub(super) program: Program,
+    /// What the guest wrote.
+    pub(super) source: Arc<str>,
     /// Per workgroup.
     pub(super) invocations: u64,
     /// Kernel fuel per workgroup, loops aside.
@@ -80,6 +85,15 @@ struct Shared {
     changed: Condvar,
     stop: AtomicBool,
     kernel_limit: AtomicU64,
+    /// Where to report races, if they are looked for.
+    races: Mutex<Option<RaceReports>>,
+}
+
+#[derive(Debug)]
+struct RaceReports {
+    to: mpsc::Sender<Race>,
+    /// How many more.
+    left: usize,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +110,25 @@ impl Shared {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn races(&self) -> MutexGuard<'_, Option<RaceReports>> {
+        self.races.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something to look for races with, if they are to be looked for.
+    fn new_races(&self, kernel: &Kernel) -> Option<Races> {
+        let reports = self.races();
+        reports.as_ref().map(|reports| Races::new(Arc::clone(&kernel.source), reports.left))
+    }
+
+    fn report(&self, found: Option<Races>) {
+        let (Some(reports), Some(found)) = (&mut *self.races(), found) else { return };
+        for race in found.into_found() {
+            reports.left = reports.left.saturating_sub(1);
+            // Whoever asked for them may have gone.
+            reports.to.send(race).unwrap_or_default();
+        }
+    }
 }
 
 impl Queue {
@@ -106,6 +139,7 @@ impl Queue {
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
             kernel_limit: AtomicU64::new(u64::MAX),
+            races: Mutex::default(),
         });
         let worker = Worker(Arc::clone(&shared));
         std::thread::Builder::new().name("cpu-device".to_owned()).spawn(move || worker.run(&receiver))?;
@@ -122,6 +156,10 @@ impl Queue {
 
     pub(super) fn set_kernel_limit(&mut self, limit: u64) {
         self.shared.kernel_limit.store(limit, Ordering::Relaxed);
+    }
+
+    pub(super) fn detect_races(&mut self, to: mpsc::Sender<Race>) {
+        *self.shared.races() = Some(RaceReports { to, left: MAX_RACES });
     }
 
     pub(super) fn submit(&mut self, steps: Vec<Step>) -> Result<(), DeviceError> {
@@ -246,12 +284,18 @@ impl Worker {
             buffers.bind(bound.group, bound.binding, bound.range());
         }
         buffers.bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &report);
+        let mut races = self.0.new_races(kernel);
         // In parts, so that a dispatch which breaks the limit does not go on for days.
         let (mut from, mut part, mut counted) = (0, 1, 0);
         let status = loop {
             let start = Instant::now();
             let to = all.min(from + part);
-            kernel.program.run_part(&buffers, *workgroups, from..to, &self.0.stop)?;
+            match &mut races {
+                Some(races) => {
+                    kernel.program.run_part_watched(&buffers, *workgroups, from..to, &self.0.stop, races)?;
+                }
+                None => kernel.program.run_part(&buffers, *workgroups, from..to, &self.0.stop)?,
+            }
             from = to;
             let bytes: Vec<u8> = report.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
             let status = Status::from_bytes(&bytes, kernel.invocations);
@@ -262,12 +306,14 @@ impl Worker {
                 break status;
             }
             if !left {
+                self.0.report(races);
                 return Ok(());
             }
             if start.elapsed() < PART_TIME {
                 part = part.saturating_mul(2);
             }
         };
+        self.0.report(races);
         let finished = u64::from(status.finished);
         if finished != all & u64::from(u32::MAX) || status.left_loop || (status.spent && !kernel.metered) {
             let what = format!("of {all} workgroups {finished} came to their end: {status:?}");

@@ -12,6 +12,7 @@ mod faults;
 mod kernels;
 mod memory;
 mod mistakes;
+mod races;
 mod slices;
 mod transfers;
 

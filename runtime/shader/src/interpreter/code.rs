@@ -267,7 +267,11 @@ pub(super) enum Inst {
         dst: Option<Reg>,
         mask: Mask,
     },
-    Barrier,
+    /// What it orders.
+    Barrier {
+        storage: bool,
+        workgroup: bool,
+    },
 
     /// accept = parent & condition; reject = parent & !condition
     MaskIf {
@@ -360,7 +364,7 @@ impl Inst {
     pub(super) fn visit(&mut self, see: &mut dyn FnMut(Use, &mut Reg, u32)) {
         match self {
             Self::Nop
-            | Self::Barrier
+            | Self::Barrier { .. }
             | Self::MaskSet { .. }
             | Self::MaskClear { .. }
             | Self::MaskOr { .. }

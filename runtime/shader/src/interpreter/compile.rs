@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use naga::valid::{FunctionInfo, ModuleInfo};
 use naga::{
     AddressSpace, Arena, AtomicFunction, Binding, Block, BuiltIn, Expression, Function, GlobalVariable, Handle,
-    Literal, Module, ScalarKind, ShaderStage, Span, Statement, SwitchCase, SwitchValue, TypeInner,
+    Literal, Module, ScalarKind, ShaderStage, Span, Statement, StorageAccess, SwitchCase, SwitchValue, TypeInner,
 };
 
 use super::code::{AtomicOp, Base, BinaryOp, Inst, Label, Mask, Place, Reg};
@@ -62,6 +62,7 @@ pub(super) struct FunctionCode {
 pub(super) struct BufferSlot {
     pub(super) group: u32,
     pub(super) binding: u32,
+    pub(super) writable: bool,
 }
 
 /// What the code is given about where a lane is.
@@ -75,7 +76,6 @@ pub(super) enum Input {
 }
 
 /// A variable of the workgroup's memory.
-#[expect(dead_code, reason = "for reports of races")]
 #[derive(Clone, Debug)]
 pub(super) struct WorkgroupVariable {
     pub(super) name: String,
@@ -371,7 +371,8 @@ impl<'m> Compiler<'m> {
                 AddressSpace::Uniform | AddressSpace::Storage { .. } => {
                     let at = variable.binding.ok_or_else(|| Diagnostic::new("a buffer has no binding"))?;
                     let buffer = u32::try_from(self.buffers.len()).unwrap_or(u32::MAX);
-                    self.buffers.push(BufferSlot { group: at.group, binding: at.binding });
+                    let writable = matches!(variable.space, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE));
+                    self.buffers.push(BufferSlot { group: at.group, binding: at.binding, writable });
                     Place { base: Base::Buffer(buffer), offset: 0, dynamic: None }
                 }
                 other => return Err(unknown(other)),
@@ -595,7 +596,11 @@ impl<'m> Compiler<'m> {
                 self.push(Inst::Jump { target: flow.end });
                 return Ok((Exits { returns: true, ..exits }, true));
             }
-            Statement::ControlBarrier(_) | Statement::MemoryBarrier(_) => self.push(Inst::Barrier),
+            Statement::ControlBarrier(barrier) | Statement::MemoryBarrier(barrier) => {
+                let (storage, workgroup) =
+                    (barrier.contains(naga::Barrier::STORAGE), barrier.contains(naga::Barrier::WORK_GROUP));
+                self.push(Inst::Barrier { storage, workgroup });
+            }
             Statement::Store { pointer, value } => {
                 let place = self.place(*pointer)?;
                 let src = self.registers(*value)?;
@@ -605,10 +610,11 @@ impl<'m> Compiler<'m> {
                 self.atomic(*pointer, *fun, *value, *result, flow.mask)?;
             }
             Statement::WorkGroupUniformLoad { pointer, result } => {
-                self.push(Inst::Barrier);
+                let barrier = Inst::Barrier { storage: false, workgroup: true };
+                self.push(barrier.clone());
                 let loaded = self.load(*pointer, flow.mask)?;
                 self.set(*result, Value::Registers(loaded));
-                self.push(Inst::Barrier);
+                self.push(barrier);
             }
             Statement::Call { function, arguments, result } => {
                 self.call(*function, arguments, *result, flow.mask)?;

@@ -31,7 +31,8 @@ pub(super) trait Watch {
     /// An access by the instruction at `place`.
     fn access(&mut self, place: usize, lane: usize, word: Word, access: Access, atomic: bool);
 
-    fn barrier(&mut self);
+    /// A barrier that orders what is done to buffers, to the workgroup's memory, or to both.
+    fn barrier(&mut self, storage: bool, workgroup: bool);
 }
 
 /// Nobody watches.
@@ -42,7 +43,7 @@ impl Watch for Unwatched {
 
     fn access(&mut self, _place: usize, _lane: usize, _word: Word, _access: Access, _atomic: bool) {}
 
-    fn barrier(&mut self) {}
+    fn barrier(&mut self, _storage: bool, _workgroup: bool) {}
 }
 
 /// Registers, masks and memory of the lanes that advance together.
@@ -194,9 +195,9 @@ impl<'p> Machine<'p> {
                 Inst::Atomic { op, place, value, dst, mask } => {
                     self.atomic(here, *op, *place, *value, *dst, *mask, watch);
                 }
-                Inst::Barrier => {
+                Inst::Barrier { storage, workgroup } => {
                     if W::WATCHES {
-                        watch.barrier();
+                        watch.barrier(*storage, *workgroup);
                     }
                 }
                 Inst::MaskIf { parent, condition, accept, reject } => {

@@ -16,6 +16,7 @@ mod expression;
 mod lanes;
 mod layout;
 mod machine;
+mod races;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -29,7 +30,10 @@ use self::code::{Inst, Reg};
 use self::compile::{BufferSlot, Compiler, FunctionCode, Input, WorkgroupVariable};
 use self::lanes::LANE_GROUP;
 use self::machine::{Access, Machine, Unwatched, Watch, Word};
+use self::races::Watching;
 use crate::Diagnostic;
+
+pub use self::races::{Race, RaceAccess, RaceMemory, Races};
 
 /// What registers and workgroup memory of the invocations that advance together may take.
 pub const MAX_STATE_BYTES: usize = 1 << 30;
@@ -82,7 +86,6 @@ pub struct Write {
 /// A compiled entry point.
 pub struct Program {
     code: Vec<Inst>,
-    #[expect(dead_code, reason = "for reports of races")]
     spans: Vec<Span>,
     functions: Vec<FunctionCode>,
     entry: FunctionCode,
@@ -90,7 +93,6 @@ pub struct Program {
     masks: u32,
     buffers: Vec<BufferSlot>,
     inputs: Vec<(Input, Reg)>,
-    #[expect(dead_code, reason = "for reports of races")]
     workgroup: Vec<WorkgroupVariable>,
     workgroup_words: u32,
     workgroup_size: [u32; 3],
@@ -225,10 +227,36 @@ impl Program {
         let mut log = WriteLog::default();
         machine.run(&[workgroup], workgroups, stop, &mut log)?;
         let writes = log.writes.into_iter().filter_map(|((buffer, word), (value, atomic))| {
-            let BufferSlot { group, binding } = *self.buffers.get(buffer as usize)?;
+            let BufferSlot { group, binding, .. } = *self.buffers.get(buffer as usize)?;
             Some(Write { group, binding, word, value, atomic })
         });
         Ok(writes.collect())
+    }
+
+    /// As [`Program::run_part`], but one workgroup after the other, while `races` looks for invocations that race.
+    /// `races` is to be new for each dispatch.
+    ///
+    /// # Errors
+    /// As for [`Program::run`].
+    pub fn run_part_watched(
+        &self,
+        buffers: &Buffers<'_>,
+        workgroups: [u32; 3],
+        part: Range<u64>,
+        stop: &AtomicBool,
+        races: &mut Races,
+    ) -> Result<(), Stopped> {
+        let [x, y, _] = workgroups.map(u64::from);
+        let mut machine = Machine::new(self, self.bound(buffers), 1);
+        for index in part.start..part.end.min(count(workgroups)) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Stopped);
+            }
+            let id = workgroup_id(index, x, y);
+            races.enter(id);
+            machine.run(&[id], workgroups, stop, &mut Watching { program: self, races })?;
+        }
+        Ok(())
     }
 
     fn bound<'a>(&self, buffers: &Buffers<'a>) -> Vec<&'a [AtomicU32]> {
@@ -269,5 +297,5 @@ impl Watch for WriteLog {
         }
     }
 
-    fn barrier(&mut self) {}
+    fn barrier(&mut self, _storage: bool, _workgroup: bool) {}
 }

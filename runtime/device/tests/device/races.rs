@@ -1,0 +1,46 @@
+//! The race detector of the CPU device.
+
+use isobit_device::{BufferUsage, CpuDevice, Device, RaceMemory};
+use isobit_shader::Profile;
+
+use crate::{contents, one_dispatch, prepared, whole};
+
+/// Runs a kernel twice; how many races are found the first time, and what it leaves.
+fn found(wgsl: &str) -> (Vec<isobit_device::Race>, Vec<u32>) {
+    let mut device = CpuDevice::open().unwrap();
+    device.set_memory_limit(1 << 20);
+    let races = device.detect_races();
+    let buffer = device.create_buffer(256, BufferUsage::STORAGE).unwrap();
+    let module = device.create_shader_module(&prepared(wgsl, Profile::Dp32)).unwrap();
+    let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
+    let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
+    let group = device.create_bind_group(layout, &[whole(0, buffer)]).unwrap();
+    for _ in 0..100 {
+        device.submit(&one_dispatch(pipeline, group, 4)).unwrap();
+    }
+    let left = contents(&mut device, buffer, 256);
+    assert!(!device.settle().unwrap().spent);
+    (races.try_iter().collect(), left)
+}
+
+const HEAD: &str = "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
+    @compute @workgroup_size(16) fn main(@builtin(global_invocation_id) id: vec3u)";
+
+#[test]
+fn dispatches_do_not_race_with_each_other() {
+    let (races, left) = found(&format!("{HEAD} {{ a[id.x] += id.x; }}"));
+    assert_eq!(races, []);
+    assert_eq!(left, (0..64).map(|x| x * 100).collect::<Vec<u32>>());
+}
+
+#[test]
+fn races_are_reported_by_a_bounded_number() {
+    let (races, left) = found(&format!("{HEAD} {{ a[id.x / 4u] = 7u; }}"));
+    assert_eq!(left[..16], [7; 16]);
+    assert_eq!(races.len(), 64);
+    assert_eq!(races[0].memory, RaceMemory::Buffer { group: 0, binding: 0 });
+    assert_eq!(races[0].word, 0);
+    let [first, second] = &races[0].accesses;
+    assert_eq!((first.invocation, second.invocation), ([0, 0, 0], [1, 0, 0]));
+    assert_eq!(first.location.unwrap().line, 2);
+}

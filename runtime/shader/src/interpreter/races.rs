@@ -1,0 +1,270 @@
+//! Finds invocations that touch one word without a barrier between, one of them writing.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use naga::Span;
+
+use super::Program;
+use super::compile::WorkgroupVariable;
+use super::machine::{Access, Watch, Word};
+use crate::SourceLocation;
+use crate::dp32::SYSTEM_GROUP;
+
+/// Words that are followed at once; of further ones nothing is known.
+const MAX_WORDS: usize = 1 << 23;
+
+/// What two invocations touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RaceMemory {
+    /// A buffer; the word counts from where it is bound.
+    Buffer {
+        /// The number in `@group(n)`.
+        group: u32,
+        /// The number in `@binding(n)`.
+        binding: u32,
+    },
+    /// A variable of the workgroup's memory, by name.
+    Workgroup(String),
+}
+
+/// One of the two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RaceAccess {
+    /// The invocation's `global_invocation_id`.
+    pub invocation: [u32; 3],
+    /// Whether it wrote.
+    pub writes: bool,
+    /// Whether it was an atomic operation.
+    pub atomic: bool,
+    /// Where in the source.
+    pub location: Option<SourceLocation>,
+}
+
+/// Two invocations of a dispatch touched one word, one of them wrote, and no barrier came between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Race {
+    /// Where the word is.
+    pub memory: RaceMemory,
+    /// Its number: in a buffer from where it is bound, in a variable of its scalars.
+    pub word: u32,
+    /// Who touched it, the earlier first.
+    pub accesses: [RaceAccess; 2],
+}
+
+impl fmt::Display for RaceAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [x, y, z] = self.invocation;
+        let verb = if self.writes { "writes" } else { "reads" };
+        let how = if self.atomic { " atomically" } else { "" };
+        write!(f, "invocation ({x}, {y}, {z}) {verb}{how}")?;
+        match self.location {
+            Some(SourceLocation { line, column, .. }) => write!(f, " at {line}:{column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Race {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second] = &self.accesses;
+        let word = self.word;
+        match &self.memory {
+            RaceMemory::Buffer { group, binding } => write!(f, "word {word} of @group({group}) @binding({binding})")?,
+            RaceMemory::Workgroup(name) => write!(f, "word {word} of var<workgroup> `{name}`")?,
+        }
+        write!(f, ": {first}, {second}, and no barrier is between")
+    }
+}
+
+/// Follows one dispatch, workgroup by workgroup.
+///
+/// Each pair of places in the source is reported once for each memory, and all in all no more than a given number.
+#[derive(Debug)]
+pub struct Races {
+    source: Arc<str>,
+    most: usize,
+    races: Vec<Race>,
+    reported: HashSet<(u32, u32, u32)>,
+    words: HashMap<Word, Seen>,
+    now: Now,
+}
+
+/// Where the dispatch is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Now {
+    group: [u32; 3],
+    /// Counts workgroups.
+    workgroup: u64,
+    /// Counts barriers for the workgroup's memory.
+    local_phase: u32,
+    /// Counts barriers for buffers.
+    buffer_phase: u32,
+}
+
+/// What was done to a word.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The workgroup and phase that `here` is about.
+    workgroup: u64,
+    phase: u32,
+    /// Of each kind of access those by the first two lanes.
+    here: Vec<Touch>,
+    /// Of each kind of access those by the first two workgroups. Nothing orders what workgroups do.
+    before: Vec<Touch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Touch {
+    group: [u32; 3],
+    workgroup: u64,
+    lane: u32,
+    place: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    writes: bool,
+    atomic: bool,
+}
+
+impl Kind {
+    fn conflicts(self, other: Self) -> bool {
+        (self.writes || other.writes) && !(self.atomic && other.atomic)
+    }
+}
+
+impl Races {
+    /// For a dispatch of a program that was made from `source`; reports at most `most` races.
+    pub fn new(source: Arc<str>, most: usize) -> Self {
+        Self { source, most, races: Vec::new(), reported: HashSet::new(), words: HashMap::new(), now: Now::default() }
+    }
+
+    /// What was found.
+    pub fn into_found(self) -> Vec<Race> {
+        self.races
+    }
+
+    pub(super) fn enter(&mut self, group: [u32; 3]) {
+        self.now = Now { group, workgroup: self.now.workgroup + 1, ..Now::default() };
+    }
+
+    /// The earlier access that `touch` races with.
+    fn touch(&mut self, word: Word, touch: Touch) -> Option<Touch> {
+        let phase = match word {
+            Word::Workgroup(_) => self.now.local_phase,
+            Word::Buffer(..) => self.now.buffer_phase,
+        };
+        if self.words.len() >= MAX_WORDS && !self.words.contains_key(&word) {
+            return None;
+        }
+        let seen = self.words.entry(word).or_default();
+        if (seen.workgroup, seen.phase) != (touch.workgroup, phase) {
+            (seen.workgroup, seen.phase) = (touch.workgroup, phase);
+            seen.here.clear();
+        }
+        let conflicting = |other: &&Touch| touch.kind.conflicts(other.kind);
+        let here = seen.here.iter().filter(conflicting).find(|other| other.lane != touch.lane);
+        let before = || seen.before.iter().filter(conflicting).find(|other| other.workgroup != touch.workgroup);
+        let found = here.or_else(before).copied();
+        remember(&mut seen.here, touch, |touch| u64::from(touch.lane));
+        if matches!(word, Word::Buffer(..)) {
+            remember(&mut seen.before, touch, |touch| touch.workgroup);
+        }
+        found
+    }
+}
+
+/// Keeps the first two of a kind that differ in `who`.
+fn remember(touches: &mut Vec<Touch>, touch: Touch, who: impl Fn(&Touch) -> u64) {
+    let same = touches.iter().filter(|other| other.kind == touch.kind);
+    let mut count = 0;
+    for other in same {
+        if who(other) == who(&touch) {
+            return;
+        }
+        count += 1;
+    }
+    if count < 2 {
+        touches.push(touch);
+    }
+}
+
+/// [`Races`] with the program it watches.
+pub(super) struct Watching<'a> {
+    pub(super) program: &'a Program,
+    pub(super) races: &'a mut Races,
+}
+
+impl Watching<'_> {
+    fn describe(&self, touch: Touch) -> RaceAccess {
+        let [width, height, depth] = self.program.workgroup_size.map(|side| side.max(1));
+        let local = [touch.lane % width, touch.lane / width % height, touch.lane / width / height];
+        let [x, y, z] = touch.group;
+        let [local_x, local_y, local_z] = local;
+        let id = |group: u32, size: u32, local: u32| group.wrapping_mul(size).wrapping_add(local);
+        let span = self.program.spans.get(touch.place as usize).copied().unwrap_or(Span::UNDEFINED);
+        let inside = span.to_range().is_some_and(|range| self.races.source.get(range).is_some());
+        RaceAccess {
+            invocation: [id(x, width, local_x), id(y, height, local_y), id(z, depth, local_z)],
+            writes: touch.kind.writes,
+            atomic: touch.kind.atomic,
+            location: inside.then(|| span.location(&self.races.source).into()),
+        }
+    }
+
+    /// Which memory a word belongs to: a number of its own, what it is, and the word's number in it.
+    fn locate(&self, word: Word) -> Option<(u32, RaceMemory, u32)> {
+        match word {
+            Word::Buffer(number, word) => {
+                let slot = self.program.buffers.get(number as usize)?;
+                let memory = RaceMemory::Buffer { group: slot.group, binding: slot.binding };
+                Some((number, memory, word))
+            }
+            Word::Workgroup(word) => {
+                let holds = |variable: &&WorkgroupVariable| {
+                    word.checked_sub(variable.offset).is_some_and(|at| at < variable.words)
+                };
+                let variable = self.program.workgroup.iter().find(holds)?;
+                let number = u32::MAX - variable.offset;
+                Some((number, RaceMemory::Workgroup(variable.name.clone()), word - variable.offset))
+            }
+        }
+    }
+}
+
+impl Watch for Watching<'_> {
+    const WATCHES: bool = true;
+
+    fn access(&mut self, place: usize, lane: usize, word: Word, access: Access, atomic: bool) {
+        if let Word::Buffer(number, _) = word {
+            let slot = self.program.buffers.get(number as usize);
+            if slot.is_none_or(|slot| slot.group == SYSTEM_GROUP || !slot.writable) {
+                return;
+            }
+        }
+        let touch = Touch {
+            group: self.races.now.group,
+            workgroup: self.races.now.workgroup,
+            lane: u32::try_from(lane).unwrap_or(u32::MAX),
+            place: u32::try_from(place).unwrap_or(u32::MAX),
+            kind: Kind { writes: matches!(access, Access::Write(_)), atomic },
+        };
+        let Some(earlier) = self.races.touch(word, touch) else { return };
+        let Some((number, memory, word)) = self.locate(word) else { return };
+        if self.races.races.len() >= self.races.most
+            || !self.races.reported.insert((number, earlier.place, touch.place))
+        {
+            return;
+        }
+        let accesses = [self.describe(earlier), self.describe(touch)];
+        self.races.races.push(Race { memory, word, accesses });
+    }
+
+    fn barrier(&mut self, storage: bool, workgroup: bool) {
+        self.races.now.buffer_phase += u32::from(storage);
+        self.races.now.local_phase += u32::from(workgroup);
+    }
+}
