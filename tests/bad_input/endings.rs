@@ -232,3 +232,21 @@ fn a_kernel_that_never_ends_is_given_up_at_the_deadline() {
     run_on(&device, "spin-in-a-kernel", &args, &outputs).failed(3, &["the job ran past its deadline"]);
     outputs.assert_empty();
 }
+
+#[test]
+fn a_race_between_invocations_is_found_when_looked_for() {
+    let look = |wish: &str, args: &[&str]| -> Ended {
+        let outputs = Outputs::new();
+        let mut run = isobit();
+        run.arg("run").arg(misbehave()).args(["--detect-races", "-p", &format!("do={wish}"), "-o", &outputs.out()]);
+        run.args(args).output().unwrap().into()
+    };
+    let none = look("behave", &["--json"]);
+    assert_eq!((none.code, &none.json()["races"]), (Some(0), &serde_json::json!([])), "{}", none.stderr);
+    let race = "`race`: word 0 of @group(0) @binding(0): invocation (0, 0, 0) writes at 5:5, invocation (1, 0, 0) writes at 5:5";
+    look("race", &[]).failed(1, &[race]);
+    let some = look("race", &["--json"]);
+    some.failed(1, &[]);
+    let races = some.json()["races"].clone();
+    assert!(races[0].as_str().unwrap().starts_with(race), "{races}");
+}

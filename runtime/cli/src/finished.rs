@@ -21,6 +21,9 @@ pub struct Finished<'a> {
     outputs: BTreeMap<&'a Name, Output<'a>>,
     observed: &'a Observed,
     receipt: Option<&'a PathBuf>,
+    /// Present if races were looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    races: Option<&'a [String]>,
 }
 
 #[derive(Serialize)]
@@ -47,13 +50,19 @@ impl<'a> Finished<'a> {
             outputs: outputs.collect(),
             observed,
             receipt,
+            races: None,
         }
     }
 
-    /// A job that trapped has failed.
+    /// With what was found when looking for races.
+    pub fn with_races(self, races: &'a [String]) -> Self {
+        Self { races: Some(races), ..self }
+    }
+
+    /// A job that trapped has failed, and so has one with races, if they were looked for.
     pub fn status(&self) -> Status {
         match self.outcome {
-            Outcome::Completed => Status::Ok,
+            Outcome::Completed if self.races.is_none_or(<[String]>::is_empty) => Status::Ok,
             _ => Status::No,
         }
     }
@@ -74,6 +83,11 @@ impl fmt::Display for Finished<'_> {
         }
         if let Some(receipt) = self.receipt {
             writeln!(f, "receipt  {}", receipt.display())?;
+        }
+        match self.races {
+            Some([]) => writeln!(f, "races    none")?,
+            Some(races) => races.iter().try_for_each(|race| writeln!(f, "race     {}", escape::line(race)))?,
+            None => {}
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use isobit_device::{Device, DeviceSelector};
+use isobit_device::{CpuDevice, Device, DeviceSelector, OpenError, Race};
 use isobit_job::{Claim, Millis, Name, Observed, Outcome};
 use isobit_renter::{Part, Submission};
 use isobit_sandbox::{CodeCache, FaultKind, Input, Interrupt, Job, OutputSink, Reporter, Sandbox};
@@ -22,6 +22,8 @@ pub struct LocalJob<'a> {
     pub workload: &'a Path,
     pub inputs: &'a BTreeMap<Name, PathBuf>,
     pub device: &'a DeviceSelector,
+    /// On the CPU device, whichever is selected: look for races.
+    pub detect_races: bool,
     pub deadline: Duration,
     /// Where outputs are wanted; others are hashed and let go.
     pub outputs: &'a BTreeMap<Name, PathBuf>,
@@ -32,6 +34,8 @@ pub struct LocalJob<'a> {
 pub struct LocalRun {
     pub claim: Claim,
     pub observed: Observed,
+    /// What was found, if it was looked for.
+    pub races: Vec<Race>,
     parts: Vec<Part>,
 }
 
@@ -41,7 +45,14 @@ impl LocalJob<'_> {
         let arrived = Instant::now();
         let workload = read_workload(self.workload)?;
         let sandbox = Sandbox::new()?;
-        let device = open(self.device, self.deadline)?;
+        let (device, races) = if self.detect_races {
+            let mut device = CpuDevice::open().map_err(no_device)?;
+            device.set_patience(self.deadline);
+            let races = device.detect_races();
+            (Box::new(device) as Box<dyn Device>, Some(races))
+        } else {
+            (open(self.device, self.deadline)?, None)
+        };
         let compiled = match code_cache() {
             Some(cache) => cache.load_or_compile(&sandbox, &workload),
             None => sandbox.compile(&workload),
@@ -84,7 +95,8 @@ impl LocalJob<'_> {
         };
         let claim =
             Claim { job: spec.id(), rules: finished.rules, outcome: finished.outcome, outputs, fuel: finished.fuel };
-        Ok(LocalRun { claim, observed: observed.bounded(), parts })
+        let races = races.iter().flat_map(|races| races.try_iter()).collect();
+        Ok(LocalRun { claim, observed: observed.bounded(), races, parts })
     }
 }
 
@@ -118,8 +130,12 @@ fn open(selector: &DeviceSelector, deadline: Duration) -> anyhow::Result<Box<dyn
             device.set_patience(deadline);
             Ok(device)
         }
-        Err(error) => Err(Failure::new(error.to_string()).hint(error.hint()).into()),
+        Err(error) => Err(no_device(error)),
     }
+}
+
+fn no_device(error: OpenError) -> anyhow::Error {
+    Failure::new(error.to_string()).hint(error.hint()).into()
 }
 
 /// `$XDG_CACHE_HOME/isobit/code`, or `~/.cache/isobit/code`. Without a home nothing is kept.

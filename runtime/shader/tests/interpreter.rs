@@ -823,6 +823,6 @@ fn a_race_is_told_in_words() {
     let [race] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(
         race.to_string(),
-        "word 0 of @group(0) @binding(1): invocation (0, 0, 0) writes at 6:13, invocation (1, 0, 0) writes at 6:13, and no barrier is between"
+        "`main`: word 0 of @group(0) @binding(1): invocation (0, 0, 0) writes at 6:13, invocation (1, 0, 0) writes at 6:13, and no barrier is between"
     );
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isobit_device::DeviceSelector;
+use isobit_device::{DeviceSelector, Race};
 use isobit_job::{Limits, Receipt};
 use isobit_renter::Submission;
 
@@ -19,13 +19,18 @@ use crate::watch::Watch;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit run photo.wasm -i photo=in.png -o out=out.png -p radius=3
-  isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json")]
+  isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json
+  isobit run reduce.wasm -i in=data -o out=sum --detect-races")]
 pub struct Run {
     #[command(flatten)]
     job: JobArgs,
     /// The device: part of its name, its number in `isobit devices`, cpu, or gl. Without any driver best is cpu
     #[arg(long, default_value = "best")]
     device: DeviceSelector,
+    /// Run on the CPU device and look for invocations that touch one word without a barrier between, one of them writing.
+    /// Exit status 1: there are such
+    #[arg(long, conflicts_with_all = ["device", "receipt"])]
+    detect_races: bool,
     /// Sign the claim with this node's key and write the receipt here
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -50,6 +55,7 @@ impl Run {
             workload: &self.job.workload,
             inputs: &inputs,
             device: &self.device,
+            detect_races: self.detect_races,
             deadline: self.job.deadline.into(),
             outputs: &outputs,
             reporter: Arc::clone(&watch) as _,
@@ -57,6 +63,7 @@ impl Run {
         let ran = job.run(crate::interrupt::on_ctrl_c);
         watch.finish();
         let ran = ran?;
+        let races: Vec<String> = ran.races.iter().map(Race::to_string).collect();
         let (claim, observed) = (ran.claim.clone(), ran.observed.clone());
         let kept = ran.keep(&outputs)?;
         if let (Some(path), Some(secret)) = (&self.receipt, secret) {
@@ -69,6 +76,7 @@ impl Run {
             super::write_receipt(path, &receipt.sign(&secret))?;
         }
         let finished = Finished::new(&claim, &observed, &kept, self.receipt.as_ref());
+        let finished = if self.detect_races { finished.with_races(&races) } else { finished };
         printer.answer(&finished, &finished)?;
         Ok(finished.status())
     }

@@ -185,6 +185,7 @@ impl Again<'_> {
             workload,
             inputs,
             device,
+            detect_races: false,
             deadline: deadline.into(),
             outputs: &outputs,
             reporter: Arc::clone(&watch) as _,

@@ -135,6 +135,8 @@ impl Exits {
 }
 
 pub(super) struct Compiler<'m> {
+    /// Of the entry point.
+    pub(super) name: String,
     pub(super) module: &'m Module,
     info: &'m ModuleInfo,
     pub(super) layout: Layout<'m>,
@@ -172,6 +174,7 @@ impl<'m> Compiler<'m> {
         let only = computes.find(|(_, entry)| entry.stage == ShaderStage::Compute);
         let (index, entry) = only.ok_or_else(|| Diagnostic::new("the module has no compute entry point"))?;
         let mut compiler = Self {
+            name: entry.name.clone(),
             module,
             info,
             layout: Layout::new(module),

@@ -85,6 +85,7 @@ pub struct Write {
 
 /// A compiled entry point.
 pub struct Program {
+    name: String,
     code: Vec<Inst>,
     spans: Vec<Span>,
     functions: Vec<FunctionCode>,
@@ -123,6 +124,7 @@ impl Program {
         let registers = allocate::allocate(&mut compiler, slots > 1);
         let entry = compiler.functions.last().cloned();
         let mut program = Self {
+            name: compiler.name,
             entry: entry.ok_or_else(|| Diagnostic::new("the module has no compute entry point"))?,
             code: compiler.code,
             spans: compiler.spans,

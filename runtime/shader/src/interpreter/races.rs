@@ -45,6 +45,8 @@ pub struct RaceAccess {
 /// Two invocations of a dispatch touched one word, one of them wrote, and no barrier came between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Race {
+    /// The entry point.
+    pub entry_point: String,
     /// Where the word is.
     pub memory: RaceMemory,
     /// Its number: in a buffer from where it is bound, in a variable of its scalars.
@@ -70,6 +72,7 @@ impl fmt::Display for Race {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second] = &self.accesses;
         let word = self.word;
+        write!(f, "`{}`: ", self.entry_point)?;
         match &self.memory {
             RaceMemory::Buffer { group, binding } => write!(f, "word {word} of @group({group}) @binding({binding})")?,
             RaceMemory::Workgroup(name) => write!(f, "word {word} of var<workgroup> `{name}`")?,
@@ -260,7 +263,8 @@ impl Watch for Watching<'_> {
             return;
         }
         let accesses = [self.describe(earlier), self.describe(touch)];
-        self.races.races.push(Race { memory, word, accesses });
+        let entry_point = self.program.name.clone();
+        self.races.races.push(Race { entry_point, memory, word, accesses });
     }
 
     fn barrier(&mut self, storage: bool, workgroup: bool) {

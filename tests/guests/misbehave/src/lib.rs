@@ -25,6 +25,14 @@ fn endless(@builtin(global_invocation_id) id: vec3<u32>) {
     while numbers[0] != 7u { numbers[1] = numbers[1] * 3u + id.x; }
 }";
 
+/// Two invocations write to each number.
+const RACE: &str = "
+@group(0) @binding(0) var<storage, read_write> numbers: array<u32>;
+@compute @workgroup_size(64)
+fn race(@builtin(global_invocation_id) id: vec3<u32>) {
+    numbers[id.x / 2u] = id.x;
+}";
+
 /// An error in line 4, at the unknown name `nubmers`.
 const BROKEN: &str = "@group(0) @binding(0) var<storage, read_write> numbers: array<u32>;
 @compute @workgroup_size(64)
@@ -39,7 +47,8 @@ const PIECE: usize = 64 * 1024;
 fn main() -> isobit::Result<()> {
     let wish: String = isobit::param("do")?.unwrap_or_default();
     match wish.as_str() {
-        "behave" => behave(),
+        "behave" => behave(DOUBLE),
+        "race" => behave(RACE),
         "return-an-error" => Err("the planet is not there".into()),
         "trap" => std::process::abort(),
         "panic" => panic!("not my day"),
@@ -70,11 +79,11 @@ fn main() -> isobit::Result<()> {
     }
 }
 
-fn behave() -> isobit::Result<()> {
+fn behave(kernel: &str) -> isobit::Result<()> {
     let gpu = Gpu::new();
     let numbers: Vec<u32> = (0..1000).collect();
     let buffer = gpu.buffer_from(&numbers)?;
-    gpu.kernel(DOUBLE)?.dispatch().bind(0, &buffer).invocations(numbers.len(), 64).run()?;
+    gpu.kernel(kernel)?.dispatch().bind(0, &buffer).invocations(numbers.len(), 64).run()?;
     Output::create("out")?.append_from(&buffer)
 }
 
