@@ -1,6 +1,6 @@
 //! The numeric builtins: integer ones stay, those on `f32` become primitives or calls of the prelude.
 
-use naga::{BinaryOperator, Expression, Handle, MathFunction, Scalar, TypeInner, VectorSize};
+use naga::{BinaryOperator, Expression, Handle, MathFunction, Scalar, ScalarKind, TypeInner, VectorSize};
 
 use super::body::{Shape, Value};
 use super::expression::Number;
@@ -76,6 +76,15 @@ impl FunctionDefiner<'_, '_, '_> {
             let arg = self.value(arg)?;
             let [arg1, arg2, arg3] = more;
             let (arg1, arg2, arg3) = (self.optional(arg1)?, self.optional(arg2)?, self.optional(arg3)?);
+            match (fun, arg1, arg2) {
+                // Not every back end has these for all numbers.
+                (F::Abs, ..) if matches!(of, Number::Of(_, ScalarKind::Uint)) => return Ok(arg),
+                (F::Clamp, Some(low), Some(high)) => {
+                    let raised = self.body.math2(F::Max, arg, low, of.shape());
+                    return Ok(self.body.math2(F::Min, raised, high, of.shape()));
+                }
+                _ => {}
+            }
             let components = of.shape().components();
             return Ok(self.body.emit(Expression::Math { fun, arg, arg1, arg2, arg3 }, components));
         }

@@ -5,7 +5,7 @@ use naga::{
     VectorSize,
 };
 
-use super::body::{Shape, Value};
+use super::body::{Body, Shape, Value};
 use super::function::FunctionDefiner;
 use super::without_subnormal;
 use crate::Diagnostic;
@@ -219,6 +219,7 @@ impl FunctionDefiner<'_, '_, '_> {
             };
             return Ok(self.body.binary(op, new_left, amount, left_shape));
         }
+        let divisor = right;
         let (shape, left, right) = match (left_shape, right_shape) {
             (Shape::Vector(_), Shape::Scalar) => {
                 let right = self.body.splat(new_right, left_shape);
@@ -230,6 +231,20 @@ impl FunctionDefiner<'_, '_, '_> {
             }
             _ => (left_shape, new_left, new_right),
         };
+        if let Number::Of(_, kind @ (ScalarKind::Sint | ScalarKind::Uint)) = of_left
+            && matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo)
+        {
+            let is_known = self.constant_index(divisor).is_some_and(|divisor| divisor != 0);
+            let right = if is_known { right } else { self.safe_divisor(left, right, kind, shape) };
+            let body = &mut self.body;
+            if op == BinaryOperator::Divide || kind == ScalarKind::Uint {
+                return Ok(body.binary(op, left, right, shape));
+            }
+            // GLSL leaves open what the remainder of a negative number is.
+            let quotient = body.binary(BinaryOperator::Divide, left, right, shape);
+            let product = body.binary(BinaryOperator::Multiply, quotient, right, shape);
+            return Ok(body.binary(BinaryOperator::Subtract, left, product, shape));
+        }
         if !of_left.is_float() {
             return Ok(self.body.binary(op, left, right, shape));
         }
@@ -241,6 +256,28 @@ impl FunctionDefiner<'_, '_, '_> {
             BinaryOperator::Modulo => self.each("dp_remainder", shape, &[left, right]),
             _ => Ok(self.body.binary(op, left, right, shape)),
         }
+    }
+
+    /// The divisor, or 1 where there is no quotient: by zero, and of the smallest number by −1. That has the results
+    /// that WGSL demands and that not every back end of naga sees to.
+    fn safe_divisor(&mut self, left: Value, right: Value, kind: ScalarKind, shape: Shape) -> Value {
+        let body = &mut self.body;
+        let number = |body: &mut Body, unsigned: u32, signed: i32| {
+            let literal = if kind == ScalarKind::Sint { Literal::I32(signed) } else { Literal::U32(unsigned) };
+            let literal = body.literal(literal);
+            body.splat(literal, shape)
+        };
+        let zero = number(body, 0, 0);
+        let mut hopeless = body.binary(BinaryOperator::Equal, right, zero, shape);
+        if kind == ScalarKind::Sint {
+            let (smallest, minus_one) = (number(body, 0, i32::MIN), number(body, 0, -1));
+            let of_smallest = body.binary(BinaryOperator::Equal, left, smallest, shape);
+            let by_minus_one = body.binary(BinaryOperator::Equal, right, minus_one, shape);
+            let overflows = body.binary(BinaryOperator::And, of_smallest, by_minus_one, shape);
+            hopeless = body.binary(BinaryOperator::InclusiveOr, hopeless, overflows, shape);
+        }
+        let one = number(body, 1, 1);
+        body.select(hopeless, one, right, shape)
     }
 
     /// Sums of products go from the first column to the last.
