@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use isobit_shader::dp32::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, Status, SystemParams};
-use isobit_shader::interpreter;
+use isobit_shader::interpreter::{self, Race, Races};
 use isobit_shader::{BufferBindingType, EntryPoint, Kernel, Profile, Tier};
 use wgpu::util::DeviceExt as _;
 
@@ -246,6 +246,17 @@ impl Gpu {
 
 /// Runs a program in the interpreter.
 pub fn interpret(kernel: &Kernel, program: &Program) -> Result<Outcome, String> {
+    interpret_with(kernel, program, None)
+}
+
+/// Runs a program in the interpreter, and says which races it found.
+pub fn interpret_watched(kernel: &Kernel, program: &Program) -> Result<(Outcome, Vec<Race>), String> {
+    let mut races = Races::new(program.wgsl.as_str().into(), 8);
+    let outcome = interpret_with(kernel, program, Some(&mut races))?;
+    Ok((outcome, races.into_found()))
+}
+
+fn interpret_with(kernel: &Kernel, program: &Program, races: Option<&mut Races>) -> Result<Outcome, String> {
     let entry_point = kernel.entry_point(None).map_err(|error| error.to_string())?;
     let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
     let compiled =
@@ -263,7 +274,11 @@ pub fn interpret(kernel: &Kernel, program: &Program) -> Result<Outcome, String> 
         buffers.bind(0, binding, words);
     }
     buffers.bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &status);
-    let ran = compiled.run(&buffers, program.workgroups, &AtomicBool::new(false));
+    let (workgroups, go_on) = (program.workgroups, AtomicBool::new(false));
+    let ran = match races {
+        Some(races) => compiled.run_part_watched(&buffers, workgroups, 0..u64::MAX, &go_on, races),
+        None => compiled.run(&buffers, workgroups, &go_on),
+    };
     ran.map_err(|stopped| format!("{stopped:?}"))?;
     let status = Status::from_bytes(&bytes(status), invocations(lowered.entry_point()));
     Ok(Outcome { buffers: bound.into_iter().map(bytes).collect(), status })

@@ -1072,7 +1072,21 @@ impl<'a> Generator<'a> {
             }
         };
         self.line("workgroupBarrier();");
-        self.places.push(Place { text: name, ty, writable: false, memory: false, local: false, depth: 0 });
+        let mut place = Place { text: name, ty, writable: false, memory: false, local: false, depth: 0 };
+        self.places.push(place.clone());
+        // Looked at at once: what nobody uses is not even loaded.
+        let scalar = loop {
+            match place.ty {
+                Type::Scalar(scalar) => break scalar,
+                _ => {
+                    let parts = self.parts(&place);
+                    place = parts[self.source.below(parts.len())].clone();
+                }
+            }
+        };
+        let (value, word) = (self.indexed(&place, 0), self.source.below(WORDS));
+        let value = if scalar == U32 { value } else { format!("bitcast<u32>({value})") };
+        self.line(format!("output[me * {WORDS}u + {word}u] ^= {value};"));
     }
 
     // The module.
@@ -1253,7 +1267,11 @@ impl<'a> Generator<'a> {
         // As in a block, but longer.
         while self.source.chance(85) && self.expressions < self.most_expressions {
             let begin = self.source.begin();
-            self.statement(&spot);
+            if self.source.chance(20) {
+                self.exchange();
+            } else {
+                self.statement(&spot);
+            }
             self.source.end(begin);
         }
         // Of everything there is, a few are looked at.

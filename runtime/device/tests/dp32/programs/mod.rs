@@ -11,7 +11,7 @@ use isobit_shader::Tier;
 
 use self::generate::Generator;
 use self::source::Source;
-use crate::runner::{Form, Gpu, Outcome, Program, interpret, prepare};
+use crate::runner::{Form, Gpu, Outcome, Program, interpret, interpret_watched, prepare};
 
 /// What is wrong with a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,22 @@ fn random_programs_give_the_same_bits_everywhere() {
 fn ten_thousands_of_random_programs_give_the_same_bits_everywhere() {
     try_seeds(1_000..21_000, 60);
     try_seeds(50_000..52_000, 300);
+}
+
+#[test]
+fn random_programs_race_only_without_their_barriers() {
+    let mut raced = 0;
+    for seed in 0..150 {
+        let program = Generator::program(&mut Source::random(seed), 60);
+        let kernel = prepare(&program).unwrap();
+        let (outcome, races) = interpret_watched(&kernel, &program).unwrap();
+        assert_eq!(races, [], "in the program of seed {seed}:\n{}", program.wgsl);
+        assert_eq!(outcome.difference(&interpret(&kernel, &program).unwrap()), None, "seed {seed}");
+        let unguarded = Program { wgsl: program.wgsl.replace("workgroupBarrier();", ""), ..program };
+        let (_, races) = interpret_watched(&prepare(&unguarded).unwrap(), &unguarded).unwrap();
+        raced += usize::from(!races.is_empty());
+    }
+    assert!(raced >= 15, "{raced} of 150 programs need their barriers");
 }
 
 /// Were the programs' results but zeros and NaNs, no difference would ever show.
