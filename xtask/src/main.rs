@@ -2,6 +2,7 @@
 //!
 //! Almost only the standard library, so that the first thing anybody runs here compiles in seconds.
 
+mod acceptance;
 mod apt;
 mod bench;
 mod demo;
@@ -24,6 +25,7 @@ Commands:
   bench [--yes] [-- ARGS...]
                          set up, then run the benchmarks
   divergence [--yes]     set up, then count what drivers compute differently, and write the table in the README
+  acceptance             check public kernels, and write which are accepted to docs/acceptance.md
   env                    print the variables that make all drivers visible, for `eval \"$(cargo xtask env)\"`
 
 Options:
@@ -78,6 +80,10 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
         "bench" => bench::run(&Options::parse(&["--yes", "--"], args)?)?,
         "divergence" => divergence::run(&Options::parse(&["--yes"], args)?)?,
+        "acceptance" => {
+            Options::parse(&[], args)?;
+            acceptance::run()?;
+        }
         "env" => {
             Options::parse(&[], args)?;
             for (name, value) in drivers::variables() {
