@@ -1,12 +1,13 @@
 //! Which adapters there are, whether they can offer the fixed limits, and which one to open.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::limits;
-use crate::{CpuDevice, Device, OpenError, WgpuDevice};
+use crate::probe::{self, Progress, Verdict};
+use crate::{CpuDevice, Device, OpenError, WgpuDevice, limits};
 
 /// What kind of thing an adapter is, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -148,7 +149,7 @@ pub fn list_devices(gl: bool) -> Vec<AdapterReport> {
     reports
 }
 
-/// Opens the selected device.
+/// Opens the selected device. An adapter is taken at its word: kernels under profile dp32 run in tier A.
 pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
     // Without a look at any driver.
     if *selector == DeviceSelector::Cpu {
@@ -159,6 +160,30 @@ pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
         Found::Adapter(report, adapter) => Box::new(WgpuDevice::open(&adapter, report.info)?),
         Found::Cpu => Box::new(CpuDevice::open()?),
     })
+}
+
+/// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is taken from `cache`, a folder, if it is
+/// there; if not, the adapter is probed, which takes some seconds, and the verdict put there. The CPU device needs none.
+///
+/// # Errors
+/// As [`open`]; or the adapter has failed altogether under the probe.
+pub fn open_probed(
+    selector: &DeviceSelector,
+    cache: Option<&Path>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(Box<dyn Device>, Option<Verdict>), OpenError> {
+    if *selector == DeviceSelector::Cpu {
+        return Ok((Box::new(CpuDevice::open()?), None));
+    }
+    let (report, adapter) = match find(selector)? {
+        Found::Adapter(report, adapter) => (report, adapter),
+        Found::Cpu => return Ok((Box::new(CpuDevice::open()?), None)),
+    };
+    let open = || WgpuDevice::open(&adapter, report.info.clone());
+    let verdict = probe::verdict(&report.info, cache, open, progress)?;
+    let mut device = open()?;
+    device.set_verdict(&verdict, cache);
+    Ok((Box::new(device), Some(verdict)))
 }
 
 /// Opens the selected adapter, and not the [`CpuDevice`]: for tests and measurements of the wgpu device.

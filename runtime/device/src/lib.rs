@@ -13,6 +13,7 @@ mod ledger;
 mod limits;
 mod on_cpu;
 mod on_wgpu;
+pub mod probe;
 mod readback;
 mod source;
 mod spot_checks;
@@ -21,7 +22,7 @@ mod stop;
 use std::time::Duration;
 
 pub use adapter::{
-    AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_adapter,
+    AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_adapter, open_probed,
 };
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};
 pub use error::{DeviceError, DeviceFault, OpenError};

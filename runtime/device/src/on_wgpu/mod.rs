@@ -13,6 +13,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ use crate::adapter::DeviceInfo;
 use crate::check::{self, BufferShape, GroupShape, LayoutShape, PipelineShape, Shapes};
 use crate::ids::Slots;
 use crate::ledger::{Charge, Ledger};
+use crate::probe::{self, Failure, Verdict};
 use crate::{
     BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
     DeviceFault, GroupEntry, KernelUse, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId,
@@ -59,6 +61,8 @@ pub struct WgpuDevice {
     ledger: Ledger,
     /// How kernels under profile dp32 are carried out.
     tier: Tier,
+    /// Where it is noted if the device miscomputes.
+    verdicts: Option<PathBuf>,
     /// How long a submission of such kernels should hold the device.
     slice: Duration,
     /// There once such a kernel is.
@@ -145,6 +149,7 @@ impl WgpuDevice {
             mappable,
             ledger: Ledger::default(),
             tier: Tier::A,
+            verdicts: None,
             slice: SLICE,
             system: None,
             kernel_limit: u64::MAX,
@@ -170,6 +175,12 @@ impl WgpuDevice {
     /// in a submission of its own. For tests and measurements.
     pub fn set_slice(&mut self, slice: Duration) {
         self.slice = slice;
+    }
+
+    /// Takes the tier that the probe grants. A mismatch in a spot check changes the verdict that is kept in `cache`.
+    pub(crate) fn set_verdict(&mut self, verdict: &Verdict, cache: Option<&Path>) {
+        self.tier = verdict.tier;
+        self.verdicts = cache.map(Path::to_owned);
     }
 
     /// Sets how kernels under profile dp32 are carried out. For pipelines created from now on.
@@ -412,6 +423,13 @@ impl WgpuDevice {
             return Ok(());
         }
         tracing::error!(target: "isobit::device", %mismatch, name = self.info.name, "miscomputed");
+        if let Some(cache) = &self.verdicts {
+            let failure = Failure { check: "a job".to_owned(), detail: mismatch.to_string() };
+            let demoted = Verdict { tier: Tier::B, failure: Some(failure) };
+            if let Err(error) = probe::record(cache, &self.info, &demoted) {
+                tracing::warn!(target: "isobit::device", %error, "the device could not be demoted");
+            }
+        }
         Err(DeviceFault::Miscomputed { what: mismatch.to_string() }.into())
     }
 

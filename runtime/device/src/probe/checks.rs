@@ -1,0 +1,180 @@
+//! What the probe checks, in the order of cost.
+
+use super::kernels::{PRIMITIVES, kernel, kernel_with};
+use super::{OPERANDS, WORKGROUP, programs};
+
+/// Operands of a shape of code, and of a random program.
+const SHAPE_OPERANDS: usize = 12 * WORKGROUP * 64;
+const PROGRAM_OPERANDS: usize = 12 * WORKGROUP * 4;
+
+/// Random programs of each width.
+const PROGRAMS: u64 = 12;
+
+/// A kernel whose results must be right.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    pub(super) name: String,
+    pub(super) wgsl: String,
+    /// Components that an invocation computes.
+    pub(super) width: usize,
+    /// Operands that are taken, a multiple of the width.
+    pub(super) count: usize,
+}
+
+/// Builtins that are sequences of primitives. As for [`PRIMITIVES`].
+const BUILTINS: &[(&str, &str)] = &[
+    ("exp", "bitcast<U>(exp(x))"),
+    ("exp2", "bitcast<U>(exp2(x))"),
+    ("log", "bitcast<U>(log(x))"),
+    ("log2", "bitcast<U>(log2(x))"),
+    ("pow", "bitcast<U>(pow(x, y))"),
+    ("sin", "bitcast<U>(sin(x))"),
+    ("cos", "bitcast<U>(cos(x))"),
+    ("tan", "bitcast<U>(tan(x))"),
+    ("asin", "bitcast<U>(asin(x))"),
+    ("acos", "bitcast<U>(acos(x))"),
+    ("atan", "bitcast<U>(atan(x))"),
+    ("atan2", "bitcast<U>(atan2(x, y))"),
+    ("sinh", "bitcast<U>(sinh(x))"),
+    ("cosh", "bitcast<U>(cosh(x))"),
+    ("tanh", "bitcast<U>(tanh(x))"),
+    ("asinh", "bitcast<U>(asinh(x))"),
+    ("acosh", "bitcast<U>(acosh(x))"),
+    ("atanh", "bitcast<U>(atanh(x))"),
+    ("sign", "bitcast<U>(sign(x))"),
+    ("fract", "bitcast<U>(fract(x))"),
+    ("modf", "bitcast<U>(modf(x).fract) ^ bitcast<U>(modf(x).whole)"),
+    ("frexp", "bitcast<U>(frexp(x).fract) ^ bitcast<U>(frexp(x).exp)"),
+    ("ldexp", "bitcast<U>(ldexp(x, i % I(200)))"),
+    ("min", "bitcast<U>(min(x, y))"),
+    ("max", "bitcast<U>(max(x, y))"),
+    ("clamp", "bitcast<U>(clamp(x, y, z))"),
+    ("saturate", "bitcast<U>(saturate(x))"),
+    ("step", "bitcast<U>(step(x, y))"),
+    ("remainder", "bitcast<U>(x % y)"),
+    ("fma", "bitcast<U>(fma(x, y, z))"),
+    ("mix", "bitcast<U>(mix(x, y, z))"),
+    ("smoothstep", "bitcast<U>(smoothstep(x, y, z))"),
+    ("degrees", "bitcast<U>(degrees(x))"),
+    ("radians", "bitcast<U>(radians(x))"),
+];
+
+/// Builtins on vectors of three components: one number for all of them.
+const VECTOR_BUILTINS: &[(&str, &str)] = &[
+    ("dot", "bitcast<U>(F(dot(x, y)))"),
+    ("cross", "bitcast<U>(cross(x, y))"),
+    ("length", "bitcast<U>(F(length(x)))"),
+    ("distance", "bitcast<U>(F(distance(x, y)))"),
+    ("normalize", "bitcast<U>(normalize(x))"),
+    ("reflect", "bitcast<U>(reflect(x, y))"),
+    ("refract", "bitcast<U>(refract(x, y, z.x))"),
+    ("faceForward", "bitcast<U>(faceForward(x, y, z))"),
+    ("determinant", "bitcast<U>(F(determinant(mat3x3<f32>(x, y, z))))"),
+    ("a product of matrices", "bitcast<U>((mat3x3<f32>(x, y, z) * mat3x3<f32>(z, x, y))[1])"),
+    ("a product of matrix and vector", "bitcast<U>(mat3x3<f32>(x, y, z) * z)"),
+];
+
+/// Code in which drivers look for something to fuse, to rearrange or to leave out: name, declarations, body.
+const SHAPES: &[(&str, &str, &str)] = &[
+    ("a product in a sum", "", "return bitcast<U>(x * y + z);"),
+    ("a product in a difference", "", "return bitcast<U>(z - x * y) ^ (bitcast<U>(x * y - z) << U(1u));"),
+    ("two products in a sum", "", "return bitcast<U>(x * y + y * z);"),
+    ("a negated product in a sum", "", "return bitcast<U>(-(x * y) + z) ^ (bitcast<U>(-x * y - z) << U(1u));"),
+    ("a product of a function in a sum", "fn product(a: F, b: F) -> F { return a * b; }", "return bitcast<U>(product(x, y) + z);"),
+    (
+        "a product of a function in a function's sum",
+        "fn product(a: F, b: F) -> F { return a * b; }
+fn sum(a: F, b: F) -> F { if a.x_or == b.x_or { return a + b; } return a + b; }",
+        "return bitcast<U>(sum(product(x, y), z));",
+    ),
+    ("sums of products in a loop that unrolls", "", "var s = z; for (var k = 0; k < 4; k++) { s += x * y; s = s * y + x; } return bitcast<U>(s);"),
+    (
+        "sums of products in a loop",
+        "",
+        "var s: F; for (var k = arrayLength(&first) % 7u + 3u; k > 0u; k--) { s = s * x + y; } return bitcast<U>(s);",
+    ),
+    ("a polynomial", "", "return bitcast<U>(((x * F(0.3) + F(0.7)) * x - F(1.3)) * x + F(0.1));"),
+    ("what a sum loses", "", "let s = x + y; let t = s - x; return bitcast<U>((x - (s - t)) + (y - t));"),
+    (
+        "what a product loses",
+        "fn upper(a: F) -> F { let c = a * F(4097.0); return c - (c - a); }",
+        "let p = x * y; let a = upper(x); let b = upper(y); let c = x - a; let d = y - b;
+    return bitcast<U>(((a * b - p) + a * d + c * b) + c * d);",
+    ),
+    (
+        "a compensated sum",
+        "",
+        "var s = x; var c = F(0.0); for (var k = 0; k < 5; k++) { let t = select(y, z, B((k & 1) == 0)) - c; let n = s + t;
+        c = (n - s) - t; s = n; } return bitcast<U>(s) ^ bitcast<U>(c);",
+    ),
+    ("a sum less one part", "", "return bitcast<U>(x + y - x) ^ (bitcast<U>(x + y - y) << U(1u));"),
+    ("sums in two orders", "", "return bitcast<U>((x + y) + z) ^ (bitcast<U>(x + (y + z)) << U(1u));"),
+    ("products in two orders", "", "return bitcast<U>((x * y) * z) ^ (bitcast<U>(x * (y * z)) << U(1u));"),
+    ("a common factor", "", "return bitcast<U>(x * y + x * z) ^ (bitcast<U>(x * (y + z)) << U(1u));"),
+    ("a quotient times its divisor", "", "return bitcast<U>((x / y) * y) ^ (bitcast<U>(x * (F(1.0) / y)) << U(1u));"),
+    ("quotients by constants", "", "return bitcast<U>(x / F(3.0)) ^ (bitcast<U>(x / F(10.0) / F(7.0)) << U(1u));"),
+    ("a square of a root", "", "return bitcast<U>(sqrt(x) * sqrt(x)) ^ (bitcast<U>(sqrt(x * x)) << U(1u));"),
+    ("powers", "", "return bitcast<U>(x * x * x * x) ^ (bitcast<U>(x * x * x * x * x) << U(1u));"),
+    ("products with magnitudes", "", "return bitcast<U>(abs(x) * abs(y)) ^ (bitcast<U>(-x * -y + -z) << U(1u));"),
+    ("a negated difference", "", "return bitcast<U>(-(x - y)) ^ (bitcast<U>(F(0.0) - x) << U(1u));"),
+    ("what is behind the point", "", "return bitcast<U>(x - floor(x)) ^ (bitcast<U>(x - trunc(x)) << U(1u));"),
+    ("there and back", "", "return bitcast<U>(F(I(x))) ^ (bitcast<U>(F(U(x))) << U(1u)) ^ U(F(u)) ^ bitcast<U>(I(F(i)));"),
+    ("products with opened zeros", "", "var s: F; var t = F(0.0); t = t * x; s = s * y; return bitcast<U>(t) ^ (bitcast<U>(s + t) << U(1u));"),
+    ("products with chosen constants", "", "return bitcast<U>(x * select(F(0.0), F(1.0), y < z)) ^ (bitcast<U>(x + select(F(0.0), F(-1.0), y < z)) << U(1u));"),
+    ("comparisons turned round", "", "return select(U(0u), U(1u), !(x < y)) | select(U(0u), U(2u), !(x <= y)) | select(U(0u), U(4u), !(x == y))
+        | select(U(0u), U(8u), !(x > y) & !(y > x)) | select(U(0u), U(16u), x == x) | select(U(0u), U(32u), x - y < F(0.0));"),
+    ("choices that look like min and max", "", "return bitcast<U>(select(y, x, x < y)) ^ (bitcast<U>(select(x, y, x < y)) << U(1u))
+        ^ (bitcast<U>(select(F(0.0), x, x > F(0.0))) << U(2u)) ^ (bitcast<U>(select(x, F(1.0), F(1.0) < x)) << U(3u));"),
+    ("constants", "", "let a = F(0.1) + F(0.2); let b = F(1.0) / F(3.0); let c = F(16777216.0) + F(1.0); let d = F(1e-30) * F(1e-8);
+    return bitcast<U>(a * x) ^ bitcast<U>(b * y) ^ bitcast<U>(c - x) ^ bitcast<U>(d + z) ^ bitcast<U>(d);"),
+    (
+        "products kept in private memory",
+        "var<private> kept: F; var<private> other = F(0.0);",
+        "other = other * y; kept = x * y; let s = kept + z; kept += other; return bitcast<U>(s) ^ (bitcast<U>(kept) << U(1u));",
+    ),
+    (
+        "products kept in an array",
+        "",
+        "var a: array<F, 4>; for (var k = 0u; k < 8u; k++) { a[k & 3u] = a[(k + 1u) & 3u] * x + y; } return bitcast<U>(a[0] + a[1] * z + a[2]) ^ bitcast<U>(a[3]);",
+    ),
+    (
+        "what only one branch needs",
+        "",
+        "let p = x * y; var s = z; if all(x < y) { s = p + z; } else if all(y < z) { s = p - z; } return bitcast<U>(s) ^ bitcast<U>(p);",
+    ),
+];
+
+/// All checks, the cheap ones first.
+pub(super) fn checks() -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut add = |name: String, wgsl: String, width: usize, count: usize| {
+        checks.push(Check { name, wgsl, width, count });
+    };
+    for (index, (name, expression)) in PRIMITIVES.iter().enumerate() {
+        add((*name).to_owned(), kernel(1, expression), 1, OPERANDS);
+        let width = 2 + index % 3;
+        add(format!("{name}, {width} at a time"), kernel(width, expression), width, SHAPE_OPERANDS);
+    }
+    for (name, declarations, body) in SHAPES {
+        for width in [1, 4] {
+            // A component, if there are any.
+            let declarations = declarations.replace(".x_or", if width == 1 { "" } else { ".x" });
+            let name = if width == 1 { (*name).to_owned() } else { format!("{name}, {width} at a time") };
+            add(name, kernel_with(width, &declarations, body), width, SHAPE_OPERANDS);
+        }
+    }
+    for (name, expression) in VECTOR_BUILTINS {
+        add((*name).to_owned(), kernel(3, expression), 3, OPERANDS);
+    }
+    for (name, expression) in BUILTINS {
+        add((*name).to_owned(), kernel(1, expression), 1, OPERANDS);
+    }
+    for seed in 0..PROGRAMS {
+        for (width, seed) in [(1, 2 * seed), (3, 2 * seed + 1)] {
+            let (declarations, body) = programs::program(seed);
+            let wgsl = kernel_with(width, &declarations, &body);
+            add(format!("random program {seed}"), wgsl, width, PROGRAM_OPERANDS);
+        }
+    }
+    checks
+}

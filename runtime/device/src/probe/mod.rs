@@ -1,0 +1,244 @@
+//! The start-up probe: whether a device may compute in tier A.
+//!
+//! Tier A trusts a device with native sums, products and comparisons, see [`isobit_shader::dp32`]. The probe runs each primitive and
+//! each builtin over operands that fall where arithmetic goes wrong, shapes of code that drivers like to fuse or
+//! rearrange, and random programs, and compares every bit with the CPU's interpreter. One wrong bit, and the device
+//! gets tier B, which computes with integers only.
+
+mod bench;
+mod checks;
+mod kernels;
+mod programs;
+mod vectors;
+mod verdicts;
+
+use std::path::Path;
+use std::time::Duration;
+
+use isobit_shader::{Profile, Tier, prepare};
+use serde::{Deserialize, Serialize};
+
+use self::bench::Bench;
+use self::checks::{Check, checks};
+use self::kernels::WORKGROUP;
+use self::vectors::Vectors;
+pub use self::verdicts::{recall, record};
+use crate::{Device, DeviceError, DeviceFault, DeviceInfo, WgpuDevice};
+
+/// Operands of the primitives and builtins: 2²⁰, a multiple of the components of every vector.
+const OPERANDS: usize = (1 << 20) / 12 * 12;
+
+/// Device memory that the probe needs at most.
+const MEMORY: u64 = 64 << 20;
+
+/// A device that takes longer for one kernel than this is not worth waiting for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the probe has found out about a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// How kernels are to be carried out on the device: "A", native arithmetic, or "B", integers only.
+    #[serde(with = "tier")]
+    pub tier: Tier,
+    /// Why not in tier A.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// The first wrong result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was checked, such as `a product`.
+    pub check: String,
+    /// What went wrong with it, with the operands' bits.
+    pub detail: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.check, self.detail)
+    }
+}
+
+/// How far the probe is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Checks that are done.
+    pub done: usize,
+    /// All checks.
+    pub of: usize,
+    /// What is checked now.
+    pub check: &'a str,
+}
+
+/// Probes a device that was opened for this. Takes some seconds.
+///
+/// # Errors
+/// The device has failed altogether.
+pub fn probe(device: &mut WgpuDevice, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Verdict, DeviceError> {
+    device.set_tier(Tier::A);
+    device.set_memory_limit(MEMORY);
+    device.set_patience(PATIENCE);
+    let failure = first_failure(device, progress)?;
+    Ok(Verdict { tier: if failure.is_none() { Tier::A } else { Tier::B }, failure })
+}
+
+/// What was found out about a device before, or else now with `opened`, kept in `cache` from then on.
+///
+/// # Errors
+/// The device has failed altogether.
+pub(crate) fn verdict(
+    info: &DeviceInfo,
+    cache: Option<&Path>,
+    opened: impl FnOnce() -> Result<WgpuDevice, crate::OpenError>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Verdict, crate::OpenError> {
+    let known = || cache.and_then(|cache| recall(cache, info));
+    if let Some(known) = known() {
+        return Ok(known);
+    }
+    // Of several processes one probes, and the others wait for what it finds out.
+    let _turn = cache.and_then(|cache| verdicts::lock(cache).ok());
+    if let Some(known) = known() {
+        return Ok(known);
+    }
+    let verdict = probe(&mut opened()?, progress)
+        .map_err(|error| crate::OpenError::Refused { name: info.name.clone(), reason: error.to_string() })?;
+    if let Some(failure) = &verdict.failure {
+        tracing::warn!(target: "isobit::device", device = info.name, %failure, "native arithmetic is wrong; using integers");
+    }
+    if let Some(cache) = cache
+        && let Err(error) = record(cache, info, &verdict)
+    {
+        tracing::warn!(target: "isobit::device", %error, "the probe's verdict is not kept");
+    }
+    Ok(verdict)
+}
+
+fn first_failure<D: Device>(
+    device: &mut D,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Option<Failure>, DeviceError> {
+    let operands = Vectors::new(1).triples(OPERANDS);
+    let mut bench = Bench::new(device, &operands)?;
+    let checks = checks();
+    for (done, check) in checks.iter().enumerate() {
+        progress(Progress { done, of: checks.len(), check: &check.name });
+        if let Some(detail) = wrong(&mut bench, check, &operands)? {
+            return Ok(Some(Failure { check: check.name.clone(), detail }));
+        }
+    }
+    progress(Progress { done: checks.len(), of: checks.len(), check: "" });
+    Ok(None)
+}
+
+/// The first wrong result of a check.
+fn wrong<D: Device>(
+    bench: &mut Bench<'_, D>,
+    check: &Check,
+    operands: &[Vec<u32>; 3],
+) -> Result<Option<String>, DeviceError> {
+    let Check { wgsl, width, count, .. } = check;
+    let kernel = prepare(wgsl, Profile::Dp32).map_err(DeviceError::Validation)?;
+    let results = match bench.run(&kernel, *count, *width) {
+        Ok(results) => results,
+        // A driver that cannot compile a kernel of tier A may yet compile it in tier B.
+        Err(DeviceError::Fault(DeviceFault::Driver { message })) => return Ok(Some(message)),
+        Err(DeviceError::Fault(DeviceFault::Miscomputed { what })) => return Ok(Some(what)),
+        Err(other) => return Err(other),
+    };
+    let expected = bench.expected(&kernel, *count, *width).map_err(DeviceError::Validation)?;
+    let differs = results.iter().zip(&expected).position(|(result, expected)| result != expected);
+    Ok(differs.map(|at| {
+        let of = |words: &[u32]| words.get(at).copied().unwrap_or(0);
+        let [x, y, z] = operands.each_ref().map(|words| of(words));
+        let (result, expected) = (of(&results), of(&expected));
+        format!("of {x:#010x}, {y:#010x}, {z:#010x} it makes {result:#010x}, not {expected:#010x}")
+    }))
+}
+
+mod tier {
+    use isobit_shader::Tier;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(tier: &Tier, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match tier {
+            Tier::A => "A",
+            Tier::B => "B",
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tier, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "A" => Ok(Tier::A),
+            "B" => Ok(Tier::B),
+            other => Err(de::Error::unknown_variant(other, &["A", "B"])),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use std::time::Instant;
+
+    use isobit_shader::{Profile, Tier, prepare};
+
+    use super::bench::Bench;
+    use super::checks::checks;
+    use super::vectors::Vectors;
+    use super::{OPERANDS, Progress, Verdict};
+    use crate::{Device, DeviceSelector, list_adapters, open_adapter, open_probed};
+
+    fn capable() -> Vec<usize> {
+        let adapters = list_adapters(false);
+        let capable: Vec<_> = adapters.iter().filter(|it| it.missing.is_empty()).map(|it| it.index).collect();
+        assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
+        capable
+    }
+
+    #[test]
+    fn each_adapter_is_granted_tier_a_and_probed_once() {
+        let cache = tempfile::tempdir().unwrap();
+        for index in capable() {
+            let selector = DeviceSelector::Index(index);
+            let started = Instant::now();
+            let mut last = (0, 0);
+            let mut watch = |progress: Progress<'_>| {
+                assert!(progress.done >= last.0 && progress.done <= progress.of);
+                last = (progress.done, progress.of);
+            };
+            let (device, verdict) = open_probed(&selector, Some(cache.path()), &mut watch).unwrap();
+            println!("{}: {} checks in {:.1?}", device.info().name, last.1, started.elapsed());
+            assert_eq!(verdict, Some(Verdict { tier: Tier::A, failure: None }));
+            assert_eq!(last.0, last.1);
+            let mut watch = |_: Progress<'_>| panic!("probed again");
+            let (_, again) = open_probed(&selector, Some(cache.path()), &mut watch).unwrap();
+            assert_eq!(again, verdict);
+        }
+    }
+
+    #[test]
+    fn arithmetic_that_is_left_to_the_driver_fails_the_probe() {
+        let operands = Vectors::new(1).triples(OPERANDS);
+        for index in capable() {
+            let mut device = open_adapter(&DeviceSelector::Index(index)).unwrap();
+            device.set_memory_limit(super::MEMORY);
+            let mut bench = Bench::new(&mut device, &operands).unwrap();
+            let mut failed = Vec::new();
+            for check in checks().iter().filter(|check| check.count < OPERANDS) {
+                let native = prepare(&check.wgsl, Profile::Native).unwrap();
+                let kernel = prepare(&check.wgsl, Profile::Dp32).unwrap();
+                let results = bench.run(&native, check.count, check.width).unwrap();
+                if results != bench.expected(&kernel, check.count, check.width).unwrap() {
+                    failed.push(check.name.clone());
+                }
+            }
+            println!("{index}: {failed:?}");
+            for name in ["a product, 4 at a time", "a product in a sum", "constants", "what a product loses"] {
+                assert!(failed.iter().any(|it| it == name), "{name} gives the right bits natively: {failed:?}");
+            }
+        }
+    }
+}
