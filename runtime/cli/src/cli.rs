@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, completions, devices, inspect, keygen, man, new, run, serve, submit, verify, worker,
+    build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, submit, verify, worker,
 };
 use crate::failure::Status;
 use crate::printer::Printer;
@@ -53,6 +53,7 @@ pub enum Command {
     Check(check::Check),
     Inspect(inspect::Inspect),
     Devices(devices::Devices),
+    Doctor(doctor::Doctor),
     Run(run::Run),
     Keygen(keygen::Keygen),
     Serve(serve::Serve),
@@ -72,6 +73,7 @@ impl Command {
             Self::Check(command) => command.run(printer),
             Self::Inspect(command) => command.run(printer),
             Self::Devices(command) => command.run(printer),
+            Self::Doctor(command) => command.run(printer),
             Self::Run(command) => command.run(printer),
             Self::Keygen(command) => command.run(printer),
             Self::Serve(command) => command.run(printer),

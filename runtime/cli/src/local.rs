@@ -8,13 +8,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use isobit_device::{CpuDevice, Device, DeviceSelector, OpenError, Race};
+use isobit_device::{CpuDevice, Device, DeviceSelector, Race};
 use isobit_job::{Claim, Millis, Name, Observed, Outcome};
 use isobit_renter::{Part, Submission};
 use isobit_sandbox::{CodeCache, FaultKind, Input, Interrupt, Job, OutputSink, Reporter, Sandbox};
 
 use crate::commands::read_workload;
 use crate::failure::{Failure, Status};
+use crate::opening;
+use crate::printer::Printer;
 
 /// What to run, and on what.
 pub struct LocalJob<'a> {
@@ -28,6 +30,7 @@ pub struct LocalJob<'a> {
     /// Where outputs are wanted; others are hashed and let go.
     pub outputs: &'a BTreeMap<Name, PathBuf>,
     pub reporter: Arc<dyn Reporter>,
+    pub printer: &'a Printer,
 }
 
 /// What came of it. The outputs are in their places only after [`LocalRun::keep`].
@@ -45,14 +48,14 @@ impl LocalJob<'_> {
         let arrived = Instant::now();
         let workload = read_workload(self.workload)?;
         let sandbox = Sandbox::new()?;
-        let (device, races) = if self.detect_races {
-            let mut device = CpuDevice::open().map_err(no_device)?;
-            device.set_patience(self.deadline);
+        let (mut device, races) = if self.detect_races {
+            let mut device = CpuDevice::open().map_err(opening::no_device)?;
             let races = device.detect_races();
             (Box::new(device) as Box<dyn Device>, Some(races))
         } else {
-            (open(self.device, self.deadline)?, None)
+            (opening::open(self.device, self.printer)?, None)
         };
+        device.set_patience(self.deadline);
         let compiled = match code_cache() {
             Some(cache) => cache.load_or_compile(&sandbox, &workload),
             None => sandbox.compile(&workload),
@@ -123,26 +126,8 @@ impl LocalRun {
     }
 }
 
-/// Opens a device that is waited for no longer than the job may take.
-fn open(selector: &DeviceSelector, deadline: Duration) -> anyhow::Result<Box<dyn Device>> {
-    match isobit_device::open(selector) {
-        Ok(mut device) => {
-            device.set_patience(deadline);
-            Ok(device)
-        }
-        Err(error) => Err(no_device(error)),
-    }
-}
-
-fn no_device(error: OpenError) -> anyhow::Error {
-    Failure::new(error.to_string()).hint(error.hint()).into()
-}
-
-/// `$XDG_CACHE_HOME/isobit/code`, or `~/.cache/isobit/code`. Without a home nothing is kept.
 fn code_cache() -> Option<CodeCache> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    CodeCache::open(&cache.join("isobit").join("code")).ok()
+    CodeCache::open(&opening::cache("code")?).ok()
 }
 
 fn open_inputs(

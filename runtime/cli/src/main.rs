@@ -11,6 +11,7 @@ mod interrupt;
 mod job_args;
 mod key;
 mod local;
+mod opening;
 mod printer;
 mod table;
 mod watch;

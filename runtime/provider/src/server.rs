@@ -11,6 +11,7 @@ use isobit_transport::{BindError, CLOSE_DONE, CLOSE_PROTOCOL, RESET_ABANDONED, p
 use isobit_wire::BlobHeader;
 use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,7 +47,7 @@ pub struct Config {
     /// Jobs that may wait.
     pub waiting: usize,
     /// Program and arguments that enter [`crate::run_worker`] in a new process.
-    pub worker: (PathBuf, Vec<String>),
+    pub worker: (PathBuf, Vec<OsString>),
 }
 
 /// Why a provider could not start.

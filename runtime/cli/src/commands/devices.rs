@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use isobit_device::probe::{self, Verdict};
 use isobit_device::{AdapterReport, DeviceKind};
 use isobit_job::Bytes;
 
 use crate::failure::Status;
+use crate::opening;
 use crate::printer::Printer;
 use crate::table::Table;
 
@@ -13,6 +15,9 @@ use crate::table::Table;
 ///
 /// Every workload sees the same limits on every device. An adapter that cannot offer them all is listed with what
 /// it lacks. The last is isobit's own CPU device, which needs no driver.
+///
+/// Tier A: native arithmetic gives the right bits. Tier B: it does not, and the device computes with integers; the first
+/// wrong result is shown. Which one is found out when the device is first used, or by `isobit doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  isobit devices\n  isobit devices --gl --json")]
 pub struct Devices {
@@ -23,16 +28,30 @@ pub struct Devices {
 
 #[derive(serde::Serialize)]
 struct Answer {
-    devices: Vec<AdapterReport>,
+    devices: Vec<Listed>,
+}
+
+#[derive(serde::Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    report: AdapterReport,
+    /// As far as it is known.
+    #[serde(flatten)]
+    verdict: Option<Verdict>,
 }
 
 impl Devices {
     /// Lists them.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
-        let answer = Answer { devices: isobit_device::list_devices(self.gl) };
-        let mut usable = answer.devices.iter().filter(|device| device.missing.is_empty());
+        let verdicts = opening::verdicts();
+        let listed = isobit_device::list_devices(self.gl).into_iter().map(|report| {
+            let verdict = verdicts.as_ref().and_then(|verdicts| probe::recall(verdicts, &report.info));
+            Listed { report, verdict }
+        });
+        let answer = Answer { devices: listed.collect() };
+        let mut usable = answer.devices.iter().filter(|device| device.report.missing.is_empty());
         printer.answer(&answer, &answer)?;
-        if usable.all(|device| device.info.kind == DeviceKind::Interpreter) {
+        if usable.all(|device| device.report.info.kind == DeviceKind::Interpreter) {
             printer.note("no driver here can run kernels; install one for Vulkan (on Debian: mesa-vulkan-drivers)");
         }
         Ok(Status::Ok)
@@ -44,11 +63,18 @@ impl fmt::Display for Answer {
         if self.devices.is_empty() {
             return Ok(());
         }
-        let mut table = Table::new(["index", "name", "backend", "kind", "memory", "driver", "runs kernels"]);
-        for AdapterReport { index, info, missing } in &self.devices {
+        let mut table = Table::new(["index", "name", "backend", "kind", "memory", "driver", "runs kernels", "tier"]);
+        for Listed { report: AdapterReport { index, info, missing }, verdict } in &self.devices {
             let memory = info.memory.map_or("unknown".to_owned(), |memory| Bytes::saturating_from(memory).to_string());
             let offer = if missing.is_empty() { "yes".to_owned() } else { format!("no: lacks {}", missing.join(", ")) };
             let driver = format!("{} {}", info.driver, info.driver_info);
+            let tier = match verdict {
+                Some(Verdict { failure: Some(failure), .. }) => format!("B: {failure}"),
+                Some(_) => "A".to_owned(),
+                None if info.kind == DeviceKind::Interpreter => "needs none".to_owned(),
+                None if missing.is_empty() => "not probed".to_owned(),
+                None => String::new(),
+            };
             table.row([
                 index.to_string(),
                 info.name.clone(),
@@ -57,6 +83,7 @@ impl fmt::Display for Answer {
                 memory,
                 driver.trim().to_owned(),
                 offer,
+                tier,
             ]);
         }
         table.fmt(f)

@@ -4,6 +4,7 @@ pub mod build;
 pub mod check;
 pub mod completions;
 pub mod devices;
+pub mod doctor;
 pub mod inspect;
 pub mod keygen;
 pub mod man;

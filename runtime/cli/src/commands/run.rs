@@ -59,6 +59,7 @@ impl Run {
             deadline: self.job.deadline.into(),
             outputs: &outputs,
             reporter: Arc::clone(&watch) as _,
+            printer,
         };
         let ran = job.run(crate::interrupt::on_ctrl_c);
         watch.finish();

@@ -1,7 +1,9 @@
 //! `isobit serve`: this machine as a provider.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use isobit_device::{DeviceSelector, SpotChecks};
@@ -12,6 +14,7 @@ use crate::failure::{Failure, Status};
 use crate::interrupt::asked_to_stop;
 use crate::job_args::Span;
 use crate::key::KeyArgs;
+use crate::opening;
 use crate::printer::Printer;
 
 /// Offer this machine's device to renters
@@ -73,22 +76,26 @@ impl Serve {
             true => Admission::Open,
             false => Admission::Only(self.allow.into_iter().collect()),
         };
+        let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
+        // Workers find the verdict there.
+        let verdicts = opening::verdicts().unwrap_or_else(|| data_dir.join("probe"));
         let program = std::env::current_exe().context("cannot find this program to start workers with")?;
+        let mut worker =
+            ["worker", "--device", &self.device.to_string(), "--spot-checks", &self.spot_checks.to_string()]
+                .map(OsString::from)
+                .to_vec();
+        worker.extend(["--verdicts".into(), verdicts.into_os_string()]);
+        probe(&program, &worker, printer);
         let config = Config {
             listen: self.listen,
             secret: self.key.load()?,
             admission,
             ceiling,
-            data_dir: self.data_dir.map_or_else(default_data_dir, Ok)?,
+            data_dir,
             store_limit: self.store_limit,
             slots: self.slots,
             waiting: self.waiting,
-            worker: (
-                program,
-                ["worker", "--device", &self.device.to_string(), "--spot-checks", &self.spot_checks.to_string()]
-                    .map(str::to_owned)
-                    .to_vec(),
-            ),
+            worker: (program, worker),
         };
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
@@ -105,6 +112,18 @@ impl Serve {
             printer.note("stopped");
             Ok(Status::Ok)
         })
+    }
+}
+
+/// Has the device probed, unless it has been, so that no worker needs to: in a process of its own, since drivers have no business
+/// in this one. Why it cannot be opened the first worker will tell.
+fn probe(program: &Path, worker: &[OsString], printer: &Printer) {
+    let sign = printer.spinner("opening the device");
+    let probe =
+        Command::new(program).args(worker).arg("--probe-only").stdin(Stdio::null()).stderr(Stdio::null()).status();
+    sign.finish_and_clear();
+    if let Err(error) = probe {
+        printer.detail(format_args!("the device was not probed: {error}"));
     }
 }
 

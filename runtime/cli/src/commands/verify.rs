@@ -189,6 +189,7 @@ impl Again<'_> {
             deadline: deadline.into(),
             outputs: &outputs,
             reporter: Arc::clone(&watch) as _,
+            printer,
         };
         let ran = job.run(crate::interrupt::on_ctrl_c);
         watch.finish();

@@ -1,5 +1,7 @@
 //! `isobit worker`: the process that runs one job. Started by `isobit serve`, never by hand.
 
+use std::path::PathBuf;
+
 use isobit_device::{DeviceSelector, SpotChecks};
 
 use crate::failure::{Failure, Status};
@@ -14,12 +16,22 @@ pub struct Worker {
     /// The share of workgroups to check
     #[arg(long, default_value_t)]
     spot_checks: SpotChecks,
+    /// Folder with the probe's verdicts
+    #[arg(long, value_name = "DIR")]
+    verdicts: Option<PathBuf>,
+    /// Run no job: have the device probed, unless it has been
+    #[arg(long)]
+    probe_only: bool,
 }
 
 impl Worker {
     /// Runs the job. Says nothing on stdout: the supervisor is told over a socket.
     pub fn run(self) -> anyhow::Result<Status> {
-        match isobit_provider::run_worker(&self.device, self.spot_checks) {
+        if self.probe_only {
+            let opened = isobit_device::open_probed(&self.device, self.verdicts.as_deref(), &mut |_| ());
+            return opened.map(|_| Status::Ok).map_err(|error| Failure::new(error.to_string()).into());
+        }
+        match isobit_provider::run_worker(&self.device, self.spot_checks, self.verdicts.as_deref()) {
             Ok(()) => Ok(Status::Ok),
             Err(error) => Err(Failure::new(error.to_string()).into()),
         }

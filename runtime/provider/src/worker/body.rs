@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -32,15 +33,16 @@ pub enum WorkerError {
 }
 
 /// The body of the worker process. The supervisor's socket is standard input. A supervisor that goes away ends it.
+/// Verdicts of the probe are in the folder `verdicts`.
 ///
 /// # Errors
 /// The conversation with the supervisor broke. Trouble with the job is told to the supervisor instead.
-pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks) -> Result<(), WorkerError> {
+pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<&Path>) -> Result<(), WorkerError> {
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
-    let (sandbox, mut device) = match open(selector) {
+    let (sandbox, mut device) = match open(selector, verdicts) {
         Ok(opened) => opened,
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
@@ -64,9 +66,10 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks) -> Result<(), Wor
     }
 }
 
-fn open(selector: &DeviceSelector) -> Result<(Sandbox, Box<dyn Device>), (String, String)> {
+fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Box<dyn Device>), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
-    let device = isobit_device::open(selector).map_err(|error| (error.to_string(), error.hint().to_owned()))?;
+    let opened = isobit_device::open_probed(selector, verdicts, &mut |_| ());
+    let (device, _) = opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?;
     Ok((sandbox, device))
 }
 

@@ -3,6 +3,7 @@
 use super::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
 use super::{DeviceSummary, FromWorker, ToWorker};
 use rustix::net::RecvFlags;
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -20,7 +21,7 @@ pub(crate) struct WorkerCommand {
     /// The program; it enters [`super::run`].
     pub program: PathBuf,
     /// Its arguments.
-    pub args: Vec<String>,
+    pub args: Vec<OsString>,
 }
 
 /// Why there is no worker.

@@ -1,0 +1,99 @@
+//! `isobit doctor`: whether this machine's devices compute as they should.
+
+use std::fmt;
+
+use isobit_device::probe::{self, Verdict};
+use isobit_device::{DeviceInfo, DeviceSelector, Tier, list_adapters, open_adapter};
+
+use crate::failure::Status;
+use crate::opening::{self, ProbeWatch};
+use crate::printer::Printer;
+
+/// Check that devices compute every bit as they should
+///
+/// Runs the whole probe on a device, or on all of them: every operation and every builtin over operands that fall where
+/// arithmetic goes wrong, code that drivers like to rearrange, and random programs, each bit compared with the CPU's. A
+/// device that passes may use native arithmetic (tier A); one that does not computes with integers only (tier B), with
+/// the same results. Exit status 1: a device has failed, or there is none.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  isobit doctor\n  isobit doctor --device llvmpipe --json")]
+pub struct Doctor {
+    /// Only this device: part of its name, its number in `isobit devices`, or gl
+    #[arg(long)]
+    device: Option<DeviceSelector>,
+}
+
+#[derive(serde::Serialize)]
+struct Answer {
+    devices: Vec<Probed>,
+}
+
+#[derive(serde::Serialize)]
+struct Probed {
+    #[serde(flatten)]
+    info: DeviceInfo,
+    #[serde(flatten)]
+    verdict: Option<Verdict>,
+    /// Why the probe could not be carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Doctor {
+    /// Probes them, whatever was found out before.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        let selectors = match self.device {
+            Some(device) => vec![device],
+            None => {
+                let adapters = list_adapters(false);
+                let capable = adapters.iter().filter(|adapter| adapter.missing.is_empty());
+                capable.map(|adapter| DeviceSelector::Index(adapter.index)).collect()
+            }
+        };
+        let devices: Vec<_> =
+            selectors.iter().map(|selector| examine(selector, printer)).collect::<anyhow::Result<_>>()?;
+        let healthy = |it: &Probed| it.verdict.as_ref().is_some_and(|verdict| verdict.tier == Tier::A);
+        let status = if !devices.is_empty() && devices.iter().all(healthy) { Status::Ok } else { Status::No };
+        if devices.is_empty() {
+            printer.note("there is no driver to check; kernels run on the CPU");
+        }
+        let answer = Answer { devices };
+        printer.answer(&answer, &answer)?;
+        Ok(status)
+    }
+}
+
+fn examine(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Probed> {
+    let mut device = open_adapter(selector).map_err(opening::no_device)?;
+    let info = isobit_device::Device::info(&device).clone();
+    printer.detail(format_args!("probing {}", info.name));
+    let mut watch = ProbeWatch::new(printer);
+    let found = probe::probe(&mut device, &mut |progress| watch.show(progress));
+    watch.finish();
+    let (verdict, error) = match found {
+        Ok(verdict) => (Some(verdict), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    if let (Some(cache), Some(verdict)) = (opening::verdicts(), &verdict)
+        && let Err(error) = probe::record(&cache, &info, verdict)
+    {
+        printer.warn(format_args!("the verdict is not kept in {}: {error}", cache.display()));
+    }
+    Ok(Probed { info, verdict, error })
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Probed { info, verdict, error } in &self.devices {
+            let name = format!("{} ({})", info.name, info.backend);
+            match (verdict, error) {
+                (Some(Verdict { failure: Some(failure), .. }), _) => {
+                    writeln!(f, "{name}: integers only, since {failure}")
+                }
+                (Some(_), _) => writeln!(f, "{name}: every bit is right"),
+                (None, error) => writeln!(f, "{name}: failed: {}", error.as_deref().unwrap_or_default()),
+            }?;
+        }
+        Ok(())
+    }
+}

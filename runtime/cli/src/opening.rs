@@ -1,0 +1,78 @@
+//! Opens devices for commands, probed; and knows where caches are.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use isobit_device::probe::{Progress, Verdict};
+use isobit_device::{Device, DeviceSelector, OpenError};
+
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+/// `$XDG_CACHE_HOME/isobit/NAME`, or `~/.cache/isobit/NAME`. Without a home nothing is kept.
+pub fn cache(name: &str) -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("isobit").join(name))
+}
+
+/// Where the verdicts of the probe are.
+pub fn verdicts() -> Option<PathBuf> {
+    cache("probe")
+}
+
+/// Opens a device, which is probed if it is not known yet.
+pub fn open(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Box<dyn Device>> {
+    let (device, verdict) = probed(selector, verdicts().as_deref(), printer)?;
+    if let Some(Verdict { failure: Some(failure), .. }) = verdict {
+        printer.detail(format_args!("{} computes with integers only: {failure}", device.info().name));
+    }
+    Ok(device)
+}
+
+/// The same with the verdict, which is in `verdicts` from then on.
+pub fn probed(
+    selector: &DeviceSelector,
+    verdicts: Option<&Path>,
+    printer: &Printer,
+) -> anyhow::Result<(Box<dyn Device>, Option<Verdict>)> {
+    let mut watch = ProbeWatch::new(printer);
+    let opened = isobit_device::open_probed(selector, verdicts, &mut |progress| watch.show(progress));
+    watch.finish();
+    opened.map_err(no_device)
+}
+
+/// That a device could not be opened, as a command says it.
+pub fn no_device(error: OpenError) -> anyhow::Error {
+    Failure::new(error.to_string()).hint(error.hint()).into()
+}
+
+/// The progress bar of the probe.
+pub struct ProbeWatch<'a> {
+    printer: &'a Printer,
+    bar: Option<ProgressBar>,
+}
+
+impl<'a> ProbeWatch<'a> {
+    /// Not seen until there is something to show.
+    pub fn new(printer: &'a Printer) -> Self {
+        Self { printer, bar: None }
+    }
+
+    /// Shows how far the probe is.
+    pub fn show(&mut self, progress: Progress<'_>) {
+        let bar = self.bar.get_or_insert_with(|| {
+            self.printer.detail("probing the device, which is done once for each driver");
+            self.printer.steps("probing", progress.of as u64)
+        });
+        bar.set_position(progress.done as u64);
+        bar.set_message(progress.check.to_owned());
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
