@@ -539,6 +539,29 @@ fn indices_out_of_range_stay_in_the_array() {
 }
 
 #[test]
+fn neighbours_read_neighbours_or_the_same_or_anything() {
+    let input: Vec<u32> = (0..300).map(|x| x * x + 1).collect();
+    let at = |index: u32| input[(index as usize).min(299)];
+    let index: [fn(u32) -> u32; 6] =
+        [|i| i + 3, |i| i / 16 * 5, |i| 299 - i, |i| i + 290, |i| i ^ 1, |i| if i % 40 < 20 { i } else { 7 }];
+    for (case, index) in index.into_iter().enumerate() {
+        let wgsl = format!(
+            "{HEAD}
+            var<workgroup> copy: array<u32, 300>;
+            @compute @workgroup_size(100) fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) l: u32) {{
+                let i = id.x;
+                for (var k = l; k < 300u; k += 100u) {{ copy[k] = source[k]; }}
+                workgroupBarrier();
+                var at = array(i + 3u, i / 16u * 5u, 299u - i, i + 290u, i ^ 1u, select(7u, i, i % 40u < 20u));
+                target_[i] = source[at[{case}]] + 3u * copy[at[{case}]];
+            }}"
+        );
+        let expected: Vec<u32> = (0..300).map(|i| at(index(i)) * 4).collect();
+        assert_eq!(run(&wgsl, &input, 300, [3, 1, 1]), expected, "{case}");
+    }
+}
+
+#[test]
 fn a_workgroup_reduces_through_its_memory() {
     for size in [2_u32, 8, 64, 256] {
         let wgsl = format!(

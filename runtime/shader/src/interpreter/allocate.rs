@@ -10,6 +10,9 @@ use super::compile::{Compiler, Input, Kind, Lifetime, Virtual, writes_by_pointer
 /// After so many passes everything counts as different in each lane. Real kernels need three or four.
 const MAX_PASSES: usize = 64;
 
+/// Free places that are looked at for a value.
+const MAX_TRIES: usize = 64;
+
 /// How many registers there are.
 pub(super) struct Registers {
     /// With a word per lane.
@@ -377,7 +380,8 @@ struct Pool {
 
 impl Pool {
     fn take(&mut self, count: u32) -> u32 {
-        let found = self.free.iter().find(|&(_, &length)| length >= count).map(|(&start, &length)| (start, length));
+        let mut near = self.free.iter().take(MAX_TRIES);
+        let found = near.find(|&(_, &length)| length >= count).map(|(&start, &length)| (start, length));
         let Some((start, length)) = found else {
             let start = self.top;
             self.top = start.saturating_add(count);

@@ -54,6 +54,8 @@ pub(super) enum UnaryOp {
     FirstLeadingSigned,
     FirstLeadingUnsigned,
     FirstTrailing,
+    /// What has no exponent becomes zero.
+    FFlush,
     FNegate,
     FAbs,
     FSqrt,

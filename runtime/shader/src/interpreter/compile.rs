@@ -134,6 +134,17 @@ impl Exits {
     }
 }
 
+/// What is known about values, so that what the first stage writes around every access costs less.
+#[derive(Default)]
+pub(super) struct Known {
+    /// All components of these are this word.
+    pub(super) words: HashMap<Reg, u32>,
+    /// The results of these.
+    pub(super) results: HashMap<Reg, (BinaryOp, Reg, Reg)>,
+    /// Lengths of run-time sized arrays, by buffer and the array's offset in it.
+    pub(super) lengths: HashMap<Reg, (u32, u32)>,
+}
+
 pub(super) struct Compiler<'m> {
     /// Of the entry point.
     pub(super) name: String,
@@ -157,6 +168,7 @@ pub(super) struct Compiler<'m> {
     scalars: HashMap<u32, Reg>,
     module_constants: HashMap<Handle<Expression>, Reg>,
     globals: HashMap<Handle<GlobalVariable>, Place>,
+    pub(super) known: Known,
     pub(super) buffers: Vec<BufferSlot>,
     pub(super) inputs: Vec<(Input, Reg)>,
     pub(super) workgroup: Vec<WorkgroupVariable>,
@@ -201,6 +213,7 @@ impl<'m> Compiler<'m> {
             scalars: HashMap::new(),
             module_constants: HashMap::new(),
             globals: HashMap::new(),
+            known: Known::default(),
             buffers: Vec::new(),
             inputs: Vec::new(),
             workgroup: Vec::new(),
@@ -271,6 +284,11 @@ impl<'m> Compiler<'m> {
     fn new_constant(&mut self, words: Vec<u32>) -> Result<Reg, Diagnostic> {
         let count = u32::try_from(words.len()).unwrap_or(u32::MAX);
         let reg = self.new_virtual(count, Kind::Constant)?;
+        if let Some(&word) = words.first()
+            && words.iter().all(|other| *other == word)
+        {
+            self.known.words.insert(reg, word);
+        }
         self.constants.push((reg, words));
         Ok(reg)
     }

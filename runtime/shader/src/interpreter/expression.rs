@@ -7,6 +7,7 @@ use naga::{
 
 use super::code::{Base, BinaryOp, BitsOp, Inst, Length, Mask, Place, Reg, UnaryOp};
 use super::compile::{Compiler, Value, literal_word, unknown};
+use super::lanes::EXPONENT;
 use crate::Diagnostic;
 
 impl Compiler<'_> {
@@ -116,7 +117,10 @@ impl Compiler<'_> {
                 let (condition, accept, reject) =
                     (self.registers(*condition)?, self.registers(*accept)?, self.registers(*reject)?);
                 let dst = self.value(count)?;
-                self.push(Inst::Select { dst, condition, accept, reject, count, wide });
+                self.push(match self.is_flush(condition, accept, reject) {
+                    true => Inst::Unary { op: UnaryOp::FFlush, dst, a: reject, count },
+                    false => Inst::Select { dst, condition, accept, reject, count, wide },
+                });
                 dst
             }
             Expression::Relational { fun, argument } => {
@@ -141,6 +145,7 @@ impl Compiler<'_> {
                 };
                 let dst = self.value(1)?;
                 self.push(Inst::ArrayLength { dst, buffer, offset: place.offset, stride: elements.stride });
+                self.known.lengths.insert(dst, (buffer, place.offset));
                 dst
             }
             _ => return self.get(handle),
@@ -151,6 +156,9 @@ impl Compiler<'_> {
     fn splat(&mut self, src: Reg, count: u32) -> Result<Reg, Diagnostic> {
         let dst = self.value(count)?;
         self.push(Inst::Splat { dst, src, count });
+        if let Some(&word) = self.known.words.get(&src) {
+            self.known.words.insert(dst, word);
+        }
         Ok(dst)
     }
 
@@ -170,6 +178,26 @@ impl Compiler<'_> {
             self.push(Inst::Copy { dst: dst.at(at), src: vector.at(component), count: 1 });
         }
         Ok(dst)
+    }
+
+    /// Whether a choice is "zero if there is no exponent".
+    fn is_flush(&self, condition: Reg, accept: Reg, reject: Reg) -> bool {
+        let is = |reg: Reg, word: u32| self.known.words.get(&reg) == Some(&word);
+        let Some(&(BinaryOp::IEq, exponent, zero)) = self.known.results.get(&condition) else { return false };
+        let Some(&(BinaryOp::And, bits, mask)) = self.known.results.get(&exponent) else { return false };
+        bits == reject && is(mask, EXPONENT) && is(zero, 0) && is(accept, 0)
+    }
+
+    /// Whether an index was clamped to this length before.
+    fn is_clamped(&self, index: Reg, length: Length) -> bool {
+        let Some(&(BinaryOp::UMin, a, b)) = self.known.results.get(&index) else { return false };
+        [a, b].into_iter().any(|bound| match length {
+            Length::Fixed(length) => self.known.words.get(&bound).is_some_and(|&bound| bound < length),
+            Length::Runtime { buffer, offset } => {
+                let Some(&(BinaryOp::ISub, all, one)) = self.known.results.get(&bound) else { return false };
+                self.known.lengths.get(&all) == Some(&(buffer, offset)) && self.known.words.get(&one) == Some(&1)
+            }
+        })
     }
 
     // --- parts of composites
@@ -206,9 +234,15 @@ impl Compiler<'_> {
             (None, Base::Buffer(buffer)) => Length::Runtime { buffer, offset: place.offset },
             (None, base) => return Err(unknown(base)),
         };
-        let dst = self.value(1)?;
-        self.push(Inst::Index { dst, previous: place.dynamic, index, length, stride: elements.stride });
-        let place = Place { dynamic: Some(dst), ..place };
+        let clamped = self.is_clamped(index, length);
+        let place = if clamped && elements.stride == 1 && place.dynamic.is_none() {
+            Place { dynamic: Some(index), ..place }
+        } else {
+            let dst = self.value(1)?;
+            let length = if clamped { Length::Fixed(u32::MAX) } else { length };
+            self.push(Inst::Index { dst, previous: place.dynamic, index, length, stride: elements.stride });
+            Place { dynamic: Some(dst), ..place }
+        };
         if matches!(value, Value::Place(_)) {
             return Ok(Value::Place(place));
         }
@@ -244,6 +278,7 @@ impl Compiler<'_> {
     fn binary(&mut self, op: BinaryOp, a: Reg, b: Reg, count: u32) -> Result<Reg, Diagnostic> {
         let dst = self.value(count)?;
         self.push(Inst::Binary { op, dst, a, b, count });
+        self.known.results.insert(dst, (op, a, b));
         Ok(dst)
     }
 

@@ -184,6 +184,45 @@ impl File {
         self.map(dst, dynamic, |dynamic| dynamic.wrapping_add(base));
     }
 
+    /// dst = the word at `at` and each lane's dynamic offset; zero beyond the end.
+    #[inline]
+    pub(super) fn gather_words<T>(
+        &mut self,
+        dst: Reg,
+        dynamic: Option<Reg>,
+        at: u32,
+        words: &[T],
+        value: impl Fn(&T) -> u32 + Copy,
+    ) {
+        let read = |dynamic: u32| words.get(at.wrapping_add(dynamic) as usize).map_or(0, value);
+        if dst.is_uniform() {
+            let dynamic = dynamic.map_or(0, |dynamic| self.get(dynamic).get(0));
+            return self.set_all(dst, read(dynamic));
+        }
+        let (out, others) = self.split(dst);
+        let dynamic = match dynamic.map_or(Words::All(0), |dynamic| others.get(dynamic)) {
+            Words::Each(dynamic) => dynamic,
+            Words::All(dynamic) => return out.fill(read(dynamic)),
+        };
+        let groups = out.as_chunks_mut::<LANE_GROUP>().0.iter_mut().zip(dynamic.as_chunks::<LANE_GROUP>().0);
+        for (out, dynamic) in groups {
+            let first = dynamic[0];
+            // Neighbours mostly read neighbouring words, or the same.
+            let apart =
+                dynamic.iter().zip(0..).fold(0, |apart, (word, lane)| apart | (word.wrapping_sub(lane) ^ first));
+            let start = at.wrapping_add(first) as usize;
+            if apart == 0
+                && let Some(words) = words.get(start..start + LANE_GROUP)
+            {
+                out.iter_mut().zip(words).for_each(|(out, word)| *out = value(word));
+            } else if dynamic.iter().fold(0, |apart, word| apart | (word ^ first)) == 0 {
+                out.fill(read(first));
+            } else {
+                out.iter_mut().zip(dynamic).for_each(|(out, dynamic)| *out = read(*dynamic));
+            }
+        }
+    }
+
     /// dst = what `read` finds for each lane and its dynamic offset.
     #[inline]
     pub(super) fn gather(&mut self, dst: Reg, dynamic: Option<Reg>, read: impl Fn(&Others<'_>, usize, u32) -> u32) {
@@ -271,6 +310,7 @@ impl File {
             UnaryOp::FirstTrailing => {
                 self.map_range(dst, a, count, |a| if a == 0 { u32::MAX } else { a.trailing_zeros() });
             }
+            UnaryOp::FFlush => self.map_range(dst, a, count, |a| if a & EXPONENT == 0 { 0 } else { a }),
             UnaryOp::FNegate => self.map_range(dst, a, count, |a| a ^ SIGN),
             UnaryOp::FAbs => self.map_range(dst, a, count, |a| a & !SIGN),
             UnaryOp::FSqrt => self.map_range(dst, a, count, |a| float(a).sqrt().to_bits()),
@@ -346,6 +386,7 @@ impl File {
 }
 
 const SIGN: u32 = 1 << 31;
+pub(super) const EXPONENT: u32 = 0x7f80_0000;
 const ONE: u32 = 0x3f80_0000;
 /// 2⁻¹²⁶, the least normal number.
 const MIN_NORMAL: u32 = 0x0080_0000;

@@ -127,6 +127,9 @@ impl<'p> Machine<'p> {
         let program = self.program;
         let mut at = start;
         while let Some(inst) = program.code.get(at) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Stopped);
+            }
             let here = at;
             at += 1;
             match inst {
@@ -238,17 +241,11 @@ impl<'p> Machine<'p> {
                     }
                 }
                 Inst::Repeat { mask, target } => {
-                    if stop.load(Ordering::Relaxed) {
-                        return Err(Stopped);
-                    }
                     if !self.masks.is_none(*mask) {
                         at = target.0 as usize;
                     }
                 }
                 Inst::Call { function, entry, mask } => {
-                    if stop.load(Ordering::Relaxed) {
-                        return Err(Stopped);
-                    }
                     self.masks.set(*entry, *mask);
                     if let Some(code) = program.functions.get(*function as usize) {
                         self.returns.push(at);
@@ -276,17 +273,12 @@ impl<'p> Machine<'p> {
         match place.base {
             Base::Buffer(buffer) => {
                 let words = self.buffers.get(buffer as usize).copied().unwrap_or_default();
-                self.file.gather(dst, place.dynamic, |_, _, dynamic| {
-                    let word = words.get(at.wrapping_add(dynamic) as usize);
-                    word.map_or(0, |word| word.load(Ordering::Relaxed))
-                });
+                self.file.gather_words(dst, place.dynamic, at, words, |word| word.load(Ordering::Relaxed));
             }
             Base::Workgroup => {
                 let (words, slots) = (&self.workgroup, &self.slots);
                 if slots.is_empty() {
-                    self.file.gather(dst, place.dynamic, |_, _, dynamic| {
-                        words.get(at.wrapping_add(dynamic) as usize).copied().unwrap_or(0)
-                    });
+                    self.file.gather_words(dst, place.dynamic, at, words, |word| *word);
                 } else {
                     self.file.gather(dst, place.dynamic, |_, lane, dynamic| {
                         let slot = slots.get(lane).copied().unwrap_or(0);

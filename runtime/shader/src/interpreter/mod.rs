@@ -162,7 +162,7 @@ impl Program {
     /// Runs a dispatch of so many workgroups, on all cores.
     ///
     /// # Errors
-    /// `stop` became true: it is looked at between the turns of loops, calls and workgroups.
+    /// `stop` became true: it is looked at before each instruction.
     pub fn run(&self, buffers: &Buffers<'_>, workgroups: [u32; 3], stop: &AtomicBool) -> Result<(), Stopped> {
         self.run_part(buffers, workgroups, 0..count(workgroups), stop)
     }
