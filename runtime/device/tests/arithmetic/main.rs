@@ -4,6 +4,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::eq_op,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     reason = "a test's helpers panic like the test"
