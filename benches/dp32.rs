@@ -170,5 +170,24 @@ fn lowering(criterion: &mut Criterion) {
     support::compare(criterion, "lowering", 20, contenders);
 }
 
-criterion_group!(benches, lowering, kernels);
+fn probe(criterion: &mut Criterion) {
+    let folder = support::folder();
+    let info = open(&support::selector(), Tier::A).info().clone();
+    let contenders: Vec<Contender<'_>> = vec![
+        (
+            "cold",
+            Box::new(|| {
+                let mut device = isobit_device::open_adapter(&support::selector()).unwrap();
+                time(|| {
+                    let verdict = isobit_device::probe::probe(&mut device, &mut |_| ()).unwrap();
+                    isobit_device::probe::record(folder.path(), &info, &verdict).unwrap();
+                })
+            }),
+        ),
+        ("cached", Box::new(|| time(|| isobit_device::probe::recall(folder.path(), &info).unwrap()))),
+    ];
+    support::compare(criterion, "probe", 2, contenders);
+}
+
+criterion_group!(benches, lowering, kernels, probe);
 criterion_main!(benches);

@@ -42,7 +42,8 @@ pub fn compare(criterion: &mut Criterion, group: &str, turns: usize, mut contend
         }
     }
     let mut group = slow(criterion, group);
-    group.sample_size(turns);
+    // Criterion wants ten; few turns are repeated.
+    group.sample_size(turns.max(10));
     for ((name, _), times) in contenders.iter().zip(times) {
         let mut times = times.into_iter().cycle();
         // Criterion measures how long this takes to decide on the rounds: long enough for one round in a sample.

@@ -56,6 +56,7 @@ const fn network(
     Measure { what, isobit, baselines: quinn, unit: Unit::Bytes(bytes), goal }
 }
 
+/// What `cargo xtask bench` measures besides [`DP32`].
 const MEASURES: &[Measure] = &[
     time("a: matmul, inputs made up", "matmul-generated/isobit", &["matmul-generated/wgpu"], Goal::Slower(1.1)),
     time("a: matmul, inputs from files", "matmul-files/isobit", &["matmul-files/wgpu"], Goal::Slower(1.1)),
@@ -73,67 +74,69 @@ const MEASURES: &[Measure] = &[
     network("e: 1 GiB up", "upload/submit", 1024 * MIB, &["upload/quinn"], Goal::Speed(0.7)),
     network("e: 1 GiB up, hashed before", "upload/submit-hashed", 1024 * MIB, &["upload/quinn"], Goal::None),
     network("e: 1 GiB up and down by `stream`", "stream/submit", 2048 * MIB, &["stream/quinn"], Goal::None),
-    time(
-        "f: dp32, naive matrix product",
-        "dp32-matmul-naive/tier-a",
-        &["dp32-matmul-naive/native"],
-        Goal::Slower(1.15),
-    ),
-    time(
-        "f: dp32, register-tiled product",
-        "dp32-matmul-tiled/tier-a",
-        &["dp32-matmul-tiled/native"],
-        Goal::Slower(2.5),
-    ),
-    time("f: dp32, saxpy", "dp32-saxpy/tier-a", &["dp32-saxpy/native"], Goal::Slower(1.1)),
-    time("f: dp32, reduction", "dp32-reduction/tier-a", &["dp32-reduction/native"], Goal::Slower(1.1)),
-    time("f: dp32, nbody", "dp32-nbody/tier-a", &["dp32-nbody/native"], Goal::Slower(2.5)),
-    time("f: dp32, softmax", "dp32-softmax/tier-a", &["dp32-softmax/native"], Goal::None),
-    time("f: dp32, gelu", "dp32-gelu/tier-a", &["dp32-gelu/native"], Goal::None),
-    time("f: dp32, product of 8-bit integers", "dp32-int8/tier-a", &["dp32-int8/native"], Goal::Slower(1.1)),
-    time("g: tier B, naive matrix product", "dp32-matmul-naive/tier-b", &["dp32-matmul-naive/native"], Goal::None),
-    time("g: tier B, register-tiled product", "dp32-matmul-tiled/tier-b", &["dp32-matmul-tiled/native"], Goal::None),
-    time("g: tier B, saxpy", "dp32-saxpy/tier-b", &["dp32-saxpy/native"], Goal::None),
-    time("g: tier B, reduction", "dp32-reduction/tier-b", &["dp32-reduction/native"], Goal::None),
-    time("g: tier B, nbody", "dp32-nbody/tier-b", &["dp32-nbody/native"], Goal::None),
-    time("g: tier B, softmax", "dp32-softmax/tier-b", &["dp32-softmax/native"], Goal::None),
-    time("g: tier B, gelu", "dp32-gelu/tier-b", &["dp32-gelu/native"], Goal::None),
-    time("g: tier B, product of 8-bit integers", "dp32-int8/tier-b", &["dp32-int8/native"], Goal::None),
-    time(
-        "h: CPU device, naive matrix product",
-        "dp32-matmul-naive/cpu",
-        &["dp32-matmul-naive/native"],
-        Goal::Slower(30.0),
-    ),
-    time(
-        "h: CPU device, register-tiled product",
-        "dp32-matmul-tiled/cpu",
-        &["dp32-matmul-tiled/native"],
-        Goal::Slower(30.0),
-    ),
-    time("h: CPU device, saxpy", "dp32-saxpy/cpu", &["dp32-saxpy/native"], Goal::Slower(30.0)),
-    time("h: CPU device, reduction", "dp32-reduction/cpu", &["dp32-reduction/native"], Goal::Slower(30.0)),
-    time("h: CPU device, nbody", "dp32-nbody/cpu", &["dp32-nbody/native"], Goal::Slower(30.0)),
-    time("h: CPU device, softmax", "dp32-softmax/cpu", &["dp32-softmax/native"], Goal::Slower(30.0)),
-    time("h: CPU device, gelu", "dp32-gelu/cpu", &["dp32-gelu/native"], Goal::Slower(30.0)),
-    time("h: CPU device, product of 8-bit integers", "dp32-int8/cpu", &["dp32-int8/native"], Goal::Slower(30.0)),
-    time("i: 500 lines lowered and validated for tier A", "lowering/tier-a", &["lowering/native"], Goal::Within(20e-3)),
-    time("i: ... for tier B", "lowering/tier-b", &["lowering/native"], Goal::None),
 ];
 
-/// Sets up, runs them, and rewrites the table if all were run.
+/// A kernel in one of its forms, beside the same kernel as it is written.
+macro_rules! dp32 {
+    ($what:literal, $kernel:literal, $form:literal, $goal:expr) => {
+        time($what, concat!("dp32-", $kernel, "/", $form), &[concat!("dp32-", $kernel, "/native")], $goal)
+    };
+}
+
+/// What `cargo xtask bench dp32` measures.
+const DP32: &[Measure] = &[
+    dp32!("f: tier A, naive matrix product", "matmul-naive", "tier-a", Goal::Slower(1.15)),
+    dp32!("f: tier A, register-tiled product", "matmul-tiled", "tier-a", Goal::Slower(2.5)),
+    dp32!("f: tier A, saxpy", "saxpy", "tier-a", Goal::Slower(1.1)),
+    dp32!("f: tier A, reduction", "reduction", "tier-a", Goal::Slower(1.1)),
+    dp32!("f: tier A, nbody", "nbody", "tier-a", Goal::Slower(2.5)),
+    dp32!("f: tier A, softmax", "softmax", "tier-a", Goal::None),
+    dp32!("f: tier A, gelu", "gelu", "tier-a", Goal::None),
+    dp32!("f: tier A, product of 8-bit integers", "int8", "tier-a", Goal::Slower(1.1)),
+    dp32!("g: tier B, naive matrix product", "matmul-naive", "tier-b", Goal::None),
+    dp32!("g: tier B, register-tiled product", "matmul-tiled", "tier-b", Goal::None),
+    dp32!("g: tier B, saxpy", "saxpy", "tier-b", Goal::None),
+    dp32!("g: tier B, reduction", "reduction", "tier-b", Goal::None),
+    dp32!("g: tier B, nbody", "nbody", "tier-b", Goal::None),
+    dp32!("g: tier B, softmax", "softmax", "tier-b", Goal::None),
+    dp32!("g: tier B, gelu", "gelu", "tier-b", Goal::None),
+    dp32!("g: tier B, product of 8-bit integers", "int8", "tier-b", Goal::None),
+    dp32!("h: CPU device, naive matrix product", "matmul-naive", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, register-tiled product", "matmul-tiled", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, saxpy", "saxpy", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, reduction", "reduction", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, nbody", "nbody", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, softmax", "softmax", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, gelu", "gelu", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, product of 8-bit integers", "int8", "cpu", Goal::Slower(30.0)),
+    time("i: 500 lines lowered and validated for tier A", "lowering/tier-a", &["lowering/native"], Goal::Within(20e-3)),
+    time("i: ... for tier B", "lowering/tier-b", &["lowering/native"], Goal::None),
+    time("j: the whole probe", "probe/cold", &[], Goal::Within(20.0)),
+    time("j: a verdict that is known", "probe/cached", &[], Goal::Within(5e-3)),
+];
+
+/// Sets up, runs them, and rewrites the tables of those that were run whole: without arguments both, with `dp32` one.
 pub fn run(options: &Options) -> Result<(), Failure> {
     setup::run(options)?;
     let results = target().join("criterion");
+    let dp32_only = options.rest.iter().map(String::as_str).eq(["dp32"]);
     let mut bench = cargo(&["bench", "--package", "isobit-cli"]);
-    check(bench.args(&options.rest).env("CRITERION_HOME", &results))?;
-    if !options.rest.is_empty() {
-        eprintln!("BENCHMARKS.md is as it was: only a run without arguments writes it");
+    match dp32_only {
+        true => bench.args(["--bench", "dp32"]),
+        false => bench.args(&options.rest),
+    };
+    check(bench.env("CRITERION_HOME", &results))?;
+    if !dp32_only && !options.rest.is_empty() {
+        eprintln!("BENCHMARKS.md is as it was: only a run without arguments, or with `dp32`, writes it");
         return Ok(());
     }
-    let table = format!("{}\n{}", machine(&results), table(&results)?);
-    print!("{table}");
-    document::write_table("BENCHMARKS.md", "bench", &table)
+    let all = [("bench", MEASURES), ("bench dp32", DP32)];
+    for (command, measures) in all.into_iter().skip(usize::from(dp32_only)) {
+        let table = format!("{}\n{}", machine(&results), table(&results, measures)?);
+        print!("{table}");
+        document::write_table("BENCHMARKS.md", command, &table)?;
+    }
+    Ok(())
 }
 
 fn target() -> PathBuf {
@@ -160,10 +163,10 @@ fn machine(results: &Path) -> String {
     format!("On {model} with {cores} cores, Linux {kernel}, {device}, {rustc}; {date}.\n")
 }
 
-fn table(results: &Path) -> Result<String, Failure> {
+fn table(results: &Path, measures: &[Measure]) -> Result<String, Failure> {
     let mut text =
         String::from("| measure | isobit | baseline | ratio | goal | met |\n|---|---:|---:|---:|---:|---|\n");
-    for measure in MEASURES {
+    for measure in measures {
         let isobit = median(results, measure.isobit)?;
         let baselines: Vec<f64> =
             measure.baselines.iter().map(|name| median(results, name)).collect::<Result<_, _>>()?;
