@@ -55,7 +55,8 @@ impl LocalJob<'_> {
         } else {
             (opening::open(self.device, self.printer)?, None)
         };
-        device.set_patience(self.deadline);
+        // Longer than the deadline, which has a better word for it.
+        device.set_patience(self.deadline.saturating_add(Duration::from_secs(60)));
         let compiled = match code_cache() {
             Some(cache) => cache.load_or_compile(&sandbox, &workload),
             None => sandbox.compile(&workload),
