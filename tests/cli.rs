@@ -176,6 +176,37 @@ fn devices_are_listed_with_whether_they_can_run_kernels() {
 }
 
 #[test]
+fn the_doctor_probes_a_device_and_the_list_shows_what_was_found() {
+    let cache = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| isobit().args(args).env("XDG_CACHE_HOME", cache.path()).output().unwrap();
+    let llvmpipe = || {
+        let devices = json(&run(&["devices", "--json"]))["devices"].as_array().unwrap().clone();
+        devices.into_iter().find(|device| device["driver"] == "llvmpipe").unwrap()
+    };
+    assert_eq!(llvmpipe()["tier"], serde_json::Value::Null);
+    assert!(stdout(&run(&["devices"])).contains("not probed"));
+
+    let output = run(&["doctor", "--device", "llvmpipe", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(json(&output)["devices"][0]["tier"], "A");
+    assert_eq!(llvmpipe()["tier"], "A");
+
+    // As if the probe had found something.
+    let folder = cache.path().join("isobit/probe");
+    let verdict = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let mut found: serde_json::Value = serde_json::from_slice(&fs::read(&verdict).unwrap()).unwrap();
+    found["tier"] = "B".into();
+    found["failure"] = serde_json::json!({ "check": "a product", "detail": "of 0x00800000 ..." });
+    fs::write(&verdict, found.to_string()).unwrap();
+    assert_eq!(llvmpipe()["failure"]["check"], "a product");
+    assert!(stdout(&run(&["devices"])).contains("B: a product: of 0x00800000 ..."));
+
+    let output = run(&["doctor", "--device", "no such device"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("hint:"), "{}", stderr(&output));
+}
+
+#[test]
 fn what_is_no_workload_is_refused_with_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let inspect = |name: &str, content: &[u8]| {

@@ -122,8 +122,16 @@ fn a_spot_check_finds_a_device_that_miscomputes() {
                 device
             };
             checked(&mut open(), false).unwrap();
-            let found = checked(&mut open(), true).unwrap_err();
+            let cache = tempfile::tempdir().unwrap();
+            let granted = Verdict { tier: Tier::A, failure: None };
+            let mut device = open();
+            device.set_verdict(&granted, Some(cache.path()));
+            let found = checked(&mut device, true).unwrap_err();
             assert!(matches!(found, DeviceError::Fault(DeviceFault::Miscomputed { .. })), "{found}");
+            // From now on the device computes with integers.
+            let demoted = probe::recall(cache.path(), &adapter.info).unwrap();
+            assert_eq!(demoted.tier, Tier::B);
+            assert!(demoted.failure.unwrap().to_string().starts_with("a job: workgroup ("));
         }
     }
 }
