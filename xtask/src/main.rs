@@ -20,10 +20,11 @@ Usage: cargo xtask COMMAND
 
 Commands:
   setup [--yes]          install what is missing on this machine: drivers, the wasm target, a picture
-  demo [--yes]           set up, then rent two devices of this machine and compare what they claim
+  demo [--yes]           set up, then rent the devices of this machine and compare what they claim
   test [--yes] [--long]  set up, then check formatting, lints, tests and documentation
-  bench [--yes] [-- ARGS...]
-                         set up, then run the benchmarks
+  bench [--yes] [dp32 | -- ARGS...]
+                         set up, then run the benchmarks (all; those of profile dp32; or with ARGS for cargo bench), and
+                         write what all or those of dp32 found to BENCHMARKS.md
   divergence [--yes]     set up, then count what drivers compute differently, and write the table in the README
   acceptance             check public kernels, and write which are accepted to docs/acceptance.md
   env                    print the variables that make all drivers visible, for `eval \"$(cargo xtask env)\"`
@@ -41,7 +42,7 @@ type Failure = String;
 struct Options {
     yes: bool,
     long: bool,
-    /// What stands after `--`.
+    /// Words of the command's own, and what stands after `--`.
     rest: Vec<String>,
 }
 
@@ -54,7 +55,8 @@ impl Options {
                 known if !allowed.contains(&known) => return Err(format!("unknown argument {known:?}\n\n{USAGE}")),
                 "--yes" => options.yes = true,
                 "--long" => options.long = true,
-                _ => options.rest = args.by_ref().cloned().collect(),
+                "--" => options.rest.extend(args.by_ref().cloned()),
+                word => options.rest.push(word.to_owned()),
             }
         }
         Ok(options)
@@ -78,7 +80,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "setup" => setup::run(&Options::parse(&["--yes"], args)?)?,
         "demo" => demo::run(&Options::parse(&["--yes"], args)?)?,
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
-        "bench" => bench::run(&Options::parse(&["--yes", "--"], args)?)?,
+        "bench" => bench::run(&Options::parse(&["--yes", "dp32", "--"], args)?)?,
         "divergence" => divergence::run(&Options::parse(&["--yes"], args)?)?,
         "acceptance" => {
             Options::parse(&[], args)?;
@@ -111,6 +113,12 @@ mod tests {
         let options = Options::parse(&["--yes", "--"], &strings(&["--yes", "--", "matmul", "--yes"])).unwrap();
         assert!(options.yes);
         assert_eq!(options.rest, strings(&["matmul", "--yes"]));
+    }
+
+    #[test]
+    fn a_word_of_the_command_is_kept() {
+        assert_eq!(Options::parse(&["dp32"], &strings(&["dp32"])).unwrap().rest, strings(&["dp32"]));
+        assert!(Options::parse(&["dp32"], &strings(&["dp16"])).is_err());
     }
 
     #[test]
