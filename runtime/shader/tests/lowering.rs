@@ -64,6 +64,13 @@ fn a_kernel_of_everything_lowers_to_a_module_that_validates() {
     assert!(text.contains("array<f32, 4>(1f, 0f, 0f, 2.5f)"), "{text}");
 }
 
+#[test]
+fn only_workgroups_with_loops_report_their_end() {
+    let (straight, looping) = (kernel("sum = data[1] * 3u;"), kernel("while (sum < data[1]) { sum += 3u; }"));
+    assert!(!straight.reports() && !straight.emit(None).unwrap().contains("system_status"));
+    assert!(looping.reports() && looping.emit(None).unwrap().contains("system_status.finished"));
+}
+
 fn kernel(body: &str) -> Lowered {
     lower(&format!(
         "@group(0) @binding(0) var<storage, read_write> data: array<u32>;

@@ -296,7 +296,8 @@ impl Device for CpuDevice {
         let metered = kernel.profile() == Profile::Dp32;
         let cost = if metered { invocations * u64::from(lowered.invocation_cost()) } else { invocations };
         let source = Arc::clone(kernel.source());
-        let kernel = Arc::new(queue::Kernel { program, source, invocations, cost, metered });
+        let reports = lowered.reports();
+        let kernel = Arc::new(queue::Kernel { program, source, invocations, cost, metered, reports });
         check::exhausted(self.pipelines.insert(Pipeline { shape, kernel }))
     }
 

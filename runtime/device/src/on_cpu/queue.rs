@@ -35,6 +35,8 @@ pub(super) struct Kernel {
     pub(super) cost: u64,
     /// Whether loops cost fuel: under profile dp32.
     pub(super) metered: bool,
+    /// Whether its workgroups report their end.
+    pub(super) reports: bool,
 }
 
 /// A range of a buffer, bound.
@@ -315,7 +317,8 @@ impl Worker {
         };
         self.0.report(races);
         let finished = u64::from(status.finished);
-        if finished != all & u64::from(u32::MAX) || status.left_loop || (status.spent && !kernel.metered) {
+        let expected = if kernel.reports { all & u64::from(u32::MAX) } else { 0 };
+        if finished != expected || status.left_loop || (status.spent && !kernel.metered) {
             let what = format!("of {all} workgroups {finished} came to their end: {status:?}");
             self.0.progress().wrong.get_or_insert(what);
         }

@@ -45,6 +45,7 @@ pub(crate) use check::{advice, check, unavailable};
 pub(crate) use link::defect;
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
+use self::define::Defined;
 use crate::{Diagnostic, EntryPoint};
 
 /// Changes whenever a kernel could come out with other bits or another cost. Claims made under different
@@ -70,6 +71,7 @@ pub struct Lowered {
     info: ModuleInfo,
     entry_point: EntryPoint,
     invocation_cost: u32,
+    reports: bool,
 }
 
 impl Lowered {
@@ -86,6 +88,12 @@ impl Lowered {
     /// The guest's view: without the system's group.
     pub fn entry_point(&self) -> &EntryPoint {
         &self.entry_point
+    }
+
+    /// Whether its workgroups report how they ended, see [`Status`]. Those of a kernel without loops do not, and leave
+    /// no trace in it: they are over before anything could cut them short, and a report would be the longest part of many.
+    pub fn reports(&self) -> bool {
+        self.reports
     }
 
     /// Kernel fuel of one invocation outside of loops. What loops cost is counted on the device, see [`Status`].
@@ -131,7 +139,7 @@ pub(crate) fn lower(
         .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
     check(module, info, source)?;
     let uniformity = uniformity::analyze(module, index, source)?;
-    let defined = define::define(module, info, index, &uniformity, source)?;
-    let info = crate::kernel::validate(&defined.module)?;
-    Ok(Lowered { module: defined.module, info, entry_point, invocation_cost: defined.invocation_cost })
+    let Defined { module, invocation_cost, reports } = define::define(module, info, index, &uniformity, source)?;
+    let info = crate::kernel::validate(&module)?;
+    Ok(Lowered { module, info, entry_point, invocation_cost, reports })
 }

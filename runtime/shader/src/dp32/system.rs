@@ -54,7 +54,7 @@ pub struct Status {
     /// The device left a loop that had not ended (some drivers do so silently after many turns): the results
     /// are worthless and the device is at fault.
     pub left_loop: bool,
-    /// Workgroups that have reached their end. A sum modulo 2³².
+    /// Workgroups of kernels with loops that have reached their end. A sum modulo 2³².
     pub finished: u32,
     /// Fuel spent in loops, over all invocations.
     pub loop_fuel: u64,

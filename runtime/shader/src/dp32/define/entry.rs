@@ -6,7 +6,7 @@ use naga::{
 };
 
 use super::body::{Body, Shape, Value};
-use super::{Definer, Meters};
+use super::{Definer, Meters, System};
 use crate::Diagnostic;
 use crate::dp32::system::SLOTS;
 
@@ -95,19 +95,25 @@ pub(super) fn wrap(
     let arguments = guest_arguments(definer, &mut body, entry, &ids)?;
     body.push(Statement::Call { function: guest, arguments, result: None });
 
-    let status = body.global(system.status);
-    if meters.uniform || meters.varying || meters.counted {
-        let trap = body.global(system.trap);
-        let trap = body.load(trap);
-        let none = body.uint(0);
-        let raised = body.binary(BinaryOperator::NotEqual, trap, none, Shape::Scalar);
-        body.when(raised, |body| {
-            let counter = body.index(status, TRAP);
-            atomic(body, uint, counter, AtomicFunction::InclusiveOr, trap);
-        });
+    if meters.any() {
+        report(&mut body, uint, system, meters, &ids, budget);
     }
-    let slot = own_slot(&mut body, status, &ids);
+    body.finish(&mut function);
+    Ok(function)
+}
+
+/// What an invocation of a kernel with loops reports at its end.
+fn report(body: &mut Body, uint: Handle<Type>, system: System, meters: Meters, ids: &Ids, budget: Value) {
+    let status = body.global(system.status);
     let none = body.uint(0);
+    let trap = body.global(system.trap);
+    let trap = body.load(trap);
+    let raised = body.binary(BinaryOperator::NotEqual, trap, none, Shape::Scalar);
+    body.when(raised, |body| {
+        let counter = body.index(status, TRAP);
+        atomic(body, uint, counter, AtomicFunction::InclusiveOr, trap);
+    });
+    let slot = own_slot(body, status, ids);
     if meters.varying {
         let pointer = body.global(system.varying_fuel);
         let left = body.load(pointer);
@@ -126,8 +132,6 @@ pub(super) fn wrap(
         let (finished, one) = (body.index(status, FINISHED), body.uint(1));
         atomic(body, uint, finished, AtomicFunction::Add, one);
     });
-    body.finish(&mut function);
-    Ok(function)
 }
 
 fn argument(body: &mut Body, index: u32) -> Value {

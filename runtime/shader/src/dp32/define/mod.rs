@@ -34,6 +34,8 @@ const MAX_EXPRESSIONS: usize = 2_000_000;
 pub(super) struct Defined {
     pub(super) module: Module,
     pub(super) invocation_cost: u32,
+    /// The kernel has loops, so that its workgroups report how they ended.
+    pub(super) reports: bool,
 }
 
 /// Rewrites an entry point of a checked module without overrides.
@@ -56,7 +58,7 @@ pub(super) fn define(
     let mut out = definer.out;
     out.entry_points.push(EntryPoint { function, ..without_function(entry) });
     naga::compact::compact(&mut out, naga::compact::KeepUnused::No);
-    Ok(Defined { module: out, invocation_cost: cost })
+    Ok(Defined { module: out, invocation_cost: cost, reports: meters.any() })
 }
 
 fn without_function(entry: &EntryPoint) -> EntryPoint {
@@ -101,6 +103,13 @@ struct Meters {
     varying: bool,
     /// There are loops that are not metered, but watched.
     counted: bool,
+}
+
+impl Meters {
+    /// Whether the kernel has loops.
+    fn any(self) -> bool {
+        self.uniform || self.varying || self.counted
+    }
 }
 
 /// The new module as it grows.
