@@ -75,6 +75,7 @@ fn kernel(body: &str) -> Lowered {
     lower(&format!(
         "@group(0) @binding(0) var<storage, read_write> data: array<u32>;
         fn touch(p: ptr<function, u32>) {{ *p += 1u; }}
+        fn hundred(p: ptr<function, u32>) {{ for (var i = 0u; i < 100u; i++) {{ *p += i; }} }}
         @compute @workgroup_size(1) fn main() {{ var sum = 0u; {body} data[0] = sum; }}"
     ))
 }
@@ -104,7 +105,15 @@ fn loops_of_known_length_are_paid_for_as_a_whole() {
         "for (var i = 0u; i < 10u; i++) { touch(&i); sum += i; }",
         "for (var i = 0u; i < 10u; i++) { i += sum; sum += i; }",
         "var i = 0u; loop { if i >= 10u { break; } i++; sum += i; }",
-        // This one never ends.
+        // Each by itself is short.
+        "for (var i = 0u; i < 100u; i++) { for (var j = 0u; j < 100u; j++) { sum += i; } }",
+        "for (var i = 0u; i < 100u; i++) { hundred(&sum); }",
+        // Neither the condition nor the step is computed anew.
+        "var i = 0u; let on = i < 4u; for (; on; i++) { sum += i; }",
+        "var i = 9u; let on = i < 4u; i = 0u; for (; on; i++) { sum += i; }",
+        "var i = 0u; let next = i + 1u; for (; i < 4u; i = next) { sum += i; }",
+        "var i = 0u; let now = i; for (; now < 4u; i++) { sum += i; }",
+        // These never end.
         "for (var i = 0u; i < 10u; i *= 2u) { sum += i; }",
         "for (var i = 10; i != 0; i >>= 1u) { sum += u32(i); }",
     ] {
@@ -134,4 +143,21 @@ fn arrays_sized_by_overrides_have_their_size() {
     assert!(lowered.module().overrides.is_empty());
     assert_eq!(lowered.entry_point().workgroup_bytes, 3 * 32 + 16 * 8 * 16);
     assert!(lowered.emit(None).unwrap().contains("array<array<vec3<f32>, 8>, 16>"));
+}
+
+#[test]
+fn what_an_invocation_may_spend_bounds_what_it_calls() {
+    let calls = |depth: u32| {
+        let mut text = String::from(
+            "@group(0) @binding(0) var<storage, read_write> data: array<u32>;\nfn f0() { for (var i = 0u; i < 4096u; i++) { data[i] += i / data[0]; } }\n",
+        );
+        for level in 1..=depth {
+            text += &format!("fn f{level}() {{ f{0}(); f{0}(); f{0}(); f{0}(); }}\n", level - 1);
+        }
+        text + &format!("@compute @workgroup_size(1) fn main() {{ f{depth}(); }}")
+    };
+    assert!(lower(&calls(2)).invocation_cost() > 16 * 4096);
+    let kernel = prepare(&calls(6), Profile::Dp32).unwrap();
+    let refused = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err();
+    assert!(refused.message.contains("costs more than"), "{refused}");
 }

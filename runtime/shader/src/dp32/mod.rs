@@ -140,6 +140,12 @@ pub(crate) fn lower(
     check(module, info, source)?;
     let uniformity = uniformity::analyze(module, index, source)?;
     let Defined { module, invocation_cost, reports } = define::define(module, info, index, &uniformity, source)?;
+    if invocation_cost > INVOCATION_FUEL {
+        return Err(Diagnostic::new(format!(
+            "an invocation of `{}` costs more than the {INVOCATION_FUEL} that it may spend, loops of unknown length aside",
+            entry_point.name
+        )));
+    }
     let info = crate::kernel::validate(&module)?;
     Ok(Lowered { module, info, entry_point, invocation_cost, reports })
 }

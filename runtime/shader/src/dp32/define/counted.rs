@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use naga::{BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVariable, Module, Statement};
 
-/// More turns than this are metered.
+/// Loops with more turns than this, with those of the loops in them and of what they call, are metered.
 const MAX_TURNS: u32 = 4096;
 
 /// A loop that turns `turns` times unless the function returns from it.
@@ -20,11 +20,23 @@ pub(super) struct Counted {
     pub(super) bound: Literal,
 }
 
+/// Turns of counted loops in one call of each function.
+pub(super) type Turns = HashMap<Handle<Function>, u32>;
+
+/// The turns of a module's functions.
+pub(super) fn turns_of_functions(module: &Module) -> Turns {
+    let mut turns = Turns::new();
+    for (handle, function) in module.functions.iter() {
+        let mut search = Search::new(module, function, &turns);
+        let of_function = search.block(&function.body, 0);
+        turns.insert(handle, of_function);
+    }
+    turns
+}
+
 /// The counted loops of a function by their place among all its loops (an outer one before those in it).
-pub(super) fn counted_loops(module: &Module, function: &Function) -> HashMap<usize, Counted> {
-    let mut uses = Uses::default();
-    uses.of_block(function, &function.body);
-    let mut search = Search { module, function, uses, loops: 0, found: HashMap::new() };
+pub(super) fn counted_loops(module: &Module, function: &Function, turns: &Turns) -> HashMap<usize, Counted> {
+    let mut search = Search::new(module, function, turns);
     search.block(&function.body, 0);
     search.found
 }
@@ -77,29 +89,52 @@ fn each_block(statement: &Statement, visit: &mut impl FnMut(&Block)) {
 struct Search<'a> {
     module: &'a Module,
     function: &'a Function,
+    turns: &'a Turns,
     uses: Uses,
     loops: usize,
     found: HashMap<usize, Counted>,
 }
 
-impl Search<'_> {
-    fn block(&mut self, block: &Block, depth: u32) {
+impl<'a> Search<'a> {
+    fn new(module: &'a Module, function: &'a Function, turns: &'a Turns) -> Self {
+        let mut uses = Uses::default();
+        uses.of_block(function, &function.body);
+        Self { module, function, turns, uses, loops: 0, found: HashMap::new() }
+    }
+
+    /// Returns the turns of all counted loops, at most.
+    fn block(&mut self, block: &Block, depth: u32) -> u32 {
         let mut before = None;
+        let mut turns = 0_u32;
         for statement in block {
-            if let Statement::Loop { body, continuing, break_if } = statement {
-                let ordinal = self.loops;
-                self.loops += 1;
-                let counted = break_if.is_none().then(|| self.counted(before, body, continuing, depth)).flatten();
-                self.found.extend(counted.map(|counted| (ordinal, counted)));
-                self.block(body, depth + 1);
-                self.block(continuing, depth + 1);
-            } else {
-                each_block(statement, &mut |inner| self.block(inner, depth));
-            }
+            let of_statement = match statement {
+                Statement::Loop { body, continuing, break_if } => {
+                    let ordinal = self.loops;
+                    self.loops += 1;
+                    let counted = break_if.is_none().then(|| self.counted(before, body, continuing, depth)).flatten();
+                    let inner = self.block(body, depth + 1).saturating_add(self.block(continuing, depth + 1));
+                    let all = counted.map(|counted| counted.turns.saturating_mul(inner.saturating_add(1)));
+                    match counted.zip(all) {
+                        Some((counted, all)) if all <= MAX_TURNS => {
+                            self.found.insert(ordinal, counted);
+                            all
+                        }
+                        _ => inner,
+                    }
+                }
+                Statement::Call { function, .. } => self.turns.get(function).copied().unwrap_or(0),
+                _ => {
+                    let mut inner = 0_u32;
+                    each_block(statement, &mut |block| inner = inner.saturating_add(self.block(block, depth)));
+                    inner
+                }
+            };
+            turns = turns.saturating_add(of_statement);
             if !matches!(statement, Statement::Emit(_)) {
                 before = Some(statement);
             }
         }
+        turns
     }
 
     fn counted(&self, before: Option<&Statement>, body: &Block, continuing: &Block, depth: u32) -> Option<Counted> {
@@ -109,12 +144,20 @@ impl Search<'_> {
             return None;
         }
         let Expression::Binary { op, left, right } = self.function.expressions[*condition] else { return None };
+        // Both are computed anew in each turn, before anything else; a value from outside stays what it was.
+        let head = body.iter().take_while(|statement| matches!(statement, Statement::Emit(_)));
+        if !computes(head, &[*condition, left]) {
+            return None;
+        }
         let (variable, bound) = (self.loaded(left)?, self.literal(right)?);
 
         let mut steps = continuing.iter().filter(|statement| !matches!(statement, Statement::Emit(_)));
         let (Some(Statement::Store { pointer, value }), None) = (steps.next(), steps.next()) else { return None };
         let Expression::LocalVariable(stepped) = self.function.expressions[*pointer] else { return None };
         let Expression::Binary { op: step_op, left, right } = self.function.expressions[*value] else { return None };
+        if !computes(continuing.iter(), &[*value, left]) {
+            return None;
+        }
         let step = self.literal(right)?;
         if stepped != variable || self.loaded(left)? != variable || self.uses.lent.contains(&variable) {
             return None;
@@ -160,6 +203,18 @@ impl Search<'_> {
             _ => None,
         }
     }
+}
+
+/// Whether statements compute all of these.
+fn computes<'a>(statements: impl Iterator<Item = &'a Statement>, wanted: &[Handle<Expression>]) -> bool {
+    let computed: HashSet<_> = statements
+        .filter_map(|statement| match statement {
+            Statement::Emit(range) => Some(range.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    wanted.iter().all(|expression| computed.contains(expression))
 }
 
 /// Whether a statement may leave the loop that it is in by a `break`.

@@ -9,7 +9,7 @@ use naga::{
 };
 
 use super::body::{Body, Shape, Value};
-use super::counted::{Counted, counted_loops};
+use super::counted::{Counted, Turns, counted_loops};
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
 use crate::Diagnostic;
 use crate::dp32::system::{LEFT_LOOP, SPENT};
@@ -60,6 +60,10 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
 
 /// Rewrites a function. Returns it with what one call costs outside of loops.
 pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> Result<(Function, u32), Diagnostic> {
+    let counted = match origin.guest {
+        Some(_) => counted_loops(origin.module, origin.function, &definer.turns),
+        None => counted_loops(origin.module, origin.function, &Turns::new()),
+    };
     let mut this = FunctionDefiner {
         definer,
         origin,
@@ -67,7 +71,7 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         values: HashMap::new(),
         locals: HashMap::new(),
         loops: 0,
-        counted: counted_loops(origin.module, origin.function),
+        counted,
         breakables: Vec::new(),
     };
     let source = origin.function;

@@ -121,6 +121,8 @@ struct Definer<'a> {
     source: &'a str,
     system: System,
     meters: Meters,
+    /// Of the guest's functions.
+    turns: counted::Turns,
     functions: HashMap<Handle<Function>, Callee>,
     helpers: HashMap<Handle<Function>, Callee>,
     helper_types: HashMap<Handle<Type>, Handle<Type>>,
@@ -152,6 +154,7 @@ impl<'a> Definer<'a> {
             source,
             system,
             meters: Meters::default(),
+            turns: counted::turns_of_functions(guest),
             functions: HashMap::new(),
             helpers: HashMap::new(),
             helper_types: HashMap::new(),
