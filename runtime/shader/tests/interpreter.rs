@@ -395,6 +395,34 @@ fn switches_choose_default_and_leave() {
     );
 }
 
+/// The interpreter knows "zero if there is no exponent" when it sees it, and a vector from its first component.
+#[test]
+fn a_choice_by_one_exponent_is_none_for_each_component() {
+    type Case = (&'static str, fn(u32, u32) -> u32);
+    fn has_exponent(x: u32) -> bool {
+        x & 0x7f80_0000 != 0
+    }
+    fn flushed(x: u32) -> u32 {
+        if has_exponent(x) { x } else { 0 }
+    }
+    let cases: &[Case] = &[
+        ("r = select(v, vec2u(0u), (v.x & 0x7f800000u) == 0u).y;", |x, y| if has_exponent(x) { y } else { 0 }),
+        ("let q = (v & vec2u(0x7f800000u)) == vec2u(0u); r = select(v, vec2u(0u), q.x).y;", |x, y| {
+            if has_exponent(x) { y } else { 0 }
+        }),
+        ("let q = (v & vec2u(0x7f800000u)) == vec2u(0u); r = select(v.x, 0u, q.x) ^ select(v.y, 0u, q.y);", |x, y| {
+            flushed(x) ^ flushed(y)
+        }),
+        ("r = select(v, vec2u(0u), (v & vec2u(0x7f800000u)) == vec2u(0u)).y;", |_, y| flushed(y)),
+    ];
+    let words = [0, 5, 0x8000_0000, 0x64c3_71cf, 0x7fff_ffff, 0x0080_0000, 0x807f_ffff, u32::MAX];
+    for (body, model) in cases {
+        for y in words {
+            map(1, &format!("let v = vec2u(x, {y}u); {body}"), &words, |x| model(x, y));
+        }
+    }
+}
+
 #[test]
 fn functions_return_early_in_some_lanes() {
     let wgsl = format!(

@@ -139,10 +139,19 @@ impl Exits {
 pub(super) struct Known {
     /// All components of these are this word.
     pub(super) words: HashMap<Reg, u32>,
-    /// The results of these.
-    pub(super) results: HashMap<Reg, (BinaryOp, Reg, Reg)>,
+    /// What these are the results of.
+    pub(super) results: HashMap<Reg, KnownResult>,
     /// Lengths of run-time sized arrays, by buffer and the array's offset in it.
     pub(super) lengths: HashMap<Reg, (u32, u32)>,
+}
+
+/// What a value was computed from.
+pub(super) struct KnownResult {
+    pub(super) op: BinaryOp,
+    pub(super) a: Reg,
+    pub(super) b: Reg,
+    /// Its components.
+    pub(super) count: u32,
 }
 
 pub(super) struct Compiler<'m> {

@@ -6,7 +6,7 @@ use naga::{
 };
 
 use super::code::{Base, BinaryOp, BitsOp, Inst, Length, Mask, Place, Reg, UnaryOp};
-use super::compile::{Compiler, Value, literal_word, unknown};
+use super::compile::{Compiler, KnownResult, Value, literal_word, unknown};
 use super::lanes::EXPONENT;
 use crate::Diagnostic;
 
@@ -117,7 +117,8 @@ impl Compiler<'_> {
                 let (condition, accept, reject) =
                     (self.registers(*condition)?, self.registers(*accept)?, self.registers(*reject)?);
                 let dst = self.value(count)?;
-                self.push(match self.is_flush(condition, accept, reject) {
+                let componentwise = wide || count == 1;
+                self.push(match componentwise && self.is_flush(condition, accept, reject, count) {
                     true => Inst::Unary { op: UnaryOp::FFlush, dst, a: reject, count },
                     false => Inst::Select { dst, condition, accept, reject, count, wide },
                 });
@@ -180,21 +181,28 @@ impl Compiler<'_> {
         Ok(dst)
     }
 
-    /// Whether a choice is "zero if there is no exponent".
-    fn is_flush(&self, condition: Reg, accept: Reg, reject: Reg) -> bool {
+    /// Whether a choice is "zero if there is no exponent", in each of `count` components. A vector and its first
+    /// component have the same register, so the widths have to agree.
+    fn is_flush(&self, condition: Reg, accept: Reg, reject: Reg, count: u32) -> bool {
         let is = |reg: Reg, word: u32| self.known.words.get(&reg) == Some(&word);
-        let Some(&(BinaryOp::IEq, exponent, zero)) = self.known.results.get(&condition) else { return false };
-        let Some(&(BinaryOp::And, bits, mask)) = self.known.results.get(&exponent) else { return false };
+        let result = |reg: Reg| self.known.results.get(&reg).filter(|result| result.count == count);
+        let Some(&KnownResult { op: BinaryOp::IEq, a: exponent, b: zero, .. }) = result(condition) else {
+            return false;
+        };
+        let Some(&KnownResult { op: BinaryOp::And, a: bits, b: mask, .. }) = result(exponent) else { return false };
         bits == reject && is(mask, EXPONENT) && is(zero, 0) && is(accept, 0)
     }
 
     /// Whether an index was clamped to this length before.
     fn is_clamped(&self, index: Reg, length: Length) -> bool {
-        let Some(&(BinaryOp::UMin, a, b)) = self.known.results.get(&index) else { return false };
+        let Some(&KnownResult { op: BinaryOp::UMin, a, b, .. }) = self.known.results.get(&index) else { return false };
         [a, b].into_iter().any(|bound| match length {
             Length::Fixed(length) => self.known.words.get(&bound).is_some_and(|&bound| bound < length),
             Length::Runtime { buffer, offset } => {
-                let Some(&(BinaryOp::ISub, all, one)) = self.known.results.get(&bound) else { return false };
+                let Some(&KnownResult { op: BinaryOp::ISub, a: all, b: one, .. }) = self.known.results.get(&bound)
+                else {
+                    return false;
+                };
                 self.known.lengths.get(&all) == Some(&(buffer, offset)) && self.known.words.get(&one) == Some(&1)
             }
         })
@@ -278,7 +286,7 @@ impl Compiler<'_> {
     fn binary(&mut self, op: BinaryOp, a: Reg, b: Reg, count: u32) -> Result<Reg, Diagnostic> {
         let dst = self.value(count)?;
         self.push(Inst::Binary { op, dst, a, b, count });
-        self.known.results.insert(dst, (op, a, b));
+        self.known.results.insert(dst, KnownResult { op, a, b, count });
         Ok(dst)
     }
 
