@@ -1,6 +1,7 @@
 //! What is wrong with a kernel, and where.
 
 use std::borrow::Cow;
+use std::error::Error as _;
 use std::fmt;
 
 use naga::valid::ValidationError;
@@ -34,12 +35,17 @@ impl From<naga::SourceLocation> for SourceLocation {
 
 /// A broken rule of WGSL or WebGPU.
 ///
-/// For WGSL the message shows the source line with a caret below it. It is the same on every
-/// device, since a guest can see it.
+/// It is the same on every device, since a guest can see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What is wrong.
+    /// All that there is to say. If it is about a place in the source, drawn, with the source line and a caret below it.
     pub message: String,
+    /// What is wrong, in one line.
+    pub reason: String,
+    /// What led to it, each in one line.
+    pub notes: Vec<String>,
+    /// What to write instead, in one line.
+    pub help: Option<String>,
     /// Where in the WGSL source, if it is about one place in it.
     pub location: Option<SourceLocation>,
 }
@@ -47,45 +53,85 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A diagnostic that is not about one place in the source.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), location: None }
+        let message = message.into();
+        Self { reason: one_line(&message), message, notes: Vec::new(), help: None, location: None }
+    }
+
+    /// Like [`Diagnostic::new`], with what to do about it.
+    pub fn with_help(reason: impl fmt::Display, help: impl Into<String>) -> Self {
+        let help = help.into();
+        Self { reason: reason.to_string(), help: Some(help.clone()), ..Self::new(format!("{reason}; {help}")) }
+    }
+
+    /// The message as [`Diagnostic::message`] has it, the source being called `file`.
+    pub fn message_in(&self, file: &str) -> String {
+        self.message.replacen(&format!("{ARROW} {SOURCE_NAME}:"), &format!("{ARROW} {}:", one_line(file)), 1)
     }
 
     /// `message` about `span`, drawn with its source line.
     pub(crate) fn at(message: impl fmt::Display, span: Span, source: &str) -> Self {
-        // ValidationError has no free-form variant, so the span travels with an error type of our own.
-        Self::from_span(WithSpan::new(Message::new(message.to_string())).with_span(span, "here"), source)
+        Self::draw(message.to_string(), Vec::new(), None, &[(span, "here".to_owned())], source)
+    }
+
+    /// Like [`Diagnostic::at`], with what to write instead.
+    pub(crate) fn at_with_help(message: impl fmt::Display, help: &str, span: Span, source: &str) -> Self {
+        Self::draw(message.to_string(), Vec::new(), Some(help), &[(span, "here".to_owned())], source)
     }
 
     /// A problem that shows in several places, the first of which is the location.
     pub(crate) fn refused(problem: &Problem, labels: &[Label], source: &str) -> Self {
-        let help = Message::new(format!("help: {}", problem.help));
-        let message = Message { text: problem.message.to_owned(), note: Some(Box::new(help)) };
-        let error = labels.iter().fold(WithSpan::new(message), |error, label| {
-            let places_already = error.spans().any(|(span, _)| *span == label.span);
-            if places_already { error } else { error.with_span(label.span, label.text) }
-        });
-        Self::from_span(error, source)
+        let mut places: Vec<(Span, String)> = Vec::new();
+        for label in labels {
+            if !places.iter().any(|(span, _)| *span == label.span) {
+                places.push((label.span, label.text.to_owned()));
+            }
+        }
+        Self::draw(problem.message.to_owned(), Vec::new(), Some(problem.help), &places, source)
     }
 
     pub(crate) fn from_parse(error: &naga::front::wgsl::ParseError, source: &str) -> Self {
-        let mut message = printable(&error.emit_to_string(&without_controls(source)));
-        if let Some(advice) = dp32::advice(error.message()) {
-            message += &format!("\n  = help: {advice}");
+        let notes = error.notes().map(str::to_owned).collect();
+        let labels: Vec<_> = error.labels().map(|(span, text)| (span, text.to_owned())).collect();
+        Self::draw(error.message().to_owned(), notes, dp32::advice(error.message()), &labels, source)
+    }
+
+    pub(crate) fn from_validation(error: &WithSpan<ValidationError>, source: &str) -> Self {
+        let mut notes = Vec::new();
+        let mut cause = error.as_inner().source();
+        while let Some(next) = cause {
+            notes.push(next.to_string());
+            cause = next.source();
         }
-        Self { message, location: error.location(source).map(Into::into) }
+        let labels: Vec<_> = error.spans().cloned().collect();
+        let help = notes.iter().find_map(|note| dp32::advice(note));
+        Self::draw(error.as_inner().to_string(), notes, help, &labels, source)
     }
 
-    pub(crate) fn from_validation(error: WithSpan<ValidationError>, source: &str) -> Self {
-        Self::from_span(error, source)
-    }
-
-    fn from_span<E: std::error::Error>(error: WithSpan<E>, source: &str) -> Self {
+    /// Has naga draw it. Of the labels the first is the location.
+    fn draw(reason: String, notes: Vec<String>, help: Option<&str>, labels: &[(Span, String)], source: &str) -> Self {
+        let below = notes.iter().map(|note| format!("note: {note}")).chain(help.map(|help| format!("help: {help}")));
+        let below = below.collect::<Vec<_>>().into_iter().rev();
+        let below = below.fold(None, |note, text| Some(Box::new(Message { text, note })));
+        // ValidationError has no free-form variant, so the spans travel with an error type of our own.
+        let mut error = WithSpan::new(Message { text: reason.clone(), note: below });
+        for (span, text) in labels {
+            error = error.with_span(*span, text);
+        }
         Self {
-            message: printable(&error.emit_to_string(&without_controls(source))),
+            message: printable(&error.emit_to_string_with_path(&without_controls(source), SOURCE_NAME)),
+            reason: one_line(&reason),
+            notes: notes.iter().map(|note| one_line(note)).collect(),
+            help: help.map(str::to_owned),
             location: error.location(source).map(Into::into),
         }
     }
 }
+
+/// What stands before the place in a drawn message.
+const ARROW: &str = "┌─";
+
+/// What the source is called in a drawn message.
+const SOURCE_NAME: &str = "wgsl";
 
 /// Why something is refused, and what to write instead.
 pub(crate) struct Problem {
@@ -159,6 +205,17 @@ fn without_controls(source: &str) -> Cow<'_, str> {
     Cow::Owned(source.chars().map(replace).collect())
 }
 
+/// Text as one line that is fit for a terminal, and not too long for it.
+fn one_line(text: &str) -> String {
+    let line = text.trim().chars().take(MAX_LINE);
+    line.map(|character| match character {
+        '\n' | '\r' | '\t' => ' ',
+        _ if is_printable(character) => character,
+        _ => '\u{fffd}',
+    })
+    .collect()
+}
+
 fn is_printable(character: char) -> bool {
     let turns_text = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character == '\t' || !(character.is_control() || turns_text)
@@ -172,17 +229,11 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// A plain sentence as an error, so that naga's renderer can draw it.
+/// Sentences as an error and its causes, so that naga's renderer can draw them.
 #[derive(Debug)]
 struct Message {
     text: String,
     note: Option<Box<Message>>,
-}
-
-impl Message {
-    fn new(text: String) -> Self {
-        Self { text, note: None }
-    }
 }
 
 impl fmt::Display for Message {

@@ -3,13 +3,12 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, ArraySize, Module, ShaderStage, StorageAccess, Type, TypeInner, UniqueArena};
 
 use crate::dp32::{self, Lowered};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,7 +89,10 @@ impl Kernel {
         let Some(name) = name else {
             return match self.entry_points.as_slice() {
                 [only] => Ok(only),
-                [] => Err(Diagnostic::new("the shader has no compute entry point")),
+                [] => {
+                    let help = "mark a function with `@compute @workgroup_size(64)`";
+                    Err(Diagnostic::with_help("the shader has no compute entry point", help))
+                }
                 several => Err(Diagnostic::new(format!(
                     "the shader has {} compute entry points ({}); name one",
                     several.len(),
@@ -118,6 +120,20 @@ impl Kernel {
         Ok(self.resolve(entry_point, constants)?.2)
     }
 
+    /// Whether the overrides that an entry point uses have values, and of their types. What [`Kernel::specialize`] and
+    /// [`Kernel::lower`] still refuse is wrong with the kernel.
+    ///
+    /// # Errors
+    /// What is wrong with the values.
+    pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), Diagnostic> {
+        let values = overrides::values(&self.module, constants)?;
+        let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
+        match process_overrides(&self.module, &self.info, wanted, &values) {
+            Ok(_) => Ok(()),
+            Err(error) => overrides::about_values(&self.module, &error).map_or(Ok(()), Err),
+        }
+    }
+
     /// Rewrites an entry point into its dp32 form; see [`crate::dp32`]. Constants are as for [`Kernel::specialize`].
     ///
     /// # Errors
@@ -136,19 +152,14 @@ impl Kernel {
         entry_point: &EntryPoint,
         constants: &[(String, f64)],
     ) -> Result<(Module, ModuleInfo, EntryPoint), Diagnostic> {
-        let mut values = PipelineConstants::default();
-        for (name, value) in constants {
-            if values.insert(name.clone(), *value).is_some() {
-                return Err(Diagnostic::new(format!("the override `{name}` is given a value twice")));
-            }
-        }
+        let values = overrides::values(&self.module, constants)?;
         let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
         let (module, info) = process_overrides(&self.module, &self.info, wanted, &values)
-            .map_err(|error| Diagnostic::new(error.to_string()))?;
+            .map_err(|error| overrides::refused(&self.module, &error, &self.source))?;
         let (mut module, mut info) = (module.into_owned(), info.into_owned());
         if settle_array_sizes(&mut module)? {
             let validated = Validator::new(ValidationFlags::all(), capabilities(self.profile)).validate(&module);
-            info = validated.map_err(|error| Diagnostic::from_validation(error, &self.source))?;
+            info = validated.map_err(|error| Diagnostic::from_validation(&error, &self.source))?;
         }
         let resolved = reflect(&module, &info)
             .into_iter()
@@ -172,9 +183,9 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
         .parse(wgsl)
         .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
     let validated = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
-    let info = validated.map_err(|error| match dp32::unavailable(&module, wgsl) {
-        Err(refused) => refused,
-        Ok(()) => Diagnostic::from_validation(error, wgsl),
+    let info = validated.map_err(|error| {
+        let known = check_globals(&module, wgsl).and_then(|()| dp32::unavailable(&module, wgsl));
+        known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
     })?;
     nesting::check_blocks(&module, wgsl)?;
     check_globals(&module, wgsl)?;
@@ -239,19 +250,20 @@ fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {
         match variable.space {
             AddressSpace::Private | AddressSpace::WorkGroup | AddressSpace::Uniform | AddressSpace::Storage { .. } => {}
             AddressSpace::Handle => {
-                let message = "textures and samplers are not available; use storage buffers";
-                return Err(Diagnostic::at(message, span, wgsl));
+                let message = "textures and samplers are not available";
+                return Err(Diagnostic::at_with_help(message, "use storage buffers", span, wgsl));
             }
             _ => {
                 let message = "variables of this address space are not available";
-                return Err(Diagnostic::at(message, span, wgsl));
+                let help = "pass small values in a buffer: `@group(0) @binding(0) var<uniform>`";
+                return Err(Diagnostic::at_with_help(message, help, span, wgsl));
             }
         }
         let group = variable.binding.map_or(0, |binding| binding.group);
         if group >= GUEST_BIND_GROUPS {
-            let message =
-                format!("@group({group}) is not available; a kernel has groups 0 to {}", GUEST_BIND_GROUPS - 1);
-            return Err(Diagnostic::at(message, span, wgsl));
+            let message = format!("@group({group}) is not available");
+            let help = format!("a kernel has groups 0 to {}", GUEST_BIND_GROUPS - 1);
+            return Err(Diagnostic::at_with_help(message, &help, span, wgsl));
         }
     }
     Ok(())

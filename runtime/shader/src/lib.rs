@@ -9,10 +9,11 @@ mod expansion;
 pub mod interpreter;
 mod kernel;
 mod nesting;
+mod overrides;
 mod prelude;
 
 pub use diagnostic::{Diagnostic, SourceLocation};
-pub use dp32::{Lowered, Tier};
+pub use dp32::{LoopCost, Lowered, Tier};
 pub use isobit_job::Profile;
 pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel};
 

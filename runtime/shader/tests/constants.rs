@@ -40,7 +40,7 @@ fn kernel(declarations: &str, statements: &str) -> Result<Kernel, Diagnostic> {
 
 #[track_caller]
 fn assert_refused(result: Result<impl Sized, Diagnostic>, name: &str) {
-    let Err(Diagnostic { message, location }) = result else { panic!("`{name}` of constants is taken") };
+    let Err(Diagnostic { message, location, .. }) = result else { panic!("`{name}` of constants is taken") };
     assert!(message.contains(&format!("`{name}` of constants is computed before")), "{message}");
     assert_eq!(usize::try_from(location.unwrap().length).unwrap(), name.len(), "{message}");
 }

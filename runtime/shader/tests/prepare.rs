@@ -94,7 +94,9 @@ fn an_entry_point_is_found_by_name_or_because_it_is_alone() {
     assert!(two.entry_point(None).unwrap_err().message.contains("a, b"));
     assert!(two.entry_point(Some("c")).unwrap_err().message.contains("a, b"));
     let none = prepare("fn f() {}").unwrap();
-    assert!(none.entry_point(None).unwrap_err().message.contains("no compute"));
+    assert!(
+        none.entry_point(None).unwrap_err().message.contains("no compute entry point; mark a function with `@compute")
+    );
     // Entry points of other stages do not count.
     let vertex = prepare("@vertex fn v() -> @builtin(position) vec4f { return vec4f(); }").unwrap();
     assert!(vertex.entry_points().is_empty());
@@ -128,12 +130,34 @@ fn a_wrong_override_is_named() {
         let entry = kernel.entry_point(None).unwrap();
         kernel.specialize(entry, &constants).unwrap_err().message
     };
-    assert!(refused(&[("width", 4.0)]).contains("'7'") || refused(&[("width", 4.0)]).contains("scale"));
-    assert!(refused(&[("height", 4.0), ("7", 1.0)]).contains("height"));
-    assert!(refused(&[("7", f64::NAN)]).contains("finite"));
+    assert_eq!(refused(&[("width", 4.0)]), "the override `7` (scale) has no value");
+    let unknown = "the shader has no override `height`; it has `width`, `7` (scale)";
+    assert_eq!(refused(&[("height", 4.0), ("7", 1.0)]), unknown);
+    assert_eq!(refused(&[("scale", 4.0)]), "the override `scale` has an @id; give its value to `7`");
+    let unfit =
+        "the value NaN of the override `7` does not fit its type, f32; give it a number between -3.4e38 and 3.4e38";
+    assert_eq!(refused(&[("7", f64::NAN)]), unfit);
     assert!(refused(&[("7", 1.0), ("7", 2.0)]).contains("twice"));
-    assert!(refused(&[("7", 1.0), ("width", -1.0)]).contains("fit"));
-    assert!(!refused(&[("7", 1.0), ("width", 0.0)]).is_empty());
+    assert!(
+        refused(&[("7", 1.0), ("width", -1.0)]).ends_with("fit its type, u32; give it a number from 0 to 4294967295")
+    );
+    assert!(refused(&[("7", 1.0), ("width", 0.0)]).starts_with("a side of the workgroup is not positive"));
+    let large = refused(&[("7", 1.0), ("width", 300_000.0)]);
+    assert!(large.contains("note: Workgroup size is out of range") && large.contains("help: "), "{large}");
+}
+
+#[test]
+fn what_is_wrong_why_and_what_to_write_instead_come_apart() {
+    let unaligned = "struct S { a: array<f32, 4> }\n@group(0) @binding(0) var<uniform> x: S;";
+    let error = prepare(unaligned).unwrap_err();
+    assert_eq!(error.reason, "Global variable [0] 'x' is invalid");
+    assert!(error.notes.last().unwrap().contains("not a multiple of the required alignment 16"), "{error:?}");
+    assert!(error.help.as_deref().unwrap().contains("use `var<storage>`"), "{error:?}");
+    assert!(error.message_in("a b.wgsl").contains("┌─ a b.wgsl:2:23\n"), "{error}");
+    let immediate = prepare("var<immediate> x: u32;").unwrap_err();
+    assert!(immediate.help.as_deref().unwrap().contains("var<uniform>"), "{immediate:?}");
+    let syntax = prepare("fn f() { let x = ; }").unwrap_err();
+    assert!(!syntax.reason.contains('\n') && syntax.help.is_none(), "{syntax:?}");
 }
 
 /// 1 MiB of the most deeply nested text that each construct allows: an answer, never an overflow.

@@ -192,10 +192,23 @@ pub(crate) fn unavailable(module: &Module, source: &str) -> Result<(), Diagnosti
     Ok(())
 }
 
-/// What could be written instead of what naga's parser does not know, if `message` is about such a thing.
+/// What could be written instead of what naga does not take, if `message` is about such a thing.
 pub(crate) fn advice(message: &str) -> Option<&'static str> {
-    let table = [("f16", F16), ("f64", F64), ("subgroup", SUBGROUP), ("ray_query", RAY)];
-    table.iter().find(|(name, _)| message.contains(name)).map(|(_, problem)| problem.help)
+    let table = [
+        ("f16", F16.help),
+        ("f64", F64.help),
+        ("subgroup", SUBGROUP.help),
+        ("ray_query", RAY.help),
+        ("push_constant", "pass small values in a buffer: `@group(0) @binding(0) var<uniform>`"),
+        (
+            "required alignment",
+            "give array elements and struct members of `var<uniform>` 16 bytes, or use `var<storage>`",
+        ),
+        ("`Storage` address space, not", "give the array a length, or declare it as `var<storage>`"),
+        ("conflict with other resource", "give each variable a `@group` and `@binding` of its own"),
+        ("Workgroup size is out of range", "no workgroup has more than 256 invocations; dispatch more workgroups"),
+    ];
+    table.iter().find(|(name, _)| message.contains(name)).map(|(_, help)| *help)
 }
 
 /// All functions and entry points.

@@ -46,7 +46,7 @@ pub(crate) use link::defect;
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
 use self::define::Defined;
-use crate::{Diagnostic, EntryPoint};
+use crate::{Diagnostic, EntryPoint, SourceLocation};
 
 /// Changes whenever a kernel could come out with other bits or another cost. Claims made under different
 /// versions cannot be compared.
@@ -72,6 +72,16 @@ pub struct Lowered {
     entry_point: EntryPoint,
     invocation_cost: u32,
     reports: bool,
+    loops: Vec<LoopCost>,
+}
+
+/// What a loop costs whose number of turns is not known before the kernel runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoopCost {
+    /// Where it is in the source.
+    pub location: Option<SourceLocation>,
+    /// Kernel fuel of one turn, without the loops of this kind in it.
+    pub turn: u32,
 }
 
 impl Lowered {
@@ -99,6 +109,11 @@ impl Lowered {
     /// Kernel fuel of one invocation outside of loops. What loops cost is counted on the device, see [`Status`].
     pub fn invocation_cost(&self) -> u32 {
         self.invocation_cost
+    }
+
+    /// The loops that pay by the turn, in the order of the source.
+    pub fn loops(&self) -> &[LoopCost] {
+        &self.loops
     }
 
     /// The module as it goes to a device, validated.
@@ -139,7 +154,7 @@ pub(crate) fn lower(
         .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
     check(module, info, source)?;
     let uniformity = uniformity::analyze(module, index, source)?;
-    let Defined { module, invocation_cost, reports } = define::define(module, info, index, &uniformity, source)?;
+    let Defined { module, invocation_cost, reports, loops } = define::define(module, info, index, &uniformity, source)?;
     if invocation_cost > INVOCATION_FUEL {
         return Err(Diagnostic::new(format!(
             "an invocation of `{}` costs more than the {INVOCATION_FUEL} that it may spend, loops of unknown length aside",
@@ -147,5 +162,5 @@ pub(crate) fn lower(
         )));
     }
     let info = crate::kernel::validate(&module)?;
-    Ok(Lowered { module, info, entry_point, invocation_cost, reports })
+    Ok(Lowered { module, info, entry_point, invocation_cost, reports, loops })
 }

@@ -12,6 +12,7 @@ use super::body::{Body, Shape, Value};
 use super::counted::{Counted, Turns, counted_loops};
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
 use crate::Diagnostic;
+use crate::dp32::LoopCost;
 use crate::dp32::system::{LEFT_LOOP, SPENT};
 use crate::dp32::uniformity::FunctionId;
 
@@ -362,6 +363,10 @@ impl FunctionDefiner<'_, '_, '_> {
         let cost = self.body.close_cost();
         self.body.settle(price, cost);
         self.body.span = at;
+        if self.origin.guest.is_some() {
+            let location = at.is_defined().then(|| at.location(self.definer.source).into());
+            self.definer.loops.push(LoopCost { location, turn: cost });
+        }
         self.body.push(Statement::Loop { body: new_body, continuing: new_continuing, break_if: new_break_if });
 
         let trap = self.definer.system.trap;

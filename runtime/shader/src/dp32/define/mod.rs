@@ -22,6 +22,7 @@ use naga::{
 
 use self::body::Shape;
 use self::function::{Origin, define_function};
+use super::LoopCost;
 use super::system::{SLOTS, SYSTEM_GROUP};
 use super::uniformity::Uniformity;
 use crate::Diagnostic;
@@ -36,6 +37,7 @@ pub(super) struct Defined {
     pub(super) invocation_cost: u32,
     /// The kernel has loops, so that its workgroups report how they ended.
     pub(super) reports: bool,
+    pub(super) loops: Vec<LoopCost>,
 }
 
 /// Rewrites an entry point of a checked module without overrides.
@@ -55,10 +57,12 @@ pub(super) fn define(
     let meters = definer.meters;
     let guest = definer.append(guest)?;
     let function = entry::wrap(&mut definer, entry, guest, meters)?;
+    let mut loops = definer.loops;
+    loops.sort_by_key(|it| it.location.map_or(0, |location| location.offset));
     let mut out = definer.out;
     out.entry_points.push(EntryPoint { function, ..without_function(entry) });
     naga::compact::compact(&mut out, naga::compact::KeepUnused::No);
-    Ok(Defined { module: out, invocation_cost: cost, reports: meters.any() })
+    Ok(Defined { module: out, invocation_cost: cost, reports: meters.any(), loops })
 }
 
 fn without_function(entry: &EntryPoint) -> EntryPoint {
@@ -123,6 +127,8 @@ struct Definer<'a> {
     meters: Meters,
     /// Of the guest's functions.
     turns: counted::Turns,
+    /// The metered loops of the guest's functions.
+    loops: Vec<LoopCost>,
     functions: HashMap<Handle<Function>, Callee>,
     helpers: HashMap<Handle<Function>, Callee>,
     helper_types: HashMap<Handle<Type>, Handle<Type>>,
@@ -155,6 +161,7 @@ impl<'a> Definer<'a> {
             system,
             meters: Meters::default(),
             turns: counted::turns_of_functions(guest),
+            loops: Vec::new(),
             functions: HashMap::new(),
             helpers: HashMap::new(),
             helper_types: HashMap::new(),

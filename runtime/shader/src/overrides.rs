@@ -1,0 +1,91 @@
+//! The values that overrides are given: whether they fit, and what naga means when it says that they do not.
+
+use naga::back::PipelineConstants;
+use naga::back::pipeline_constants::PipelineConstantError;
+use naga::{Module, Override, Scalar, TypeInner};
+
+use crate::Diagnostic;
+
+/// The values by name, for naga. Refused: a name that no override has, a name given twice, a value that its type does not hold.
+pub(crate) fn values(module: &Module, constants: &[(String, f64)]) -> Result<PipelineConstants, Diagnostic> {
+    let mut values = PipelineConstants::default();
+    for (name, value) in constants {
+        let found = module.overrides.iter().find(|(_, found)| key(found).as_deref() == Some(name));
+        let (_, found) = found.ok_or_else(|| unknown(module, name))?;
+        check_value(module, found, name, *value)?;
+        if values.insert(name.clone(), *value).is_some() {
+            return Err(Diagnostic::with_help(format!("the override `{name}` is given a value twice"), "give it one"));
+        }
+    }
+    Ok(values)
+}
+
+/// What an override is given its value by: its `@id` if it has one, its name otherwise.
+fn key(found: &Override) -> Option<String> {
+    found.id.map(|id| id.to_string()).or_else(|| found.name.clone())
+}
+
+fn unknown(module: &Module, name: &str) -> Diagnostic {
+    let by_name = module.overrides.iter().find(|(_, found)| found.name.as_deref() == Some(name));
+    if let Some((_, Override { id: Some(id), .. })) = by_name {
+        return Diagnostic::with_help(format!("the override `{name}` has an @id"), format!("give its value to `{id}`"));
+    }
+    let known: Vec<String> = module
+        .overrides
+        .iter()
+        .filter_map(|(_, found)| match (found.id, found.name.as_deref()) {
+            (Some(id), Some(name)) => Some(format!("`{id}` ({name})")),
+            _ => key(found).map(|key| format!("`{key}`")),
+        })
+        .collect();
+    let help = match known.as_slice() {
+        [] => "it has none".to_owned(),
+        known => format!("it has {}", known.join(", ")),
+    };
+    Diagnostic::with_help(format!("the shader has no override `{name}`"), help)
+}
+
+fn check_value(module: &Module, found: &Override, name: &str, value: f64) -> Result<(), Diagnostic> {
+    let TypeInner::Scalar(scalar) = module.types[found.ty].inner else { return Ok(()) };
+    let (ty, least, most, range) = match scalar {
+        Scalar::I32 => ("i32", f64::from(i32::MIN), f64::from(i32::MAX), "from -2147483648 to 2147483647"),
+        Scalar::U32 => ("u32", 0.0, f64::from(u32::MAX), "from 0 to 4294967295"),
+        Scalar::F32 => ("f32", f64::from(f32::MIN), f64::from(f32::MAX), "between -3.4e38 and 3.4e38"),
+        _ => return Ok(()),
+    };
+    // As in WebGPU, what is behind the point of a number is cut off.
+    let compared = if scalar == Scalar::F32 { value } else { value.trunc() };
+    if (least..=most).contains(&compared) {
+        return Ok(());
+    }
+    let reason = format!("the value {value} of the override `{name}` does not fit its type, {ty}");
+    Err(Diagnostic::with_help(reason, format!("give it a number {range}")))
+}
+
+/// What is wrong with the values themselves, if it is that. Only where one is missing there is no more to say.
+pub(crate) fn about_values(module: &Module, error: &PipelineConstantError) -> Option<Diagnostic> {
+    match error {
+        PipelineConstantError::MissingValue(key_of) => {
+            let id = key_of.parse().ok();
+            let found = module.overrides.iter().find(|(_, found)| id.is_some() && found.id == id);
+            let name = found.and_then(|(_, found)| found.name.as_deref());
+            let name = name.map_or_else(|| format!("`{key_of}`"), |name| format!("`{key_of}` ({name})"));
+            Some(Diagnostic::new(format!("the override {name} has no value")))
+        }
+        PipelineConstantError::NegativeWorkgroupSize => {
+            Some(Diagnostic::with_help("a side of the workgroup is not positive", "give the override at least 1"))
+        }
+        _ => None,
+    }
+}
+
+/// Why overrides could not be resolved.
+pub(crate) fn refused(module: &Module, error: &PipelineConstantError, source: &str) -> Diagnostic {
+    if let Some(found) = about_values(module, error) {
+        return found;
+    }
+    match error {
+        PipelineConstantError::ValidationError(error) => Diagnostic::from_validation(error, source),
+        other => Diagnostic::new(other.to_string()),
+    }
+}
