@@ -314,6 +314,23 @@ fn a_new_workload_never_goes_into_a_folder_that_is_in_use() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// Runs `isobit check` on a kernel.
+fn check(wgsl: &str, args: &[&str]) -> Output {
+    check_bytes(wgsl.as_bytes(), args)
+}
+
+fn check_bytes(kernel: &[u8], args: &[&str]) -> Output {
+    use std::io::Write as _;
+    use std::process::Stdio;
+
+    let mut check = isobit();
+    check.args(["check", "-"]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = check.spawn().unwrap();
+    // It may refuse without reading.
+    let _ = child.stdin.take().unwrap().write_all(kernel);
+    child.wait_with_output().unwrap()
+}
+
 const KERNEL: &str = "
 override width: u32;
 @group(0) @binding(1) var<storage, read_write> data: array<f32>;
@@ -345,56 +362,178 @@ fn a_reproducible_kernel_is_shown_with_what_it_binds_and_costs() {
     let output = run(&["check", path, "--override", "width=32", "--profile", "native"]);
     assert!(stdout(&output).contains("each device may round in its own way"), "{}", stdout(&output));
 
-    // Each form is WGSL that can be checked again, as far as the guest's bind groups go.
+    let output = run(&["check", path, "--override", "width=32", "--profile", "native", "--emit"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_cost_of_loops_is_told_by_the_turn_and_with_their_place() {
+    let body = "for (var i = 0u; i < 100000u; i++) {\n  data[i] = 1u;\n  while (data[i] < 3u) { data[i] += 1u; }\n}\n\
+        for (var k = 0u; k < 10u; k++) { data[k] = k; }";
+    let wgsl = format!(
+        "@group(0) @binding(0) var<storage, read_write> data: array<u32>;\n\
+        @compute @workgroup_size(1) fn main() {{\n{body}\n}}"
+    );
+    let answer = json(&check(&wgsl, &["--json"]));
+    let entry_point = &answer["entry_points"][0];
+    let loops = entry_point["loops"].as_array().unwrap();
+    let places: Vec<_> = loops.iter().map(|it| (it["line"].as_u64(), it["column"].as_u64())).collect();
+    assert_eq!(places, [(Some(3), Some(1)), (Some(5), Some(3))]);
+    let [outer, inner] = [0, 1].map(|index| loops[index]["turn_cost"].as_u64().unwrap());
+    let invocation = entry_point["invocation_cost"].as_u64().unwrap();
+    // Ten turns are known, and in it.
+    assert!(outer > 5 && inner > 5 && invocation > 40, "{entry_point}");
+    let text = stdout(&check(&wgsl, &[]));
+    let cost = format!(
+        "cost         {invocation} per invocation, and\n             {outer} per turn of the loop at 3:1\n             \
+        {inner} per turn of the loop at 5:3\n"
+    );
+    assert!(text.contains(&cost), "{text}");
+}
+
+const TWO_ENTRY_POINTS: &str = "
+@group(0) @binding(0) var<storage, read_write> data: array<f32>;
+@compute @workgroup_size(8) fn first(@builtin(global_invocation_id) id: vec3u) { data[id.x] = cos(data[id.x]) % 3.0; }
+@compute @workgroup_size(4) fn second() { for (var i = 0u; i < arrayLength(&data); i++) { data[i] /= 3.0; } }
+";
+
+#[test]
+fn what_is_emitted_is_wgsl() {
     for form in ["--emit", "--emit=tier-a", "--emit=tier-b"] {
-        let output = run(&["check", path, "--override", "width=32", form]);
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        assert!(stdout(&output).contains("@compute @workgroup_size(32, 1, 1)"), "{form}: {}", stdout(&output));
-        assert!(stdout(&output).contains("@group(3) @binding(0)"), "{form}");
+        for (name, size) in [("first", 8), ("second", 4)] {
+            let output = check(TWO_ENTRY_POINTS, &["--entry-point", name, form]);
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            let wgsl = stdout(&output);
+            let module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|error| panic!("{form}: {error}\n{wgsl}"));
+            let (flags, capabilities) = (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+            naga::valid::Validator::new(flags, capabilities).validate(&module).unwrap();
+            let [entry_point] = module.entry_points.as_slice() else { panic!("{wgsl}") };
+            assert_eq!((entry_point.name.as_str(), entry_point.workgroup_size), (name, [size, 1, 1]));
+            // All that keeps it from being checked again is the system's group.
+            let again = check(&wgsl, &["--profile", "native"]);
+            assert_eq!(again.status.code(), Some(1), "{form}");
+            assert!(stderr(&again).starts_with("error: @group(3) is not available"), "{}", stderr(&again));
+        }
     }
 
-    let output = run(&["check", path]);
+    let output = check(TWO_ENTRY_POINTS, &["--emit"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("width") && stderr(&output).contains("--override NAME=VALUE"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("hint: choose one with --entry-point: first, second"), "{}", stderr(&output));
+    let output = check(TWO_ENTRY_POINTS, &["--entry-point", "third"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("it has: first, second"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_kernel_that_no_device_takes_is_refused_with_status_1() {
+    const OUT: &str = "@group(0) @binding(0) var<storage, read_write> out: array<f32>;";
+    let many: String =
+        (1..=8).map(|i| format!("@group(1) @binding({i}) var<storage, read_write> o{i}: array<f32>;")).collect();
+    let used: String = (1..=8).map(|i| format!("o{i}[0] = 1.0;")).collect();
+    for (wgsl, reason, hint) in [
+        (String::new(), "no compute entry point", "`@compute @workgroup_size(64)`"),
+        ("fn f() {}".to_owned(), "no compute entry point", "`@compute @workgroup_size(64)`"),
+        (
+            format!("{OUT} @compute @workgroup_size(16, 64) fn main() {{ out[0] = 1.0; }}"),
+            "max-compute-invocations-per-workgroup is 256, but 1024 was requested",
+            "dispatch more workgroups",
+        ),
+        (
+            format!(
+                "{OUT} var<workgroup> t: array<f32, 100000>; @compute @workgroup_size(8) fn main() {{ out[0] = t[1]; }}"
+            ),
+            "max-compute-workgroup-storage-size is 16384, but 400000 was requested",
+            "the rest in storage buffers",
+        ),
+        (
+            format!("{OUT} {many} @compute @workgroup_size(8) fn main() {{ out[0] = 1.0; {used} }}"),
+            "max-storage-buffers-per-shader-stage is 8, but 9 was requested",
+            "into one buffer",
+        ),
+        (
+            "@group(0) @binding(1000) var<storage, read_write> out: array<f32>;
+            @compute @workgroup_size(1) fn main() { out[0] = 1.0; }"
+                .to_owned(),
+            "max-bindings-per-bind-group is 1000, but 1001 was requested",
+            "from 0",
+        ),
+        (
+            "@group(0) @binding(0) var<storage, read_write> out: array<f32, 40000000>;
+            @compute @workgroup_size(1) fn main() { out[0] = 1.0; }"
+                .to_owned(),
+            "max-storage-buffer-binding-size is 134217728, but 160000000 was requested",
+            "several buffers",
+        ),
+    ] {
+        for profile in ["dp32", "native"] {
+            let output = check(&wgsl, &["--profile", profile]);
+            assert_eq!(output.status.code(), Some(1), "{wgsl}");
+            let lines = stderr(&output);
+            let mut lines = lines.lines();
+            assert!(lines.next().unwrap().ends_with(reason), "{}", stderr(&output));
+            let last = lines.next().unwrap();
+            assert!(last.starts_with("hint: ") && last.contains(hint), "{}", stderr(&output));
+        }
+        let problem = json(&check(&wgsl, &["--json"]))["problem"].clone();
+        assert!(problem["reason"].as_str().unwrap().ends_with(reason), "{problem}");
+        assert!(problem["help"].as_str().unwrap().contains(hint), "{problem}");
+    }
+}
+
+#[test]
+fn values_of_overrides_that_do_not_fit_end_with_status_2_and_what_would_fit() {
+    for (given, message, hint) in [
+        (&[][..], "the override `width` has no value", "--override NAME=VALUE"),
+        (&["height=3"], "the shader has no override `height`", "it has `width`"),
+        (&["width=NaN"], "the value NaN of the override `width` does not fit its type, u32", "from 0 to 4294967295"),
+        (&["width=-1"], "the value -1 of the override `width` does not fit its type, u32", "from 0 to 4294967295"),
+        (&["width=0"], "a side of the workgroup is not positive", "at least 1"),
+        (&["width=1", "width=2"], "the override `width` is given a value twice", "give it one"),
+    ] {
+        let args: Vec<&str> = given.iter().flat_map(|given| ["--override", given]).collect();
+        let output = check(KERNEL, &args);
+        assert_eq!(output.status.code(), Some(2), "{given:?}");
+        let expected = format!("error: {message}\nhint: ");
+        assert!(stderr(&output).starts_with(&expected) && stderr(&output).contains(hint), "{}", stderr(&output));
+    }
+    // These are values that fit; what they make of the kernel does not.
+    for width in ["width=300", "width=300000"] {
+        let output = check(KERNEL, &["--override", width]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("hint: ") && stderr(&output).contains("256"), "{}", stderr(&output));
+    }
 }
 
 #[test]
 fn a_kernel_that_is_not_reproducible_is_refused_with_status_1_and_the_place() {
-    use std::io::Write as _;
-    use std::process::Stdio;
-
     let refused = "var<workgroup> next: atomic<u32>;\n@compute @workgroup_size(1)\n\
         fn main() { var mine = atomicAdd(&next, 1u); atomicStore(&next, mine); }";
-    let check = |args: &[&str]| {
-        let mut child = isobit()
-            .args(["check", "-"])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(refused.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    };
-    let output = check(&[]);
+    let output = check(refused, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stdout(&output), "");
     let message = stderr(&output);
     assert!(message.starts_with("error: the value before an atomic"), "{message}");
-    assert!(message.contains('^') && message.contains("help: "), "{message}");
+    assert!(message.contains("┌─ stdin:3:24\n") && message.contains('^') && message.contains("help: "), "{message}");
 
-    let output = check(&["--json"]);
+    let output = check(refused, &["--json"]);
     assert_eq!(output.status.code(), Some(1));
     let answer = json(&output);
     assert_eq!(answer["accepted"], false);
-    assert_eq!((&answer["problem"]["line"], &answer["problem"]["column"]), (&3.into(), &24.into()));
+    let problem = &answer["problem"];
+    assert_eq!((&problem["line"], &problem["column"]), (&3.into(), &24.into()));
+    let reason = problem["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the value before an atomic") && !reason.contains('\n'), "{problem}");
+    assert!(problem["help"].as_str().unwrap().starts_with("use the atomic without its result"), "{problem}");
+    assert!(problem["rendered"].as_str().unwrap().contains("┌─ stdin:3:24\n"), "{problem}");
 
-    assert_eq!(check(&["--profile", "native"]).status.code(), Some(0));
-    assert_eq!(check(&["--profile", "native", "--emit"]).status.code(), Some(2));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("next.wgsl");
+    fs::write(&path, refused).unwrap();
+    let path = path.to_str().unwrap();
+    assert!(stderr(&run(&["check", path])).contains(&format!("┌─ {path}:3:24\n")));
+
+    assert_eq!(check(refused, &["--profile", "native"]).status.code(), Some(0));
     assert_eq!(run(&["check", "missing.wgsl"]).status.code(), Some(2));
+    let binary = check_bytes(b"\xff\x00", &[]);
+    assert_eq!((binary.status.code(), stderr(&binary).as_str()), (Some(2), "error: stdin is not text\n"));
 }

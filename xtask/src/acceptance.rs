@@ -193,7 +193,7 @@ fn verdict(binary: &Path, kernel: &str) -> Result<Option<String>, Failure> {
     let output = isobit.wait_with_output().map_err(cannot)?;
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("`isobit check` does not answer in JSON: {error}"))?;
-    let message = ["/problem/message", "/error/message"].iter().find_map(|path| answer.pointer(path)?.as_str());
+    let message = ["/problem/reason", "/error/message"].iter().find_map(|path| answer.pointer(path)?.as_str());
     Ok(message.map(|message| message.lines().next().unwrap_or_default().to_owned()))
 }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use adapter::{
     AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_adapter, open_probed,
 };
+pub use check::check_entry_point;
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};
 pub use error::{DeviceError, DeviceFault, OpenError};
 pub use ids::{BindGroupId, BindGroupLayoutId, BufferId, ComputePipelineId, ResourceId, ShaderModuleId};

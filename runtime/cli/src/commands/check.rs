@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use isobit_job::{Bytes, Profile, Rules};
-use isobit_shader::{BufferBindingType, Diagnostic, Kernel, Lowered, MAX_WGSL_BYTES, Tier};
+use isobit_shader::{BufferBindingType, Diagnostic, Kernel, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
 
 use crate::failure::{Failure, Status};
 use crate::printer::Printer;
@@ -14,7 +14,7 @@ use crate::table::Table;
 /// Say whether a kernel computes the same bits on every device
 ///
 /// Shows its entry points, what they bind, and what an invocation costs; of a kernel that is refused where and why, and
-/// what to write instead. Needs no device.
+/// what to write instead. Exit status 1: it is refused. Needs no device, and holds the kernel to the limits that all have.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  isobit check kernel.wgsl\n  isobit check kernel.wgsl --emit=tier-a > rewritten.wgsl\n  \
@@ -27,6 +27,9 @@ pub struct Check {
     /// Print what becomes of the kernel, as WGSL, in place of the report
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "lowered")]
     emit: Option<Form>,
+    /// Only this entry point; --emit needs it where there are several
+    #[arg(long, value_name = "NAME")]
+    entry_point: Option<String>,
     /// A value for an override; may be given again
     #[arg(long = "override", value_name = "NAME=VALUE", value_parser = override_value)]
     overrides: Vec<(String, f64)>,
@@ -65,9 +68,13 @@ struct Answer {
     entry_points: Vec<EntryPoint>,
 }
 
+/// Why a kernel is refused: what is wrong in one line, what led to it, what to write instead, and all of it drawn.
 #[derive(serde::Serialize)]
 struct Problem {
-    message: String,
+    reason: String,
+    notes: Vec<String>,
+    help: Option<String>,
+    rendered: String,
     line: Option<u32>,
     column: Option<u32>,
     offset: Option<u32>,
@@ -79,12 +86,23 @@ struct EntryPoint {
     name: String,
     workgroup_size: [u32; 3],
     workgroup_memory: Bytes,
-    /// Kernel fuel of an invocation outside of loops whose length depends on data.
+    /// Kernel fuel of an invocation, without `loops`.
     #[serde(skip_serializing_if = "Option::is_none")]
     invocation_cost: Option<u32>,
+    /// The loops that are paid for by the turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loops: Option<Vec<Loop>>,
     bindings: Vec<Binding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wgsl: Option<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Loop {
+    line: Option<u32>,
+    column: Option<u32>,
+    /// Kernel fuel of a turn, without the loops in it that are listed too.
+    turn_cost: u32,
 }
 
 #[derive(serde::Serialize)]
@@ -101,70 +119,98 @@ impl Check {
         if self.emit.is_some() && self.profile == Profile::Native {
             return Err(Failure::new("under profile native a kernel stays as it is").hint("leave out --emit").into());
         }
-        let source = self.read()?;
         let rules = Rules::of(self.profile, isobit_shader::dp32::PASS_VERSION);
-        match self.examine(&source)? {
-            Ok(entry_points) => {
-                let answer = Answer { accepted: true, rules, problem: None, entry_points };
-                if self.emit.is_some() {
-                    let text: Vec<&str> =
-                        answer.entry_points.iter().filter_map(|entry| entry.wgsl.as_deref()).collect();
-                    printer.answer(&answer, &text.join("\n"))?;
-                } else {
-                    printer.answer(&answer, &answer)?;
-                }
-                Ok(Status::Ok)
-            }
-            Err(refused) => {
-                let problem = Problem::from(&refused);
-                if printer.is_json() {
-                    let answer = Answer { accepted: false, rules, problem: Some(problem), entry_points: Vec::new() };
-                    printer.answer(&answer, &"")?;
-                    return Ok(Status::No);
-                }
-                Err(Failure::new(problem.message).status(Status::No).into())
-            }
+        let entry_points = match self.examine(&self.read()?) {
+            Ok(entry_points) => entry_points,
+            Err(error) => return self.refuse(&error.downcast()?, rules, printer),
+        };
+        let answer = Answer { accepted: true, rules, problem: None, entry_points };
+        match answer.entry_points.as_slice() {
+            [EntryPoint { wgsl: Some(wgsl), .. }] => printer.answer(&answer, wgsl)?,
+            _ => printer.answer(&answer, &answer)?,
+        }
+        Ok(Status::Ok)
+    }
+
+    fn refuse(&self, refused: &Diagnostic, rules: Rules, printer: &Printer) -> anyhow::Result<Status> {
+        if !printer.is_json() {
+            return Err(self.shown(refused).status(Status::No).into());
+        }
+        let problem = Some(Problem::new(refused, &self.name()));
+        printer.answer(&Answer { accepted: false, rules, problem, entry_points: Vec::new() }, &"")?;
+        Ok(Status::No)
+    }
+
+    /// What the kernel is called in messages.
+    fn name(&self) -> String {
+        if self.is_stdin() { "stdin".to_owned() } else { self.kernel.display().to_string() }
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.kernel.as_os_str() == "-"
+    }
+
+    /// A refusal, drawn if it is about a place in the kernel.
+    fn shown(&self, refused: &Diagnostic) -> Failure {
+        if refused.location.is_some() {
+            return Failure::new(rendered(refused, &self.name()));
+        }
+        let told = std::iter::once(&refused.reason).chain(&refused.notes).map(String::as_str);
+        let failure = Failure::new(told.collect::<Vec<_>>().join(": "));
+        match &refused.help {
+            Some(help) => failure.hint(help),
+            None => failure,
         }
     }
 
     fn read(&self) -> anyhow::Result<String> {
-        let cannot = |error: &dyn fmt::Display| Failure::new(format!("cannot read {}: {error}", self.kernel.display()));
+        let cannot = |error: &dyn fmt::Display| Failure::new(format!("cannot read {}: {error}", self.name()));
         // One byte more than is allowed, so that what is too long is seen to be.
         let limit = u64::try_from(MAX_WGSL_BYTES)? + 1;
         let mut bytes = Vec::new();
-        if self.kernel.as_os_str() == "-" {
+        if self.is_stdin() {
             std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
         } else {
             let file = std::fs::File::open(&self.kernel).map_err(|error| cannot(&error))?;
             file.take(limit).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
         }
-        Ok(String::from_utf8(bytes).map_err(|_| Failure::new(format!("{} is not text", self.kernel.display())))?)
+        Ok(String::from_utf8(bytes).map_err(|_| Failure::new(format!("{} is not text", self.name())))?)
     }
 
-    /// The entry points, or why the kernel is refused.
-    fn examine(&self, source: &str) -> anyhow::Result<Result<Vec<EntryPoint>, Diagnostic>> {
-        let kernel = match isobit_shader::prepare(source, self.profile) {
-            Ok(kernel) => kernel,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let mut entry_points = Vec::new();
-        for entry_point in kernel.entry_points() {
-            let resolved = kernel
-                .specialize(entry_point, &self.overrides)
-                .map_err(|error| Failure::new(error.message).hint("give a value with --override NAME=VALUE"))?;
-            match self.examine_entry_point(&kernel, &resolved) {
-                Ok(found) => entry_points.push(found),
-                Err(refused) => return Ok(Err(refused)),
+    /// The entry points asked for.
+    ///
+    /// # Errors
+    /// A [`Diagnostic`] if the kernel is refused; anything else if it could not be checked.
+    fn examine(&self, source: &str) -> anyhow::Result<Vec<EntryPoint>> {
+        let kernel = isobit_shader::prepare(source, self.profile)?;
+        let chosen = match (&self.entry_point, kernel.entry_points()) {
+            (None, []) => std::slice::from_ref(kernel.entry_point(None)?),
+            (None, several @ [_, _, ..]) if self.emit.is_some() => {
+                let names: Vec<&str> = several.iter().map(|entry_point| entry_point.name.as_str()).collect();
+                return Err(Failure::new("a kernel is rewritten for one entry point, and this one has several")
+                    .hint(format!("choose one with --entry-point: {}", names.join(", ")))
+                    .into());
             }
-        }
-        Ok(Ok(entry_points))
+            (None, all) => all,
+            (Some(name), _) => {
+                let found = kernel.entry_point(Some(name)).map_err(|unknown| self.shown(&unknown))?;
+                std::slice::from_ref(found)
+            }
+        };
+        chosen.iter().map(|entry_point| self.examine_entry_point(&kernel, entry_point)).collect()
     }
 
     fn examine_entry_point(
         &self,
         kernel: &Kernel,
         entry_point: &isobit_shader::EntryPoint,
-    ) -> Result<EntryPoint, Diagnostic> {
+    ) -> anyhow::Result<EntryPoint> {
+        kernel.check_overrides(entry_point, &self.overrides).map_err(|wrong| match wrong.help {
+            Some(_) => self.shown(&wrong),
+            None => self.shown(&wrong).hint("give it one with --override NAME=VALUE"),
+        })?;
+        let entry_point = &kernel.specialize(entry_point, &self.overrides)?;
+        isobit_device::check_entry_point(entry_point)?;
         let lowered = match self.profile {
             Profile::Dp32 => Some(kernel.lower(entry_point, &self.overrides)?),
             _ => None,
@@ -188,6 +234,7 @@ impl Check {
             workgroup_size: entry_point.workgroup_size,
             workgroup_memory: Bytes::saturating_from(entry_point.workgroup_bytes),
             invocation_cost: lowered.as_ref().map(Lowered::invocation_cost),
+            loops: lowered.as_ref().map(|lowered| lowered.loops().iter().map(Loop::from).collect()),
             bindings: bindings.collect(),
             wgsl,
         })
@@ -205,16 +252,34 @@ fn override_value(text: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), value))
 }
 
-impl From<&Diagnostic> for Problem {
-    fn from(refused: &Diagnostic) -> Self {
-        let message = refused.message.strip_prefix("error: ").unwrap_or(&refused.message);
+/// The drawn message, about the file that it is about.
+fn rendered(refused: &Diagnostic, file: &str) -> String {
+    let message = refused.message_in(file);
+    message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned()
+}
+
+impl Problem {
+    fn new(refused: &Diagnostic, file: &str) -> Self {
         let location = refused.location;
         Self {
-            message: message.trim_end().to_owned(),
+            reason: refused.reason.clone(),
+            notes: refused.notes.clone(),
+            help: refused.help.clone(),
+            rendered: rendered(refused, file),
             line: location.map(|location| location.line),
             column: location.map(|location| location.column),
             offset: location.map(|location| location.offset),
             length: location.map(|location| location.length),
+        }
+    }
+}
+
+impl From<&LoopCost> for Loop {
+    fn from(cost: &LoopCost) -> Self {
+        Self {
+            line: cost.location.map(|location| location.line),
+            column: cost.location.map(|location| location.column),
+            turn_cost: cost.turn,
         }
     }
 }
@@ -231,7 +296,12 @@ impl fmt::Display for Answer {
             writeln!(f, "entry point  {}", crate::escape::line(&entry_point.name))?;
             writeln!(f, "workgroup    {x} x {y} x {z}, {} of workgroup memory", entry_point.workgroup_memory)?;
             if let Some(cost) = entry_point.invocation_cost {
-                writeln!(f, "cost         {cost} per invocation, without loops of unknown length")?;
+                let plus = if entry_point.loops.as_ref().is_some_and(|loops| !loops.is_empty()) { ", and" } else { "" };
+                writeln!(f, "cost         {cost} per invocation{plus}")?;
+            }
+            for Loop { line, column, turn_cost } in entry_point.loops.iter().flatten() {
+                let place = line.zip(*column).map_or_else(String::new, |(line, column)| format!(" at {line}:{column}"));
+                writeln!(f, "             {turn_cost} per turn of the loop{place}")?;
             }
             let mut table = Table::new(["group", "binding", "kind", "at least"]);
             for Binding { group, binding, kind, min_size } in &entry_point.bindings {

@@ -15,9 +15,8 @@ pub(crate) fn check_commands(shapes: &dyn Shapes, commands: &[Command]) -> Resul
     let mut pass: Option<Pass<'_>> = None;
     for (number, command) in commands.iter().enumerate() {
         check_command(shapes, &mut pass, command).map_err(|error| match error {
-            DeviceError::Validation(mut diagnostic) => {
-                diagnostic.message = format!("command {number}: {}", diagnostic.message);
-                DeviceError::Validation(diagnostic)
+            DeviceError::Validation(diagnostic) => {
+                DeviceError::invalid(format!("command {number}: {}", diagnostic.message))
             }
             other => other,
         })?;

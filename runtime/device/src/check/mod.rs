@@ -5,6 +5,7 @@ mod commands;
 mod shapes;
 
 pub(crate) use commands::check_commands;
+pub use shapes::check_entry_point;
 pub(crate) use shapes::{Bound, BufferShape, GroupShape, LayoutShape, PipelineShape, bind_group, layout, pipeline};
 
 use crate::ids::Id;

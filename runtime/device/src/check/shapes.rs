@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isobit_shader::{Binding, BufferBindingType, EntryPoint};
+use isobit_shader::{Binding, BufferBindingType, Diagnostic, EntryPoint};
 
 use super::{at_most, multiple_of, range};
 use crate::{BufferUsage, DeviceError, GroupEntry, LIMITS, LayoutEntry};
@@ -129,14 +129,10 @@ fn bind(slot: LayoutEntry, entry: &GroupEntry, buffer: BufferShape) -> Result<Bo
         return Err(DeviceError::invalid(format!("{what} has no bytes")));
     }
     range(&what, buffer.size, entry.offset, size)?;
-    if slot.ty == BufferBindingType::Uniform {
-        let maximum = LIMITS.max_uniform_buffer_binding_size;
-        at_most("max-uniform-buffer-binding-size", maximum, size)?;
-    } else {
+    if slot.ty != BufferBindingType::Uniform {
         multiple_of(&format!("the size of {what}"), size, 4)?;
-        let maximum = LIMITS.max_storage_buffer_binding_size;
-        at_most("max-storage-buffer-binding-size", maximum, size)?;
     }
+    binding_size(slot.ty, size)?;
     if size < slot.min_binding_size {
         return Err(DeviceError::invalid(format!(
             "{what} has {size} bytes, but the layout demands {}",
@@ -144,6 +140,15 @@ fn bind(slot: LayoutEntry, entry: &GroupEntry, buffer: BufferShape) -> Result<Bo
         )));
     }
     Ok(Bound { entry: slot, buffer, offset: entry.offset, size })
+}
+
+fn binding_size(ty: BufferBindingType, size: u64) -> Result<(), DeviceError> {
+    match ty {
+        BufferBindingType::Uniform => {
+            at_most("max-uniform-buffer-binding-size", LIMITS.max_uniform_buffer_binding_size, size)
+        }
+        _ => at_most("max-storage-buffer-binding-size", LIMITS.max_storage_buffer_binding_size, size),
+    }
 }
 
 /// What an offset of this type of binding is a multiple of.
@@ -199,6 +204,38 @@ fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
         u64::from(x) * u64::from(y) * u64::from(z),
     )?;
     at_most("max-compute-workgroup-storage-size", most.max_compute_workgroup_storage_size, entry_point.workgroup_bytes)
+}
+
+/// What every device says to an entry point whose overrides are resolved, as far as it is in the kernel's text.
+///
+/// # Errors
+/// The first of the fixed [`LIMITS`] that it exceeds, and what to write instead.
+pub fn check_entry_point(entry_point: &EntryPoint) -> Result<(), Diagnostic> {
+    let sizes = entry_point.bindings.iter().map(|binding| binding_size(binding.ty, binding.min_size));
+    let fits = pipeline(entry_point.clone(), None).and_then(|_| sizes.collect::<Result<(), _>>());
+    fits.map_err(|error| {
+        let reason = format!("no device takes the entry point `{}`: {error}", entry_point.name);
+        match error {
+            DeviceError::LimitExceeded { limit, .. } => Diagnostic::with_help(reason, instead_of(limit)),
+            _ => Diagnostic::new(reason),
+        }
+    })
+}
+
+/// What to write instead of what exceeds a limit.
+fn instead_of(limit: &str) -> &'static str {
+    match limit {
+        "max-compute-workgroup-storage-size" => {
+            "keep less in `var<workgroup>`, 16 KiB in all, and the rest in storage buffers"
+        }
+        "max-storage-buffers-per-shader-stage" | "max-uniform-buffers-per-shader-stage" => {
+            "put several arrays into one buffer, one behind the other"
+        }
+        "max-bindings-per-bind-group" => "number the bindings of each group from 0",
+        "max-uniform-buffer-binding-size" => "use `var<storage, read>`",
+        "max-storage-buffer-binding-size" => "split it into several buffers, or into several dispatches",
+        _ => "give a workgroup at most 256 invocations, 64 of them along z, and dispatch more workgroups",
+    }
 }
 
 fn derive(bindings: &[Binding]) -> Result<Vec<Arc<LayoutShape>>, DeviceError> {
