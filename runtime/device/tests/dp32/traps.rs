@@ -92,6 +92,13 @@ fn sum(a: f32, b: f32) -> f32 { return a + b; }
 fn lend(p: ptr<function, f32>, by: f32) { *p = *p * by; }
 const THIRD = 1.0f / 3.0f;
 const TINY = 1e-30f * 1e-8f;
+fn zero() -> f32 { return 0.0; }
+const NINE = array<f32, 9>(1, 0, 1, 0, 1, 0, 1, 0, 1);
+const TABLE = array<array<f32, 9>, 9>(NINE, NINE, NINE, NINE, NINE, NINE, NINE, NINE, NINE);
+var<private> zeros: array<f32, 81>;
+struct Large { many: array<f32, 60>, four: vec4f, two: vec2f, turn: mat2x2f }
+fn taken(large: Large) -> f32 { return large.two.x; }
+fn made() -> Large { return Large(); }
 ";
 
 const TRAPS: &[Trap] = &[
@@ -113,6 +120,22 @@ const TRAPS: &[Trap] = &[
     Trap { wgsl: "return a / 3.0;", host: |a, _, _, _| a / Dp(3.0) },
     Trap { wgsl: "return a / 1024.0;", host: |a, _, _, _| a / Dp(1024.0) },
     Trap { wgsl: "return a * 1e-30 * 1e30;", host: |a, _, _, _| a * Dp(1e-30) * Dp(1e30) },
+    // Zeros in values that are too large to be kept in registers, as one might think.
+    Trap {
+        wgsl: "var sum = 0.0; for (var k = 0; k < 3; k++) { sum += TABLE[k][k] * a; } return sum;",
+        host: |a, _, _, _| Dp(1.0) * a + Dp(0.0) * a + Dp(1.0) * a,
+    },
+    Trap { wgsl: "var many: array<f32, 81>; return many[3] * a + b;", host: |a, b, _, _| Dp(0.0) * a + b },
+    Trap { wgsl: "return zeros[5] * a + b;", host: |a, b, _, _| Dp(0.0) * a + b },
+    Trap {
+        wgsl: "var large: Large; large.many[7] = c; return large.four.y * a + taken(large) * b;",
+        host: |a, b, _, _| Dp(0.0) * a + Dp(0.0) * b,
+    },
+    Trap { wgsl: "let turn = made().turn; return turn[1].x * a + b;", host: |a, b, _, _| Dp(0.0) * a + b },
+    // What a driver could know of helper functions and of bits.
+    Trap { wgsl: "return b / zero() * a;", host: |a, b, _, _| b / Dp(0.0) * a },
+    Trap { wgsl: "return bitcast<f32>(0x7f800000u) * a;", host: |a, _, _, _| Dp(f32::INFINITY) * a },
+    Trap { wgsl: "return sqrt(zero()) * a + b;", host: |a, b, _, _| Dp(0.0) * a + b },
     // Constants are folded before profile dp32 begins, in plain IEEE arithmetic; what is left of them is flushed.
     Trap { wgsl: "return TINY * 1e38 + a;", host: |a, _, _, _| Dp(1e-30_f32 * 1e-8 * 1e38) + a },
     Trap { wgsl: "return TINY * b + a;", host: |a, b, _, _| Dp(0.0) * b + a },

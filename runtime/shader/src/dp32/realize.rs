@@ -9,7 +9,8 @@
 //! - *Underflow* is gradual on some devices, abrupt on others, before or after rounding: see the thresholds
 //!   [`SUM`] and [`PRODUCT`].
 //! - *Identities that ignore infinities and NaNs*: 0·x = 0 needs a zero that the driver knows of, so every constant
-//!   zero is replaced by the opaque one. x−x = 0 needs two operands that the driver knows to be one value, so one of them
+//!   zero is replaced by the opaque one, or made opaque where it is taken out of something large. What helper functions
+//!   give goes through the barrier, and so do bits taken for a number: in both a driver could see constants. x−x = 0 needs two operands that the driver knows to be one value, so one of them
 //!   goes through the barrier; for x+(−x), every negation does.
 //! - *Comparisons that ignore NaNs*, such as ¬(a<b) = (a≥b): a result counts only if an integer test finds no NaN.
 //! - Division and square root are decided by integers, see `prelude/tier_a.wgsl`.
@@ -21,6 +22,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use naga::proc::TypeResolution;
 use naga::valid::{FunctionInfo, ModuleInfo};
 use naga::{
     AddressSpace, Arena, ArraySize, AtomicFunction, BinaryOperator, Block, Constant, Expression, Function,
@@ -41,8 +43,8 @@ type Width = Option<VectorSize>;
 /// All expressions of a realized module.
 const MAX_EXPRESSIONS: usize = 4 << 20;
 
-/// Scalars in a value up to which its zeros are made opaque one by one. Nothing that is larger is kept in
-/// registers, where a driver could follow it.
+/// Scalars in a value up to which its zeros are made opaque one by one. What is larger keeps its zeros, and what is
+/// taken out of it is made opaque.
 const MAX_OPAQUE_LEAVES: usize = 64;
 
 /// A sum whose magnitude has bits up to here is zero. Such sums are exact, so gradual and abrupt underflow differ in
@@ -288,6 +290,14 @@ struct Zero {
     sign: Option<Handle<Expression>>,
 }
 
+/// What a composite consists of.
+#[derive(Clone, Copy)]
+enum Part {
+    Of(Handle<Type>),
+    /// Of a matrix, with so many rows.
+    Column(VectorSize),
+}
+
 fn slot(width: Width) -> usize {
     match width {
         None => 0,
@@ -434,7 +444,8 @@ impl Rewriter<'_, '_> {
         width: Width,
         threshold: i32,
     ) -> Result<Handle<Expression>, Diagnostic> {
-        let [mask, threshold, nothing] = [MAGNITUDE, threshold, 0].map(|value| self.int(value, width));
+        let [mask, threshold] = [MAGNITUDE, threshold].map(|value| self.int(value, width));
+        let nothing = self.zero(width).bits.ok_or_else(no_zero)?;
         let bits = self.opaque_bits(result, width)?;
         let magnitude = self.binary(BinaryOperator::And, bits, mask);
         let condition = self.binary(BinaryOperator::Greater, magnitude, threshold);
@@ -492,10 +503,92 @@ impl Rewriter<'_, '_> {
             Expression::As { expr, kind, convert: Some(_) } if self.has_floats(expr) || self.has_floats(old) => {
                 self.conversion(expr, kind)?
             }
+            Expression::As { kind: ScalarKind::Float, convert: None, .. } => {
+                let new = self.copy(old)?;
+                self.opaque_value(old, new)?
+            }
+            Expression::Load { .. } | Expression::Access { .. } | Expression::AccessIndex { .. }
+                if self.is_from_large(old) =>
+            {
+                let new = self.copy(old)?;
+                self.opaque_value(old, new)?
+            }
             _ => self.copy(old)?,
         };
         self.set(old, new);
         Ok(())
+    }
+
+    /// Whether an expression takes something out of a value that is too large for its zeros to be opaque.
+    fn is_from_large(&self, old: Handle<Expression>) -> bool {
+        let source = self.source;
+        let of_handle = |ty: Handle<Type>| !self.realizer.opaque_leaves(ty);
+        match source.expressions[old] {
+            Expression::Load { mut pointer } => loop {
+                match source.expressions[pointer] {
+                    Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => pointer = base,
+                    Expression::LocalVariable(variable) => return of_handle(source.local_variables[variable].ty),
+                    Expression::GlobalVariable(variable) => {
+                        let variable = &self.realizer.source.global_variables[variable];
+                        return variable.space == AddressSpace::Private && of_handle(variable.ty);
+                    }
+                    _ => {
+                        return match *self.inner(pointer) {
+                            TypeInner::Pointer { base, .. } => of_handle(base),
+                            _ => false,
+                        };
+                    }
+                }
+            },
+            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => match self.info[base].ty {
+                TypeResolution::Handle(ty) => {
+                    let inner = &self.realizer.source.types[ty].inner;
+                    matches!(inner, TypeInner::Array { .. } | TypeInner::Struct { .. }) && of_handle(ty)
+                }
+                TypeResolution::Value(_) => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// The value of one of the source's expressions, with every f32 in it opaque in tier A.
+    fn opaque_value(
+        &mut self,
+        old: Handle<Expression>,
+        value: Handle<Expression>,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        if self.zero_word.is_none() {
+            return Ok(value);
+        }
+        if let Some(width) = self.width(old, Scalar::F32) {
+            return self.opaque(value, width);
+        }
+        match self.info[old].ty {
+            TypeResolution::Handle(ty) if self.realizer.opaque_leaves(ty) => self.opaque_parts(value, ty),
+            _ => Ok(value),
+        }
+    }
+
+    fn opaque_parts(&mut self, value: Handle<Expression>, ty: Handle<Type>) -> Result<Handle<Expression>, Diagnostic> {
+        let parts = match self.realizer.out.types[ty].inner.clone() {
+            TypeInner::Scalar(Scalar::F32) => return self.opaque(value, None),
+            TypeInner::Vector { size, scalar: Scalar::F32 } => return self.opaque(value, Some(size)),
+            TypeInner::Matrix { columns, rows, .. } => vec![Part::Column(rows); usize::from(u8::from(columns))],
+            TypeInner::Array { base, size: ArraySize::Constant(size), .. } => {
+                vec![Part::Of(base); usize::try_from(size.get()).map_err(defect)?]
+            }
+            TypeInner::Struct { members, .. } => members.iter().map(|member| Part::Of(member.ty)).collect(),
+            _ => return Ok(value),
+        };
+        let mut components = Vec::with_capacity(parts.len());
+        for (index, part) in (0..).zip(parts) {
+            let taken = self.emit(Expression::AccessIndex { base: value, index });
+            components.push(match part {
+                Part::Of(ty) => self.opaque_parts(taken, ty)?,
+                Part::Column(rows) => self.opaque(taken, Some(rows))?,
+            });
+        }
+        Ok(self.emit(Expression::Compose { ty, components }))
     }
 
     fn float_binary(
@@ -527,7 +620,11 @@ impl Rewriter<'_, '_> {
                 BinaryOperator::GreaterEqual => ("dp32_less_equal", b, a),
                 _ => return Err(left_over(op)),
             };
-            return self.call(name, width, vec![a, b]);
+            let result = self.call(name, width, vec![a, b])?;
+            return match self.realizer.tier {
+                Tier::A => self.opaque(result, width),
+                Tier::B => Ok(result),
+            };
         }
         match op {
             BinaryOperator::Add => {
@@ -564,16 +661,17 @@ impl Rewriter<'_, '_> {
 
     fn reciprocal(&mut self, old: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
         let width = self.float_width(old)?;
-        match self.source.expressions[old] {
+        let result = match self.source.expressions[old] {
             Expression::Math { fun: MathFunction::Sqrt, arg, .. } if self.inverted.contains(&old) => {
                 let arg = self.new_of(arg)?;
-                self.call("dp32_inverse_sqrt", width, vec![arg])
+                self.call("dp32_inverse_sqrt", width, vec![arg])?
             }
             _ => {
                 let divisor = self.new_of(old)?;
-                self.call("dp32_reciprocal", width, vec![divisor])
+                self.call("dp32_reciprocal", width, vec![divisor])?
             }
-        }
+        };
+        self.opaque(result, width)
     }
 
     /// The result of a comparison, and false if one of the numbers is NaN, whatever the device makes of that.
@@ -625,8 +723,12 @@ impl Rewriter<'_, '_> {
             MathFunction::Round => "dp32_round",
             _ => return Err(defect(format!("the function {fun:?} on f32 is left"))),
         };
-        if self.realizer.tier == Tier::B || fun == MathFunction::Sqrt {
+        if self.realizer.tier == Tier::B {
             return self.call(name, width, vec![new]);
+        }
+        if fun == MathFunction::Sqrt {
+            let root = self.call(name, width, vec![new])?;
+            return self.opaque(root, width);
         }
         let native = self.emit(Expression::Math { fun, arg: new, arg1: None, arg2: None, arg3: None });
         // Without the barrier, x - floor(x) could become a `fract` that rounds in a way of its own.
@@ -802,7 +904,13 @@ impl<'a> Rewriter<'_, 'a> {
             self.place(Expression::FunctionArgument(index))
         };
         self.zero_word = Some(word);
-        let mut used = [(false, false); 4];
+        // Values taken apart may have vectors in them that are nowhere else.
+        let takes_apart = |(old, expression): (Handle<Expression>, &Expression)| match expression {
+            Expression::CallResult(_) => self.float_width(old).is_err(),
+            _ => self.is_from_large(old) && self.float_width(old).is_err(),
+        };
+        let apart = self.source.expressions.iter().any(takes_apart);
+        let mut used = [(apart, false); 4];
         for (handle, expression) in self.source.expressions.iter() {
             if let Some(width) = self.width(handle, Scalar::F32)
                 && let Some((any, negated)) = used.get_mut(slot(width))
@@ -976,12 +1084,13 @@ impl Rewriter<'_, '_> {
                 if callee.takes_zero {
                     arguments.push(self.zero_word.ok_or_else(no_zero)?);
                 }
-                let result = result.map(|old| {
-                    let new = self.place(Expression::CallResult(callee.copy));
-                    self.set(old, new);
-                    new
-                });
-                Statement::Call { function: callee.copy, arguments, result }
+                let new = result.map(|_| self.place(Expression::CallResult(callee.copy)));
+                self.block.push(Statement::Call { function: callee.copy, arguments, result: new }, span);
+                if let Some((old, new)) = result.zip(new) {
+                    let opaque = self.opaque_value(old, new)?;
+                    self.set(old, opaque);
+                }
+                return Ok(());
             }
             other => return Err(defect(format!("no compute kernel has {other:?}"))),
         };
