@@ -1,11 +1,11 @@
-//! Constants that naga would compute with functions of the host.
+//! Constants that naga would compute with functions of the host, or otherwise than the kernel.
 //!
 //! naga folds builtins of constants while it parses, and while overrides are resolved: `sin(0.5)` becomes a number before
 //! any pass sees it. Sums, products, square roots and all that rounds to integers come out the same on every host. The
 //! functions below do not: they are those of the machine's C library, whatever `num-traits` is told (naga is built without
 //! `std`, but as something below it links `std`, its methods on `f32` and `f64` win). So dp32 refuses them
-//! of constants. What a fold leaves behind is a literal like any other; but the call in the text has then no expression
-//! that begins where it begins.
+//! of constants, and `fma` too, which naga rounds once. What a fold leaves behind is a literal like any other; but the call in
+//! the text has then no expression that begins where it begins.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use naga::{Arena, Expression, Function, Module, Span};
 
 use crate::Diagnostic;
 
-/// The builtins that naga folds and that hosts do not agree on.
-const FUNCTIONS: [&str; 18] = [
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "exp2", "log", "log2", "pow",
-    "sin", "sinh", "tan", "tanh",
+/// The builtins that naga folds and that hosts, or for `fma` naga and dp32, do not agree on.
+const FUNCTIONS: [&str; 19] = [
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "exp2", "fma", "log", "log2",
+    "pow", "sin", "sinh", "tan", "tanh",
 ];
 
 /// Refuses a parsed module in which one of [`FUNCTIONS`] is folded, or will be as soon as the overrides are known.
@@ -70,11 +70,18 @@ struct Call {
 impl Call {
     fn refuse(&self, source: &str) -> Diagnostic {
         let name = self.name;
-        let message = format!(
-            "`{name}` of constants is computed before the kernel runs, on each machine in its own way; write the number \
-             that it gives, or pass an argument through a `var`"
-        );
-        Diagnostic::at(message, Span::from(self.start..self.start + name.len()), source)
+        let (why, help) = match name {
+            "fma" => (
+                "rounded once, before the kernel runs; in the kernel it is rounded twice",
+                "write `a * b + c`, or pass an argument through a `var`",
+            ),
+            _ => (
+                "computed before the kernel runs, on each machine in its own way",
+                "write the number that it gives, or pass an argument through a `var`",
+            ),
+        };
+        let span = Span::from(self.start..self.start + name.len());
+        Diagnostic::at_with_help(format!("`{name}` of constants is {why}"), help, span, source)
     }
 }
 
