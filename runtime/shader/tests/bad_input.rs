@@ -217,3 +217,17 @@ fn long_lines_are_shown_in_part() {
     assert!(message.len() < 1000, "{message}");
     assert!(message.contains("let y = z;") && message.contains('^'), "{message}");
 }
+
+#[test]
+fn values_without_end_are_refused() {
+    let kernel = |element: &str, uses: usize| {
+        let lets: String = (0..uses).map(|use_| format!("let v{use_} = a[i + {use_}u]; ")).collect();
+        let sum: String = (0..uses).map(|use_| format!(" + u32(v{use_}[i])")).collect();
+        format!("@group(0) @binding(1) var<storage, read> a: array<{element}>; {HEAD}{MAIN}{lets} out[i] = 0u{sum}; }}")
+    };
+    assert_accepted(&kernel("array<u32, 16384>", 15));
+    assert!(refusal(&kernel("array<u32, 16384>", 17)).contains("1 MiB"));
+    assert!(refusal(&kernel("array<u32, 16385>", 1)).contains("64 KiB"));
+    assert_accepted(&kernel("array<f32, 256>", 8));
+    assert!(refusal(&kernel("array<f32, 257>", 1)).contains("copy the elements in a loop"));
+}

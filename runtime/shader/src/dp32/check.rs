@@ -29,7 +29,12 @@ const MAX_INLINED_SIZE: u64 = 1 << 20;
 const MAX_VARIABLE_BYTES: u64 = 64 << 10;
 
 /// Bytes of one array or struct that is handled as a value.
-const MAX_VALUE_BYTES: u32 = 64 << 10;
+const MAX_VALUE_BYTES: u64 = 64 << 10;
+
+/// Bytes of all arrays and structs of more than [`SMALL_VALUE_BYTES`] that a kernel's functions handle as values. Some
+/// devices hold them all at once.
+const MAX_VALUES_BYTES: u64 = 1 << 20;
+const SMALL_VALUE_BYTES: u64 = 256;
 
 /// Refuses what cannot be made reproducible, and what is too large for every device. Overrides may
 /// be unresolved; then they are taken for uniform values, and arrays sized by them for empty.
@@ -40,8 +45,10 @@ pub(crate) fn check(module: &Module, info: &ModuleInfo, source: &str) -> Result<
     let compute: Vec<_> = entry_points.filter(|(_, entry)| entry.stage == ShaderStage::Compute).collect();
     let entry_functions = compute.iter().map(|&(index, entry)| (&entry.function, info.get_entry_point(index)));
     let functions = called(module).into_iter().map(|handle| (&module.functions[handle], &info[handle]));
+    let mut values_bytes = 0;
     for (function, info) in functions.chain(entry_functions) {
-        check_function(module, function, info, source)?;
+        check_values(module, function, info, source, &mut values_bytes)?;
+        check_function(function, info, source)?;
     }
     check_sizes(module, info, source)?;
     uniformity::check(module, source)
@@ -133,22 +140,41 @@ fn for_each_statement(block: &Block, visit: &mut impl FnMut(&Statement, Span)) {
     }
 }
 
-fn check_function(module: &Module, function: &Function, info: &FunctionInfo, source: &str) -> Result<(), Diagnostic> {
+/// Bounds what a function's arrays and structs take as values; `total` is of all functions.
+fn check_values(
+    module: &Module,
+    function: &Function,
+    info: &FunctionInfo,
+    source: &str,
+    total: &mut u64,
+) -> Result<(), Diagnostic> {
+    for (handle, expression) in function.expressions.iter() {
+        let ty = info[handle].ty.inner_with(&module.types);
+        if !matches!(ty, TypeInner::Array { .. } | TypeInner::Struct { .. }) {
+            continue;
+        }
+        let bytes = ty.try_size(module.to_ctx()).map_or(u64::MAX, u64::from);
+        // All uses of a constant share it.
+        let is_shared = matches!(expression, Expression::Constant(_) | Expression::ZeroValue(_));
+        if bytes > SMALL_VALUE_BYTES && !is_shared {
+            *total = total.saturating_add(bytes);
+        }
+        let problem = if bytes > MAX_VALUE_BYTES { LARGE_VALUE } else { LARGE_VALUES };
+        if bytes > MAX_VALUE_BYTES || *total > MAX_VALUES_BYTES {
+            let label = Label::new(function.expressions.get_span(handle), "this value");
+            return Err(Diagnostic::refused(&problem, &[label], source));
+        }
+    }
+    Ok(())
+}
+
+fn check_function(function: &Function, info: &FunctionInfo, source: &str) -> Result<(), Diagnostic> {
     if function.arguments.len() > MAX_ARGUMENTS {
         return Err(Diagnostic::new(format!(
             "function `{}` has {} parameters, more than the {MAX_ARGUMENTS} that WGSL allows",
             function.name.as_deref().unwrap_or_default(),
             function.arguments.len()
         )));
-    }
-    for (handle, _) in function.expressions.iter() {
-        let ty = info[handle].ty.inner_with(&module.types);
-        let is_large = matches!(ty, TypeInner::Array { .. } | TypeInner::Struct { .. })
-            && ty.try_size(module.to_ctx()).is_none_or(|size| size > MAX_VALUE_BYTES);
-        if is_large {
-            let label = Label::new(function.expressions.get_span(handle), "this value");
-            return Err(Diagnostic::refused(&LARGE_VALUE, &[label], source));
-        }
     }
     check_operations(function, source)?;
     let mut refused = None;
@@ -271,6 +297,11 @@ const ATOMIC_RESULT: Problem = Problem {
 const LARGE_VALUE: Problem = Problem {
     message: "an array or struct of more than 64 KiB cannot be handled as a value",
     help: "keep it in a storage buffer and load one element at a time",
+};
+
+const LARGE_VALUES: Problem = Problem {
+    message: "the arrays and structs that are handled as values take more than 1 MiB",
+    help: "keep them in a storage buffer and load one element at a time",
 };
 
 const HUGE: Problem = Problem {

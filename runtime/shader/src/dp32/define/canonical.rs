@@ -9,7 +9,7 @@ use super::function::FunctionDefiner;
 use crate::Diagnostic;
 
 /// The most numbers in a value that is loaded or stored whole.
-const MAX_PARTS: u32 = 1024;
+const MAX_PARTS: u32 = 256;
 
 const SIGN: u32 = 0x8000_0000;
 const EXPONENT: u32 = 0x7f80_0000;
