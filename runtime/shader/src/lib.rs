@@ -1,7 +1,7 @@
 //! From WGSL to a checked kernel. Pure: text in, naga module out, no I/O and no device.
 //!
-//! [`prepare`] is the one place through which a kernel goes from a guest's text to a device. In profile
-//! `native` it parses, validates and reflects; the rewriting of profile `dp32` belongs here too.
+//! [`prepare`] is the one place through which a kernel goes from a guest's text to a device: it parses, validates and
+//! reflects. Under profile [`dp32`] it also checks, and [`Kernel::lower`] rewrites. The [`interpreter`] runs what comes out of that.
 
 mod diagnostic;
 pub mod dp32;
@@ -23,7 +23,7 @@ pub const MAX_WGSL_BYTES: usize = 1 << 20;
 /// Bind groups 0 to 2 are the guest's; `@group(3)` is the system's.
 pub const GUEST_BIND_GROUPS: u32 = 3;
 
-/// Stack for the compiler: 1 GiB reserved, not committed. naga walks declarations and expressions
+/// Stack for the compiler: 256 MiB reserved, not committed. naga walks declarations and expressions
 /// recursively; the deepest that 1 MiB of text can nest, within `nesting`'s bound, needs less than this.
 const COMPILER_STACK_BYTES: usize = 1 << 28;
 

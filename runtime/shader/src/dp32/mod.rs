@@ -57,7 +57,7 @@ pub const PASS_VERSION: u32 = 1;
 pub enum Tier {
     /// Native arithmetic, each result behind a barrier and flushed. For devices that pass the probe.
     A,
-    /// Integers only. For devices that do not, and for spot checks.
+    /// Integers only. For devices that do not.
     B,
 }
 
