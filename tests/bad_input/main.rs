@@ -9,6 +9,7 @@ mod support;
 mod client;
 mod endings;
 mod interruptions;
+mod kernels;
 mod liar;
 mod refusals;
 mod wire;

@@ -118,7 +118,8 @@ impl Serve {
 /// Has the device probed, unless it has been, so that no worker needs to: in a process of its own, since drivers have no business
 /// in this one. Why it cannot be opened the first worker will tell.
 fn probe(program: &Path, worker: &[OsString], printer: &Printer) {
-    let sign = printer.spinner("opening the device");
+    let sign =
+        printer.spinner("opening the device; a driver that is new here is probed first, which takes some seconds");
     let probe =
         Command::new(program).args(worker).arg("--probe-only").stdin(Stdio::null()).stderr(Stdio::null()).status();
     sign.finish_and_clear();
