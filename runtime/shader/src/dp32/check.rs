@@ -1,11 +1,14 @@
 //! What dp32 refuses, with the reason and what to write instead.
 
+use std::collections::HashSet;
+
 use naga::valid::{FunctionInfo, ModuleInfo};
 use naga::{
     AddressSpace, AtomicFunction, Block, Expression, Function, Handle, Literal, Module, Scalar, ScalarKind,
     ShaderStage, Span, Statement, Type, TypeInner,
 };
 
+use super::pointers::{self, Pointers};
 use super::uniformity;
 use crate::Diagnostic;
 use crate::diagnostic::{Label, Problem};
@@ -51,6 +54,7 @@ pub(crate) fn check(module: &Module, info: &ModuleInfo, source: &str) -> Result<
         check_function(function, info, source)?;
     }
     check_sizes(module, info, source)?;
+    Pointers::new(module).check(module, source)?;
     uniformity::check(module, source)
 }
 
@@ -117,7 +121,7 @@ fn called(module: &Module) -> Vec<Handle<Function>> {
 }
 
 /// Visits the statements of a block and of the blocks in it. Blocks do not nest deeply, see `nesting`.
-fn for_each_statement(block: &Block, visit: &mut impl FnMut(&Statement, Span)) {
+pub(super) fn for_each_statement(block: &Block, visit: &mut impl FnMut(&Statement, Span)) {
     for (statement, span) in block.span_iter() {
         visit(statement, *span);
         match statement {
@@ -238,7 +242,7 @@ pub(crate) fn advice(message: &str) -> Option<&'static str> {
 }
 
 /// All functions and entry points.
-fn functions(module: &Module) -> impl Iterator<Item = &Function> {
+pub(super) fn functions(module: &Module) -> impl Iterator<Item = &Function> {
     let functions = module.functions.iter().map(|(_, function)| function);
     functions.chain(module.entry_points.iter().map(|entry| &entry.function))
 }
@@ -411,14 +415,17 @@ fn footprint(module: &Module, function: &Function, callees: &[Footprint]) -> Foo
     let own_bytes = variables.fold(0_u64, u64::saturating_add);
     let mut whole = Footprint::default();
     let mut inlined_size = u64::try_from(function.expressions.len()).unwrap_or(u64::MAX);
+    let mut copies = HashSet::new();
     for_each_statement(&function.body, &mut |statement, _| {
         inlined_size = inlined_size.saturating_add(1);
-        if let Statement::Call { function, .. } = statement {
-            let callee = callees.get(function.index()).copied().unwrap_or_default();
+        if let Statement::Call { function: called, arguments, .. } = statement {
+            copies.extend(pointers::parts(module, function, *called, arguments).into_iter().flatten());
+            let callee = callees.get(called.index()).copied().unwrap_or_default();
             whole.variable_bytes = whole.variable_bytes.max(callee.variable_bytes);
             whole.depth = whole.depth.max(callee.depth);
             inlined_size = inlined_size.saturating_add(callee.inlined_size);
         }
     });
+    let own_bytes = copies.iter().map(|copy| size(module, copy.ty)).fold(own_bytes, u64::saturating_add);
     Footprint { variable_bytes: whole.variable_bytes.saturating_add(own_bytes), depth: whole.depth + 1, inlined_size }
 }

@@ -34,6 +34,7 @@ mod define;
 pub(crate) mod folding;
 mod link;
 mod operands;
+mod pointers;
 mod realize;
 mod system;
 mod uniformity;

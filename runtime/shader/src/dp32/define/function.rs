@@ -10,9 +10,11 @@ use naga::{
 
 use super::body::{Body, Shape, Value};
 use super::counted::{Counted, Turns, counted_loops};
+use super::expression::Number;
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
 use crate::Diagnostic;
 use crate::dp32::LoopCost;
+use crate::dp32::pointers::{self, Part};
 use crate::dp32::system::{LEFT_LOOP, SPENT};
 use crate::dp32::uniformity::FunctionId;
 
@@ -45,6 +47,13 @@ enum Breakable {
     Switch,
 }
 
+/// A part of a variable of which a callee is given a copy that it writes to.
+struct PassedCopy {
+    copy: Value,
+    original: Value,
+    components: u64,
+}
+
 /// A function being rewritten.
 pub(super) struct FunctionDefiner<'d, 'a, 'o> {
     pub(super) definer: &'d mut Definer<'a>,
@@ -57,6 +66,7 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
     loops: usize,
     counted: HashMap<usize, Counted>,
     breakables: Vec<Breakable>,
+    copies: HashMap<Part, Handle<LocalVariable>>,
 }
 
 /// Rewrites a function. Returns it with what one call costs outside of loops.
@@ -74,6 +84,7 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         loops: 0,
         counted,
         breakables: Vec::new(),
+        copies: HashMap::new(),
     };
     let source = origin.function;
     let mut arguments = Vec::with_capacity(source.arguments.len());
@@ -269,11 +280,13 @@ impl FunctionDefiner<'_, '_, '_> {
                 for argument in arguments {
                     values.push(self.value(*argument)?);
                 }
+                let copies = self.copy_in(*function, arguments, &mut values);
                 let callee = match self.origin.guest {
                     Some(_) => self.definer.function(*function)?,
                     None => self.definer.helper_function(crate::prelude::Library::get()?, *function)?,
                 };
                 let returned = self.call(callee, values);
+                self.copy_out(&copies);
                 if let (Some(old), Some(new)) = (result, returned) {
                     self.values.insert(*old, new);
                 }
@@ -288,6 +301,42 @@ impl FunctionDefiner<'_, '_, '_> {
         let result = callee.returns.then(|| self.body.declare(Expression::CallResult(callee.handle)));
         self.body.push(Statement::Call { function: callee.handle, arguments, result });
         result
+    }
+
+    /// Puts pointers to copies in the place of pointers to parts of variables. Nothing else gets at those parts meanwhile,
+    /// see `pointers`.
+    fn copy_in(
+        &mut self,
+        callee: Handle<Function>,
+        arguments: &[Handle<Expression>],
+        values: &mut [Value],
+    ) -> Vec<PassedCopy> {
+        let mut copies = Vec::new();
+        let Origin { module, function, guest: Some(_), .. } = self.origin else { return copies };
+        let parts = pointers::parts(module, function, callee, arguments);
+        for (index, (part, value)) in parts.into_iter().zip(values).enumerate() {
+            let Some(part) = part else { continue };
+            let components = Number::of(&module.types[part.ty].inner).shape().components();
+            let variable = *self.copies.entry(part).or_insert_with(|| {
+                let name = Some("copy".to_owned());
+                self.body.new_local(LocalVariable { name, ty: part.ty, init: None })
+            });
+            let (original, copy) = (*value, self.body.local(variable));
+            let now = self.body.emit(Expression::Load { pointer: original }, components);
+            self.body.store(copy, now);
+            *value = copy;
+            if self.definer.pointers.writes(callee, index) {
+                copies.push(PassedCopy { copy, original, components });
+            }
+        }
+        copies
+    }
+
+    fn copy_out(&mut self, copies: &[PassedCopy]) {
+        for PassedCopy { copy, original, components } in copies {
+            let now = self.body.emit(Expression::Load { pointer: *copy }, *components);
+            self.body.store(*original, now);
+        }
     }
 
     fn note_exit(&mut self, exited: Handle<LocalVariable>) {

@@ -23,6 +23,7 @@ use naga::{
 use self::body::Shape;
 use self::function::{Origin, define_function};
 use super::LoopCost;
+use super::pointers::Pointers;
 use super::system::{SLOTS, SYSTEM_GROUP};
 use super::uniformity::Uniformity;
 use crate::Diagnostic;
@@ -122,6 +123,7 @@ struct Definer<'a> {
     guest: &'a Module,
     guest_info: &'a ModuleInfo,
     uniformity: &'a Uniformity,
+    pointers: Pointers,
     source: &'a str,
     system: System,
     meters: Meters,
@@ -157,6 +159,7 @@ impl<'a> Definer<'a> {
             guest,
             guest_info,
             uniformity,
+            pointers: Pointers::new(guest),
             source,
             system,
             meters: Meters::default(),

@@ -1,0 +1,236 @@
+//! What functions do through pointers. WGSL forbids that a function gets at one variable under two names while one of
+//! them is written to ("aliasing"), which naga does not check: some back ends copy in and out where others point.
+
+use std::collections::HashMap;
+
+use naga::{
+    AddressSpace, Expression, Function, GlobalVariable, Handle, LocalVariable, Module, Span, Statement, Type, TypeInner,
+};
+
+use super::check::{for_each_statement, functions};
+use crate::Diagnostic;
+use crate::diagnostic::{Label, Problem};
+
+const TWICE: Problem = Problem {
+    message: "two pointers to one variable are given to a function that writes through one of them",
+    help: "pass the variable once, or a copy of it",
+};
+
+const BESIDE: Problem = Problem {
+    message: "a pointer to a variable is given to a function that uses the variable itself, too, and one of them writes",
+    help: "use the variable itself everywhere in the function, or pass a copy of it",
+};
+
+const PRIVATE_PART: Problem = Problem {
+    message: "a pointer to a part of a private variable cannot be given to a function",
+    help: "copy the part into a `var` of the function, pass a pointer to that, and store it back; or pass the whole variable",
+};
+
+/// What is done to a variable: bits of [`READS`] and [`WRITES`].
+type Access = u8;
+
+const READS: Access = 1;
+const WRITES: Access = 2;
+
+/// What a pointer points into.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Root {
+    Local(Handle<LocalVariable>),
+    Argument(usize),
+    Global(Handle<GlobalVariable>),
+}
+
+/// What one function does, with all that it calls.
+#[derive(Clone)]
+struct Effects {
+    /// To what its parameters point to.
+    parameters: Vec<Access>,
+    /// To the variables in [`Pointers::globals`].
+    globals: Vec<Access>,
+}
+
+/// What the functions of a module do through pointers.
+pub(super) struct Pointers {
+    /// The private variables that pointers are taken of for calls, numbered.
+    globals: HashMap<Handle<GlobalVariable>, usize>,
+    functions: Vec<Effects>,
+}
+
+impl Pointers {
+    pub(super) fn new(module: &Module) -> Self {
+        let mut globals = HashMap::new();
+        for function in functions(module) {
+            for_each_call(function, &mut |_, arguments, _| {
+                for argument in arguments {
+                    if let Some(Root::Global(variable)) = root(function, *argument) {
+                        let number = globals.len();
+                        globals.entry(variable).or_insert(number);
+                    }
+                }
+            });
+        }
+        let mut pointers = Self { globals, functions: Vec::with_capacity(module.functions.len()) };
+        // A function only calls earlier ones.
+        for (_, function) in module.functions.iter() {
+            let effects = pointers.effects(function);
+            pointers.functions.push(effects);
+        }
+        pointers
+    }
+
+    /// Whether a function writes through the pointer that is its parameter `index`.
+    pub(super) fn writes(&self, function: Handle<Function>, index: usize) -> bool {
+        self.parameter(function, index) & WRITES != 0
+    }
+
+    fn parameter(&self, function: Handle<Function>, index: usize) -> Access {
+        let effects = self.functions.get(function.index());
+        effects.and_then(|effects| effects.parameters.get(index)).copied().unwrap_or(0)
+    }
+
+    fn effects(&self, function: &Function) -> Effects {
+        let mut effects =
+            Effects { parameters: vec![0; function.arguments.len()], globals: vec![0; self.globals.len()] };
+        let note = |effects: &mut Effects, pointer: Handle<Expression>, access: Access| {
+            let known = match root(function, pointer) {
+                Some(Root::Argument(index)) => effects.parameters.get_mut(index),
+                Some(Root::Global(variable)) => {
+                    self.globals.get(&variable).and_then(|number| effects.globals.get_mut(*number))
+                }
+                _ => None,
+            };
+            if let Some(known) = known {
+                *known |= access;
+            }
+        };
+        for (_, expression) in function.expressions.iter() {
+            if let Expression::Load { pointer } = expression {
+                note(&mut effects, *pointer, READS);
+            }
+        }
+        for_each_statement(&function.body, &mut |statement, _| match statement {
+            Statement::Store { pointer, .. } => note(&mut effects, *pointer, WRITES),
+            Statement::Call { function: callee, arguments, .. } => {
+                for (index, argument) in arguments.iter().enumerate() {
+                    note(&mut effects, *argument, self.parameter(*callee, index));
+                }
+                if let Some(callee) = self.functions.get(callee.index()) {
+                    for (known, more) in effects.globals.iter_mut().zip(&callee.globals) {
+                        *known |= more;
+                    }
+                }
+            }
+            _ => {}
+        });
+        effects
+    }
+
+    /// Refuses calls that WGSL does not allow, and pointers to parts of private variables.
+    pub(super) fn check(&self, module: &Module, source: &str) -> Result<(), Diagnostic> {
+        let mut refused = None;
+        for function in functions(module) {
+            for_each_call(function, &mut |callee, arguments, span| {
+                if let Some(problem) = self.problem(module, function, callee, arguments) {
+                    refused.get_or_insert_with(|| Diagnostic::refused(problem, &[Label::new(span, "here")], source));
+                }
+            });
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn problem(
+        &self,
+        module: &Module,
+        caller: &Function,
+        callee: Handle<Function>,
+        arguments: &[Handle<Expression>],
+    ) -> Option<&'static Problem> {
+        let mut given: HashMap<Root, Access> = HashMap::new();
+        for (index, argument) in arguments.iter().enumerate() {
+            let Some(space) = pointer_space(module, callee, index) else { continue };
+            let Some(root) = root(caller, *argument) else { continue };
+            let access = self.parameter(callee, index);
+            if let Some(before) = given.get_mut(&root) {
+                *before |= access;
+                if *before & WRITES != 0 {
+                    return Some(&TWICE);
+                }
+            } else {
+                given.insert(root, access);
+            }
+            if let Root::Global(variable) = root {
+                let beside = self.globals.get(&variable).zip(self.functions.get(callee.index()));
+                let beside = beside.and_then(|(number, callee)| callee.globals.get(*number)).copied().unwrap_or(0);
+                // WGSL allows a pointer that is not used. What copies in and out does not care.
+                if beside != 0 && (beside | access) & WRITES != 0 {
+                    return Some(&BESIDE);
+                }
+            }
+            if space == AddressSpace::Private && is_part(caller, *argument) {
+                return Some(&PRIVATE_PART);
+            }
+        }
+        None
+    }
+}
+
+/// A part of a variable that a pointer is given to. naga's back end for SPIR-V cannot pass such a pointer: the first
+/// stage passes one to a copy, and stores it back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Part {
+    pub(super) ty: Handle<Type>,
+    /// Which of the copies of this type it is. Calls do not overlap and may use the same.
+    pub(super) number: usize,
+}
+
+/// The parts of variables that a call is given pointers to, by argument.
+pub(super) fn parts(
+    module: &Module,
+    caller: &Function,
+    callee: Handle<Function>,
+    arguments: &[Handle<Expression>],
+) -> Vec<Option<Part>> {
+    let parameters = &module.functions[callee].arguments;
+    let mut found: Vec<Option<Part>> = Vec::with_capacity(arguments.len());
+    for (argument, parameter) in arguments.iter().zip(parameters) {
+        found.push(match module.types[parameter.ty].inner {
+            TypeInner::Pointer { base: ty, .. } if is_part(caller, *argument) => {
+                let number = found.iter().flatten().filter(|part| part.ty == ty).count();
+                Some(Part { ty, number })
+            }
+            _ => None,
+        });
+    }
+    found
+}
+
+fn is_part(function: &Function, pointer: Handle<Expression>) -> bool {
+    matches!(function.expressions[pointer], Expression::Access { .. } | Expression::AccessIndex { .. })
+}
+
+fn pointer_space(module: &Module, function: Handle<Function>, index: usize) -> Option<AddressSpace> {
+    let parameter = module.functions[function].arguments.get(index)?;
+    module.types[parameter.ty].inner.pointer_space()
+}
+
+/// The variable or parameter that a pointer points into; of what is no pointer, nothing that matters.
+fn root(function: &Function, pointer: Handle<Expression>) -> Option<Root> {
+    let mut expression = &function.expressions[pointer];
+    loop {
+        expression = match *expression {
+            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => &function.expressions[base],
+            Expression::LocalVariable(variable) => return Some(Root::Local(variable)),
+            Expression::GlobalVariable(variable) => return Some(Root::Global(variable)),
+            Expression::FunctionArgument(index) => return usize::try_from(index).ok().map(Root::Argument),
+            _ => return None,
+        };
+    }
+}
+
+fn for_each_call(function: &Function, visit: &mut impl FnMut(Handle<Function>, &[Handle<Expression>], Span)) {
+    for_each_statement(&function.body, &mut |statement, span| {
+        if let Statement::Call { function, arguments, .. } = statement {
+            visit(*function, arguments, span);
+        }
+    });
+}
