@@ -71,6 +71,25 @@ fn only_workgroups_with_loops_report_their_end() {
     assert!(looping.reports() && looping.emit(None).unwrap().contains("system_status.finished"));
 }
 
+/// Not every back end of naga writes these as WGSL means them.
+#[test]
+fn integer_builtins_that_back_ends_get_wrong_are_written_out() {
+    for (of, expression) in [
+        ("u32", "pack4xU8(vec4(x))"),
+        ("u32", "pack4xU8Clamp(vec4(x))"),
+        ("i32", "pack4xI8(vec4(x))"),
+        ("i32", "pack4xI8Clamp(vec4(x))"),
+        ("i32", "abs(x)"),
+        ("i32", "abs(vec2(x)).y"),
+        ("i32", "sign(vec3(x)).z"),
+    ] {
+        let text = kernel(&format!("let x = {of}(data[1]); sum = u32({expression});")).emit(None).unwrap();
+        for name in ["pack4x", "abs(", "sign("] {
+            assert!(!text.contains(name), "{expression} leaves {name}:\n{text}");
+        }
+    }
+}
+
 fn kernel(body: &str) -> Lowered {
     lower(&format!(
         "@group(0) @binding(0) var<storage, read_write> data: array<u32>;

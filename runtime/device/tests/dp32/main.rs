@@ -7,3 +7,4 @@ mod divergence;
 mod programs;
 mod runner;
 mod traps;
+mod words;

@@ -1,6 +1,6 @@
-//! The numeric builtins: integer ones stay, those on `f32` become primitives or calls of the prelude.
+//! The numeric builtins: most integer ones stay, those on `f32` become primitives or calls of the prelude.
 
-use naga::{BinaryOperator, Expression, Handle, MathFunction, Scalar, ScalarKind, TypeInner, VectorSize};
+use naga::{BinaryOperator, Expression, Handle, Literal, MathFunction, Scalar, ScalarKind, TypeInner, VectorSize};
 
 use super::body::{Shape, Value};
 use super::expression::Number;
@@ -79,6 +79,16 @@ impl FunctionDefiner<'_, '_, '_> {
             match (fun, arg1, arg2) {
                 // Not every back end has these for all numbers.
                 (F::Abs, ..) if matches!(of, Number::Of(_, ScalarKind::Uint)) => return Ok(arg),
+                (F::Abs, ..) => return Ok(self.absolute_integer(arg, of.shape())),
+                (F::Sign, ..) => {
+                    let (least, most) = (self.body.literal(Literal::I32(-1)), self.body.literal(Literal::I32(1)));
+                    let (least, most) = (self.body.splat(least, of.shape()), self.body.splat(most, of.shape()));
+                    let raised = self.body.math2(F::Max, arg, least, of.shape());
+                    return Ok(self.body.math2(F::Min, raised, most, of.shape()));
+                }
+                (F::Pack4xI8 | F::Pack4xU8 | F::Pack4xI8Clamp | F::Pack4xU8Clamp, ..) => {
+                    return Ok(self.packed_bytes(fun, arg, of.shape()));
+                }
                 (F::Clamp, Some(low), Some(high)) => {
                     let raised = self.body.math2(F::Max, arg, low, of.shape());
                     return Ok(self.body.math2(F::Min, raised, high, of.shape()));
@@ -179,6 +189,47 @@ impl FunctionDefiner<'_, '_, '_> {
                 None => self.refuse("this builtin is not available in profile dp32"),
             },
         }
+    }
+
+    /// The absolute value of an `i32`, on its bits: that of the smallest is itself, which a driver must not take
+    /// for positive.
+    fn absolute_integer(&mut self, x: Value, shape: Shape) -> Value {
+        let body = &mut self.body;
+        let (zero, unsigned_zero) = (body.literal(Literal::I32(0)), body.uint(0));
+        let (zero, unsigned_zero) = (body.splat(zero, shape), body.splat(unsigned_zero, shape));
+        let is_negative = body.binary(BinaryOperator::Less, x, zero, shape);
+        let bits = body.bitcast(x, ScalarKind::Uint);
+        let negated = body.binary(BinaryOperator::Subtract, unsigned_zero, bits, shape);
+        let bits = body.select(is_negative, negated, bits, shape);
+        body.bitcast(bits, ScalarKind::Sint)
+    }
+
+    /// Four bytes in a word, the first lowest. naga's back ends for GLSL, HLSL and old MSL write the builtins without
+    /// parentheses around them, so that an operator beside them takes only a part.
+    fn packed_bytes(&mut self, fun: MathFunction, mut x: Value, shape: Shape) -> Value {
+        let body = &mut self.body;
+        let bounds = match fun {
+            MathFunction::Pack4xI8Clamp => (Some(Literal::I32(-128)), Some(Literal::I32(127))),
+            MathFunction::Pack4xU8Clamp => (None, Some(Literal::U32(255))),
+            _ => (None, None),
+        };
+        for (fun, bound) in [(MathFunction::Max, bounds.0), (MathFunction::Min, bounds.1)] {
+            if let Some(bound) = bound {
+                let bound = body.literal(bound);
+                let bound = body.splat(bound, shape);
+                x = body.math2(fun, x, bound, shape);
+            }
+        }
+        let (bits, mask) = (body.bitcast(x, ScalarKind::Uint), body.uint(0xff));
+        let mask = body.splat(mask, shape);
+        let bytes = body.binary(BinaryOperator::And, bits, mask, shape);
+        let mut word = body.index(bytes, 0);
+        for index in 1..shape.count() {
+            let (byte, places) = (body.index(bytes, index), body.uint(8 * index));
+            let byte = body.binary(BinaryOperator::ShiftLeft, byte, places, Shape::Scalar);
+            word = body.binary(BinaryOperator::InclusiveOr, word, byte, Shape::Scalar);
+        }
+        word
     }
 
     /// The two halves of `modf` and `frexp`, in the struct that WGSL has for them.
