@@ -806,13 +806,44 @@ fn kernels_without_races_are_clear() {
     ] {
         assert_eq!(races(&format!("{HEAD}{}", TILE.replace("BODY", body)), 32, 4), [], "{body}");
     }
-    let atomics = "
-        @group(0) @binding(0) var<storage, read_write> sum: atomic<u32>;
+    for (here, sum) in [
+        ("atomicMax(&here, id.x);", "atomicAdd(&sum, 1u); atomicSub(&sum, id.x); atomicAdd(&sum, atomicLoad(&here));"),
+        ("atomicAnd(&here, id.x);", "atomicXor(&sum, atomicLoad(&here));"),
+        ("atomicStore(&here, id.x);", "atomicMin(&sum, atomicLoad(&here));"),
+    ] {
+        let guard = if here.contains("Store") { "if i == 0u" } else { "" };
+        assert_eq!(
+            races(&atomics(&format!("{guard} {{ {here} }} workgroupBarrier(); {sum}")), 4, 4),
+            [],
+            "{here} {sum}"
+        );
+    }
+}
+
+fn atomics(body: &str) -> String {
+    format!(
+        "@group(0) @binding(0) var<storage, read_write> sum: atomic<u32>;
         var<workgroup> here: atomic<u32>;
-        @compute @workgroup_size(8) fn main(@builtin(global_invocation_id) id: vec3u) {
-            atomicAdd(&sum, id.x); atomicMax(&here, id.x); atomicAdd(&sum, atomicLoad(&here));
-        }";
-    assert_eq!(races(atomics, 4, 4), []);
+        @compute @workgroup_size(8) fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) i: u32) {{
+            {body}
+        }}"
+    )
+}
+
+#[test]
+fn atomics_that_do_not_commute_race() {
+    for body in [
+        "if i == 0u { atomicAdd(&sum, 1u); } else { atomicMax(&sum, 7u); }",
+        "if id.x < 8u { atomicAnd(&sum, 1u); } else { atomicOr(&sum, 7u); }",
+        "atomicXor(&here, i); if i == 3u { atomicMin(&here, 2u); }",
+        "atomicAdd(&here, i); atomicAdd(&sum, atomicLoad(&here));",
+        "atomicStore(&here, i);",
+        "if i == 0u { atomicStore(&sum, 0u); } atomicAdd(&sum, 1u);",
+    ] {
+        let found = races(&atomics(body), 4, 4);
+        let race = found.first().unwrap_or_else(|| panic!("no race in {body}"));
+        assert!(race.accesses.iter().all(|access| access.atomic), "{body}: {race}");
+    }
 }
 
 #[test]

@@ -15,6 +15,20 @@ pub(super) enum Access {
     Write(u32),
 }
 
+/// How an atomic operation gets along with others on the same word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Atomic {
+    /// Sums and differences commute with one another.
+    Sum,
+    Min,
+    Max,
+    And,
+    Or,
+    Xor,
+    /// Loads, stores and exchanges see what comes before them, or hide it.
+    Ordered,
+}
+
 /// A word of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Word {
@@ -29,7 +43,7 @@ pub(super) trait Watch {
     const WATCHES: bool;
 
     /// An access by the instruction at `place`.
-    fn access(&mut self, place: usize, lane: usize, word: Word, access: Access, atomic: bool);
+    fn access(&mut self, place: usize, lane: usize, word: Word, access: Access, atomic: Option<Atomic>);
 
     /// A barrier that orders what is done to buffers, to the workgroup's memory, or to both.
     fn barrier(&mut self, storage: bool, workgroup: bool);
@@ -41,7 +55,7 @@ pub(super) struct Unwatched;
 impl Watch for Unwatched {
     const WATCHES: bool = false;
 
-    fn access(&mut self, _place: usize, _lane: usize, _word: Word, _access: Access, _atomic: bool) {}
+    fn access(&mut self, _place: usize, _lane: usize, _word: Word, _access: Access, _atomic: Option<Atomic>) {}
 
     fn barrier(&mut self, _storage: bool, _workgroup: bool) {}
 }
@@ -391,7 +405,7 @@ impl<'p> Machine<'p> {
                 }
             };
             if W::WATCHES {
-                watch.access(here, lane, word, Access::Write(new(old)), true);
+                watch.access(here, lane, word, Access::Write(new(old)), Some(order(op)));
             }
             if let Some(dst) = dst {
                 if let Some(slot) = file.word_mut(dst.index(), lane) {
@@ -427,7 +441,7 @@ impl<'p> Machine<'p> {
                 Base::Workgroup => Word::Workgroup(at),
                 Base::Registers(..) | Base::Pointer => return,
             };
-            watch.access(here, lane, word, access(lane), atomic);
+            watch.access(here, lane, word, access(lane), atomic.then_some(Atomic::Ordered));
         });
     }
 }
@@ -447,6 +461,18 @@ fn each_lane(lanes: LaneSet<'_>, live: usize, mut work: impl FnMut(usize)) {
                 }
             }
         }
+    }
+}
+
+fn order(op: AtomicOp) -> Atomic {
+    match op {
+        AtomicOp::Add | AtomicOp::Sub => Atomic::Sum,
+        AtomicOp::IMin | AtomicOp::UMin => Atomic::Min,
+        AtomicOp::IMax | AtomicOp::UMax => Atomic::Max,
+        AtomicOp::And => Atomic::And,
+        AtomicOp::Or => Atomic::Or,
+        AtomicOp::Xor => Atomic::Xor,
+        AtomicOp::Exchange | AtomicOp::CompareExchange(_) => Atomic::Ordered,
     }
 }
 

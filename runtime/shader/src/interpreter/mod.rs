@@ -29,7 +29,7 @@ use self::allocate::Registers;
 use self::code::{Inst, Reg};
 use self::compile::{BufferSlot, Compiler, FunctionCode, Input, WorkgroupVariable};
 use self::lanes::LANE_GROUP;
-use self::machine::{Access, Machine, Unwatched, Watch, Word};
+use self::machine::{Access, Atomic, Machine, Unwatched, Watch, Word};
 use self::races::Watching;
 use crate::Diagnostic;
 
@@ -291,11 +291,11 @@ struct WriteLog {
 impl Watch for WriteLog {
     const WATCHES: bool = true;
 
-    fn access(&mut self, _place: usize, _lane: usize, word: Word, access: Access, atomic: bool) {
+    fn access(&mut self, _place: usize, _lane: usize, word: Word, access: Access, atomic: Option<Atomic>) {
         if let (Word::Buffer(buffer, word), Access::Write(value)) = (word, access) {
             let (last, any_atomic) = self.writes.entry((buffer, word)).or_default();
             *last = value;
-            *any_atomic |= atomic;
+            *any_atomic |= atomic.is_some();
         }
     }
 

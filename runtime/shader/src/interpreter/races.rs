@@ -8,7 +8,7 @@ use naga::Span;
 
 use super::Program;
 use super::compile::WorkgroupVariable;
-use super::machine::{Access, Watch, Word};
+use super::machine::{Access, Atomic, Watch, Word};
 use crate::SourceLocation;
 use crate::dp32::SYSTEM_GROUP;
 
@@ -130,12 +130,13 @@ struct Touch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     writes: bool,
-    atomic: bool,
+    atomic: Option<Atomic>,
 }
 
 impl Kind {
     fn conflicts(self, other: Self) -> bool {
-        (self.writes || other.writes) && !(self.atomic && other.atomic)
+        let commutes = self.atomic == other.atomic && !matches!(self.atomic, None | Some(Atomic::Ordered));
+        (self.writes || other.writes) && !commutes
     }
 }
 
@@ -213,7 +214,7 @@ impl Watching<'_> {
         RaceAccess {
             invocation: [id(x, width, local_x), id(y, height, local_y), id(z, depth, local_z)],
             writes: touch.kind.writes,
-            atomic: touch.kind.atomic,
+            atomic: touch.kind.atomic.is_some(),
             location: inside.then(|| span.location(&self.races.source).into()),
         }
     }
@@ -241,7 +242,7 @@ impl Watching<'_> {
 impl Watch for Watching<'_> {
     const WATCHES: bool = true;
 
-    fn access(&mut self, place: usize, lane: usize, word: Word, access: Access, atomic: bool) {
+    fn access(&mut self, place: usize, lane: usize, word: Word, access: Access, atomic: Option<Atomic>) {
         if let Word::Buffer(number, _) = word {
             let slot = self.program.buffers.get(number as usize);
             if slot.is_none_or(|slot| slot.group == SYSTEM_GROUP || !slot.writable) {
