@@ -78,6 +78,16 @@ pub enum DeviceFault {
         /// How that was noticed.
         what: String,
     },
+    /// A workgroup wrote something else than it does alone. What this job has computed cannot be claimed, but the
+    /// device may not be to blame.
+    #[error(
+        "a result cannot be reproduced: {what}; alone the workgroup agrees with the CPU, so the kernel's workgroups race, or the \
+         device erred for a moment; `isobit run --detect-races` tells"
+    )]
+    Irreproducible {
+        /// The word that differs.
+        what: String,
+    },
     /// The source of a write could not be read.
     #[error("a source of device memory could not be read: {0}")]
     Io(#[from] std::io::Error),

@@ -64,7 +64,8 @@ pub trait Device: Send {
     fn set_kernel_limit(&mut self, limit: u64);
 
     /// Sets which workgroups of kernels under profile dp32 are run again on the CPU. Where that disagrees, the job
-    /// faults with [`DeviceFault::Miscomputed`]. [`SpotChecks::OFF`] until then. A device that others are checked against does
+    /// faults with [`DeviceFault::Miscomputed`], or with [`DeviceFault::Irreproducible`] if the workgroup alone agrees.
+    /// [`SpotChecks::OFF`] until then. A device that others are checked against does
     /// nothing here.
     fn set_spot_checks(&mut self, share: SpotChecks) {
         let _ = share;

@@ -24,7 +24,7 @@ use self::batch::{Batch, Cursor, Slice, Step};
 use self::guard::Guard;
 use self::mapping::Readers;
 use self::pace::{Pace, SLICE};
-use self::spot::{Mismatch, Part, Sampler, Watched};
+use self::spot::Sampler;
 use self::staging::Staging;
 use self::system::System;
 use self::work::Work;
@@ -32,7 +32,7 @@ use crate::adapter::DeviceInfo;
 use crate::check::{self, BufferShape, GroupShape, LayoutShape, PipelineShape, Shapes};
 use crate::ids::Slots;
 use crate::ledger::{Charge, Ledger};
-use crate::probe::{self, Failure, Verdict};
+use crate::probe::Verdict;
 use crate::{
     BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
     DeviceFault, GroupEntry, KernelUse, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId,
@@ -300,145 +300,6 @@ impl WgpuDevice {
         }
         self.work.submit_load(&self.guard, Some(encoded), batch.load)?;
         Ok(())
-    }
-
-    /// The number of the command that is to be checked, if any.
-    fn choose(&mut self, commands: &[Command]) -> Option<usize> {
-        let mut pipeline = None;
-        let workgroups: Vec<u64> = commands
-            .iter()
-            .map(|command| match command {
-                Command::SetPipeline(id) => {
-                    pipeline = self.pipelines.get(*id);
-                    0
-                }
-                Command::Dispatch { x, y, z } if pipeline.is_some_and(|pipeline| pipeline.dp32.is_some()) => {
-                    [x, y, z].iter().map(|side| u64::from(**side)).product()
-                }
-                _ => 0,
-            })
-            .collect();
-        self.sampler.as_mut()?.choose(workgroups.into_iter())
-    }
-
-    /// Copies what is bound to a dispatch that is about to be submitted, if there is time to check it.
-    fn watch<'a>(
-        &mut self,
-        pipeline: ComputePipelineId,
-        of: [u32; 3],
-        set_groups: impl Iterator<Item = &'a Command>,
-    ) -> Result<Option<Watched>, DeviceError> {
-        let since = Instant::now();
-        let mut parts = self.bound_to(pipeline, set_groups);
-        let bytes = parts.iter().map(|part| part.size).sum();
-        let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.affords(bytes)) else { return Ok(None) };
-        let workgroups = sampler.workgroups(of);
-        for part in &mut parts {
-            let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
-            let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
-            part.words = spot::to_words(&bytes);
-        }
-        Ok(Some(Watched { pipeline, of, workgroups, parts, since }))
-    }
-
-    /// The ranges that a pipeline sees through bind groups.
-    fn bound_to<'a>(&self, pipeline: ComputePipelineId, set_groups: impl Iterator<Item = &'a Command>) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let layouts = self.pipelines.get(pipeline).map_or(0, |pipeline| pipeline.layouts.len());
-        for command in set_groups {
-            let Command::SetBindGroup { index, group, dynamic_offsets } = command else { continue };
-            let within = usize::try_from(*index).is_ok_and(|index| index < layouts);
-            let Some(group) = self.groups.get(*group).filter(|_| within) else { continue };
-            let mut dynamic = dynamic_offsets.iter();
-            for (bound, buffer) in group.shape.bound.iter().zip(&group.buffers) {
-                let moved = if bound.entry.has_dynamic_offset { dynamic.next().copied().unwrap_or(0) } else { 0 };
-                parts.push(Part {
-                    group: *index,
-                    entry: bound.entry,
-                    buffer: Arc::clone(buffer),
-                    offset: bound.offset + u64::from(moved),
-                    size: bound.size,
-                    words: Vec::new(),
-                });
-            }
-        }
-        parts
-    }
-
-    /// Runs workgroups of a dispatch that has been submitted again, on the CPU.
-    fn compare(&mut self, watched: &Watched) -> Result<(), DeviceError> {
-        let dp32 = self.pipelines.get(watched.pipeline).and_then(|pipeline| pipeline.dp32.clone());
-        let (Some(Dp32 { lowered, .. }), Some(sampler)) = (dp32, &self.sampler) else { return Ok(()) };
-        let (budget, time) = (self.budget(), sampler.time());
-        let mut after = Vec::new();
-        for part in watched.parts.iter().filter(|part| part.is_written()) {
-            let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
-            let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
-            after.push((part.at(), spot::to_words(&bytes)));
-        }
-        let found = |part: &Part, word: usize| {
-            let (_, words) = after.iter().find(|(at, _)| *at == part.at())?;
-            Some(words.get(word)?.load(std::sync::atomic::Ordering::Relaxed))
-        };
-        let mismatch = watched.compare(&lowered, budget, time, found);
-        if let Some(mismatch) = mismatch {
-            self.confirm(watched, mismatch)?;
-        }
-        if let Some(sampler) = &mut self.sampler {
-            sampler.spend(watched.since.elapsed());
-        }
-        Ok(())
-    }
-
-    /// Runs the workgroup of a mismatch alone on the device. If that too differs from the CPU, the device is at fault.
-    fn confirm(&mut self, watched: &Watched, mismatch: Mismatch) -> Result<(), DeviceError> {
-        // What the workgroup costs this time is nobody's.
-        self.collect()?;
-        let slice = Slice { pipeline: watched.pipeline, offset: mismatch.workgroup, size: [1; 3], of: watched.of };
-        let budget = self.budget();
-        let (Some(pipeline), Some(system)) = (self.pipelines.get(watched.pipeline), &mut self.system) else {
-            return Ok(());
-        };
-        let invocations = pipeline.invocations;
-        let watched_reports = pipeline.dp32.as_ref().is_some_and(|dp32| dp32.lowered.reports());
-        system.tell(&self.guard, &mut self.work, &[(slice, invocations)], budget)?;
-        let copies = self.guard.run(|device| watched.copies(device))?;
-        let commands = self.guard.run(|device| {
-            let layouts: Vec<_> = pipeline.layouts.iter().map(|layout| &layout.raw).collect();
-            let groups = watched.groups(device, &layouts, &copies);
-            let mut encoder = device.create_command_encoder(&Default::default());
-            system.zero(&mut encoder);
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline.raw);
-            for (index, group, offsets) in &groups {
-                pass.set_bind_group(*index, group, offsets);
-            }
-            pass.set_bind_group(SYSTEM_GROUP, system.group(slice, invocations, budget), &[]);
-            pass.dispatch_workgroups(1, 1, 1);
-            drop(pass);
-            encoder.finish()
-        })?;
-        if watched_reports {
-            system.expect(invocations, 1);
-        }
-        self.work.submit(&self.guard, Some(commands))?;
-        system.collect(&self.guard, &mut self.work, &mut self.staging)?;
-        let copy = watched.parts.iter().zip(&copies).find(|(part, _)| part.at() == mismatch.at);
-        let Some((_, copy)) = copy else { return Ok(()) };
-        let alone = self.staging.download(&self.guard, &mut self.work, copy, u64::from(mismatch.word) * 4, 4)?;
-        if alone[..] == mismatch.expected.to_le_bytes() {
-            tracing::warn!(target: "isobit::device", %mismatch, "alone it agrees: a race");
-            return Ok(());
-        }
-        tracing::error!(target: "isobit::device", %mismatch, name = self.info.name, "miscomputed");
-        if let Some(cache) = &self.verdicts {
-            let failure = Failure { check: "a job".to_owned(), detail: mismatch.to_string() };
-            let demoted = Verdict { tier: Tier::B, failure: Some(failure) };
-            if let Err(error) = probe::record(cache, &self.info, &demoted) {
-                tracing::warn!(target: "isobit::device", %error, "the device could not be demoted");
-            }
-        }
-        Err(DeviceFault::Miscomputed { what: mismatch.to_string() }.into())
     }
 
     /// Checked commands as wgpu's. What no longer exists is left out, but the check has seen to that.

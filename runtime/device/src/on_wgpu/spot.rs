@@ -2,8 +2,8 @@
 //!
 //! A probe cannot show that a driver compiles every kernel right, nor that a device is sound. So a dispatch is now and
 //! then watched: the buffers that it is given are copied before and after, and workgroups chosen at random are interpreted on the copy. A
-//! word that comes out otherwise speaks against the device, unless the workgroup run alone on it agrees with the CPU: then the
-//! kernel's workgroups race for the word, which is the renter's doing.
+//! word that comes out otherwise ends the job: nobody could reproduce it. It also speaks against the device, unless the workgroup
+//! run alone on it agrees with the CPU: then most likely the kernel's workgroups race for the word, which is the renter's doing.
 //!
 //! What it costs is bounded: dispatches with more than [`MAX_BYTES`] bound are not watched, and all checks together take
 //! no more than a twentieth of the job's time and [`GRACE`].
@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use isobit_shader::BufferBindingType;
-use isobit_shader::Lowered;
 use isobit_shader::dp32::{STATUS_BYTES, SYSTEM_GROUP, SystemParams};
 use isobit_shader::interpreter::{Buffers, Program, Write};
+use isobit_shader::{BufferBindingType, Lowered, Tier};
 
-use super::Allocation;
-use crate::{ComputePipelineId, LayoutEntry};
+use super::batch::Slice;
+use super::{Allocation, Dp32, WgpuDevice};
+use crate::probe::{self, Failure, Verdict};
+use crate::{Command, ComputePipelineId, DeviceError, DeviceFault, LayoutEntry};
 
 /// The most bytes that are bound to a dispatch that is watched.
 pub(super) const MAX_BYTES: u64 = 32 << 20;
@@ -47,13 +48,22 @@ pub(super) struct Sampler {
     one_in: NonZeroU64,
     began: Instant,
     spent: Duration,
+    /// The least time that an interpreted workgroup is given: [`LEAST_TIME`], except in tests.
+    pub(super) least_time: Duration,
     seed: RandomState,
     drawn: u64,
 }
 
 impl Sampler {
     pub(super) fn new(one_in: NonZeroU64) -> Self {
-        Self { one_in, began: Instant::now(), spent: Duration::ZERO, seed: RandomState::new(), drawn: 0 }
+        Self {
+            one_in,
+            began: Instant::now(),
+            spent: Duration::ZERO,
+            least_time: LEAST_TIME,
+            seed: RandomState::new(),
+            drawn: 0,
+        }
     }
 
     /// A number below `end`. It need not be perfect, but nobody who sends jobs may know it.
@@ -93,7 +103,7 @@ impl Sampler {
 
     /// How long the workgroups of one dispatch may be interpreted.
     pub(super) fn time(&self) -> Duration {
-        LEAST_TIME.max(self.began.elapsed() / PART)
+        self.least_time.max(self.began.elapsed() / PART)
     }
 
     pub(super) fn spend(&mut self, time: Duration) {
@@ -244,6 +254,150 @@ impl Watched {
             (index, group, offsets)
         });
         indexed.collect()
+    }
+}
+
+impl WgpuDevice {
+    /// The number of the command that is to be checked, if any.
+    pub(super) fn choose(&mut self, commands: &[Command]) -> Option<usize> {
+        let mut pipeline = None;
+        let workgroups: Vec<u64> = commands
+            .iter()
+            .map(|command| match command {
+                Command::SetPipeline(id) => {
+                    pipeline = self.pipelines.get(*id);
+                    0
+                }
+                Command::Dispatch { x, y, z } if pipeline.is_some_and(|pipeline| pipeline.dp32.is_some()) => {
+                    [x, y, z].iter().map(|side| u64::from(**side)).product()
+                }
+                _ => 0,
+            })
+            .collect();
+        self.sampler.as_mut()?.choose(workgroups.into_iter())
+    }
+
+    /// Copies what is bound to a dispatch that is about to be submitted, if there is time to check it.
+    pub(super) fn watch<'a>(
+        &mut self,
+        pipeline: ComputePipelineId,
+        of: [u32; 3],
+        set_groups: impl Iterator<Item = &'a Command>,
+    ) -> Result<Option<Watched>, DeviceError> {
+        let since = Instant::now();
+        let mut parts = self.bound_to(pipeline, set_groups);
+        let bytes = parts.iter().map(|part| part.size).sum();
+        let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.affords(bytes)) else { return Ok(None) };
+        let workgroups = sampler.workgroups(of);
+        for part in &mut parts {
+            let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
+            let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
+            part.words = to_words(&bytes);
+        }
+        Ok(Some(Watched { pipeline, of, workgroups, parts, since }))
+    }
+
+    /// The ranges that a pipeline sees through bind groups.
+    fn bound_to<'a>(&self, pipeline: ComputePipelineId, set_groups: impl Iterator<Item = &'a Command>) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let layouts = self.pipelines.get(pipeline).map_or(0, |pipeline| pipeline.layouts.len());
+        for command in set_groups {
+            let Command::SetBindGroup { index, group, dynamic_offsets } = command else { continue };
+            let within = usize::try_from(*index).is_ok_and(|index| index < layouts);
+            let Some(group) = self.groups.get(*group).filter(|_| within) else { continue };
+            let mut dynamic = dynamic_offsets.iter();
+            for (bound, buffer) in group.shape.bound.iter().zip(&group.buffers) {
+                let moved = if bound.entry.has_dynamic_offset { dynamic.next().copied().unwrap_or(0) } else { 0 };
+                parts.push(Part {
+                    group: *index,
+                    entry: bound.entry,
+                    buffer: Arc::clone(buffer),
+                    offset: bound.offset + u64::from(moved),
+                    size: bound.size,
+                    words: Vec::new(),
+                });
+            }
+        }
+        parts
+    }
+
+    /// Runs workgroups of a dispatch that has been submitted again, on the CPU.
+    pub(super) fn compare(&mut self, watched: &Watched) -> Result<(), DeviceError> {
+        let dp32 = self.pipelines.get(watched.pipeline).and_then(|pipeline| pipeline.dp32.clone());
+        let (Some(Dp32 { lowered, .. }), Some(sampler)) = (dp32, &self.sampler) else { return Ok(()) };
+        let (budget, time) = (self.budget(), sampler.time());
+        let mut after = Vec::new();
+        for part in watched.parts.iter().filter(|part| part.is_written()) {
+            let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
+            let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
+            after.push((part.at(), to_words(&bytes)));
+        }
+        let found = |part: &Part, word: usize| {
+            let (_, words) = after.iter().find(|(at, _)| *at == part.at())?;
+            Some(words.get(word)?.load(Relaxed))
+        };
+        let mismatch = watched.compare(&lowered, budget, time, found);
+        if let Some(mismatch) = mismatch {
+            self.confirm(watched, mismatch)?;
+        }
+        if let Some(sampler) = &mut self.sampler {
+            sampler.spend(watched.since.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Runs the workgroup of a mismatch alone on the device. If that too differs from the CPU, the device is at fault; if it does
+    /// not, the word depends on what else runs. Either way it is not to be claimed: this is an error as soon as that is known.
+    fn confirm(&mut self, watched: &Watched, mismatch: Mismatch) -> Result<(), DeviceError> {
+        // What the workgroup costs this time is nobody's.
+        self.collect()?;
+        let slice = Slice { pipeline: watched.pipeline, offset: mismatch.workgroup, size: [1; 3], of: watched.of };
+        let budget = self.budget();
+        let (Some(pipeline), Some(system)) = (self.pipelines.get(watched.pipeline), &mut self.system) else {
+            return Err(DeviceFault::Irreproducible { what: mismatch.to_string() }.into());
+        };
+        let invocations = pipeline.invocations;
+        let reports = pipeline.dp32.as_ref().is_some_and(|dp32| dp32.lowered.reports());
+        system.tell(&self.guard, &mut self.work, &[(slice, invocations)], budget)?;
+        let copies = self.guard.run(|device| watched.copies(device))?;
+        let commands = self.guard.run(|device| {
+            let layouts: Vec<_> = pipeline.layouts.iter().map(|layout| &layout.raw).collect();
+            let groups = watched.groups(device, &layouts, &copies);
+            let mut encoder = device.create_command_encoder(&Default::default());
+            system.zero(&mut encoder);
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&pipeline.raw);
+            for (index, group, offsets) in &groups {
+                pass.set_bind_group(*index, group, offsets);
+            }
+            pass.set_bind_group(SYSTEM_GROUP, system.group(slice, invocations, budget), &[]);
+            pass.dispatch_workgroups(1, 1, 1);
+            drop(pass);
+            encoder.finish()
+        })?;
+        if reports {
+            system.expect(invocations, 1);
+        }
+        self.work.submit(&self.guard, Some(commands))?;
+        system.collect(&self.guard, &mut self.work, &mut self.staging)?;
+        let copy = watched.parts.iter().zip(&copies).find(|(part, _)| part.at() == mismatch.at);
+        let Some((_, copy)) = copy else {
+            return Err(DeviceFault::Irreproducible { what: mismatch.to_string() }.into());
+        };
+        let alone = self.staging.download(&self.guard, &mut self.work, copy, u64::from(mismatch.word) * 4, 4)?;
+        if alone[..] == mismatch.expected.to_le_bytes() {
+            tracing::warn!(target: "isobit::device", %mismatch, "alone it agrees");
+            return Err(DeviceFault::Irreproducible { what: mismatch.to_string() }.into());
+        }
+        tracing::error!(target: "isobit::device", %mismatch, name = self.info.name, "miscomputed");
+        if let Some(cache) = &self.verdicts {
+            let failure = Failure { check: "a job".to_owned(), detail: mismatch.to_string() };
+            let demoted = Verdict { tier: Tier::B, failure: Some(failure) };
+            if let Err(error) = probe::record(cache, &self.info, &demoted) {
+                tracing::warn!(target: "isobit::device", %error, "the device could not be demoted");
+            }
+        }
+        Err(DeviceFault::Miscomputed { what: mismatch.to_string() }.into())
     }
 }
 
