@@ -201,6 +201,29 @@ fn the_doctor_probes_a_device_and_the_list_shows_what_was_found() {
     assert_eq!(llvmpipe()["failure"]["check"], "a product");
     assert!(stdout(&run(&["devices"])).contains("B: a product: of 0x00800000 ..."));
 
+    // As if integers were wrong, too.
+    found["tier"] = "none".into();
+    fs::write(&verdict, found.to_string()).unwrap();
+    assert_eq!(llvmpipe()["tier"], "none");
+    let table = stdout(&run(&["devices"]));
+    assert!(table.contains("no: computes wrongly") && table.contains("none: a product: of 0x00800000 ..."), "{table}");
+    let component = support::guest("matmul");
+    let key = cache.path().join("key");
+    assert_eq!(run(&["keygen", "-o", key.to_str().unwrap()]).status.code(), Some(0));
+    for args in [
+        &["run", component.to_str().unwrap(), "--device", "llvmpipe"][..],
+        &["serve", "--listen", "127.0.0.1:0", "--key", key.to_str().unwrap(), "--device", "llvmpipe"],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("even with integers only: a product"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("--device cpu"), "{}", stderr(&output));
+    }
+    // A verdict of an older isobit, which had no such tier and kept no time, is none.
+    found.as_object_mut().unwrap().remove("recorded");
+    fs::write(&verdict, found.to_string()).unwrap();
+    assert_eq!(llvmpipe()["tier"], serde_json::Value::Null);
+
     let output = run(&["doctor", "--device", "no such device"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("hint:"), "{}", stderr(&output));

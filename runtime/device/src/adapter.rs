@@ -69,8 +69,12 @@ pub struct DeviceInfo {
     pub backend: String,
     /// The driver's name.
     pub driver: String,
-    /// The driver's version and whatever else it says.
+    /// The driver's version and whatever else it says. Some say nothing.
     pub driver_info: String,
+    /// The vendor's number, as on the PCI bus; 0 if there is none.
+    pub vendor_id: u32,
+    /// The vendor's number for the model; 0 if there is none.
+    pub device_id: u32,
     /// What kind of thing it is.
     pub kind: DeviceKind,
     /// Its memory in bytes, if known. Where it shares the CPU's, the machine's.
@@ -166,7 +170,7 @@ pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
 /// there; if not, the adapter is probed, which takes some seconds, and the verdict put there. The CPU device needs none.
 ///
 /// # Errors
-/// As [`open`]; or the adapter has failed altogether under the probe.
+/// As [`open`]; or the adapter has failed altogether under the probe, or computes wrongly in every tier.
 pub fn open_probed(
     selector: &DeviceSelector,
     cache: Option<&Path>,
@@ -181,9 +185,32 @@ pub fn open_probed(
     };
     let open = || WgpuDevice::open(&adapter, report.info.clone());
     let verdict = probe::verdict(&report.info, cache, open, progress)?;
+    let Some(tier) = verdict.tier else {
+        let failure = verdict.failure.map_or_else(String::new, |failure| failure.to_string());
+        return Err(OpenError::Unsound { name: report.info.name, failure });
+    };
     let mut device = open()?;
-    device.set_verdict(&verdict, cache);
+    device.set_verdict(tier, cache);
     Ok((Box::new(device), Some(verdict)))
+}
+
+/// Opens a device of [`open_probed`] anew if `cache` has another verdict on it by now: a job in another process may have shown
+/// that it miscomputes. To be called when a device that was opened for later gets its job.
+///
+/// # Errors
+/// As [`open_probed`].
+pub fn reopen_if_demoted(
+    opened: (Box<dyn Device>, Option<Verdict>),
+    selector: &DeviceSelector,
+    cache: Option<&Path>,
+) -> Result<(Box<dyn Device>, Option<Verdict>), OpenError> {
+    let (device, verdict) = &opened;
+    // Where there is none any more, the old one holds: the driver in this process is the one that it is about.
+    let now = cache.and_then(|cache| probe::recall(cache, device.info()));
+    match (verdict, now) {
+        (Some(then), Some(now)) if then.tier != now.tier => open_probed(selector, cache, &mut |_| ()),
+        _ => Ok(opened),
+    }
 }
 
 /// Opens the selected adapter, and not the [`CpuDevice`]: for tests and measurements of the wgpu device.
@@ -296,6 +323,8 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
         },
         driver: info.driver.clone(),
         driver_info: info.driver_info.clone(),
+        vendor_id: info.vendor,
+        device_id: info.device,
         kind,
         memory: if kind.shares_memory() { machine_memory() } else { own_memory(&info.device_pci_bus_id) },
     }

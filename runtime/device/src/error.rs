@@ -124,6 +124,14 @@ pub enum OpenError {
         /// What the driver said.
         reason: String,
     },
+    /// The probe or a job has found it to compute wrongly in every tier.
+    #[error("{name} computes wrongly, even with integers only: {failure}")]
+    Unsound {
+        /// The adapter's name.
+        name: String,
+        /// What was found.
+        failure: String,
+    },
 }
 
 impl OpenError {
@@ -135,6 +143,10 @@ impl OpenError {
             Self::NotFound { available, .. } => format!("choose one of: {}", available.join("; ")),
             Self::Incapable { .. } | Self::Refused { .. } => {
                 "choose another device (`isobit devices` lists them), or update its driver".to_owned()
+            }
+            Self::Unsound { .. } => {
+                "choose another device (`--device cpu` is always right), or update its driver and run `isobit doctor`"
+                    .to_owned()
             }
         }
     }

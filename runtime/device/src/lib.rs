@@ -22,7 +22,8 @@ mod stop;
 use std::time::Duration;
 
 pub use adapter::{
-    AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_adapter, open_probed,
+    AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_adapter,
+    open_probed, reopen_if_demoted,
 };
 pub use check::check_entry_point;
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};

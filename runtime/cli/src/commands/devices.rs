@@ -17,7 +17,7 @@ use crate::table::Table;
 /// it lacks. The last is isobit's own CPU device, which needs no driver.
 ///
 /// Tier A: native arithmetic gives the right bits. Tier B: it does not, and the device computes with integers; the first
-/// wrong result is shown. Which one is found out when the device is first used, or by `isobit doctor`.
+/// wrong result is shown. None: it gets those wrong too, and is not used. Which one is found out when the device is first used, or by `isobit doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  isobit devices\n  isobit devices --gl --json")]
 pub struct Devices {
@@ -40,6 +40,16 @@ struct Listed {
     verdict: Option<Verdict>,
 }
 
+impl Listed {
+    fn is_unsound(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| verdict.tier.is_none())
+    }
+
+    fn is_usable(&self) -> bool {
+        self.report.missing.is_empty() && !self.is_unsound()
+    }
+}
+
 impl Devices {
     /// Lists them.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
@@ -49,7 +59,7 @@ impl Devices {
             Listed { report, verdict }
         });
         let answer = Answer { devices: listed.collect() };
-        let mut usable = answer.devices.iter().filter(|device| device.report.missing.is_empty());
+        let mut usable = answer.devices.iter().filter(|device| device.is_usable());
         printer.answer(&answer, &answer)?;
         if usable.all(|device| device.report.info.kind == DeviceKind::Interpreter) {
             printer.note("no driver here can run kernels; install one for Vulkan (on Debian: mesa-vulkan-drivers)");
@@ -64,11 +74,18 @@ impl fmt::Display for Answer {
             return Ok(());
         }
         let mut table = Table::new(["index", "name", "backend", "kind", "memory", "driver", "runs kernels", "tier"]);
-        for Listed { report: AdapterReport { index, info, missing }, verdict } in &self.devices {
+        for listed @ Listed { report: AdapterReport { index, info, missing }, verdict } in &self.devices {
             let memory = info.memory.map_or("unknown".to_owned(), |memory| Bytes::saturating_from(memory).to_string());
-            let offer = if missing.is_empty() { "yes".to_owned() } else { format!("no: lacks {}", missing.join(", ")) };
+            let offer = match missing.is_empty() {
+                true if listed.is_unsound() => "no: computes wrongly".to_owned(),
+                true => "yes".to_owned(),
+                false => format!("no: lacks {}", missing.join(", ")),
+            };
             let driver = format!("{} {}", info.driver, info.driver_info);
             let tier = match verdict {
+                Some(Verdict { tier: None, failure }) => {
+                    format!("none: {}", failure.as_ref().map_or_else(String::new, ToString::to_string))
+                }
                 Some(Verdict { failure: Some(failure), .. }) => format!("B: {failure}"),
                 Some(_) => "A".to_owned(),
                 None if info.kind == DeviceKind::Interpreter => "needs none".to_owned(),

@@ -14,7 +14,7 @@ use crate::printer::Printer;
 /// Runs the whole probe on a device, or on all of them: every operation and every builtin over operands that fall where
 /// arithmetic goes wrong, code that drivers like to rearrange, and random programs, each bit compared with the CPU's. A
 /// device that passes may use native arithmetic (tier A); one that does not computes with integers only (tier B), with
-/// the same results. Exit status 1: a device has failed, or there is none.
+/// the same results; one that gets those wrong too is not used. Exit status 1: a device has failed, or there is none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  isobit doctor\n  isobit doctor --device llvmpipe --json")]
 pub struct Doctor {
@@ -52,8 +52,11 @@ impl Doctor {
         };
         let devices: Vec<_> =
             selectors.iter().map(|selector| examine(selector, printer)).collect::<anyhow::Result<_>>()?;
-        let healthy = |it: &Probed| it.verdict.as_ref().is_some_and(|verdict| verdict.tier == Tier::A);
+        let healthy = |it: &Probed| it.verdict.as_ref().is_some_and(|verdict| verdict.tier == Some(Tier::A));
         let status = if !devices.is_empty() && devices.iter().all(healthy) { Status::Ok } else { Status::No };
+        if devices.iter().any(|it| it.verdict.as_ref().is_some_and(|verdict| verdict.tier.is_none())) {
+            printer.note("choose another device for jobs (`--device cpu` is always right), or update the driver and run this again");
+        }
         if devices.is_empty() {
             printer.note("there is no driver to check; kernels run on the CPU");
         }
@@ -87,6 +90,9 @@ impl fmt::Display for Answer {
         for Probed { info, verdict, error } in &self.devices {
             let name = format!("{} ({})", info.name, info.backend);
             match (verdict, error) {
+                (Some(Verdict { tier: None, failure: Some(failure) }), _) => {
+                    writeln!(f, "{name}: not to be used, since even with integers only {failure}")
+                }
                 (Some(Verdict { failure: Some(failure), .. }), _) => {
                     writeln!(f, "{name}: integers only, since {failure}")
                 }

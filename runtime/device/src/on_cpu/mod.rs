@@ -101,6 +101,8 @@ impl CpuDevice {
             backend: "none".to_owned(),
             driver: "interpreter".to_owned(),
             driver_info: format!("{threads} threads"),
+            vendor_id: 0,
+            device_id: 0,
             kind: DeviceKind::Interpreter,
             memory: machine_memory(),
         }

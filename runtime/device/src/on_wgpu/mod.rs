@@ -32,7 +32,6 @@ use crate::adapter::DeviceInfo;
 use crate::check::{self, BufferShape, GroupShape, LayoutShape, PipelineShape, Shapes};
 use crate::ids::Slots;
 use crate::ledger::{Charge, Ledger};
-use crate::probe::Verdict;
 use crate::{
     BindGroupId, BindGroupLayoutId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceError,
     DeviceFault, GroupEntry, KernelUse, LayoutEntry, MemoryUse, OpenError, Readback, ResourceId, ShaderModuleId,
@@ -178,8 +177,8 @@ impl WgpuDevice {
     }
 
     /// Takes the tier that the probe grants. A mismatch in a spot check changes the verdict that is kept in `cache`.
-    pub(crate) fn set_verdict(&mut self, verdict: &Verdict, cache: Option<&Path>) {
-        self.tier = verdict.tier;
+    pub(crate) fn set_verdict(&mut self, tier: Tier, cache: Option<&Path>) {
+        self.tier = tier;
         self.verdicts = cache.map(Path::to_owned);
     }
 

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use isobit_shader::dp32::{STATUS_BYTES, SYSTEM_GROUP, SystemParams};
 use isobit_shader::interpreter::{Buffers, Program, Write};
-use isobit_shader::{BufferBindingType, Lowered, Tier};
+use isobit_shader::{BufferBindingType, Lowered};
 
 use super::batch::Slice;
 use super::{Allocation, Dp32, WgpuDevice};
-use crate::probe::{self, Failure, Verdict};
+use crate::probe::{self, Failure};
 use crate::{Command, ComputePipelineId, DeviceError, DeviceFault, LayoutEntry};
 
 /// The most bytes that are bound to a dispatch that is watched.
@@ -392,8 +392,7 @@ impl WgpuDevice {
         tracing::error!(target: "isobit::device", %mismatch, name = self.info.name, "miscomputed");
         if let Some(cache) = &self.verdicts {
             let failure = Failure { check: "a job".to_owned(), detail: mismatch.to_string() };
-            let demoted = Verdict { tier: Tier::B, failure: Some(failure) };
-            if let Err(error) = probe::record(cache, &self.info, &demoted) {
+            if let Err(error) = probe::demote(cache, &self.info, self.tier, failure) {
                 tracing::warn!(target: "isobit::device", %error, "the device could not be demoted");
             }
         }

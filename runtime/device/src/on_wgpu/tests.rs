@@ -135,15 +135,19 @@ fn a_spot_check_finds_a_device_that_miscomputes() {
             };
             checked(&mut open(), false).unwrap();
             let cache = tempfile::tempdir().unwrap();
-            let granted = Verdict { tier: Tier::A, failure: None };
             let mut device = open();
-            device.set_verdict(&granted, Some(cache.path()));
+            device.set_verdict(Tier::A, Some(cache.path()));
             let found = checked(&mut device, true).unwrap_err();
             assert!(matches!(found, DeviceError::Fault(DeviceFault::Miscomputed { .. })), "{found}");
             // From now on the device computes with integers.
             let demoted = probe::recall(cache.path(), &adapter.info).unwrap();
-            assert_eq!(demoted.tier, Tier::B);
+            assert_eq!(demoted.tier, Some(Tier::B));
             assert!(demoted.failure.unwrap().to_string().starts_with("a job: workgroup ("));
+            // And if it cannot do that either, not at all.
+            let mut device = open();
+            device.set_verdict(Tier::B, Some(cache.path()));
+            checked(&mut device, true).unwrap_err();
+            assert_eq!(probe::recall(cache.path(), &adapter.info).unwrap().tier, None);
         }
     }
 }
@@ -155,8 +159,7 @@ fn a_race_ends_the_job_but_is_not_held_against_the_device() {
         device.set_memory_limit(1 << 20);
         check_all(&mut device);
         let cache = tempfile::tempdir().unwrap();
-        let granted = Verdict { tier: Tier::A, failure: None };
-        device.set_verdict(&granted, Some(cache.path()));
+        device.set_verdict(Tier::A, Some(cache.path()));
         let wgsl = "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
             @compute @workgroup_size(1) fn main(@builtin(workgroup_id) id: vec3u) { a[0] = id.x; }";
         let module = device.create_shader_module(&prepare(wgsl, Profile::Dp32).unwrap()).unwrap();

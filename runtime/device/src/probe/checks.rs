@@ -10,6 +10,9 @@ const PROGRAM_OPERANDS: usize = 12 * WORKGROUP * 4;
 /// Random programs of each width.
 const PROGRAMS: u64 = 12;
 
+/// Random programs that are tried with integers.
+const SHORT_PROGRAMS: usize = 3;
+
 /// A kernel whose results must be right.
 #[derive(Clone, Debug)]
 pub(super) struct Check {
@@ -169,12 +172,26 @@ pub(super) fn checks() -> Vec<Check> {
     for (name, expression) in BUILTINS {
         add((*name).to_owned(), kernel(1, expression), 1, OPERANDS);
     }
-    for seed in 0..PROGRAMS {
-        for (width, seed) in [(1, 2 * seed), (3, 2 * seed + 1)] {
-            let (declarations, body) = programs::program(seed);
-            let wgsl = kernel_with(width, &declarations, &body);
-            add(format!("random program {seed}"), wgsl, width, PROGRAM_OPERANDS);
-        }
-    }
+    checks.extend(random_programs());
     checks
+}
+
+/// Checks for arithmetic with integers: there a driver has less to get wrong, and more to compile.
+pub(super) fn short_checks() -> Vec<Check> {
+    let primitives = PRIMITIVES.iter().map(|(name, expression)| Check {
+        name: (*name).to_owned(),
+        wgsl: kernel(1, expression),
+        width: 1,
+        count: SHAPE_OPERANDS,
+    });
+    primitives.chain(random_programs().take(SHORT_PROGRAMS)).collect()
+}
+
+fn random_programs() -> impl Iterator<Item = Check> {
+    (0..2 * PROGRAMS).map(|seed| {
+        let width = if seed % 2 == 0 { 1 } else { 3 };
+        let (declarations, body) = programs::program(seed);
+        let wgsl = kernel_with(width, &declarations, &body);
+        Check { name: format!("random program {seed}"), wgsl, width, count: PROGRAM_OPERANDS }
+    })
 }

@@ -3,7 +3,8 @@
 //! Tier A trusts a device with native sums, products and comparisons, see [`isobit_shader::dp32`]. The probe runs each primitive and
 //! each builtin over operands that fall where arithmetic goes wrong, shapes of code that drivers like to fuse or
 //! rearrange, and random programs, and compares every bit with the CPU's interpreter. One wrong bit, and the device
-//! gets tier B, which computes with integers only.
+//! gets tier B, which computes with integers only. That is tried as well then, with fewer operands; a device that fails there too
+//! gets no tier.
 
 mod bench;
 mod checks;
@@ -19,9 +20,10 @@ use isobit_shader::{Profile, Tier, prepare};
 use serde::{Deserialize, Serialize};
 
 use self::bench::Bench;
-use self::checks::{Check, checks};
+use self::checks::{Check, checks, short_checks};
 use self::kernels::WORKGROUP;
 use self::vectors::Vectors;
+pub(crate) use self::verdicts::demote;
 pub use self::verdicts::{recall, record};
 use crate::{Device, DeviceError, DeviceFault, DeviceInfo, WgpuDevice};
 
@@ -37,10 +39,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the probe has found out about a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// How kernels are to be carried out on the device: "A", native arithmetic, or "B", integers only.
+    /// How kernels are to be carried out on the device: "A", native arithmetic, or "B", integers only. None, written "none": not at
+    /// all.
     #[serde(with = "tier")]
-    pub tier: Tier,
-    /// Why not in tier A.
+    pub tier: Option<Tier>,
+    /// Why not in tier A; for a device without a tier, why not in tier B.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
@@ -76,11 +79,17 @@ pub struct Progress<'a> {
 /// # Errors
 /// The device has failed altogether.
 pub fn probe(device: &mut WgpuDevice, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Verdict, DeviceError> {
-    device.set_tier(Tier::A);
     device.set_memory_limit(MEMORY);
     device.set_patience(PATIENCE);
-    let failure = first_failure(device, progress)?;
-    Ok(Verdict { tier: if failure.is_none() { Tier::A } else { Tier::B }, failure })
+    device.set_tier(Tier::A);
+    let Some(failure) = first_failure(device, &checks(), progress)? else {
+        return Ok(Verdict { tier: Some(Tier::A), failure: None });
+    };
+    device.set_tier(Tier::B);
+    Ok(match first_failure(device, &short_checks(), progress)? {
+        None => Verdict { tier: Some(Tier::B), failure: Some(failure) },
+        found => Verdict { tier: None, failure: found },
+    })
 }
 
 /// What was found out about a device before, or else now with `opened`, kept in `cache` from then on.
@@ -105,7 +114,8 @@ pub(crate) fn verdict(
     let verdict = probe(&mut opened()?, progress)
         .map_err(|error| crate::OpenError::Refused { name: info.name.clone(), reason: error.to_string() })?;
     if let Some(failure) = &verdict.failure {
-        tracing::warn!(target: "isobit::device", device = info.name, %failure, "native arithmetic is wrong; using integers");
+        let then = if verdict.tier.is_some() { "using integers" } else { "it is not used" };
+        tracing::warn!(target: "isobit::device", device = info.name, %failure, "wrong arithmetic: {then}");
     }
     if let Some(cache) = cache
         && let Err(error) = record(cache, info, &verdict)
@@ -117,11 +127,11 @@ pub(crate) fn verdict(
 
 fn first_failure<D: Device>(
     device: &mut D,
+    checks: &[Check],
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Option<Failure>, DeviceError> {
     let operands = Vectors::new(1).triples(OPERANDS);
     let mut bench = Bench::new(device, &operands)?;
-    let checks = checks();
     for (done, check) in checks.iter().enumerate() {
         progress(Progress { done, of: checks.len(), check: &check.name });
         if let Some(detail) = wrong(&mut bench, check, &operands)? {
@@ -161,19 +171,21 @@ mod tier {
     use isobit_shader::Tier;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(tier: &Tier, serializer: S) -> Result<S::Ok, S::Error> {
+    #[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(tier: &Option<Tier>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match tier {
-            Tier::A => "A",
-            Tier::B => "B",
+            Some(Tier::A) => "A",
+            Some(Tier::B) => "B",
+            None => "none",
         })
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tier, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tier>, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
-            "A" => Ok(Tier::A),
-            "B" => Ok(Tier::B),
-            other => Err(de::Error::unknown_variant(other, &["A", "B"])),
+            "A" => Ok(Some(Tier::A)),
+            "B" => Ok(Some(Tier::B)),
+            "none" => Ok(None),
+            other => Err(de::Error::unknown_variant(other, &["A", "B", "none"])),
         }
     }
 }
@@ -186,10 +198,10 @@ mod tests {
     use isobit_shader::{Profile, Tier, prepare};
 
     use super::bench::Bench;
-    use super::checks::checks;
+    use super::checks::{checks, short_checks};
     use super::vectors::Vectors;
-    use super::{OPERANDS, Progress, Verdict};
-    use crate::{Device, DeviceSelector, list_adapters, open_adapter, open_probed};
+    use super::{Failure, OPERANDS, Progress, Verdict, first_failure, record};
+    use crate::{Device, DeviceSelector, OpenError, list_adapters, open_adapter, open_probed, reopen_if_demoted};
 
     fn capable() -> Vec<usize> {
         let adapters = list_adapters(false);
@@ -211,11 +223,50 @@ mod tests {
             };
             let (device, verdict) = open_probed(&selector, Some(cache.path()), &mut watch).unwrap();
             println!("{}: {} checks in {:.1?}", device.info().name, last.1, started.elapsed());
-            assert_eq!(verdict, Some(Verdict { tier: Tier::A, failure: None }));
+            assert_eq!(verdict, Some(Verdict { tier: Some(Tier::A), failure: None }));
             assert_eq!(last.0, last.1);
             let mut watch = |_: Progress<'_>| panic!("probed again");
             let (_, again) = open_probed(&selector, Some(cache.path()), &mut watch).unwrap();
             assert_eq!(again, verdict);
+        }
+    }
+
+    /// As the probe or a job leaves it.
+    fn verdict(tier: Option<Tier>) -> Verdict {
+        let failure = Failure { check: "a sum".to_owned(), detail: "wrong".to_owned() };
+        Verdict { tier, failure: Some(failure).filter(|_| tier != Some(Tier::A)) }
+    }
+
+    #[test]
+    fn a_device_that_waits_for_a_job_learns_that_another_has_demoted_it() {
+        for index in capable() {
+            let cache = tempfile::tempdir().unwrap();
+            let cache = cache.path();
+            let selector = DeviceSelector::Index(index);
+            let info = &list_adapters(false)[index].info;
+            record(cache, info, &verdict(Some(Tier::A))).unwrap();
+            let opened = open_probed(&selector, Some(cache), &mut |_| ()).unwrap();
+            let opened = reopen_if_demoted(opened, &selector, Some(cache)).unwrap();
+            assert_eq!(opened.1, Some(verdict(Some(Tier::A))));
+            record(cache, info, &verdict(Some(Tier::B))).unwrap();
+            let opened = reopen_if_demoted(opened, &selector, Some(cache)).unwrap();
+            assert_eq!(opened.1, Some(verdict(Some(Tier::B))));
+            record(cache, info, &verdict(None)).unwrap();
+            let refused = reopen_if_demoted(opened, &selector, Some(cache)).err();
+            assert!(matches!(refused, Some(OpenError::Unsound { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_to_a_device_without_native_arithmetic_is_right_on_every_adapter() {
+        for index in capable() {
+            let mut device = open_adapter(&DeviceSelector::Index(index)).unwrap();
+            device.set_memory_limit(super::MEMORY);
+            device.set_tier(Tier::B);
+            let started = Instant::now();
+            let mut watch = |progress: Progress<'_>| println!("{:.1?} {}", started.elapsed(), progress.check);
+            assert_eq!(first_failure(&mut device, &short_checks(), &mut watch).unwrap(), None);
+            println!("{}: {} checks in {:.1?}", device.info().name, short_checks().len(), started.elapsed());
         }
     }
 

@@ -2,9 +2,12 @@
 
 use super::channel::{self, ChannelError, Inbox, receive};
 use super::{CodeFile, DeviceSummary, FromWorker, Level, ToWorker};
+use isobit_device::probe::Verdict;
 use isobit_device::{Device, DeviceSelector, SpotChecks};
 use isobit_job::{JobSpec, Name};
-use isobit_sandbox::{CompiledWorkload, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
+use isobit_sandbox::{
+    CompiledWorkload, FaultKind, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, TrustedCode, Workload,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -42,12 +45,11 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
-    let (sandbox, mut device) = match open(selector, verdicts) {
+    let (sandbox, opened) = match open(selector, verdicts) {
         Ok(opened) => opened,
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
-    device.set_spot_checks(spot_checks);
-    let info = device.info();
+    let info = opened.0.info();
     let summary = DeviceSummary { name: info.name.clone(), driver: info.driver.clone(), backend: info.backend.clone() };
     supervisor.send(&FromWorker::Ready { device: summary, code_key: sandbox.code_key().as_str().to_owned() }, &[])?;
     let mut inbox = Inbox::default();
@@ -55,6 +57,15 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         Err(ChannelError::Closed) => return Ok(()),
         start => start?,
     };
+    // A worker may have waited for long, and another's job may have shown meanwhile that the device miscomputes.
+    let mut device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
+        Ok((device, _)) => device,
+        Err(error) => {
+            let kind = FaultKind::Device.to_string();
+            return Ok(supervisor.send(&FromWorker::Faulted { kind, message: error.to_string() }, &[])?);
+        }
+    };
+    device.set_spot_checks(spot_checks);
     let go = watch(socket, inbox);
     let thread = std::thread::Builder::new().name("job".into()).stack_size(JOB_STACK);
     let report = supervisor.clone();
@@ -66,11 +77,13 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
     }
 }
 
-fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Box<dyn Device>), (String, String)> {
+/// A device, and what the probe found out about it.
+type Opened = (Box<dyn Device>, Option<Verdict>);
+
+fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Opened), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
     let opened = isobit_device::open_probed(selector, verdicts, &mut |_| ());
-    let (device, _) = opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?;
-    Ok((sandbox, device))
+    Ok((sandbox, opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?))
 }
 
 /// Reads on while the job runs, so that a supervisor that dies takes its worker with it. Passes `Run` on.
