@@ -4,8 +4,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
-use isobit_shader::dp32::{STATUS_BYTES, SYSTEM_GROUP, Status, SystemParams};
-use isobit_shader::interpreter::{Buffers, Program};
+use isobit_shader::dp32::SystemParams;
+use isobit_shader::interpreter::{Buffers, Program, SystemBuffers};
 use isobit_shader::{Diagnostic, Lowered, Profile, Tier, prepare};
 use libfuzzer_sys::fuzz_target;
 
@@ -51,20 +51,16 @@ fn run(lowered: &Lowered) {
     let words = |bytes: u64| -> Vec<AtomicU32> {
         (0..bytes.div_ceil(4)).map(|word| AtomicU32::new((word as u32).wrapping_mul(0x9e37_79b9))).collect()
     };
-    let params = SystemParams { workgroup_offset: [1, 0, 0], num_workgroups: [3, 1, 1], budget: 2000 }.to_bytes();
-    let params: Vec<AtomicU32> =
-        params.as_chunks::<4>().0.iter().map(|word| AtomicU32::new(u32::from_le_bytes(*word))).collect();
-    let status: Vec<AtomicU32> = (0..STATUS_BYTES / 4).map(|_| AtomicU32::new(0)).collect();
+    let params = SystemParams { workgroup_offset: [1, 0, 0], num_workgroups: [3, 1, 1], budget: 2000 };
+    let system = SystemBuffers::new(params);
     let guest: Vec<_> = entry_point.bindings.iter().map(|binding| words(binding.min_size)).collect();
     let mut buffers = Buffers::new();
-    buffers.bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &status);
+    buffers.bind_system(&system);
     for (binding, words) in entry_point.bindings.iter().zip(&guest) {
         buffers.bind(binding.group, binding.binding, words);
     }
     assert!(program.run(&buffers, [2, 1, 1], &AtomicBool::new(false)).is_ok());
-    let bytes: Vec<u8> =
-        status.iter().flat_map(|word| word.load(std::sync::atomic::Ordering::Relaxed).to_le_bytes()).collect();
-    let status = Status::from_bytes(&bytes, invocations);
+    let status = system.status(invocations);
     let finished = if lowered.reports() { 2 } else { 0 };
     assert_eq!((status.finished, status.left_loop), (finished, false));
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use isobit_shader::dp32::STATUS_BYTES;
-use isobit_shader::interpreter::{Buffers, Program, Race, RaceMemory, Races, Stopped};
+use isobit_shader::dp32::SystemParams;
+use isobit_shader::interpreter::{Buffers, Program, Race, RaceMemory, Races, Stopped, SystemBuffers};
 use isobit_shader::{Diagnostic, Profile};
 
 fn compile(wgsl: &str) -> Result<Program, Diagnostic> {
@@ -778,13 +778,13 @@ fn races(wgsl: &str, length: usize, workgroups: u32) -> Vec<Race> {
     let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
     let program = Program::compile(lowered.module(), lowered.info()).unwrap();
     let (input, output) = (words(&vec![1; length]), words(&vec![0; length]));
-    let (params, status) = (words(&[0, 0, 0, 0, workgroups, 1, 1, 1 << 28]), words(&[0; STATUS_BYTES / 4]));
+    let system = SystemBuffers::new(SystemParams::whole([workgroups, 1, 1]));
     let mut buffers = Buffers::new();
-    buffers.bind(0, 0, &input).bind(0, 1, &output).bind(3, 0, &params).bind(3, 1, &status);
+    buffers.bind(0, 0, &input).bind(0, 1, &output).bind_system(&system);
     let mut races = Races::new(Arc::clone(kernel.source()), 10);
     let part = 0..u64::from(workgroups);
     program.run_part_watched(&buffers, [workgroups, 1, 1], part, &AtomicBool::new(false), &mut races).unwrap();
-    assert_eq!(values(&status)[1], if lowered.reports() { workgroups } else { 0 }, "it ran to its end");
+    assert_eq!(system.status(1).finished, if lowered.reports() { workgroups } else { 0 }, "it ran to its end");
     races.into_found()
 }
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use isobit_shader::dp32::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, Status, SystemParams};
-use isobit_shader::interpreter::{Buffers, Program, Race, Races, Stopped};
+use isobit_shader::dp32::{INVOCATION_FUEL, SystemParams};
+use isobit_shader::interpreter::{Buffers, Program, Race, Races, Stopped, SystemBuffers};
 
 use super::Words;
 use crate::stop::ASK_EVERY;
@@ -278,14 +278,12 @@ impl Worker {
         } else {
             u32::MAX
         };
-        let params = SystemParams { workgroup_offset: [0; 3], num_workgroups: *workgroups, budget };
-        let params = words(&params.to_bytes());
-        let report = words(&[0; STATUS_BYTES]);
+        let system = SystemBuffers::new(SystemParams { budget, ..SystemParams::whole(*workgroups) });
         let mut buffers = Buffers::new();
         for bound in bound {
             buffers.bind(bound.group, bound.binding, bound.range());
         }
-        buffers.bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &report);
+        buffers.bind_system(&system);
         let mut races = self.0.new_races(kernel);
         // In parts, so that a dispatch which breaks the limit does not go on for days.
         let (mut from, mut part, mut counted) = (0, 1, 0);
@@ -299,8 +297,7 @@ impl Worker {
                 None => kernel.program.run_part(&buffers, *workgroups, from..to, &self.0.stop)?,
             }
             from = to;
-            let bytes: Vec<u8> = report.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
-            let status = Status::from_bytes(&bytes, kernel.invocations);
+            let status = system.status(kernel.invocations);
             let fuel = if kernel.metered { status.loop_fuel } else { 0 };
             let left = self.spend(fuel.saturating_sub(counted), kernel.metered && status.spent, limit);
             counted = fuel;
@@ -332,8 +329,4 @@ impl Worker {
         kernels.spent |= spent || kernels.fuel > limit;
         !kernels.spent
     }
-}
-
-fn words(bytes: &[u8]) -> Vec<AtomicU32> {
-    bytes.as_chunks::<4>().0.iter().map(|bytes| AtomicU32::new(u32::from_le_bytes(*bytes))).collect()
 }

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use isobit_shader::dp32::{STATUS_BYTES, SYSTEM_GROUP, SystemParams};
-use isobit_shader::interpreter::{Buffers, Program, Write};
+use isobit_shader::dp32::{SYSTEM_GROUP, SystemParams};
+use isobit_shader::interpreter::{Buffers, Program, SystemBuffers, Write, words_of};
 use isobit_shader::{BufferBindingType, Lowered};
 
 use super::batch::Slice;
@@ -176,11 +176,9 @@ impl Watched {
         found: impl Fn(&Part, usize) -> Option<u32>,
     ) -> Option<Mismatch> {
         let program = Program::compile(lowered.module(), lowered.info()).ok()?;
-        let params = SystemParams { workgroup_offset: [0; 3], num_workgroups: self.of, budget }.to_bytes();
-        let params = to_words(&params);
-        let status = to_words(&[0; STATUS_BYTES]);
+        let system = SystemBuffers::new(SystemParams { budget, ..SystemParams::whole(self.of) });
         let mut buffers = Buffers::new();
-        buffers.bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &status);
+        buffers.bind_system(&system);
         for part in &self.parts {
             buffers.bind(part.group, part.entry.binding, &part.words);
         }
@@ -292,7 +290,7 @@ impl WgpuDevice {
         for part in &mut parts {
             let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
             let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
-            part.words = to_words(&bytes);
+            part.words = words_of(&bytes);
         }
         Ok(Some(Watched { pipeline, of, workgroups, parts, since }))
     }
@@ -330,7 +328,7 @@ impl WgpuDevice {
         for part in watched.parts.iter().filter(|part| part.is_written()) {
             let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
             let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
-            after.push((part.at(), to_words(&bytes)));
+            after.push((part.at(), words_of(&bytes)));
         }
         let found = |part: &Part, word: usize| {
             let (_, words) = after.iter().find(|(at, _)| *at == part.at())?;
@@ -398,12 +396,6 @@ impl WgpuDevice {
         }
         Err(DeviceFault::Miscomputed { what: mismatch.to_string() }.into())
     }
-}
-
-/// Little-endian words; the last is filled up with zeros.
-pub(super) fn to_words(bytes: &[u8]) -> Vec<AtomicU32> {
-    let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
-    bytes.chunks(4).map(|chunk| AtomicU32::new(word(chunk))).collect()
 }
 
 fn from_words(words: &[AtomicU32]) -> Vec<u32> {

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use isobit_shader::dp32::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SystemParams};
-use isobit_shader::interpreter::{Buffers, Program};
+use isobit_shader::dp32::SystemParams;
+use isobit_shader::interpreter::{Buffers, Program, SystemBuffers};
 use isobit_shader::{Diagnostic, Kernel};
 
 use super::kernels::WORKGROUP;
@@ -77,20 +77,15 @@ impl<'a, D: Device> Bench<'a, D> {
         let lowered = kernel.lower(kernel.entry_point(None)?, &[])?;
         let program = Program::compile(lowered.module(), lowered.info())?;
         let x = workgroups(count, width);
-        let params =
-            SystemParams { workgroup_offset: [0; 3], num_workgroups: [x, 1, 1], budget: INVOCATION_FUEL }.to_bytes();
-        let params: Vec<_> =
-            params.as_chunks::<4>().0.iter().map(|word| AtomicU32::new(u32::from_le_bytes(*word))).collect();
-        let zeros = |count| -> Vec<AtomicU32> { (0..count).map(|_| AtomicU32::new(0)).collect() };
-        let status = zeros(STATUS_BYTES / 4);
+        let system = SystemBuffers::new(SystemParams::whole([x, 1, 1]));
         let first = |words: &'a Vec<u32>| words.iter().take(count).copied().map(AtomicU32::new).collect();
         let operands: Vec<Vec<AtomicU32>> = self.operands.iter().map(first).collect();
-        let result = zeros(count);
+        let result: Vec<_> = (0..count).map(|_| AtomicU32::new(0)).collect();
         let mut buffers = Buffers::new();
         for (words, binding) in operands.iter().zip(0..) {
             buffers.bind(0, binding, words);
         }
-        buffers.bind(0, RESULT, &result).bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &status);
+        buffers.bind(0, RESULT, &result).bind_system(&system);
         let stopped = program.run(&buffers, [x, 1, 1], &AtomicBool::new(false));
         stopped.map_err(|_| Diagnostic::new("the interpreter was stopped"))?;
         Ok(result.iter().map(|word| word.load(Ordering::Relaxed)).collect())

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
-use isobit_shader::dp32::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, Status, SystemParams};
-use isobit_shader::interpreter::{self, Race, Races};
+use isobit_shader::dp32::{STATUS_BYTES, SYSTEM_GROUP, Status, SystemParams};
+use isobit_shader::interpreter::{self, Race, Races, SystemBuffers, words_of};
 use isobit_shader::{BufferBindingType, EntryPoint, Kernel, Profile, Tier};
 use wgpu::util::DeviceExt as _;
 
@@ -199,7 +199,8 @@ impl Gpu {
         let used: Vec<_> =
             entry_point.bindings.iter().map(|binding| (binding.binding, &buffers[binding.binding as usize])).collect();
         let mut groups = vec![bind(&layouts[0], &used)];
-        let (params, status) = (upload(&system(program).to_bytes()), upload(&[0; STATUS_BYTES]));
+        let (params, status) =
+            (upload(&SystemParams::whole(program.workgroups).to_bytes()), upload(&[0; STATUS_BYTES]));
         if let Form::Dp32(_) = form {
             groups.extend(layouts[1..SYSTEM_GROUP as usize].iter().map(|layout| bind(layout, &[])));
             groups.push(bind(&layouts[SYSTEM_GROUP as usize], &[(0, &params), (1, &status)]));
@@ -261,31 +262,24 @@ fn interpret_with(kernel: &Kernel, program: &Program, races: Option<&mut Races>)
     let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
     let compiled =
         interpreter::Program::compile(lowered.module(), lowered.info()).map_err(|error| error.to_string())?;
-    let words = |bytes: &Vec<u8>| -> Vec<AtomicU32> {
-        bytes.as_chunks().0.iter().map(|word| AtomicU32::new(u32::from_le_bytes(*word))).collect()
-    };
     let bytes = |words: Vec<AtomicU32>| -> Vec<u8> {
         words.into_iter().flat_map(|word| word.into_inner().to_le_bytes()).collect()
     };
-    let bound: Vec<_> = program.buffers.iter().map(words).collect();
-    let (params, status) = (words(&system(program).to_bytes().to_vec()), words(&vec![0; STATUS_BYTES]));
+    let bound: Vec<_> = program.buffers.iter().map(|bytes| words_of(bytes)).collect();
+    let system = SystemBuffers::new(SystemParams::whole(program.workgroups));
     let mut buffers = interpreter::Buffers::new();
     for (binding, words) in (0..).zip(&bound) {
         buffers.bind(0, binding, words);
     }
-    buffers.bind(SYSTEM_GROUP, 0, &params).bind(SYSTEM_GROUP, 1, &status);
+    buffers.bind_system(&system);
     let (workgroups, go_on) = (program.workgroups, AtomicBool::new(false));
     let ran = match races {
         Some(races) => compiled.run_part_watched(&buffers, workgroups, 0..u64::MAX, &go_on, races),
         None => compiled.run(&buffers, workgroups, &go_on),
     };
     ran.map_err(|stopped| format!("{stopped:?}"))?;
-    let status = Status::from_bytes(&bytes(status), invocations(lowered.entry_point()));
+    let status = system.status(invocations(lowered.entry_point()));
     Ok(Outcome { buffers: bound.into_iter().map(bytes).collect(), status })
-}
-
-fn system(program: &Program) -> SystemParams {
-    SystemParams { workgroup_offset: [0; 3], num_workgroups: program.workgroups, budget: INVOCATION_FUEL }
 }
 
 fn invocations(entry_point: &EntryPoint) -> u64 {

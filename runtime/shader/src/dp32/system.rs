@@ -33,6 +33,11 @@ pub struct SystemParams {
 }
 
 impl SystemParams {
+    /// Of a dispatch that is not cut, with all the fuel that there is.
+    pub fn whole(num_workgroups: [u32; 3]) -> Self {
+        Self { workgroup_offset: [0; 3], num_workgroups, budget: INVOCATION_FUEL }
+    }
+
     /// As it lies in the buffer.
     pub fn to_bytes(self) -> [u8; SYSTEM_PARAMS_BYTES] {
         let [ox, oy, oz] = self.workgroup_offset;

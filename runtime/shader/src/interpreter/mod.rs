@@ -17,6 +17,7 @@ mod lanes;
 mod layout;
 mod machine;
 mod races;
+mod system;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,6 +35,7 @@ use self::races::Watching;
 use crate::Diagnostic;
 
 pub use self::races::{Race, RaceAccess, RaceMemory, Races};
+pub use self::system::{SystemBuffers, words_of};
 
 /// What registers and workgroup memory of the invocations that advance together may take.
 pub const MAX_STATE_BYTES: usize = 1 << 30;

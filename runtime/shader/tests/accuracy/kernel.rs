@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use isobit_shader::interpreter::{Buffers, Program};
-use isobit_shader::{Profile, dp32};
+use isobit_shader::Profile;
+use isobit_shader::dp32::SystemParams;
+use isobit_shader::interpreter::{Buffers, Program, SystemBuffers};
 
 const WORKGROUP: usize = 256;
 
@@ -45,14 +46,10 @@ impl Kernel {
         let input = atomics(words, workgroups * WORKGROUP * self.inputs);
         let output = atomics(&[], workgroups * WORKGROUP * self.outputs);
         let size = [workgroups as u32, 1, 1];
-        let system =
-            dp32::SystemParams { workgroup_offset: [0; 3], num_workgroups: size, budget: dp32::INVOCATION_FUEL };
-        let system: Vec<AtomicU32> =
-            system.to_bytes().as_chunks::<4>().0.iter().map(|word| AtomicU32::new(u32::from_le_bytes(*word))).collect();
-        let status = atomics(&[], dp32::STATUS_BYTES / 4);
+        let system = SystemBuffers::new(SystemParams::whole(size));
         let mut buffers = Buffers::new();
         buffers.bind(0, 0, &input).bind(0, 1, &input).bind(0, 2, &output).bind(0, 3, &output);
-        buffers.bind(dp32::SYSTEM_GROUP, 0, &system).bind(dp32::SYSTEM_GROUP, 1, &status);
+        buffers.bind_system(&system);
         self.program.run(&buffers, size, &AtomicBool::new(false)).unwrap();
         output.iter().take(items * self.outputs).map(|word| word.load(Ordering::Relaxed)).collect()
     }
