@@ -7,6 +7,7 @@
 mod drivers;
 mod process;
 mod provider;
+mod seen;
 
 #[allow(unused_imports, reason = "no test file uses all of it")]
 pub use process::{Ended, Running, eventually, has_ended, signal_to, stats};
@@ -68,11 +69,9 @@ pub fn devices() -> Vec<TestDevice> {
         })
         .collect();
     let is_there = |name: &str| devices.iter().any(|device| device.name.contains(name));
+    assert!(is_there("isobit CPU device"), "the CPU device is missing");
     assert!(is_there("llvmpipe"), "lavapipe is missing: run `cargo xtask setup`");
-    // The one driver that set-up cannot get everywhere.
-    if !is_there("SwiftShader") {
-        skip("no SwiftShader: the archives of this system have no package with it, or `cargo xtask setup` did not run");
-    }
+    seen::expect_drivers(devices.iter().map(|device| device.name.as_str()));
     devices
 }
 

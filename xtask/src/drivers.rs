@@ -1,5 +1,6 @@
-//! Which Vulkan drivers a machine has, and where what set-up fetches is kept. Shared with the tests' own support
-//! code, so that `cargo test` sees the same drivers as `cargo xtask test`.
+//! Which Vulkan drivers a machine has, and where what set-up fetches is kept. Shared with the support code
+//! of the tests of the whole, so that processes which they start see all drivers. Tests that open devices themselves see what the
+//! environment names: all drivers under `cargo xtask test`, or after `eval "$(cargo xtask env)"`; they say what they miss.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,9 @@ mod on_cpu;
 mod on_wgpu;
 pub mod probe;
 mod readback;
+#[cfg(test)]
+#[path = "../../../tests/support/seen.rs"]
+mod seen;
 mod source;
 mod spot_checks;
 mod stop;

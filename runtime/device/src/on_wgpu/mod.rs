@@ -176,6 +176,11 @@ impl WgpuDevice {
         self.slice = slice;
     }
 
+    /// How many submissions with kernels under profile dp32 there were. For tests and measurements.
+    pub fn submissions(&self) -> u64 {
+        self.work.submissions
+    }
+
     /// Takes the tier that the probe grants. A mismatch in a spot check changes the verdict that is kept in `cache`.
     pub(crate) fn set_verdict(&mut self, tier: Tier, cache: Option<&Path>) {
         self.tier = tier;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use isobit_shader::{Profile, prepare};
 
 use super::*;
-use crate::{AdapterReport, DeviceSelector, list_adapters, open_adapter, probe};
+use crate::{AdapterReport, DeviceSelector, list_adapters, open_adapter, probe, seen};
 
 fn lost<T: std::fmt::Debug>(result: Result<T, DeviceError>) {
     assert!(matches!(result, Err(DeviceError::Fault(DeviceFault::Lost { .. }))), "{result:?}");
@@ -67,6 +67,7 @@ fn a_panic_below_loses_the_device_and_nothing_else() {
 fn adapters() -> Vec<AdapterReport> {
     let mut adapters = list_adapters(false);
     adapters.retain(|adapter| adapter.missing.is_empty());
+    seen::expect_drivers(adapters.iter().map(|adapter| adapter.info.name.as_str()));
     assert!(!adapters.is_empty(), "no adapter can run kernels here: run `cargo xtask setup`");
     adapters
 }

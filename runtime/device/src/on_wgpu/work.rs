@@ -27,6 +27,8 @@ pub(super) struct Work {
     /// How long anything is waited for.
     pub(super) patience: Duration,
     pub(super) stop: Stop,
+    /// How many submissions of sliced dispatches there were.
+    pub(super) submissions: u64,
     under_way: VecDeque<UnderWay>,
     /// When a submission was last seen to be through.
     last_through: Instant,
@@ -50,6 +52,7 @@ impl Work {
             queue,
             patience,
             stop: Stop::default(),
+            submissions: 0,
             under_way: VecDeque::new(),
             last_through,
             busy: false,
@@ -77,6 +80,7 @@ impl Work {
             self.retire(guard)?;
         }
         self.busy |= commands.is_some();
+        self.submissions += u64::from(!load.is_empty());
         let index = guard.run(|_| self.queue.submit(commands))?;
         self.gathered = 0;
         self.under_way.push_back(UnderWay { index: index.clone(), since: Instant::now(), load });

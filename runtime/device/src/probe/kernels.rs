@@ -40,6 +40,59 @@ pub(crate) const PRIMITIVES: &[(&str, &str)] = &[
     ("a product with itself", "bitcast<U>(x * x)"),
 ];
 
+/// Builtins that are sequences of primitives. As for [`PRIMITIVES`].
+pub(crate) const BUILTINS: &[(&str, &str)] = &[
+    ("exp", "bitcast<U>(exp(x))"),
+    ("exp2", "bitcast<U>(exp2(x))"),
+    ("log", "bitcast<U>(log(x))"),
+    ("log2", "bitcast<U>(log2(x))"),
+    ("pow", "bitcast<U>(pow(x, y))"),
+    ("sin", "bitcast<U>(sin(x))"),
+    ("cos", "bitcast<U>(cos(x))"),
+    ("tan", "bitcast<U>(tan(x))"),
+    ("asin", "bitcast<U>(asin(x))"),
+    ("acos", "bitcast<U>(acos(x))"),
+    ("atan", "bitcast<U>(atan(x))"),
+    ("atan2", "bitcast<U>(atan2(x, y))"),
+    ("sinh", "bitcast<U>(sinh(x))"),
+    ("cosh", "bitcast<U>(cosh(x))"),
+    ("tanh", "bitcast<U>(tanh(x))"),
+    ("asinh", "bitcast<U>(asinh(x))"),
+    ("acosh", "bitcast<U>(acosh(x))"),
+    ("atanh", "bitcast<U>(atanh(x))"),
+    ("sign", "bitcast<U>(sign(x))"),
+    ("fract", "bitcast<U>(fract(x))"),
+    ("modf", "bitcast<U>(modf(x).fract) ^ bitcast<U>(modf(x).whole)"),
+    ("frexp", "bitcast<U>(frexp(x).fract) ^ bitcast<U>(frexp(x).exp)"),
+    ("ldexp", "bitcast<U>(ldexp(x, i % I(200)))"),
+    ("min", "bitcast<U>(min(x, y))"),
+    ("max", "bitcast<U>(max(x, y))"),
+    ("clamp", "bitcast<U>(clamp(x, y, z))"),
+    ("saturate", "bitcast<U>(saturate(x))"),
+    ("step", "bitcast<U>(step(x, y))"),
+    ("remainder", "bitcast<U>(x % y)"),
+    ("fma", "bitcast<U>(fma(x, y, z))"),
+    ("mix", "bitcast<U>(mix(x, y, z))"),
+    ("smoothstep", "bitcast<U>(smoothstep(x, y, z))"),
+    ("degrees", "bitcast<U>(degrees(x))"),
+    ("radians", "bitcast<U>(radians(x))"),
+];
+
+/// Builtins on vectors of three components: one number for all of them.
+pub(crate) const VECTOR_BUILTINS: &[(&str, &str)] = &[
+    ("dot", "bitcast<U>(F(dot(x, y)))"),
+    ("cross", "bitcast<U>(cross(x, y))"),
+    ("length", "bitcast<U>(F(length(x)))"),
+    ("distance", "bitcast<U>(F(distance(x, y)))"),
+    ("normalize", "bitcast<U>(normalize(x))"),
+    ("reflect", "bitcast<U>(reflect(x, y))"),
+    ("refract", "bitcast<U>(refract(x, y, z.x))"),
+    ("faceForward", "bitcast<U>(faceForward(x, y, z))"),
+    ("determinant", "bitcast<U>(F(determinant(mat3x3<f32>(x, y, z))))"),
+    ("a product of matrices", "bitcast<U>((mat3x3<f32>(x, y, z) * mat3x3<f32>(z, x, y))[1])"),
+    ("a product of matrix and vector", "bitcast<U>(mat3x3<f32>(x, y, z) * z)"),
+];
+
 /// The kernel of an expression for vectors of `width` components, or scalars. Binding 3 gets as many words as binding 0 has,
 /// a multiple of `width`.
 pub(crate) fn kernel(width: usize, expression: &str) -> String {

@@ -201,13 +201,14 @@ mod tests {
     use super::checks::{checks, short_checks};
     use super::vectors::Vectors;
     use super::{Failure, OPERANDS, Progress, Verdict, first_failure, record};
-    use crate::{Device, DeviceSelector, OpenError, list_adapters, open_adapter, open_probed, reopen_if_demoted};
+    use crate::{Device, DeviceSelector, OpenError, list_adapters, open_adapter, open_probed, reopen_if_demoted, seen};
 
     fn capable() -> Vec<usize> {
         let adapters = list_adapters(false);
-        let capable: Vec<_> = adapters.iter().filter(|it| it.missing.is_empty()).map(|it| it.index).collect();
+        let capable: Vec<_> = adapters.iter().filter(|it| it.missing.is_empty()).collect();
         assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
-        capable
+        seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
+        capable.iter().map(|adapter| adapter.index).collect()
     }
 
     #[test]
@@ -264,8 +265,7 @@ mod tests {
             device.set_memory_limit(super::MEMORY);
             device.set_tier(Tier::B);
             let started = Instant::now();
-            let mut watch = |progress: Progress<'_>| println!("{:.1?} {}", started.elapsed(), progress.check);
-            assert_eq!(first_failure(&mut device, &short_checks(), &mut watch).unwrap(), None);
+            assert_eq!(first_failure(&mut device, &short_checks(), &mut |_| ()).unwrap(), None);
             println!("{}: {} checks in {:.1?}", device.info().name, short_checks().len(), started.elapsed());
         }
     }

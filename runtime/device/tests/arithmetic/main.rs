@@ -1,4 +1,5 @@
-//! Each primitive of profile dp32 on every adapter in tier A and tier B, on the interpreter, and as Rust computes it.
+//! Each primitive of profile dp32 on every adapter in tier A and tier B, on the CPU device, and as Rust computes it; and each builtin
+//! on all devices.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,17 +13,17 @@
 
 #[path = "../../src/probe/kernels.rs"]
 mod kernels;
+#[path = "../../../../tests/support/seen.rs"]
+mod seen;
 #[path = "../../src/probe/vectors.rs"]
 mod vectors;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
 use isobit_device::{
-    BufferId, BufferUsage, Command, Device, DeviceSelector, GroupEntry, Source, WgpuDevice, list_adapters, open_adapter,
+    AdapterReport, BufferId, BufferUsage, Command, CpuDevice, Device, DeviceSelector, GroupEntry, Source, WgpuDevice,
+    list_adapters, open_adapter,
 };
-use isobit_shader::interpreter::{Buffers, Program};
 use isobit_shader::{Kernel, Profile, Tier, prepare};
-use kernels::{PRIMITIVES, WORKGROUP, kernel};
+use kernels::{BUILTINS, PRIMITIVES, VECTOR_BUILTINS, WORKGROUP, kernel};
 use vectors::Vectors;
 
 /// A multiple of the number of components of every vector.
@@ -95,17 +96,16 @@ fn prepared(wgsl: &str, profile: Profile) -> Kernel {
     prepare(wgsl, profile).unwrap_or_else(|error| panic!("{error}\n{wgsl}"))
 }
 
-/// Devices that run kernels over operands which they keep.
-struct Bench {
-    device: WgpuDevice,
+/// A device that runs kernels over operands which it keeps.
+struct Bench<D: Device> {
+    device: D,
     inputs: Vec<BufferId>,
     result: BufferId,
     count: usize,
 }
 
-impl Bench {
-    fn new(index: usize, operands: &[Vec<u32>; 3]) -> Self {
-        let mut device = open_adapter(&DeviceSelector::Index(index)).unwrap();
+impl<D: Device> Bench<D> {
+    fn new(mut device: D, operands: &[Vec<u32>; 3]) -> Self {
         device.set_memory_limit(1 << 30);
         let mut buffer = |words: &[u32]| {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -148,32 +148,25 @@ impl Bench {
     }
 }
 
-fn interpret(kernel: &Kernel, width: usize, operands: &[Vec<u32>; 3]) -> Vec<u32> {
-    let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
-    let program = Program::compile(lowered.module(), lowered.info()).unwrap();
-    let count = operands[0].len();
-    let words = |values: &[u32]| -> Vec<AtomicU32> { values.iter().copied().map(AtomicU32::new).collect() };
-    let memory: Vec<_> = operands.iter().map(|values| words(values)).chain([words(&vec![0; count])]).collect();
-    let params = words(&[0, 0, 0, 0, u32::MAX, 1, 1, 1 << 28]);
-    let status = words(&vec![0; isobit_shader::dp32::STATUS_BYTES / 4]);
-    let mut buffers = Buffers::new();
-    for (words, binding) in memory.iter().zip(0..) {
-        buffers.bind(0, binding, words);
-    }
-    buffers.bind(3, 0, &params).bind(3, 1, &status);
-    let x = (count / width).div_ceil(WORKGROUP) as u32;
-    program.run(&buffers, [x, 1, 1], &AtomicBool::new(false)).unwrap();
-    memory[3].iter().map(|word| word.load(Ordering::Relaxed)).collect()
+/// Every adapter that can run kernels.
+fn capable() -> Vec<AdapterReport> {
+    let adapters = list_adapters(false);
+    let capable: Vec<_> = adapters.iter().filter(|adapter| adapter.missing.is_empty()).cloned().collect();
+    assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
+    seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
+    capable
 }
 
-/// Every way to run a kernel: the interpreter, and each adapter in both tiers.
+fn on_adapter(adapter: &AdapterReport, operands: &[Vec<u32>; 3]) -> Bench<WgpuDevice> {
+    Bench::new(open_adapter(&DeviceSelector::Index(adapter.index)).unwrap(), operands)
+}
+
+/// Every way to run a kernel: the CPU device, which interprets it, and each adapter in both tiers.
 fn everywhere(operands: &[Vec<u32>; 3], mut check: impl FnMut(&str, &mut dyn FnMut(&Kernel, usize) -> Vec<u32>)) {
-    check("the interpreter", &mut |kernel, width| interpret(kernel, width, operands));
-    let adapters = list_adapters(false);
-    let capable: Vec<_> = adapters.iter().filter(|adapter| adapter.missing.is_empty()).collect();
-    assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
-    for adapter in capable {
-        let mut bench = Bench::new(adapter.index, operands);
+    let mut bench = Bench::new(CpuDevice::open().unwrap(), operands);
+    check("the CPU device", &mut |kernel, width| bench.run(kernel, width));
+    for adapter in capable() {
+        let mut bench = on_adapter(&adapter, operands);
         for tier in [Tier::A, Tier::B] {
             bench.device.set_tier(tier);
             check(&format!("{} in tier {tier:?}", adapter.info.name), &mut |kernel, width| bench.run(kernel, width));
@@ -211,6 +204,69 @@ fn primitives_give_the_same_bits_everywhere() {
 fn primitives_give_the_same_bits_everywhere_at_length() {
     for seed in 2..5 {
         check_primitives(seed, MANY, |index| vec![1, 2 + (index + seed as usize) % 3]);
+    }
+}
+
+/// Builtins that the probe leaves out, and parts of those that it checks together. As for [`PRIMITIVES`], with scalars.
+const PARTS: &[(&str, &str)] = &[
+    ("the fraction of modf", "bitcast<U>(modf(x).fract)"),
+    ("the whole of modf", "bitcast<U>(modf(x).whole)"),
+    ("the fraction of frexp", "bitcast<U>(frexp(x).fract)"),
+    ("the exponent of frexp", "bitcast<U>(frexp(x).exp)"),
+    ("ldexp by anything", "bitcast<U>(ldexp(x, bitcast<I>(y)))"),
+    ("ldexp by little", "bitcast<U>(ldexp(x, bitcast<I>(y) % 300))"),
+    ("quantizeToF16", "bitcast<U>(quantizeToF16(x))"),
+    ("pack2x16float", "pack2x16float(vec2f(x, y))"),
+    ("pack2x16snorm", "pack2x16snorm(vec2f(x, y))"),
+    ("pack2x16unorm", "pack2x16unorm(vec2f(x, y))"),
+    ("pack4x8snorm", "pack4x8snorm(vec4f(x, y, z, x * y))"),
+    ("pack4x8unorm", "pack4x8unorm(vec4f(x, y, z, x * y))"),
+    ("unpack2x16float", "bitcast<U>(unpack2x16float(u).x) ^ (bitcast<U>(unpack2x16float(u).y) << U(1u))"),
+    ("unpack2x16snorm", "bitcast<U>(unpack2x16snorm(u).x) ^ (bitcast<U>(unpack2x16snorm(u).y) << U(1u))"),
+    ("unpack2x16unorm", "bitcast<U>(unpack2x16unorm(u).x) ^ (bitcast<U>(unpack2x16unorm(u).y) << U(1u))"),
+    ("unpack4x8snorm", "bitcast<U>(dot(unpack4x8snorm(u), vec4f(1.0, 0.1, 0.01, 0.001)))"),
+    ("unpack4x8unorm", "bitcast<U>(dot(unpack4x8unorm(u), vec4f(1.0, 0.1, 0.01, 0.001)))"),
+    ("dot4I8Packed", "bitcast<U>(dot4I8Packed(u, bitcast<U>(y)))"),
+    ("dot4U8Packed", "dot4U8Packed(u, bitcast<U>(y))"),
+];
+
+/// All that the CPU device makes of operands, compared with what every adapter makes of them in both tiers.
+fn check_builtins(seed: u64, count: usize) {
+    let operands = Vectors::new(seed).triples(count);
+    let scalars = BUILTINS.iter().chain(PARTS).map(|builtin| (1, builtin));
+    let vectors = VECTOR_BUILTINS.iter().map(|builtin| (3, builtin));
+    let kernels: Vec<_> = scalars
+        .chain(vectors)
+        .map(|(width, (name, expression))| (*name, width, prepared(&kernel(width, expression), Profile::Dp32)))
+        .collect();
+    let mut expected: Vec<Vec<u32>> = Vec::new();
+    everywhere(&operands, |place, run| {
+        for (index, (name, width, kernel)) in kernels.iter().enumerate() {
+            let results = run(kernel, *width);
+            let Some(expected) = expected.get(index) else {
+                expected.push(results);
+                continue;
+            };
+            let differs = expected.iter().zip(&results).position(|(expected, result)| expected != result);
+            if let Some(at) = differs {
+                let [x, y, z] = operands.each_ref().map(|words| words[at]);
+                let (result, expected) = (results[at], expected[at]);
+                panic!("{name} of {x:#010x}, {y:#010x}, {z:#010x} on {place}: {result:#010x}, not {expected:#010x}");
+            }
+        }
+    });
+}
+
+#[test]
+fn builtins_give_the_same_bits_everywhere() {
+    check_builtins(1, SOME);
+}
+
+#[test]
+#[ignore = "takes minutes: 10^7 operands; `cargo xtask test --long` runs it"]
+fn builtins_give_the_same_bits_everywhere_at_length() {
+    for seed in 2..5 {
+        check_builtins(seed, MANY);
     }
 }
 
@@ -261,8 +317,8 @@ fn divisions_and_roots_do_not_depend_on_their_estimates() {
         ("a square root", "dp32_sqrt(x)"),
         ("an inverse square root", "dp32_inverse_sqrt(x)"),
     ];
-    for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
-        let mut bench = Bench::new(adapter.index, &operands);
+    for adapter in capable() {
+        let mut bench = on_adapter(&adapter, &operands);
         for (by, (name, call)) in (-4..=4).flat_map(|by| functions.map(|function| (by, function))) {
             let body = format!("return bitcast<U>({call});");
             let wgsl = kernels::kernel_with(4, &with_estimates_off(by), &body);

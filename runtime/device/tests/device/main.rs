@@ -13,6 +13,8 @@ mod kernels;
 mod memory;
 mod mistakes;
 mod races;
+#[path = "../../../../tests/support/seen.rs"]
+mod seen;
 mod slices;
 mod transfers;
 
@@ -29,6 +31,7 @@ fn on_every_adapter(test: impl Fn(&mut WgpuDevice)) {
     let adapters = list_adapters(false);
     let capable: Vec<_> = adapters.iter().filter(|a| a.missing.is_empty()).collect();
     assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
+    seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
     for adapter in capable {
         for staging in [false, true] {
             let how = if staging { "staging" } else { "direct" };

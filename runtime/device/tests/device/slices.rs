@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use isobit_device::{
     BindGroupId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceSelector, KernelUse, LayoutEntry,
-    Tier, open,
+    Tier, WgpuDevice, open,
 };
 use isobit_device::{BufferBindingType, GroupEntry};
 use isobit_shader::Profile;
@@ -38,6 +38,18 @@ const ENDLESS: &str = "
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
     loop { a[id.x] += 1u; if a[id.x] == 4000000000u { break; } }
+}";
+
+/// Keeps a device busy for milliseconds in each workgroup. No loop turns as often as lavapipe has patience for.
+const LONG: &str = "
+@group(0) @binding(0) var<storage, read_write> a: array<u32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    var x = id.x + 1u;
+    for (var i = 0u; i < 8u; i++) {
+        for (var j = 0u; j < 8192u; j++) { x ^= x << 13u; x ^= x >> 17u; x ^= x << 5u; }
+    }
+    a[id.x & 3u] = x | 0xffffffffu;
 }";
 
 /// A pipeline with its one group.
@@ -89,6 +101,27 @@ fn a_kernel_does_not_see_that_it_is_cut() {
         assert_eq!(result, expected);
         device.release(buffer.into());
         device.release(group.into());
+    });
+}
+
+#[test]
+fn a_long_dispatch_is_many_submissions() {
+    on_every_adapter(|device| {
+        let buffer = storage(device, &[0; 4]);
+        let (long, group) = pipeline(device, LONG, buffer);
+        let count = |device: &mut WgpuDevice, workgroups| {
+            let before = device.submissions();
+            device.submit(&one_dispatch(long, group, workgroups)).unwrap();
+            device.wait().unwrap();
+            device.submissions() - before
+        };
+        // The first workgroups tell how long one takes; the others would hold any device for far longer than this.
+        device.set_slice(Duration::from_millis(5));
+        let submissions = count(device, 128);
+        assert!(submissions >= 3, "{submissions} submissions");
+        device.set_slice(Duration::ZERO);
+        assert_eq!(count(device, 5), 5);
+        assert_eq!(contents(device, buffer, 16), [u32::MAX; 4]);
     });
 }
 

@@ -85,6 +85,9 @@ fn drivers_differ_as_written_and_agree_under_dp32() {
     if first.is_none() {
         skip("no SwiftShader: nothing to compare other drivers with");
     }
+    for (name, _) in others.iter().filter(|(_, gpu)| gpu.is_none()) {
+        skip(&format!("no {name}: its column stays empty"));
+    }
     println!("| operation | lavapipe Vulkan, as written | llvmpipe GL, as written | all, under dp32 |");
     println!("|---|---:|---:|---:|");
     for row in ROWS {

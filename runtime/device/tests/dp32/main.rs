@@ -6,5 +6,7 @@
 mod divergence;
 mod programs;
 mod runner;
+#[path = "../../../../tests/support/seen.rs"]
+mod seen;
 mod traps;
 mod words;

@@ -11,6 +11,8 @@ use isobit_shader::interpreter::{self, Race, Races, SystemBuffers, words_of};
 use isobit_shader::{BufferBindingType, EntryPoint, Kernel, Profile, Tier};
 use wgpu::util::DeviceExt as _;
 
+use crate::seen::expect_drivers;
+
 /// One dispatch: a kernel with one entry point, and all that it is given.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -77,14 +79,19 @@ impl Gpu {
             descriptor.flags = wgpu::InstanceFlags::empty();
             let instance = wgpu::Instance::new(descriptor);
             let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-            let mut all: Vec<Gpu> = adapters.iter().filter_map(Gpu::open).collect();
+            let open = |adapter: &wgpu::Adapter| {
+                let refused = |error| skip(&format!("{} could not be opened: {error}", adapter.get_info().name));
+                Gpu::open(adapter).map_err(refused).ok()
+            };
+            let mut all: Vec<Gpu> = adapters.iter().filter_map(open).collect();
             all.sort_by_key(|gpu| gpu.is_gl);
             assert!(!all.is_empty(), "no device: run `cargo xtask setup`");
+            expect_drivers(all.iter().filter(|gpu| !gpu.is_gl).map(|gpu| gpu.name.as_str()));
             all
         })
     }
 
-    fn open(adapter: &wgpu::Adapter) -> Option<Gpu> {
+    fn open(adapter: &wgpu::Adapter) -> Result<Gpu, wgpu::RequestDeviceError> {
         let info = adapter.get_info();
         let descriptor = wgpu::DeviceDescriptor {
             required_limits: wgpu::Limits {
@@ -93,9 +100,9 @@ impl Gpu {
             },
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
         let is_gl = info.backend == wgpu::Backend::Gl;
-        Some(Gpu { name: format!("{} ({})", info.name, info.backend), is_gl, device, queue })
+        Ok(Gpu { name: format!("{} ({})", info.name, info.backend), is_gl, device, queue })
     }
 
     /// Runs a program; what the driver or wgpu refuse is an error.
