@@ -125,9 +125,7 @@ fn scaled(x: f32, n: i32) -> f32 {
     if exact.abs() < f64::from(LEAST) { 0.0 } else { exact as f32 }
 }
 
-#[test]
-fn scaling_by_powers_of_two_is_exact() {
-    let mut random = Random::new("ldexp");
+fn check_scaling(random: &mut Random) {
     let mut words = Vec::new();
     for index in 0..200_000 {
         let n = match index % 4 {
@@ -146,10 +144,20 @@ fn scaling_by_powers_of_two_is_exact() {
 }
 
 #[test]
-fn numbers_come_apart_into_fraction_and_exponent() {
-    let words = operands(&mut Random::new("frexp"), 100_000);
+fn scaling_by_powers_of_two_is_exact() {
+    check_scaling(&mut Random::new("ldexp"));
+}
+
+#[test]
+#[ignore = "minutes: 10^7 operands"]
+fn scaling_by_powers_of_two_is_exact_at_many_operands() {
+    let mut random = Random::new("ldexp");
+    (0..50).for_each(|_| check_scaling(&mut random));
+}
+
+fn check_parts(words: &[u32]) {
     let body = "let parts = frexp(f[i]); f_out[o] = parts.fract; u_out[o + 1u] = bitcast<u32>(parts.exp);";
-    let results = Kernel::new(body, 1, 2).run(&words);
+    let results = Kernel::new(body, 1, 2).run(words);
     for (x, [fraction, exponent]) in words.iter().zip(results.as_chunks::<2>().0) {
         let (x, fraction, exponent) = (loaded(*x), f32::from_bits(*fraction), *exponent as i32);
         if x == 0.0 || !x.is_finite() {
@@ -159,4 +167,17 @@ fn numbers_come_apart_into_fraction_and_exponent() {
             assert_eq!(f64::from(fraction) * 2_f64.powi(exponent), f64::from(x), "frexp({x:e})");
         }
     }
+}
+
+#[test]
+fn numbers_come_apart_into_fraction_and_exponent() {
+    check_parts(&operands(&mut Random::new("frexp"), 100_000));
+}
+
+#[test]
+#[ignore = "minutes: 10^7 operands"]
+fn numbers_come_apart_into_fraction_and_exponent_at_many_operands() {
+    let mut random = Random::new("frexp");
+    // Three of each.
+    (0..34).for_each(|_| check_parts(&operands(&mut random, 100_000)));
 }

@@ -29,8 +29,7 @@ fn half_value(bits: u32) -> f32 {
     (if bits & 0x8000 == 0 { magnitude } else { -magnitude }) as f32
 }
 
-fn operands(count: usize) -> Vec<u32> {
-    let mut random = Random::new("pack");
+fn operands(random: &mut Random, count: usize) -> Vec<u32> {
     let mut words: Vec<u32> = [0.0, -0.0, 1.0, -1.0, 65_504.0, 65_519.996, 65_520.0, 2e-8, 3e-8, f32::MAX, LEAST]
         .into_iter()
         .chain([f32::INFINITY, -f32::INFINITY, f32::NAN, 6.103_515_6e-5, 6.1e-5, 0.5, -0.5])
@@ -49,11 +48,9 @@ fn operands(count: usize) -> Vec<u32> {
     words
 }
 
-#[test]
-fn halves_are_rounded_to_nearest_even() {
-    let words = operands(400_000);
-    let quantized = Kernel::new("f_out[o] = quantizeToF16(f[i]);", 1, 1).run(&words);
-    let packed = Kernel::new("u_out[o] = pack2x16float(vec2f(f[i], f[i + 1u]));", 2, 1).run(&words);
+fn check_halves(words: &[u32]) {
+    let quantized = Kernel::new("f_out[o] = quantizeToF16(f[i]);", 1, 1).run(words);
+    let packed = Kernel::new("u_out[o] = pack2x16float(vec2f(f[i], f[i + 1u]));", 2, 1).run(words);
     for (index, word) in words.iter().enumerate() {
         let x = loaded(*word);
         let want = half(x);
@@ -62,6 +59,18 @@ fn halves_are_rounded_to_nearest_even() {
         let canonical = if want.is_nan() { bits == 0x7e00 } else { stored(half_value(bits)) == stored(want) };
         assert!(canonical && bits != 0x8000, "pack2x16float of {x:e} has {bits:04x}");
     }
+}
+
+#[test]
+fn halves_are_rounded_to_nearest_even() {
+    check_halves(&operands(&mut Random::new("pack"), 400_000));
+}
+
+#[test]
+#[ignore = "minutes: 10^7 operands"]
+fn halves_are_rounded_to_nearest_even_at_many_operands() {
+    let mut random = Random::new("pack");
+    (0..25).for_each(|_| check_halves(&operands(&mut random, 400_000)));
 }
 
 #[test]
@@ -86,9 +95,7 @@ fn normalized(x: f32, low: f32, scale: f32) -> i32 {
     (0.5 + scale * clamped).floor() as i32
 }
 
-#[test]
-fn normalized_integers_are_packed_as_wgsl_says() {
-    let words = operands(400_000);
+fn check_normalized(words: &[u32]) {
     let vec4 = "vec4f(f[i], f[i + 1u], f[i + 2u], f[i + 3u])";
     for (name, bits, low, scale) in [
         ("pack4x8snorm", 8, -1.0, 127.0),
@@ -98,7 +105,7 @@ fn normalized_integers_are_packed_as_wgsl_says() {
     ] {
         let parts = 32 / bits;
         let vector = if parts == 4 { vec4 } else { "vec2f(f[i], f[i + 1u])" };
-        let packed = Kernel::new(&format!("u_out[o] = {name}({vector});"), parts, 1).run(&words);
+        let packed = Kernel::new(&format!("u_out[o] = {name}({vector});"), parts, 1).run(words);
         for (index, word) in words.iter().enumerate() {
             let x = loaded(*word);
             let got = packed[index / parts] >> (index % parts * bits) & ((1 << bits) - 1);
@@ -106,6 +113,18 @@ fn normalized_integers_are_packed_as_wgsl_says() {
             assert_eq!(got, want, "{name} of {x:e}");
         }
     }
+}
+
+#[test]
+fn normalized_integers_are_packed_as_wgsl_says() {
+    check_normalized(&operands(&mut Random::new("pack"), 400_000));
+}
+
+#[test]
+#[ignore = "minutes: 10^7 operands for each function"]
+fn normalized_integers_are_packed_as_wgsl_says_at_many_operands() {
+    let mut random = Random::new("pack");
+    (0..25).for_each(|_| check_normalized(&operands(&mut random, 400_000)));
 }
 
 #[test]
