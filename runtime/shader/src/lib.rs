@@ -3,6 +3,7 @@
 //! [`prepare`] is the one place through which a kernel goes from a guest's text to a device: it parses, validates and
 //! reflects. Under profile [`dp32`] it also checks, and [`Kernel::lower`] rewrites. The [`interpreter`] runs what comes out of that.
 
+mod declarations;
 mod diagnostic;
 pub mod dp32;
 mod expansion;
@@ -11,7 +12,9 @@ mod kernel;
 mod nesting;
 mod overrides;
 mod prelude;
+mod zeros;
 
+use declarations::Declarations;
 pub use diagnostic::{Diagnostic, SourceLocation};
 pub use dp32::{LoopCost, Lowered, Tier};
 pub use isobit_job::Profile;
@@ -40,7 +43,9 @@ pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
         )));
     }
     nesting::check(wgsl)?;
-    expansion::check(wgsl)?;
+    let declarations = Declarations::read(wgsl);
+    expansion::check(&declarations, wgsl)?;
+    zeros::check(&declarations, wgsl)?;
     on_deep_stack(|| kernel::compile(wgsl, profile))
 }
 

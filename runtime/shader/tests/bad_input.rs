@@ -172,6 +172,59 @@ fn variables_without_end_are_refused() {
     assert!(refusal(&called).contains("80000 bytes"));
 }
 
+/// naga spells out a zero value before it finds that an operator does not take it.
+#[test]
+fn zero_values_without_end_are_refused() {
+    let main = "@compute @workgroup_size(1) fn main()";
+    let members: String = (0..2000).map(|k| format!("m{k}: array<i32, 60000>,")).collect();
+    let many = "A(),".repeat(5000);
+    let names = "z,".repeat(5000);
+    for source in [
+        format!("const b = -array<i32, 4000000000>(); {main} {{ }}"),
+        format!("const b = array<u32, 20000000>() == array<u32, 20000000>(); {main} {{ }}"),
+        format!("const b = -array/**/<i32, 0xee6b2800u /* > */> // \n ( \n ); {main} {{ }}"),
+        format!("const N = 4000000000; {main} {{ let b = -array<i32, N>(); }}"),
+        format!("{main} {{ const N = 1; {{ const N = 4000000000; let b = -array<i32, N>(); }} }}"),
+        format!("const b = !array<bool, (65536 * 65536) - 1>(); {main} {{ }}"),
+        format!("const b = !array<bool, 65536 * 65535>(); {main} {{ }}"),
+        format!("const M = N * N; const N = 65535u; const b = ~array<u32, M>(); {main} {{ }}"),
+        format!("const b = -array<i32, 1u << 31u>(); {main} {{ }}"),
+        format!("const b = -array<i32, ~0u>(); {main} {{ }}"),
+        format!("const b = -array<i32, u32(2e9)>(); {main} {{ }}"),
+        format!("const b = -array<i32, countOneBits(7u) * 1000000000u>(); {main} {{ }}"),
+        format!("const b = -array<i32, max(1, 4000000000)>(); {main} {{ }}"),
+        format!("const b = abs(array<array<vec4<i32>, 65536>, 32767>()); {main} {{ }}"),
+        format!("alias A = array<i32, 4000000000>; alias B = A; {main} {{ let b = -B(); }}"),
+        format!("alias vec2f = array<i32, 4000000000>; {main} {{ let b = -vec2f(); }}"),
+        format!("struct S {{ n: u32, a: array<i32, 4000000000> }} {main} {{ let b = select(S(), S(), true) + S(); }}"),
+        format!("struct S {{ {members} }} const b = -S(); {main} {{ }}"),
+        format!("alias A = array<i32, 60000>; const b = -array({many}); {main} {{ }}"),
+        format!("const z = array<i32, 60000>(); {main} {{ let b = -array({names}); }}"),
+        format!("{main} {{ let z = array<i32, 60000>(); let y = z; let b = -array({}); }}", names.replace('z', "y")),
+        "@compute @workgroup_size(array<i32, 4000000000>() + 1) fn main() { }".to_owned(),
+        format!("const b = {}; {main} {{ }}", "array<i32, 4000000000>()[0] + ".repeat(1000) + "1"),
+        format!("const b = {}1; {main} {{ }}", "-a>()".repeat(1 << 14)),
+    ] {
+        let began = std::time::Instant::now();
+        refusal(&source);
+        assert!(began.elapsed().as_secs() < 2, "{}", source.chars().take(100).collect::<String>());
+    }
+    assert!(refusal(&format!("{main} {{ var b = array<i32, 1u << 3u>(); }}")).contains("as a number"));
+    // What variables begin with, and types of what is no value.
+    assert_accepted(&format!(
+        "const N = 8u; const M = (N + 4u) * N;
+        alias Row = array<vec4<f32>, N>; struct Tile {{ rows: array<Row, 4>, @size(16) count: u32 }}
+        var<workgroup> tile: array<array<f32, M>, N>; var<private> zeros = array<f32, 100>();
+        @group(0) @binding(1) var<storage, read_write> data: array<f32, 1 << 20>;
+        {HEAD} {MAIN}
+            var t = Tile(); var row = Row(); var v = vec4<f32>(); var m = array<f32, M / 2u>(); let z = array<u32, 64>();
+            t.rows[i & 3u] = row; v += t.rows[1][2] + m[i]; tile[i & 7u][i] = v.x;
+            let a = z[i] + z[1]; let b = a + a * z[2]; let c = b + b * z[3]; let d = c + c * z[4];
+            out[i] = a + b + c + d + u32(v.x); data[i] = zeros[i];
+        }}"
+    ));
+}
+
 #[test]
 fn reserved_names_may_be_used() {
     let names =
