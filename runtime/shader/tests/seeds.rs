@@ -1,5 +1,5 @@
 //! The fuzzer's seeds, each through what the fuzzer does with a text.
-#![allow(clippy::unwrap_used, reason = "tests may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 #[path = "../../../fuzz/check.rs"]
 mod check;
