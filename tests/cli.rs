@@ -54,6 +54,24 @@ fn the_help_says_what_the_exit_statuses_mean() {
 }
 
 #[test]
+fn the_help_lists_limits_and_nothing_else_under_their_heading() {
+    for command in ["run", "submit"] {
+        let help = stdout(&run(&[command, "--help"]));
+        let (options, limits) = help.split_once("Limits:\n").unwrap();
+        let (_, options) = options.split_once("Options:\n").unwrap();
+        let (limits, _) = limits.split_once("Global options:\n").unwrap();
+        let flags = |text: &str| -> Vec<String> {
+            text.split_whitespace().filter(|word| word.starts_with("--")).map(str::to_owned).collect()
+        };
+        let named = ["--guest-memory", "--device-memory", "--fuel", "--kernel-fuel", "--output-bytes", "--outputs"];
+        assert_eq!(flags(limits), named, "{help}");
+        for flag in ["--receipt", "--key", if command == "run" { "--device" } else { "--to" }] {
+            assert!(flags(options).iter().any(|listed| listed == flag), "{command} {flag}: {help}");
+        }
+    }
+}
+
+#[test]
 fn bad_usage_ends_with_status_2_and_leaves_stdout_alone() {
     for args in [&["bogus"][..], &["keygen", "--bogus"], &["inspect"], &[]] {
         let output = run(args);
@@ -173,6 +191,28 @@ fn devices_are_listed_with_whether_they_can_run_kernels() {
     for device in &devices {
         assert!(table.contains(device["name"].as_str().unwrap()), "{table}");
     }
+    // With OpenGL nothing else has another number, and what is behind it has none.
+    let with_gl = json(&run(&["devices", "--gl", "--json"]))["devices"].as_array().unwrap().clone();
+    let (gl, others): (Vec<_>, Vec<_>) = with_gl.into_iter().partition(|device| device["backend"] == "OpenGL");
+    assert_eq!(others, devices);
+    assert!(gl.iter().all(|device| device["index"].is_null()), "{gl:?}");
+}
+
+#[test]
+fn the_cpu_device_needs_no_probe() {
+    let output = run(&["doctor", "--device", "cpu"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("isobit CPU device (") && stdout(&output).contains("needs no probe"));
+    // By its number, and where it is the only one.
+    let number = json(&run(&["devices", "--json"]))["devices"].as_array().unwrap().len() - 1;
+    assert_eq!(stdout(&run(&["doctor", "--device", &number.to_string()])), stdout(&output));
+    let mut bare = isobit();
+    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+        bare.env(variable, "/no/such/driver.json");
+    }
+    let output = bare.args(["doctor", "--device", "best", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(json(&output)["devices"][0]["kind"], "interpreter");
 }
 
 #[test]

@@ -115,27 +115,29 @@ impl JobArgs {
     }
 }
 
+/// The heading of [`LimitArgs`] in the help. Each names it: `next_help_heading` would hold for what comes after them, too.
+const LIMITS: &str = "Limits";
+
 /// What a job may use. Part of the job, so the same on every provider.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Memory of the guest, at most 4GiB
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().guest_memory)]
+    #[arg(long, help_heading = LIMITS, value_name = "BYTES", default_value_t = Limits::default().guest_memory)]
     guest_memory: Bytes,
     /// Memory in device buffers
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().device_memory)]
+    #[arg(long, help_heading = LIMITS, value_name = "BYTES", default_value_t = Limits::default().device_memory)]
     device_memory: Bytes,
     /// Fuel for the guest's instructions, for example 10G
-    #[arg(long, value_name = "FUEL", default_value_t = Limits::default().fuel)]
+    #[arg(long, help_heading = LIMITS, value_name = "FUEL", default_value_t = Limits::default().fuel)]
     fuel: Fuel,
     /// Fuel for dispatches, for example 10G
-    #[arg(long, value_name = "FUEL", default_value_t = Limits::default().kernel_fuel)]
+    #[arg(long, help_heading = LIMITS, value_name = "FUEL", default_value_t = Limits::default().kernel_fuel)]
     kernel_fuel: Fuel,
     /// Bytes of all outputs together
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().output_bytes)]
+    #[arg(long, help_heading = LIMITS, value_name = "BYTES", default_value_t = Limits::default().output_bytes)]
     output_bytes: Bytes,
     /// Number of outputs
-    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().outputs)]
+    #[arg(long, help_heading = LIMITS, value_name = "COUNT", default_value_t = Limits::default().outputs)]
     outputs: u32,
 }
 

@@ -84,8 +84,8 @@ pub struct DeviceInfo {
 /// A device and whether it can run kernels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
-    /// Its number, as [`DeviceSelector::Index`] takes it.
-    pub index: usize,
+    /// Its number, as [`DeviceSelector::Index`] takes it. Adapters behind OpenGL have none, see [`DeviceSelector::Gl`].
+    pub index: Option<usize>,
     /// Who it is.
     #[serde(flatten)]
     pub info: DeviceInfo,
@@ -101,7 +101,7 @@ pub enum DeviceSelector {
     Best,
     /// The [`CpuDevice`], which needs no driver.
     Cpu,
-    /// By its number in [`list_devices`] without GL.
+    /// By its number in [`list_devices`].
     Index(usize),
     /// The first that can run kernels whose name, driver or driver information contains this, in any case.
     Name(String),
@@ -149,8 +149,21 @@ pub fn list_adapters(gl: bool) -> Vec<AdapterReport> {
 /// All that [`open`] can open: the adapters, and at last the [`CpuDevice`].
 pub fn list_devices(gl: bool) -> Vec<AdapterReport> {
     let mut reports = list_adapters(gl);
-    reports.push(cpu_report(reports.len()));
+    reports.push(cpu_report(&reports));
     reports
+}
+
+/// The device that is selected, which is not opened.
+///
+/// # Errors
+/// As [`open`], except that the driver may still refuse.
+pub fn select(selector: &DeviceSelector) -> Result<AdapterReport, OpenError> {
+    if *selector == DeviceSelector::Cpu {
+        return Ok(cpu_report(&list_adapters(false)));
+    }
+    find(selector).map(|found| match found {
+        Found::Adapter(report, _) | Found::Cpu(report) => report,
+    })
 }
 
 /// Opens the selected device. An adapter is taken at its word: kernels under profile dp32 run in tier A.
@@ -162,7 +175,7 @@ pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
     let found = find(selector)?;
     Ok(match found {
         Found::Adapter(report, adapter) => Box::new(WgpuDevice::open(&adapter, report.info)?),
-        Found::Cpu => Box::new(CpuDevice::open()?),
+        Found::Cpu(_) => Box::new(CpuDevice::open()?),
     })
 }
 
@@ -181,7 +194,7 @@ pub fn open_probed(
     }
     let (report, adapter) = match find(selector)? {
         Found::Adapter(report, adapter) => (report, adapter),
-        Found::Cpu => return Ok((Box::new(CpuDevice::open()?), None)),
+        Found::Cpu(_) => return Ok((Box::new(CpuDevice::open()?), None)),
     };
     let open = || WgpuDevice::open(&adapter, report.info.clone());
     let verdict = probe::verdict(&report.info, cache, open, progress)?;
@@ -217,13 +230,13 @@ pub fn reopen_if_demoted(
 pub fn open_adapter(selector: &DeviceSelector) -> Result<WgpuDevice, OpenError> {
     match find(selector)? {
         Found::Adapter(report, adapter) => WgpuDevice::open(&adapter, report.info),
-        Found::Cpu => Err(OpenError::NoDriver),
+        Found::Cpu(_) => Err(OpenError::NoDriver),
     }
 }
 
 enum Found {
     Adapter(AdapterReport, wgpu::Adapter),
-    Cpu,
+    Cpu(AdapterReport),
 }
 
 fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
@@ -231,8 +244,9 @@ fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     let instance = instance(gl);
     let mut adapters = adapters(&instance, gl);
     let mut reports: Vec<_> = adapters.iter().map(|(report, _)| report.clone()).collect();
-    reports.push(cpu_report(reports.len()));
-    let Some(report) = choose(selector, &reports).cloned() else {
+    reports.push(cpu_report(&reports));
+    let chosen = choose(selector, &reports);
+    let Some((number, report)) = chosen.map(|(number, report)| (number, report.clone())) else {
         if gl && adapters.is_empty() {
             return Err(OpenError::NoDriver);
         }
@@ -242,30 +256,37 @@ fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     if !report.missing.is_empty() {
         return Err(OpenError::Incapable { name: report.info.name, missing: report.missing });
     }
-    if report.index >= adapters.len() {
-        return Ok(Found::Cpu);
+    if number >= adapters.len() {
+        return Ok(Found::Cpu(report));
     }
-    let (report, adapter) = adapters.swap_remove(report.index);
+    let (report, adapter) = adapters.swap_remove(number);
     Ok(Found::Adapter(report, adapter))
 }
 
-fn cpu_report(index: usize) -> AdapterReport {
-    AdapterReport { index, info: CpuDevice::describe(), missing: Vec::new() }
+/// The CPU device, behind the others.
+fn cpu_report(adapters: &[AdapterReport]) -> AdapterReport {
+    let numbered = adapters.iter().filter(|report| report.index.is_some()).count();
+    AdapterReport { index: Some(numbered), info: CpuDevice::describe(), missing: Vec::new() }
 }
 
-fn choose<'a>(selector: &DeviceSelector, reports: &'a [AdapterReport]) -> Option<&'a AdapterReport> {
-    let incapable = |report: &&AdapterReport| !report.missing.is_empty();
+/// The selected report, and how many are before it.
+fn choose<'a>(selector: &DeviceSelector, reports: &'a [AdapterReport]) -> Option<(usize, &'a AdapterReport)> {
+    let incapable = |(_, report): &(usize, &AdapterReport)| !report.missing.is_empty();
+    let is_gl = |report: &AdapterReport| report.info.backend == OPENGL;
+    let mut reports = reports.iter().enumerate();
     match selector {
-        DeviceSelector::Index(index) => reports.get(*index),
-        DeviceSelector::Best => reports.iter().min_by_key(|report| (incapable(report), report.info.kind)),
-        DeviceSelector::Cpu => reports.iter().find(|report| report.info.kind == DeviceKind::Interpreter),
-        DeviceSelector::Name(name) => reports.iter().filter(|report| matches(&report.info, name)).min_by_key(incapable),
-        DeviceSelector::Gl(name) => reports
-            .iter()
-            .filter(|report| report.info.backend == "OpenGL" && matches(&report.info, name))
-            .min_by_key(incapable),
+        DeviceSelector::Index(index) => reports.find(|(_, report)| report.index == Some(*index)),
+        DeviceSelector::Best => reports.min_by_key(|it| (incapable(it), it.1.info.kind)),
+        DeviceSelector::Cpu => reports.find(|(_, report)| report.info.kind == DeviceKind::Interpreter),
+        DeviceSelector::Name(name) => reports.filter(|(_, report)| matches(&report.info, name)).min_by_key(incapable),
+        DeviceSelector::Gl(name) => {
+            reports.filter(|(_, report)| is_gl(report) && matches(&report.info, name)).min_by_key(incapable)
+        }
     }
 }
+
+/// The backend of [`DeviceSelector::Gl`].
+const OPENGL: &str = "OpenGL";
 
 fn matches(info: &DeviceInfo, name: &str) -> bool {
     let name = name.to_lowercase();
@@ -287,12 +308,14 @@ fn backends(gl: bool) -> wgpu::Backends {
 }
 
 fn adapters(instance: &wgpu::Instance, gl: bool) -> Vec<(AdapterReport, wgpu::Adapter)> {
+    let mut numbers = 0..;
     pollster::block_on(instance.enumerate_adapters(backends(gl)))
         .into_iter()
-        .enumerate()
-        .map(|(index, adapter)| {
-            let report = AdapterReport { index, info: describe(&adapter.get_info()), missing: missing(&adapter) };
-            (report, adapter)
+        .map(|adapter| {
+            let info = describe(&adapter.get_info());
+            // So that the numbers are the same with OpenGL and without.
+            let index = if info.backend == OPENGL { None } else { numbers.next() };
+            (AdapterReport { index, info, missing: missing(&adapter) }, adapter)
         })
         .collect()
 }
@@ -318,7 +341,7 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
             wgpu::Backend::Vulkan => "Vulkan".to_owned(),
             wgpu::Backend::Metal => "Metal".to_owned(),
             wgpu::Backend::Dx12 => "DX12".to_owned(),
-            wgpu::Backend::Gl => "OpenGL".to_owned(),
+            wgpu::Backend::Gl => OPENGL.to_owned(),
             other => other.to_string(),
         },
         driver: info.driver.clone(),

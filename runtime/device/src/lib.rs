@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use adapter::{
     AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_adapter,
-    open_probed, reopen_if_demoted,
+    open_probed, reopen_if_demoted, select,
 };
 pub use check::check_entry_point;
 pub use command::{BufferUsage, Command, GroupEntry, LayoutEntry};

@@ -14,7 +14,8 @@ use crate::table::Table;
 /// List what can run kernels here
 ///
 /// Every workload sees the same limits on every device. An adapter that cannot offer them all is listed with what
-/// it lacks. The last is isobit's own CPU device, which needs no driver.
+/// it lacks. The last is isobit's own CPU device, which needs no driver. Adapters behind OpenGL have no index: choose one
+/// with `--device gl`, or `--device gl:NAME`.
 ///
 /// Tier A: native arithmetic gives the right bits. Tier B: it does not, and the device computes with integers; the first
 /// wrong result is shown. None: it gets those wrong too, and is not used. Which one is found out when the device is first used, or by `isobit doctor`.
@@ -93,7 +94,7 @@ impl fmt::Display for Answer {
                 None => String::new(),
             };
             table.row([
-                index.to_string(),
+                index.map_or_else(|| "gl".to_owned(), |index| index.to_string()),
                 info.name.clone(),
                 info.backend.clone(),
                 info.kind.to_string(),

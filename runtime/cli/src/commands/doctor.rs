@@ -3,7 +3,7 @@
 use std::fmt;
 
 use isobit_device::probe::{self, Verdict};
-use isobit_device::{DeviceInfo, DeviceSelector, Tier, list_adapters, open_adapter};
+use isobit_device::{DeviceInfo, DeviceKind, DeviceSelector, Tier, list_adapters, open_adapter, select};
 
 use crate::failure::Status;
 use crate::opening::{self, ProbeWatch};
@@ -14,11 +14,12 @@ use crate::printer::Printer;
 /// Runs the whole probe on a device, or on all of them: every operation and every builtin over operands that fall where
 /// arithmetic goes wrong, code that drivers like to rearrange, and random programs, each bit compared with the CPU's. A
 /// device that passes may use native arithmetic (tier A); one that does not computes with integers only (tier B), with
-/// the same results; one that gets those wrong too is not used. Exit status 1: a device has failed, or there is none.
+/// the same results; one that gets those wrong too is not used. The CPU device needs no probe: the others are compared with
+/// it. Exit status 1: a device has failed, or there is none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  isobit doctor\n  isobit doctor --device llvmpipe --json")]
 pub struct Doctor {
-    /// Only this device: part of its name, its number in `isobit devices`, or gl
+    /// Only this device: part of its name, its number in `isobit devices`, cpu, or gl
     #[arg(long)]
     device: Option<DeviceSelector>,
 }
@@ -32,6 +33,7 @@ struct Answer {
 struct Probed {
     #[serde(flatten)]
     info: DeviceInfo,
+    /// Neither this nor an error: the CPU device.
     #[serde(flatten)]
     verdict: Option<Verdict>,
     /// Why the probe could not be carried out.
@@ -47,12 +49,15 @@ impl Doctor {
             None => {
                 let adapters = list_adapters(false);
                 let capable = adapters.iter().filter(|adapter| adapter.missing.is_empty());
-                capable.map(|adapter| DeviceSelector::Index(adapter.index)).collect()
+                capable.filter_map(|adapter| adapter.index.map(DeviceSelector::Index)).collect()
             }
         };
         let devices: Vec<_> =
             selectors.iter().map(|selector| examine(selector, printer)).collect::<anyhow::Result<_>>()?;
-        let healthy = |it: &Probed| it.verdict.as_ref().is_some_and(|verdict| verdict.tier == Some(Tier::A));
+        let healthy = |it: &Probed| match &it.verdict {
+            Some(verdict) => verdict.tier == Some(Tier::A),
+            None => it.error.is_none(),
+        };
         let status = if !devices.is_empty() && devices.iter().all(healthy) { Status::Ok } else { Status::No };
         if devices.iter().any(|it| it.verdict.as_ref().is_some_and(|verdict| verdict.tier.is_none())) {
             printer.note("choose another device for jobs (`--device cpu` is always right), or update the driver and run this again");
@@ -67,6 +72,10 @@ impl Doctor {
 }
 
 fn examine(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Probed> {
+    let chosen = select(selector).map_err(opening::no_device)?;
+    if chosen.info.kind == DeviceKind::Interpreter {
+        return Ok(Probed { info: chosen.info, verdict: None, error: None });
+    }
     let mut device = open_adapter(selector).map_err(opening::no_device)?;
     let info = isobit_device::Device::info(&device).clone();
     printer.detail(format_args!("probing {}", info.name));
@@ -97,7 +106,8 @@ impl fmt::Display for Answer {
                     writeln!(f, "{name}: integers only, since {failure}")
                 }
                 (Some(_), _) => writeln!(f, "{name}: every bit is right"),
-                (None, error) => writeln!(f, "{name}: failed: {}", error.as_deref().unwrap_or_default()),
+                (None, Some(error)) => writeln!(f, "{name}: failed: {error}"),
+                (None, None) => writeln!(f, "{name}: needs no probe; the others are compared with it"),
             }?;
         }
         Ok(())
