@@ -242,11 +242,20 @@ fn a_race_between_invocations_is_found_when_looked_for() {
         run.args(args).output().unwrap().into()
     };
     let none = look("behave", &["--json"]);
-    assert_eq!((none.code, &none.json()["races"]), (Some(0), &serde_json::json!([])), "{}", none.stderr);
+    let clear = serde_json::json!({ "found": [], "more_found": false, "all_memory_followed": true });
+    assert_eq!((none.code, &none.json()["races"]), (Some(0), &clear), "{}", none.stderr);
     let race = "`race`: word 0 of @group(0) @binding(0): invocation (0, 0, 0) writes at 5:5, invocation (1, 0, 0) writes at 5:5";
     look("race", &[]).failed(1, &[race]);
     let some = look("race", &["--json"]);
     some.failed(1, &[]);
     let races = some.json()["races"].clone();
-    assert!(races[0].as_str().unwrap().starts_with(race), "{races}");
+    let found = &races["found"][0];
+    assert_eq!((&found["entry_point"], &found["word"]), (&"race".into(), &0.into()), "{races}");
+    assert_eq!(found["memory"], serde_json::json!({ "group": 0, "binding": 0 }));
+    for (access, local) in [(&found["accesses"][0], 0), (&found["accesses"][1], 1)] {
+        assert_eq!(access["workgroup"], serde_json::json!([0, 0, 0]), "{races}");
+        assert_eq!(access["local_invocation"], serde_json::json!([local, 0, 0]), "{races}");
+        assert_eq!((&access["writes"], &access["atomic"]), (&true.into(), &false.into()), "{races}");
+        assert_eq!((&access["location"]["line"], &access["location"]["column"]), (&5.into(), &5.into()), "{races}");
+    }
 }

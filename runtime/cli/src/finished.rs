@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::escape;
 use crate::failure::Status;
+use crate::races::Races;
 
 /// The answer of `run` and `submit`.
 #[derive(Serialize)]
@@ -23,7 +24,7 @@ pub struct Finished<'a> {
     receipt: Option<&'a PathBuf>,
     /// Present if races were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    races: Option<&'a [String]>,
+    races: Option<Races<'a>>,
 }
 
 #[derive(Serialize)]
@@ -54,15 +55,15 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// With what was found when looking for races.
-    pub fn with_races(self, races: &'a [String]) -> Self {
-        Self { races: Some(races), ..self }
+    /// With what was found when looking for races, if they were looked for.
+    pub fn with_races(self, races: Option<Races<'a>>) -> Self {
+        Self { races, ..self }
     }
 
     /// A job that trapped has failed, and so has one with races, if they were looked for.
     pub fn status(&self) -> Status {
         match self.outcome {
-            Outcome::Completed if self.races.is_none_or(<[String]>::is_empty) => Status::Ok,
+            Outcome::Completed => self.races.as_ref().map_or(Status::Ok, Races::status),
             _ => Status::No,
         }
     }
@@ -84,12 +85,7 @@ impl fmt::Display for Finished<'_> {
         if let Some(receipt) = self.receipt {
             writeln!(f, "receipt  {}", receipt.display())?;
         }
-        match self.races {
-            Some([]) => writeln!(f, "races    none")?,
-            Some(races) => races.iter().try_for_each(|race| writeln!(f, "race     {}", escape::line(race)))?,
-            None => {}
-        }
-        Ok(())
+        self.races.as_ref().map_or(Ok(()), |races| races.fmt(f))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use isobit_device::{CpuDevice, Device, DeviceSelector, Race};
+use isobit_device::{CpuDevice, Device, DeviceSelector, RaceReport};
 use isobit_job::{Claim, Millis, Name, Observed, Outcome};
 use isobit_renter::{Part, Submission};
 use isobit_sandbox::{CodeCache, FaultKind, Input, Interrupt, Job, OutputSink, Reporter, Sandbox};
@@ -38,7 +38,7 @@ pub struct LocalRun {
     pub claim: Claim,
     pub observed: Observed,
     /// What was found, if it was looked for.
-    pub races: Vec<Race>,
+    pub races: Option<RaceReport>,
     parts: Vec<Part>,
 }
 
@@ -99,7 +99,7 @@ impl LocalJob<'_> {
         };
         let claim =
             Claim { job: spec.id(), rules: finished.rules, outcome: finished.outcome, outputs, fuel: finished.fuel };
-        let races = races.iter().flat_map(|races| races.try_iter()).collect();
+        let races = races.map(|races| races.report());
         Ok(LocalRun { claim, observed: observed.bounded(), races, parts })
     }
 }

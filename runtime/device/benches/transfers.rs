@@ -15,9 +15,10 @@ fn main() {
     let bytes = vec![0x5a_u8; usize::try_from(BYTES).expect("a 64-bit machine")];
     for adapter in list_adapters(false).iter().filter(|adapter| adapter.missing.is_empty()) {
         println!("{}:", adapter.info.name);
-        let plain = Plain::open(adapter.index);
+        let index = adapter.index.expect("without OpenGL every adapter has a number");
+        let plain = Plain::open(index);
         for staging in [false, true] {
-            let mut ours = open_adapter(&DeviceSelector::Index(adapter.index)).expect("opens");
+            let mut ours = open_adapter(&DeviceSelector::Index(index)).expect("opens");
             ours.set_memory_limit(BYTES);
             if staging {
                 ours.set_staging_only();

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use isobit_shader::dp32::SystemParams;
-use isobit_shader::interpreter::{Buffers, Program, Race, RaceMemory, Races, Stopped, SystemBuffers};
+use isobit_shader::interpreter::{Buffers, Program, Race, RaceMemory, RaceReport, Races, Stopped, SystemBuffers};
 use isobit_shader::{Diagnostic, Profile};
 
 fn compile(wgsl: &str) -> Result<Program, Diagnostic> {
@@ -774,6 +774,12 @@ fn what_is_too_large_or_unknown_is_refused() {
 
 /// Races of a kernel in its dp32 form, each as its memory, word, and for both accesses who, how and what the source says there.
 fn races(wgsl: &str, length: usize, workgroups: u32) -> Vec<Race> {
+    let report = report_of_races(wgsl, length, workgroups, 10);
+    assert!(!report.more && !report.unfollowed);
+    report.races
+}
+
+fn report_of_races(wgsl: &str, length: usize, workgroups: u32, most: usize) -> RaceReport {
     let kernel = isobit_shader::prepare(wgsl, Profile::Dp32).unwrap();
     let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
     let program = Program::compile(lowered.module(), lowered.info()).unwrap();
@@ -781,11 +787,11 @@ fn races(wgsl: &str, length: usize, workgroups: u32) -> Vec<Race> {
     let system = SystemBuffers::new(SystemParams::whole([workgroups, 1, 1]));
     let mut buffers = Buffers::new();
     buffers.bind(0, 0, &input).bind(0, 1, &output).bind_system(&system);
-    let mut races = Races::new(Arc::clone(kernel.source()), 10);
+    let mut races = Races::new(Arc::clone(kernel.source()), most);
     let part = 0..u64::from(workgroups);
     program.run_part_watched(&buffers, [workgroups, 1, 1], part, &AtomicBool::new(false), &mut races).unwrap();
     assert_eq!(system.status(1).finished, if lowered.reports() { workgroups } else { 0 }, "it ran to its end");
-    races.into_found()
+    races.into_report()
 }
 
 const TILE: &str = "
@@ -885,10 +891,21 @@ fn races_are_found_with_both_places() {
         assert_eq!((&race.memory, race.word), (&expected, *word), "{body}: {race}");
         for (access, (invocation, writes, text)) in race.accesses.iter().zip(accesses) {
             assert_eq!((access.invocation, access.writes), ([*invocation, 0, 0], *writes), "{body}: {race}");
+            assert_eq!((access.workgroup[0], access.local[0]), (invocation / 8, invocation % 8), "{body}: {race}");
             let location = access.location.unwrap_or_else(|| panic!("{body}: no location in {race}"));
             let at = &wgsl[location.offset as usize..][..location.length as usize];
             assert!(at.contains(text) || text.contains(at.trim_end_matches(';')), "{body}: {at:?} for {text:?}");
         }
+    }
+}
+
+#[test]
+fn more_races_than_are_listed_are_told_of() {
+    let body = "tile[i / 2u] = 1u; first = i; target_[id.x / 2u] = 1u;";
+    let wgsl = format!("{HEAD}{}", TILE.replace("BODY", body));
+    for (most, listed, more) in [(0, 0, true), (2, 2, true), (3, 3, false)] {
+        let report = report_of_races(&wgsl, 32, 4, most);
+        assert_eq!((report.races.len(), report.more), (listed, more), "{report:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isobit_device::{DeviceSelector, Race};
+use isobit_device::DeviceSelector;
 use isobit_job::{Limits, Receipt};
 use isobit_renter::Submission;
 
@@ -13,6 +13,7 @@ use crate::job_args::{JobArgs, by_name};
 use crate::key::KeyArgs;
 use crate::local::LocalJob;
 use crate::printer::Printer;
+use crate::races::Races;
 use crate::watch::Watch;
 
 /// Run a workload on this machine, in the sandbox
@@ -28,7 +29,7 @@ pub struct Run {
     #[arg(long, default_value = "best")]
     device: DeviceSelector,
     /// Run on the CPU device and look for invocations that touch one word without a barrier between, one of them writing.
-    /// Exit status 1: there are such
+    /// Exit status 1: there are such; 2: none was found, but not all memory could be followed
     #[arg(long, conflicts_with_all = ["device", "receipt"])]
     detect_races: bool,
     /// Sign the claim with this node's key and write the receipt here
@@ -64,8 +65,7 @@ impl Run {
         let ran = job.run(crate::interrupt::on_ctrl_c);
         watch.finish();
         let ran = ran?;
-        let races: Vec<String> = ran.races.iter().map(Race::to_string).collect();
-        let (claim, observed) = (ran.claim.clone(), ran.observed.clone());
+        let (claim, observed, races) = (ran.claim.clone(), ran.observed.clone(), ran.races.clone());
         let kept = ran.keep(&outputs)?;
         if let (Some(path), Some(secret)) = (&self.receipt, secret) {
             let receipt = Receipt {
@@ -77,7 +77,7 @@ impl Run {
             super::write_receipt(path, &receipt.sign(&secret))?;
         }
         let finished = Finished::new(&claim, &observed, &kept, self.receipt.as_ref());
-        let finished = if self.detect_races { finished.with_races(&races) } else { finished };
+        let finished = finished.with_races(races.as_ref().map(Races::new));
         printer.answer(&finished, &finished)?;
         Ok(finished.status())
     }

@@ -5,13 +5,14 @@
 
 mod queue;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use isobit_shader::interpreter::{Program, Race};
+use isobit_shader::interpreter::Program;
 use isobit_shader::{Kernel, Profile};
 
+pub use self::queue::RaceLog;
 use self::queue::{Bound, Dispatch, Queue, Step};
 use crate::adapter::{DeviceInfo, DeviceKind, machine_memory};
 use crate::check::{self, BufferShape, GroupShape, LayoutShape, PipelineShape, Shapes};
@@ -86,12 +87,10 @@ impl CpuDevice {
         })
     }
 
-    /// Looks for races from now on: what is found comes through the channel, up to 64 races in all. Workgroups then run one
-    /// after the other, many times slower, with the same results.
-    pub fn detect_races(&mut self) -> mpsc::Receiver<Race> {
-        let (sender, receiver) = mpsc::channel();
-        self.queue.detect_races(sender);
-        receiver
+    /// Looks for races from now on: what is found is in the log. Workgroups then run one after the other, many times
+    /// slower, with the same results.
+    pub fn detect_races(&mut self) -> RaceLog {
+        self.queue.detect_races()
     }
 
     pub(crate) fn describe() -> DeviceInfo {

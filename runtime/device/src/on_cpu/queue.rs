@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use isobit_shader::dp32::{INVOCATION_FUEL, SystemParams};
-use isobit_shader::interpreter::{Buffers, Program, Race, Races, Stopped, SystemBuffers};
+use isobit_shader::interpreter::{Buffers, Program, RaceReport, Races, Stopped, SystemBuffers};
 
 use super::Words;
 use crate::stop::ASK_EVERY;
@@ -81,6 +81,21 @@ pub(super) struct Queue {
     submitted: u64,
 }
 
+/// What a [`CpuDevice`](crate::CpuDevice) has found out about races so far; outlives it.
+#[derive(Clone, Debug, Default)]
+pub struct RaceLog(Arc<Mutex<RaceReport>>);
+
+impl RaceLog {
+    /// What was found in the dispatches that have been waited for: up to 64 races in all.
+    pub fn report(&self) -> RaceReport {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RaceReport> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     progress: Mutex<Progress>,
@@ -88,14 +103,7 @@ struct Shared {
     stop: AtomicBool,
     kernel_limit: AtomicU64,
     /// Where to report races, if they are looked for.
-    races: Mutex<Option<RaceReports>>,
-}
-
-#[derive(Debug)]
-struct RaceReports {
-    to: mpsc::Sender<Race>,
-    /// How many more.
-    left: usize,
+    races: Mutex<Option<RaceLog>>,
 }
 
 #[derive(Debug, Default)]
@@ -113,22 +121,20 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn races(&self) -> MutexGuard<'_, Option<RaceReports>> {
+    fn races(&self) -> MutexGuard<'_, Option<RaceLog>> {
         self.races.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something to look for races with, if they are to be looked for.
     fn new_races(&self, kernel: &Kernel) -> Option<Races> {
-        let reports = self.races();
-        reports.as_ref().map(|reports| Races::new(Arc::clone(&kernel.source), reports.left))
+        let log = self.races();
+        let left = MAX_RACES.saturating_sub(log.as_ref()?.lock().races.len());
+        Some(Races::new(Arc::clone(&kernel.source), left))
     }
 
     fn report(&self, found: Option<Races>) {
-        let (Some(reports), Some(found)) = (&mut *self.races(), found) else { return };
-        for race in found.into_found() {
-            reports.left = reports.left.saturating_sub(1);
-            // Whoever asked for them may have gone.
-            reports.to.send(race).unwrap_or_default();
+        if let (Some(log), Some(found)) = (&*self.races(), found) {
+            log.lock().add(found.into_report());
         }
     }
 }
@@ -160,8 +166,8 @@ impl Queue {
         self.shared.kernel_limit.store(limit, Ordering::Relaxed);
     }
 
-    pub(super) fn detect_races(&mut self, to: mpsc::Sender<Race>) {
-        *self.shared.races() = Some(RaceReports { to, left: MAX_RACES });
+    pub(super) fn detect_races(&mut self) -> RaceLog {
+        self.shared.races().get_or_insert_default().clone()
     }
 
     pub(super) fn submit(&mut self, steps: Vec<Step>) -> Result<(), DeviceError> {

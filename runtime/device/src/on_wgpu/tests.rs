@@ -20,7 +20,7 @@ fn not_the_guests<T: std::fmt::Debug>(result: Result<T, DeviceError>) {
 fn a_lost_device_answers_every_call_with_a_fault() {
     for adapter in adapters() {
         println!("running on {}", adapter.info.name);
-        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap();
         device.set_memory_limit(1 << 20);
         device.set_patience(Duration::from_secs(2));
         let kernel = prepare(
@@ -56,7 +56,7 @@ fn a_lost_device_answers_every_call_with_a_fault() {
 #[test]
 fn a_panic_below_loses_the_device_and_nothing_else() {
     for adapter in adapters() {
-        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap();
         device.set_memory_limit(64);
         lost(device.guard.run(|_| panic!("from below")));
         lost(device.create_buffer(4, BufferUsage::STORAGE));
@@ -130,7 +130,7 @@ fn a_spot_check_finds_a_device_that_miscomputes() {
     for adapter in adapters() {
         for staging in [false, true] {
             let open = || {
-                let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
+                let mut device = open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap();
                 device.mappable &= !staging;
                 device
             };
@@ -156,7 +156,7 @@ fn a_spot_check_finds_a_device_that_miscomputes() {
 #[test]
 fn a_race_ends_the_job_but_is_not_held_against_the_device() {
     for adapter in adapters() {
-        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap();
         device.set_memory_limit(1 << 20);
         check_all(&mut device);
         let cache = tempfile::tempdir().unwrap();

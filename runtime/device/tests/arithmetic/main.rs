@@ -158,7 +158,7 @@ fn capable() -> Vec<AdapterReport> {
 }
 
 fn on_adapter(adapter: &AdapterReport, operands: &[Vec<u32>; 3]) -> Bench<WgpuDevice> {
-    Bench::new(open_adapter(&DeviceSelector::Index(adapter.index)).unwrap(), operands)
+    Bench::new(open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap(), operands)
 }
 
 /// Every way to run a kernel: the CPU device, which interprets it, and each adapter in both tiers.

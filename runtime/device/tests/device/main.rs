@@ -36,7 +36,7 @@ fn on_every_adapter(test: impl Fn(&mut WgpuDevice)) {
         for staging in [false, true] {
             let how = if staging { "staging" } else { "direct" };
             println!("running on {} ({}), {how}", adapter.info.name, adapter.info.backend);
-            let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
+            let mut device = open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap();
             assert_eq!(device.info(), &adapter.info);
             device.set_memory_limit(1 << 30);
             if staging {

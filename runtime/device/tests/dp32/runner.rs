@@ -261,7 +261,7 @@ pub fn interpret(kernel: &Kernel, program: &Program) -> Result<Outcome, String> 
 pub fn interpret_watched(kernel: &Kernel, program: &Program) -> Result<(Outcome, Vec<Race>), String> {
     let mut races = Races::new(program.wgsl.as_str().into(), 8);
     let outcome = interpret_with(kernel, program, Some(&mut races))?;
-    Ok((outcome, races.into_found()))
+    Ok((outcome, races.into_report().races))
 }
 
 fn interpret_with(kernel: &Kernel, program: &Program, races: Option<&mut Races>) -> Result<Outcome, String> {

@@ -34,7 +34,7 @@ use self::machine::{Access, Atomic, Machine, Unwatched, Watch, Word};
 use self::races::Watching;
 use crate::Diagnostic;
 
-pub use self::races::{Race, RaceAccess, RaceMemory, Races};
+pub use self::races::{Race, RaceAccess, RaceMemory, RaceReport, Races};
 pub use self::system::{SystemBuffers, words_of};
 
 /// What registers and workgroup memory of the invocations that advance together may take.

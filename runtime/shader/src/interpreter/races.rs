@@ -12,7 +12,7 @@ use super::machine::{Access, Atomic, Watch, Word};
 use crate::SourceLocation;
 use crate::dp32::SYSTEM_GROUP;
 
-/// Words that are followed at once; of further ones nothing is known.
+/// Words that are followed in a dispatch; of further ones nothing is known.
 const MAX_WORDS: usize = 1 << 23;
 
 /// What two invocations touched.
@@ -34,6 +34,10 @@ pub enum RaceMemory {
 pub struct RaceAccess {
     /// The invocation's `global_invocation_id`.
     pub invocation: [u32; 3],
+    /// Its `workgroup_id`.
+    pub workgroup: [u32; 3],
+    /// Its `local_invocation_id`.
+    pub local: [u32; 3],
     /// Whether it wrote.
     pub writes: bool,
     /// Whether it was an atomic operation.
@@ -53,6 +57,26 @@ pub struct Race {
     pub word: u32,
     /// Who touched it, the earlier first.
     pub accesses: [RaceAccess; 2],
+}
+
+/// What is known about the races of one or more dispatches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RaceReport {
+    /// Those that were found, up to a number.
+    pub races: Vec<Race>,
+    /// There were more than that number.
+    pub more: bool,
+    /// So many words were touched that not all could be followed: there may be races that were not seen.
+    pub unfollowed: bool,
+}
+
+impl RaceReport {
+    /// Adds what was found in another dispatch.
+    pub fn add(&mut self, other: Self) {
+        self.races.extend(other.races);
+        self.more |= other.more;
+        self.unfollowed |= other.unfollowed;
+    }
 }
 
 impl fmt::Display for RaceAccess {
@@ -88,7 +112,8 @@ impl fmt::Display for Race {
 pub struct Races {
     source: Arc<str>,
     most: usize,
-    races: Vec<Race>,
+    most_words: usize,
+    report: RaceReport,
     reported: HashSet<(u32, u32, u32)>,
     words: HashMap<Word, Seen>,
     now: Now,
@@ -143,12 +168,20 @@ impl Kind {
 impl Races {
     /// For a dispatch of a program that was made from `source`; reports at most `most` races.
     pub fn new(source: Arc<str>, most: usize) -> Self {
-        Self { source, most, races: Vec::new(), reported: HashSet::new(), words: HashMap::new(), now: Now::default() }
+        Self {
+            source,
+            most,
+            most_words: MAX_WORDS,
+            report: RaceReport::default(),
+            reported: HashSet::new(),
+            words: HashMap::new(),
+            now: Now::default(),
+        }
     }
 
     /// What was found.
-    pub fn into_found(self) -> Vec<Race> {
-        self.races
+    pub fn into_report(self) -> RaceReport {
+        self.report
     }
 
     pub(super) fn enter(&mut self, group: [u32; 3]) {
@@ -161,7 +194,8 @@ impl Races {
             Word::Workgroup(_) => self.now.local_phase,
             Word::Buffer(..) => self.now.buffer_phase,
         };
-        if self.words.len() >= MAX_WORDS && !self.words.contains_key(&word) {
+        if self.words.len() >= self.most_words && !self.words.contains_key(&word) {
+            self.report.unfollowed = true;
             return None;
         }
         let seen = self.words.entry(word).or_default();
@@ -213,6 +247,8 @@ impl Watching<'_> {
         let inside = span.to_range().is_some_and(|range| self.races.source.get(range).is_some());
         RaceAccess {
             invocation: [id(x, width, local_x), id(y, height, local_y), id(z, depth, local_z)],
+            workgroup: touch.group,
+            local,
             writes: touch.kind.writes,
             atomic: touch.kind.atomic.is_some(),
             location: inside.then(|| span.location(&self.races.source).into()),
@@ -258,18 +294,41 @@ impl Watch for Watching<'_> {
         };
         let Some(earlier) = self.races.touch(word, touch) else { return };
         let Some((number, memory, word)) = self.locate(word) else { return };
-        if self.races.races.len() >= self.races.most
-            || !self.races.reported.insert((number, earlier.place, touch.place))
-        {
+        if !self.races.reported.insert((number, earlier.place, touch.place)) {
+            return;
+        }
+        if self.races.report.races.len() >= self.races.most {
+            self.races.report.more = true;
             return;
         }
         let accesses = [self.describe(earlier), self.describe(touch)];
         let entry_point = self.program.name.clone();
-        self.races.races.push(Race { entry_point, memory, word, accesses });
+        self.races.report.races.push(Race { entry_point, memory, word, accesses });
     }
 
     fn barrier(&mut self, storage: bool, workgroup: bool) {
         self.races.now.buffer_phase += u32::from(storage);
         self.races.now.local_phase += u32::from(workgroup);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_beyond_those_that_can_be_followed_are_told_of() {
+        let write =
+            |lane| Touch { group: [0; 3], workgroup: 1, lane, place: 0, kind: Kind { writes: true, atomic: None } };
+        let mut races = Races { most_words: 2, ..Races::new("".into(), 8) };
+        races.enter([0; 3]);
+        for word in [0, 1] {
+            assert!(races.touch(Word::Buffer(0, word), write(0)).is_none());
+            assert!(races.touch(Word::Buffer(0, word), write(1)).is_some());
+        }
+        assert!(!races.report.unfollowed);
+        assert!(races.touch(Word::Buffer(0, 2), write(0)).is_none());
+        assert!(races.touch(Word::Buffer(0, 2), write(1)).is_none());
+        assert!(races.into_report().unfollowed);
     }
 }
