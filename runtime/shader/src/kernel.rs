@@ -8,7 +8,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, ArraySize, Module, ShaderStage, StorageAccess, Type, TypeInner, UniqueArena};
 
 use crate::dp32::{self, Lowered};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -179,9 +179,10 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     let capabilities = capabilities(profile);
     let mut options = naga::front::wgsl::Options::new();
     options.capabilities = capabilities;
-    let module = naga::front::wgsl::Frontend::new_with_options(options)
+    let mut module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(wgsl)
         .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
+    tails::complete(&mut module);
     let validated = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     let info = validated.map_err(|error| {
         let known = check_globals(&module, wgsl).and_then(|()| dp32::unavailable(&module, wgsl));

@@ -80,3 +80,33 @@ fn a_pointer_to_a_private_variable_is_refused_where_the_variable_is_used_too() {
     }
     assert_refused(PRIVATE, "reads(&v[1]);", &["a part of a private variable", "store it back"]);
 }
+
+#[test]
+fn what_naga_refuses_comes_with_what_to_write_instead() {
+    assert_refused("", "out[0] = u32(mix(0., 0., 0.) * f32(lane));", &["Abstract types", "`0.0f`"]);
+    let workgroup = "var<workgroup> t: array<f32, 4>; fn f(q: ptr<workgroup, array<f32, 4>>) { (*q)[0] = 1.0; }";
+    assert_refused(workgroup, "f(&t);", &["the variable itself in the function"]);
+    assert_refused("fn f(q: ptr<storage, array<u32>, read_write>) { }", "f(&out);", &["the variable itself"]);
+}
+
+#[test]
+fn a_function_may_end_with_a_loop_that_only_returns_leave() {
+    let function = |rest: &str| format!("fn f(x: u32) -> u32 {{ var i = x; {rest} }}");
+    let use_it = "out[lane] = f(lane);";
+    for rest in [
+        "loop { i += 3u; if (i & 31u) == 5u { return i; } }",
+        "for (;; i++) { if i > 9u { return i; } }",
+        "if x > 3u { { loop { return 3u; } } } else { loop { loop { break; } i++; if i > 9u { return i; } } }",
+        "switch x { case 3u: { loop { switch i { default: { break; } } return i; } } default: { return 1u; } }",
+    ] {
+        assert_accepted(&function(rest), use_it);
+    }
+    for rest in [
+        "loop { i += 3u; if i > 5u { break; } }",
+        "loop { i += 3u; if i > 5u { return i; } continuing { break if i > 4u; } }",
+        "loop { if i > 5u { return i; } i++; } return;",
+        "while true { return 1u; }",
+    ] {
+        assert!(prepare(&function(rest), use_it).is_err(), "{rest}");
+    }
+}

@@ -96,6 +96,25 @@ const KERNELS: &[Kernel] = &[
             parts.into_iter().fold(add(add(x & 15)), |r, (factor, part)| r.wrapping_add(part.wrapping_mul(factor)))
         },
     },
+    // Functions that end in a loop that is only left by returning.
+    Kernel {
+        declarations: "fn count(x: u32) -> u32 { var i = x; loop { i += 3u; if (i & 31u) == 5u { return i; } } }
+            fn choose(x: u32) -> vec2u {
+                if x > 99u { for (var i = x; ; i /= 2u) { switch i { case 40u, 41u: { break; } default: { if i < 99u { return vec2u(i, x); } } }
+                    if i == 0u { return vec2u(7u); } } }
+                else { { loop { return vec2u(x, 1u); } } }
+            }",
+        body: "let c = choose(x); r = count(x) + 3u * c.x + 5u * c.y;",
+        host: |x| {
+            let mut i = x.wrapping_add(3);
+            while i & 31 != 5 {
+                i = i.wrapping_add(3);
+            }
+            let halved = || std::iter::successors(Some(x), |i| Some(i / 2)).find(|i| *i < 99 && *i != 40 && *i != 41);
+            let [a, b] = if x > 99 { [halved().unwrap(), x] } else { [x, 1] };
+            i.wrapping_add(a.wrapping_mul(3)).wrapping_add(b.wrapping_mul(5))
+        },
+    },
 ];
 
 fn operands() -> Vec<u32> {

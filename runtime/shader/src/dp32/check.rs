@@ -236,6 +236,8 @@ pub(crate) fn advice(message: &str) -> Option<&'static str> {
         ),
         ("`Storage` address space, not", "give the array a length, or declare it as `var<storage>`"),
         ("conflict with other resource", "give each variable a `@group` and `@binding` of its own"),
+        ("Abstract types may only appear", "give the literals a type: `0.0f`, `1u`, or `f32(...)` around the constant"),
+        ("can't be passed into functions", "use the variable itself in the function"),
         ("Workgroup size is out of range", "no workgroup has more than 256 invocations; dispatch more workgroups"),
     ];
     table.iter().find(|(name, _)| message.contains(name)).map(|(_, help)| *help)

@@ -1,0 +1,54 @@
+//! What functions end with. naga appends a `return` without a value to a function that ends with a loop, also where the
+//! loop is only left by returning, and then finds that the value is missing.
+
+use naga::{Block, Expression, Handle, Module, Span, Statement, Type};
+
+/// Gives those returns a zero to return. They are not reached.
+pub(crate) fn complete(module: &mut Module) {
+    for (_, function) in module.functions.iter_mut() {
+        let Some(result) = &function.result else { continue };
+        let mut tails = Vec::new();
+        find(&mut function.body, &mut tails);
+        if tails.is_empty() {
+            continue;
+        }
+        let ty: Handle<Type> = result.ty;
+        let zero = function.expressions.append(Expression::ZeroValue(ty), Span::UNDEFINED);
+        for tail in tails {
+            *tail = Some(zero);
+        }
+    }
+}
+
+/// Finds the values of the appended returns after endless loops, where `naga::proc::ensure_block_returns` appends them.
+fn find<'b>(block: &'b mut Block, tails: &mut Vec<&'b mut Option<Handle<Expression>>>) {
+    let ends_with_loop = match &**block {
+        [.., Statement::Loop { body, continuing, break_if: None }, Statement::Return { value: None }] => {
+            !breaks(body) && !breaks(continuing)
+        }
+        _ => false,
+    };
+    let Some((last, span)) = block.span_iter_mut().last() else { return };
+    match last {
+        Statement::Return { value } if ends_with_loop && span.is_none_or(|span| !span.is_defined()) => {
+            tails.push(value)
+        }
+        Statement::Block(inner) => find(inner, tails),
+        Statement::If { accept, reject, .. } => {
+            find(accept, tails);
+            find(reject, tails);
+        }
+        Statement::Switch { cases, .. } => cases.iter_mut().for_each(|case| find(&mut case.body, tails)),
+        _ => {}
+    }
+}
+
+/// Whether a block has a `break` for the loop that it is in.
+fn breaks(block: &Block) -> bool {
+    block.iter().any(|statement| match statement {
+        Statement::Break => true,
+        Statement::Block(inner) => breaks(inner),
+        Statement::If { accept, reject, .. } => breaks(accept) || breaks(reject),
+        _ => false,
+    })
+}
