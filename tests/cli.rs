@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use support::{isobit, json};
+use support::{Provider, isobit, json};
 
 /// Runs `isobit` with these arguments.
 fn run(args: &[&str]) -> Output {
@@ -230,6 +230,8 @@ fn the_doctor_probes_a_device_and_the_list_shows_what_was_found() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(json(&output)["devices"][0]["tier"], "A");
     assert_eq!(llvmpipe()["tier"], "A");
+    // Its first worker waits for a job from now on.
+    let provider = Provider::start_with("llvmpipe", &[], &[("XDG_CACHE_HOME", cache.path())]);
 
     // As if the probe had found something.
     let folder = cache.path().join("isobit/probe");
@@ -259,6 +261,9 @@ fn the_doctor_probes_a_device_and_the_list_shows_what_was_found() {
         assert!(stderr(&output).contains("even with integers only: a product"), "{}", stderr(&output));
         assert!(stderr(&output).contains("--device cpu"), "{}", stderr(&output));
     }
+    let late = provider.submit(&component).output().unwrap();
+    assert_eq!(late.status.code(), Some(3), "{}", stderr(&late));
+    assert!(provider.log().contains("even with integers only: a product"), "{}", provider.log());
     // A verdict of an older isobit, which had no such tier and kept no time, is none.
     found.as_object_mut().unwrap().remove("recorded");
     fs::write(&verdict, found.to_string()).unwrap();

@@ -24,13 +24,18 @@ pub struct Provider {
 impl Provider {
     /// Starts one on a device, with these flags besides.
     pub fn start(device: &str, flags: &[&str]) -> Provider {
+        Self::start_with(device, flags, &[])
+    }
+
+    /// The same, with these variables.
+    pub fn start_with(device: &str, flags: &[&str], variables: &[(&str, &Path)]) -> Provider {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
         let mut serve = isobit();
         serve.args(["serve", "--listen", "127.0.0.1:0", "--device", device]).args(flags);
         serve.arg("--key").arg(&key).arg("--data-dir").arg(folder.path().join("data"));
-        serve.env("ISOBIT_LOG", "isobit=info");
+        serve.env("ISOBIT_LOG", "isobit=info").envs(variables.iter().copied());
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut address = String::new();
