@@ -1,7 +1,8 @@
 //! Which control flow all invocations of a workgroup share.
 //!
-//! The rules are those of WGSL's uniformity analysis, with two differences: a variable is uniform everywhere or nowhere
-//! (WGSL follows it from statement to statement), and private variables can be uniform too.
+//! The rules are those of WGSL's uniformity analysis, with two differences: a variable counts as a new one only from where a
+//! whole value is stored in it outside of branches and loops (WGSL follows it from statement to statement), and private
+//! variables can be uniform too.
 //!
 //! Each function becomes a graph once. Its nodes are values, variables and *flows*: a flow stands for the question
 //! whether all invocations that entered the function together reach a point together. Edges say what depends on what. What a
@@ -263,6 +264,10 @@ struct Builder<'m, 'a> {
     edges_before: usize,
     graph: Graph<'m>,
     roots: Vec<Root>,
+    /// What each local variable holds at this place of the function.
+    locals: Vec<Node>,
+    /// Branches and loops around this place.
+    branches: usize,
 }
 
 impl<'m, 'a> Builder<'m, 'a> {
@@ -295,6 +300,8 @@ impl<'m, 'a> Builder<'m, 'a> {
                 first_content,
             },
             roots: vec![Root::None; function.expressions.len()],
+            locals: (function.expressions.len()..first_content).collect(),
+            branches: 0,
         };
         for index in 0..function.arguments.len() {
             builder.mark(first_content + index, argument_bit(index));
@@ -342,7 +349,7 @@ impl<'m, 'a> Builder<'m, 'a> {
     /// The node of what a pointer points into, if that is followed.
     fn content(&self, root: Root) -> Option<Node> {
         match root {
-            Root::Local(index) => Some(self.graph.function.expressions.len() + index),
+            Root::Local(index) => self.locals.get(index).copied(),
             Root::Argument(index) => Some(self.graph.first_content + index),
             Root::Global(_) | Root::None => None,
         }
@@ -392,6 +399,8 @@ impl<'m, 'a> Builder<'m, 'a> {
                 self.depend(node, pointer.index());
                 let root = self.root(pointer);
                 match (self.content(root), root) {
+                    // What it holds depends on where it is loaded, see `Statement::Emit`.
+                    (_, Root::Local(_)) => {}
                     (Some(content), _) => self.depend(node, content),
                     (None, Root::Global(variable)) => self.mark(node, self.global_taint(variable)),
                     (None, _) => self.mark(node, VARYING),
@@ -462,17 +471,30 @@ impl<'m, 'a> Builder<'m, 'a> {
 
     fn statement(&mut self, statement: &'m Statement, span: Span, flow: Node) -> (Node, Exits) {
         match *statement {
+            Statement::Emit(ref range) => {
+                for expression in range.clone() {
+                    if let Expression::Load { pointer } = self.graph.function.expressions[expression]
+                        && let root @ Root::Local(_) = self.root(pointer)
+                        && let Some(content) = self.content(root)
+                    {
+                        self.depend(expression.index(), content);
+                    }
+                }
+            }
             Statement::Block(ref block) => return self.block(block, flow),
             Statement::If { condition, ref accept, ref reject } => {
                 let inner = self.branch(flow, condition);
+                self.branches += 1;
                 let (accepted, accept_exits) = self.block(accept, inner);
                 let (rejected, reject_exits) = self.block(reject, inner);
+                self.branches -= 1;
                 return self.join(flow, inner, &[accepted, rejected], accept_exits.or(reject_exits));
             }
             Statement::Switch { selector, ref cases } => {
                 let inner = self.branch(flow, selector);
                 let (mut ends, mut exits) = (Vec::with_capacity(cases.len()), Exits::NONE);
                 let mut fallen: Option<Node> = None;
+                self.branches += 1;
                 for case in cases {
                     let start = match fallen {
                         Some(previous) if previous != inner => self.merge(&[inner, previous]),
@@ -483,6 +505,7 @@ impl<'m, 'a> Builder<'m, 'a> {
                     ends.push(end);
                     fallen = case.fall_through.then_some(end);
                 }
+                self.branches -= 1;
                 return self.join(flow, inner, &ends, exits.without(Exits::BREAK));
             }
             Statement::Loop { ref body, ref continuing, break_if } => {
@@ -539,8 +562,10 @@ impl<'m, 'a> Builder<'m, 'a> {
     ) -> (Node, Exits) {
         let header = self.merge(&[before]);
         self.graph.loops.push(header);
+        self.branches += 1;
         let (end, body_exits) = self.block(body, header);
         let (mut end, continuing_exits) = self.block(continuing, end);
+        self.branches -= 1;
         if let Some(condition) = break_if {
             end = self.branch(end, condition);
         }
@@ -551,6 +576,15 @@ impl<'m, 'a> Builder<'m, 'a> {
 
     fn store(&mut self, pointer: Handle<Expression>, value: Handle<Expression>, flow: Node) {
         let root = self.root(pointer);
+        if self.branches == 0
+            && let Expression::LocalVariable(variable) = self.graph.function.expressions[pointer]
+        {
+            // All that is loaded from here on is this, or stored later.
+            let content = self.node(0);
+            if let Some(local) = self.locals.get_mut(variable.index()) {
+                *local = content;
+            }
+        }
         let content = match root {
             Root::Global(variable) if self.module.global_variables[variable].space == AddressSpace::Private => {
                 let content = self.node(0);
@@ -925,6 +959,30 @@ mod tests {
         assert!(!accepts("loop { switch (lane) { case 0: { continue; } default: { } } sync(); break; }"));
         assert!(accepts("switch (n) { case 0: { return; } default: { sync(); } } sync();"));
         assert!(!accepts("switch (n) { case 0: { if (lane > 1) { break; } sync(); } default: { } }"));
+    }
+
+    #[test]
+    fn a_variable_is_another_from_a_whole_store_on() {
+        let turn = "loop { if (i >= 4) { break; } sync(); i++; }";
+        assert!(accepts(&format!("var i = lane; out[lane] = i; i = 0; {turn}")));
+        assert!(accepts(&format!("var i = lane; {{ out[lane] = i; i = n; }} let p = &i; *p += 1; {turn} i = lane;")));
+        assert!(accepts("var a = array(lane, 2); a = array(n, n); for (var k = 0u; k < a[1]; k++) { sync(); }"));
+        assert!(accepts("var i = lane; out[i] = 1; i = n; put(&i, n); if (i > 3) { sync(); }"));
+        for body in [
+            format!("var i = 0u; if (lane > 3) {{ i = lane; }} {turn}"),
+            format!("var i = lane; if (n > 3) {{ i = 0; }} {turn}"),
+            format!("var i = lane; loop {{ i = 0; break; }} {turn}"),
+            format!("var i = 0u; {turn} i = lane; {turn}"),
+            format!("var i = 0u; i = lane; let p = &i; {turn}"),
+            format!("var i = lane; let j = i; i = 0; {turn} if (j > 3) {{ sync(); }}"),
+            format!("var i = lane; i = 0; put(&i, lane); {turn}"),
+            format!("var i = n; i = i + lane; {turn}"),
+            format!("if (lane > 3) {{ return; }} var i = lane; i = 0; {turn}"),
+            "var a = array(lane, 2); a[0] = n; for (var k = 0u; k < a[0]; k++) { sync(); }".to_owned(),
+            "var i = 0u; for (var k = 0u; k < n; k++) { if (i > 3) { sync(); } i = lane; }".to_owned(),
+        ] {
+            assert!(!accepts(&body), "{body}");
+        }
     }
 
     #[test]
