@@ -254,10 +254,14 @@ fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {
                 let message = "textures and samplers are not available";
                 return Err(Diagnostic::at_with_help(message, "use storage buffers", span, wgsl));
             }
-            _ => {
-                let message = "variables of this address space are not available";
+            AddressSpace::Immediate => {
+                let message = "immediates (`var<immediate>`) are not available";
                 let help = "pass small values in a buffer: `@group(0) @binding(0) var<uniform>`";
                 return Err(Diagnostic::at_with_help(message, help, span, wgsl));
+            }
+            _ => {
+                let message = "variables of this address space are not available";
+                return Err(Diagnostic::at(message, span, wgsl));
             }
         }
         let group = variable.binding.map_or(0, |binding| binding.group);
