@@ -193,6 +193,8 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     if profile == Profile::Dp32 {
         dp32::check(&module, &info, wgsl)?;
         dp32::folding::check(&module, wgsl)?;
+    } else {
+        dp32::pointers::check_native(&module, wgsl)?;
     }
     let entry_points = reflect(&module, &info);
     Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })

@@ -110,3 +110,13 @@ fn a_function_may_end_with_a_loop_that_only_returns_leave() {
         assert!(prepare(&function(rest), use_it).is_err(), "{rest}");
     }
 }
+
+/// Profile dp32 passes a copy.
+#[test]
+fn a_pointer_to_a_part_is_refused_under_profile_native() {
+    let native = "fn f(p: ptr<function, u32>) { *p = 1u; }
+        @compute @workgroup_size(1) fn main() { var t = vec4u(); var u = array(1u, 2u); f(&u[t.x]); }";
+    let error = isobit_shader::prepare(native, Profile::Native).unwrap_err();
+    assert!(error.message.contains("under profile native") && error.message.contains('^'), "{error}");
+    isobit_shader::prepare(native, Profile::Dp32).unwrap();
+}

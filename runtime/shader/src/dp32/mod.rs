@@ -34,7 +34,7 @@ mod define;
 pub(crate) mod folding;
 mod link;
 mod operands;
-mod pointers;
+pub(crate) mod pointers;
 mod realize;
 mod system;
 mod uniformity;

@@ -26,6 +26,11 @@ const PRIVATE_PART: Problem = Problem {
     help: "copy the part into a `var` of the function, pass a pointer to that, and store it back; or pass the whole variable",
 };
 
+const NATIVE_PART: Problem = Problem {
+    message: "a pointer to a part of a variable cannot be given to a function under profile native: not every driver can pass it",
+    help: "copy the part into a `var`, pass a pointer to that, and store it back; or run the kernel under profile dp32",
+};
+
 /// What is done to a variable: bits of [`READS`] and [`WRITES`].
 type Access = u8;
 
@@ -202,6 +207,19 @@ pub(super) fn parts(
         });
     }
     found
+}
+
+/// Refuses, under profile native, what the first stage would pass as a copy.
+pub(crate) fn check_native(module: &Module, source: &str) -> Result<(), Diagnostic> {
+    let mut refused = None;
+    for function in functions(module) {
+        for_each_call(function, &mut |callee, arguments, span| {
+            if parts(module, function, callee, arguments).iter().any(Option::is_some) {
+                refused.get_or_insert_with(|| Diagnostic::refused(&NATIVE_PART, &[Label::new(span, "here")], source));
+            }
+        });
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 fn is_part(function: &Function, pointer: Handle<Expression>) -> bool {
