@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use isobit_device::{CpuDevice, Device, DeviceSelector, RaceReport};
+use isobit_device::{CpuDevice, Device, DeviceInfo, DeviceSelector, RaceLog, RaceReport};
 use isobit_job::{Claim, Millis, Name, Observed, Outcome};
 use isobit_renter::{Part, Submission};
 use isobit_sandbox::{CodeCache, FaultKind, Input, Interrupt, Job, OutputSink, Reporter, Sandbox};
@@ -48,32 +48,14 @@ impl LocalJob<'_> {
         let arrived = Instant::now();
         let workload = read_workload(self.workload)?;
         let sandbox = Sandbox::new()?;
-        let (mut device, races) = if self.detect_races {
-            let mut device = CpuDevice::open().map_err(opening::no_device)?;
-            let races = device.detect_races();
-            (Box::new(device) as Box<dyn Device>, Some(races))
-        } else {
-            (opening::open(self.device, self.printer)?, None)
-        };
-        // Longer than the deadline, which has a better word for it.
-        device.set_patience(self.deadline.saturating_add(Duration::from_secs(60)));
+        let (device, races) = self.open_device()?;
         let compiled = match code_cache() {
             Some(cache) => cache.load_or_compile(&sandbox, &workload),
             None => sandbox.compile(&workload),
         };
         let compiled =
             compiled.map_err(|error| Failure::new(error.to_string()).hint("look at it with `isobit inspect`"))?;
-        let info = device.info();
-        let mut observed = Observed {
-            device: info.name.clone(),
-            driver: info.driver.clone(),
-            backend: info.backend.clone(),
-            software: isobit_renter::SOFTWARE.to_owned(),
-            started_unix_ms: Millis::ZERO,
-            queue_ms: Millis::ZERO,
-            prepare_ms: Millis::ZERO,
-            run_ms: Millis::ZERO,
-        };
+        let mut observed = unobserved(device.info());
         let (done, parts) = channel();
         let spec = self.submission.spec().clone();
         let job = Job {
@@ -101,6 +83,34 @@ impl LocalJob<'_> {
             Claim { job: spec.id(), rules: finished.rules, outcome: finished.outcome, outputs, fuel: finished.fuel };
         let races = races.map(|races| races.report());
         Ok(LocalRun { claim, observed: observed.bounded(), races, parts })
+    }
+
+    /// The device, and its log if races are looked for.
+    fn open_device(&self) -> anyhow::Result<(Box<dyn Device>, Option<RaceLog>)> {
+        let (mut device, races) = if self.detect_races {
+            let mut device = CpuDevice::open().map_err(opening::no_device)?;
+            let races = device.detect_races();
+            (Box::new(device) as Box<dyn Device>, Some(races))
+        } else {
+            (opening::open(self.device, self.printer)?, None)
+        };
+        // Longer than the deadline, which has a better word for it.
+        device.set_patience(self.deadline.saturating_add(Duration::from_secs(60)));
+        Ok((device, races))
+    }
+}
+
+/// What is known of a run before it begins.
+fn unobserved(device: &DeviceInfo) -> Observed {
+    Observed {
+        device: device.name.clone(),
+        driver: device.driver.clone(),
+        backend: device.backend.clone(),
+        software: isobit_renter::SOFTWARE.to_owned(),
+        started_unix_ms: Millis::ZERO,
+        queue_ms: Millis::ZERO,
+        prepare_ms: Millis::ZERO,
+        run_ms: Millis::ZERO,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use isobit_shader::dp32::{INVOCATION_FUEL, SystemParams};
+use isobit_shader::dp32::{INVOCATION_FUEL, Status, SystemParams};
 use isobit_shader::interpreter::{Buffers, Program, RaceReport, Races, Stopped, SystemBuffers};
 
 use super::Words;
@@ -319,13 +319,18 @@ impl Worker {
             }
         };
         self.0.report(races);
+        self.judge(kernel, all, status);
+        Ok(())
+    }
+
+    /// Looks for what is impossible in the report of a dispatch of `all` workgroups that has run to its end.
+    fn judge(&self, kernel: &Kernel, all: u64, status: Status) {
         let finished = u64::from(status.finished);
         let expected = if kernel.reports { all & u64::from(u32::MAX) } else { 0 };
         if finished != expected || status.left_loop || (status.spent && !kernel.metered) {
             let what = format!("of {all} workgroups {finished} came to their end: {status:?}");
             self.0.progress().wrong.get_or_insert(what);
         }
-        Ok(())
     }
 
     /// Counts fuel. Whether there is any left.
