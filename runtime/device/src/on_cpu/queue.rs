@@ -86,7 +86,8 @@ pub(super) struct Queue {
 pub struct RaceLog(Arc<Mutex<RaceReport>>);
 
 impl RaceLog {
-    /// What was found in the dispatches that have been waited for: up to 64 races in all.
+    /// What was found in the dispatches that have been waited for: up to 64 races in all, of which no two are of the same
+    /// places in the source.
     pub fn report(&self) -> RaceReport {
         self.lock().clone()
     }
@@ -127,14 +128,12 @@ impl Shared {
 
     /// Something to look for races with, if they are to be looked for.
     fn new_races(&self, kernel: &Kernel) -> Option<Races> {
-        let log = self.races();
-        let left = MAX_RACES.saturating_sub(log.as_ref()?.lock().races.len());
-        Some(Races::new(Arc::clone(&kernel.source), left))
+        self.races().as_ref().map(|_| Races::new(Arc::clone(&kernel.source), MAX_RACES))
     }
 
     fn report(&self, found: Option<Races>) {
         if let (Some(log), Some(found)) = (&*self.races(), found) {
-            log.lock().add(found.into_report());
+            log.lock().add(found.into_report(), MAX_RACES);
         }
     }
 }

@@ -71,11 +71,29 @@ pub struct RaceReport {
 }
 
 impl RaceReport {
-    /// Adds what was found in another dispatch.
-    pub fn add(&mut self, other: Self) {
-        self.races.extend(other.races);
+    /// Adds what was found in another dispatch, up to `most` races. What the same places in the source have done to the same
+    /// memory is listed once.
+    pub fn add(&mut self, other: Self, most: usize) {
+        for race in other.races {
+            if self.races.iter().any(|listed| listed.is_like(&race)) {
+                continue;
+            }
+            if self.races.len() < most {
+                self.races.push(race);
+            } else {
+                self.more = true;
+            }
+        }
         self.more |= other.more;
         self.unfollowed |= other.unfollowed;
+    }
+}
+
+impl Race {
+    /// Whether both are of the same places in the source, and in the same memory.
+    fn is_like(&self, other: &Self) -> bool {
+        let places = |race: &Self| race.accesses.each_ref().map(|access| access.location);
+        self.entry_point == other.entry_point && self.memory == other.memory && places(self) == places(other)
     }
 }
 
@@ -330,5 +348,33 @@ mod tests {
         assert!(races.touch(Word::Buffer(0, 2), write(0)).is_none());
         assert!(races.touch(Word::Buffer(0, 2), write(1)).is_none());
         assert!(races.into_report().unfollowed);
+    }
+
+    #[test]
+    fn what_dispatches_have_in_common_is_listed_once() {
+        let access = |line| RaceAccess {
+            invocation: [0; 3],
+            workgroup: [0; 3],
+            local: [0; 3],
+            writes: true,
+            atomic: false,
+            location: Some(SourceLocation { line, column: 1, offset: 0, length: 1 }),
+        };
+        let found = |line, word| RaceReport {
+            races: vec![Race {
+                entry_point: "main".to_owned(),
+                memory: RaceMemory::Workgroup("tile".to_owned()),
+                word,
+                accesses: [access(line), access(line + 1)],
+            }],
+            ..RaceReport::default()
+        };
+        let mut all = RaceReport::default();
+        for (line, word) in [(1, 0), (2, 0), (1, 1), (2, 5)] {
+            all.add(found(line, word), 2);
+        }
+        assert_eq!((all.races.len(), all.more), (2, false));
+        all.add(found(3, 0), 2);
+        assert_eq!((all.races.len(), all.more), (2, true));
     }
 }
