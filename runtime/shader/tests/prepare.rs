@@ -156,6 +156,8 @@ fn what_is_wrong_why_and_what_to_write_instead_come_apart() {
     assert!(error.message_in("a b.wgsl").contains("┌─ a b.wgsl:2:23\n"), "{error}");
     let immediate = prepare("var<immediate> x: u32;").unwrap_err();
     assert!(immediate.help.as_deref().unwrap().contains("var<uniform>"), "{immediate:?}");
+    let without_return = prepare("fn f(x: i32) -> i32 { if x > 1 { return 1; } }").unwrap_err();
+    assert!(without_return.help.as_deref().unwrap().contains("`return`"), "{without_return:?}");
     let syntax = prepare("fn f() { let x = ; }").unwrap_err();
     assert!(!syntax.reason.contains('\n') && syntax.help.is_none(), "{syntax:?}");
 }

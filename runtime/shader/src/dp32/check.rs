@@ -235,6 +235,7 @@ pub(crate) fn advice(message: &str) -> Option<&'static str> {
             "give array elements and struct members of `var<uniform>` 16 bytes, or use `var<storage>`",
         ),
         ("`Storage` address space, not", "give the array a length, or declare it as `var<storage>`"),
+        ("`return` expression None", "end every path through the function with a `return` of its type"),
         ("conflict with other resource", "give each variable a `@group` and `@binding` of its own"),
         ("Abstract types may only appear", "give the literals a type: `0.0f`, `1u`, or `f32(...)` around the constant"),
         ("can't be passed into functions", "use the variable itself in the function"),
