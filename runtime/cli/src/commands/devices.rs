@@ -87,8 +87,8 @@ impl fmt::Display for Answer {
                 Some(Verdict { tier: None, failure }) => {
                     format!("none: {}", failure.as_ref().map_or_else(String::new, ToString::to_string))
                 }
-                Some(Verdict { failure: Some(failure), .. }) => format!("B: {failure}"),
-                Some(_) => "A".to_owned(),
+                Some(Verdict { tier: Some(tier), failure: None }) => format!("{tier:?}"),
+                Some(Verdict { tier: Some(tier), failure: Some(failure) }) => format!("{tier:?}: {failure}"),
                 None if info.kind == DeviceKind::Interpreter => "needs none".to_owned(),
                 None if missing.is_empty() => "not probed".to_owned(),
                 None => String::new(),

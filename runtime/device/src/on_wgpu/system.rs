@@ -198,7 +198,7 @@ fn told(slice: Slice, budget: u32) -> SystemParams {
 fn check(status: &Status, workgroups: u32) -> Result<(), DeviceFault> {
     let wrong = |what| Err(DeviceFault::Miscomputed { what });
     if status.left_loop {
-        return wrong("it left a loop that had not ended".to_owned());
+        return wrong("it left a loop that had not ended, as llvmpipe does after 65 535 turns".to_owned());
     }
     if status.finished != workgroups {
         return wrong(format!("of {workgroups} workgroups {} reached their end", status.finished));

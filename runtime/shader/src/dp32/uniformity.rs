@@ -652,8 +652,10 @@ impl<'m, 'a> Builder<'m, 'a> {
             }
             for (index, argument) in arguments.iter().enumerate() {
                 let taint = callee.taint(callee.first_content + index);
+                // Late arguments share their bit, so it does not say that theirs is unchanged.
+                let is_changed = taint != argument_bit(index) || index >= LAST_ARGUMENT;
                 if pointers.get(index) == Some(&true)
-                    && taint != argument_bit(index)
+                    && is_changed
                     && let Some(content) = self.content(self.root(*argument))
                 {
                     self.apply(content, taint, flow, &given);
