@@ -58,7 +58,7 @@ fn kernels(criterion: &mut Criterion) {
             ("tier-b", Box::new(|| tier_b.borrow_mut().once())),
             ("cpu", Box::new(|| cpu.borrow_mut().once())),
         ];
-        support::compare(criterion, &format!("dp32-{}", case.name), 10, contenders);
+        support::compare(criterion, &format!("dp32-{}", case.name), 20, contenders);
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! # Tier A
 //!
-//! Every result of native arithmetic is joined, as an integer, with a zero that only the running device knows (the
-//! barrier), and then flushed, as an integer. What a driver may still do to the operation itself must not matter:
+//! Every result of native arithmetic is flushed, as an integer, and then joined with a zero that only the running device
+//! knows (the barrier). What a driver may still do to the operation itself must not matter:
 //!
 //! - *Contraction, reassociation, approximate forms* need two operations in a row; the barrier is between them.
 //! - *Underflow* is gradual on some devices, abrupt on others, before or after rounding: see the thresholds

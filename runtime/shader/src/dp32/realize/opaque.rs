@@ -109,19 +109,21 @@ impl Rewriter<'_, '_> {
         Ok(self.as_float(bits))
     }
 
-    /// A result behind the barrier; zero if its magnitude has no more than these bits.
+    /// A result, zero if its magnitude has no more than these bits, behind the barrier.
     pub(super) fn flushed(
         &mut self,
         result: Handle<Expression>,
         width: Width,
         threshold: i32,
     ) -> Result<Handle<Expression>, Diagnostic> {
-        let [mask, threshold] = [MAGNITUDE, threshold].map(|value| self.int(value, width));
-        let nothing = self.zero(width).bits.ok_or_else(no_zero)?;
-        let bits = self.opaque_bits(result, width)?;
+        let [mask, threshold, nothing] = [MAGNITUDE, threshold, 0].map(|value| self.int(value, width));
+        let zero = self.zero(width).bits.ok_or_else(no_zero)?;
+        let bits = self.as_int(result);
         let magnitude = self.binary(BinaryOperator::And, bits, mask);
         let condition = self.binary(BinaryOperator::Greater, magnitude, threshold);
         let kept = self.emit(Expression::Select { condition, accept: bits, reject: nothing });
+        // After the flush, so that its zero is opaque, too.
+        let kept = self.binary(BinaryOperator::InclusiveOr, kept, zero);
         Ok(self.as_float(kept))
     }
 
