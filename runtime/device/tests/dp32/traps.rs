@@ -132,6 +132,15 @@ const TRAPS: &[Trap] = &[
         host: |a, b, _, _| Dp(0.0) * a + Dp(0.0) * b,
     },
     Trap { wgsl: "let turn = made().turn; return turn[1].x * a + b;", host: |a, b, _, _| Dp(0.0) * a + b },
+    // One value twice, as it comes out of whatever hides it.
+    Trap { wgsl: "return 1.0 / a - 1.0 / a;", host: |a, _, _, _| Dp(1.0) / a - Dp(1.0) / a },
+    Trap { wgsl: "return b / a - b / a;", host: |a, b, _, _| b / a - b / a },
+    Trap { wgsl: "return sqrt(a) - sqrt(a);", host: |a, _, _, _| a.sqrt() - a.sqrt() },
+    Trap { wgsl: "return floor(a) - floor(a);", host: |a, _, _, _| Dp(a.0.floor()) - Dp(a.0.floor()) },
+    Trap { wgsl: "return product(a, b) - product(a, b);", host: |a, b, _, _| a * b - a * b },
+    Trap { wgsl: "return bitcast<f32>(bitcast<u32>(a)) - a;", host: |a, _, _, _| a - a },
+    Trap { wgsl: "return -(a * b) + a * b;", host: |a, b, _, _| -(a * b) + a * b },
+    Trap { wgsl: "var p = a * b; let q = p; p = -q; return -p - q;", host: |a, b, _, _| a * b - a * b },
     // What a driver could know of helper functions and of bits.
     Trap { wgsl: "return b / zero() * a;", host: |a, b, _, _| b / Dp(0.0) * a },
     Trap { wgsl: "return bitcast<f32>(0x7f800000u) * a;", host: |a, _, _, _| Dp(f32::INFINITY) * a },

@@ -104,7 +104,7 @@ impl Rewriter<'_, '_> {
             BinaryOperator::Subtract => {
                 // A constant is finite, so its difference with itself is the zero that a driver takes it for.
                 let known = self.is_constant(left) || self.is_constant(right);
-                let b = if known { b } else { self.opaque(b, width)? };
+                let b = if known { b } else { self.distinct(b, width)? };
                 let difference = self.binary(op, a, b);
                 self.flushed(difference, width, SUM)
             }

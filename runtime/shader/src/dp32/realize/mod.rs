@@ -11,8 +11,8 @@
 //! - *Identities that ignore infinities and NaNs*: 0·x = 0 needs a zero that the driver knows of, so every constant
 //!   zero is replaced by the opaque one, or made opaque where it is taken out of something large. What helper functions
 //!   give goes through the barrier, and so do bits taken for a number: in both a driver could see constants. x−x = 0 needs
-//!   two operands that the driver knows to be one value, so one of them goes through the barrier; for x+(−x), every
-//!   negation does.
+//!   two operands that the driver knows to be one value, so one of them is made distinct with the same zero; for x+(−x),
+//!   every negation is.
 //! - *Comparisons that ignore NaNs*, such as ¬(a<b) = (a≥b): a result counts only if an integer test finds no NaN.
 //! - Division and square root are decided by integers, see `prelude/tier_a.wgsl`.
 //!

@@ -109,6 +109,19 @@ impl Rewriter<'_, '_> {
         Ok(self.as_float(bits))
     }
 
+    /// The same number, but no driver knows that it is. Another operation than the barrier's, which done twice
+    /// is done once: what comes out of the barrier would be itself again.
+    pub(super) fn distinct(
+        &mut self,
+        float: Handle<Expression>,
+        width: Width,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        let zero = self.zero(width).bits.ok_or_else(no_zero)?;
+        let bits = self.as_int(float);
+        let bits = self.binary(BinaryOperator::ExclusiveOr, bits, zero);
+        Ok(self.as_float(bits))
+    }
+
     /// A result, zero if its magnitude has no more than these bits, behind the barrier.
     pub(super) fn flushed(
         &mut self,
