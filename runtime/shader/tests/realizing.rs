@@ -92,7 +92,7 @@ fn each_result_passes_the_barrier() {
     assert_eq!(count("a + b", ") | "), 1);
     assert_eq!(count("a * b + c", ") | "), 2);
     // One for the result, one so that a - a is not taken for zero.
-    assert_eq!(count("a - b", ") | "), 2);
+    assert_eq!((count("a - b", ") | "), count("a - b", ") ^ ")), (1, 1));
     assert_eq!(count("a - 2.0", ") | "), 1);
     assert_eq!(count("floor(a)", ") | "), 1);
     assert_eq!(count("abs(a)", ") | "), 0);
