@@ -1,7 +1,11 @@
 //! Ctrl-C.
 
-use isobit_sandbox::Interrupt;
+use std::io::Write as _;
 use std::time::Duration;
+
+use isobit_sandbox::Interrupt;
+
+use crate::failure::Status;
 
 /// How long a job may take to notice that it is cancelled.
 const GRACE: Duration = Duration::from_secs(2);
@@ -25,6 +29,22 @@ pub async fn asked_to_stop() {
     }
 }
 
+/// Ends the process at once, without what drivers have registered for its end: where a kernel is still running
+/// beside that, they may crash, and the status would be a signal.
+#[allow(unsafe_code, reason = "only libc ends a process without its exit handlers")]
+pub fn leave(status: Status) -> ! {
+    // Nobody may be reading any more.
+    let _ = std::io::stdout().flush();
+    let code = i32::from(status.code());
+    #[cfg(unix)]
+    // SAFETY: `_exit` takes a number and does not return; it runs nothing of this process.
+    unsafe {
+        libc::_exit(code)
+    }
+    #[cfg(not(unix))]
+    std::process::exit(code)
+}
+
 /// Stops a job that runs in this process on Ctrl-C.
 pub fn on_ctrl_c(job: Interrupt) {
     std::thread::spawn(move || {
@@ -39,7 +59,7 @@ pub fn on_ctrl_c(job: Interrupt) {
                     () = tokio::time::sleep(GRACE) => {}
                 }
             });
-            std::process::exit(i32::from(crate::failure::Status::Cancelled.code()));
+            leave(Status::Cancelled);
         }
     });
 }

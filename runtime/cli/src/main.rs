@@ -38,6 +38,9 @@ fn main() -> ExitCode {
         printer.error(&shown);
         shown.status
     });
+    if status == Status::Cancelled {
+        interrupt::leave(status);
+    }
     ExitCode::from(status.code())
 }
 
