@@ -1,14 +1,18 @@
 //! The checked kernel, what its entry points bind, and the resolution of its overrides.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use naga::back::pipeline_constants::process_overrides;
+use naga::compact::KeepUnused;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Arena, ArraySize, Module, ShaderStage, StorageAccess, Type, TypeInner, UniqueArena};
+use naga::{
+    AddressSpace, Arena, ArraySize, Function, Module, ShaderStage, Statement, StorageAccess, Type, TypeInner,
+    UniqueArena,
+};
 
 use crate::dp32::{self, Lowered};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides, tails};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,15 +52,38 @@ pub struct EntryPoint {
     pub bindings: Vec<Binding>,
 }
 
-/// A kernel that has passed every check. Only [`crate::prepare`] makes one.
+/// A kernel with at least one entry point that has passed every check. Only [`crate::prepare`] makes one.
+///
+/// What is wrong with one entry point, or with what it calls, is no matter of the others: each is checked with all that it
+/// reaches, when it is asked for.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     profile: Profile,
     source: Arc<str>,
+    /// As parsed, for the other entry points.
+    parsed: Arc<Module>,
+    entries: Arc<[Entry]>,
+}
+
+/// A compute entry point of the source.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    /// Its place among all of the module's.
+    index: usize,
+    checked: OnceLock<Result<Checked, Diagnostic>>,
+}
+
+/// An entry point that has passed every check, alone in a module with what it reaches.
+#[derive(Debug)]
+struct Checked {
     module: Module,
     info: ModuleInfo,
-    entry_points: Vec<EntryPoint>,
+    entry_point: EntryPoint,
 }
+
+/// Entry points that are looked at for one that can run, before the whole kernel is refused.
+const FIRST_ENTRY_POINTS: usize = 16;
 
 impl Kernel {
     /// The rules it was prepared under.
@@ -69,44 +96,50 @@ impl Kernel {
         &self.source
     }
 
-    /// The validated module, as the guest wrote it.
-    pub fn module(&self) -> &Module {
-        &self.module
+    /// The validated module of an entry point, as the guest wrote it, without what the entry point does not reach.
+    ///
+    /// # Errors
+    /// There is no such entry point, or it is refused.
+    pub fn module(&self, entry_point: &str) -> Result<(&Module, &ModuleInfo), Diagnostic> {
+        let checked = self.checked(self.named(entry_point)?)?;
+        Ok((&checked.module, &checked.info))
     }
 
-    /// What validation found out about the module.
-    pub fn info(&self) -> &ModuleInfo {
-        &self.info
-    }
-
-    /// The compute entry points, in the order of the source.
-    pub fn entry_points(&self) -> &[EntryPoint] {
-        &self.entry_points
+    /// The names of the compute entry points, in the order of the source.
+    pub fn entry_point_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
     }
 
     /// Finds an entry point; without a name, the only one there is.
+    ///
+    /// # Errors
+    /// There is no such entry point, or it is refused.
     pub fn entry_point(&self, name: Option<&str>) -> Result<&EntryPoint, Diagnostic> {
-        let Some(name) = name else {
-            return match self.entry_points.as_slice() {
-                [only] => Ok(only),
-                [] => {
-                    let help = "mark a function with `@compute @workgroup_size(64)`";
-                    Err(Diagnostic::with_help("the shader has no compute entry point", help))
-                }
-                several => Err(Diagnostic::new(format!(
+        let entry = match (name, &*self.entries) {
+            (Some(name), _) => self.named(name)?,
+            (None, [only]) => only,
+            (None, []) => return Err(no_entry_point()),
+            (None, several) => {
+                return Err(Diagnostic::new(format!(
                     "the shader has {} compute entry points ({}); name one",
                     several.len(),
-                    self.entry_point_names()
-                ))),
-            };
+                    self.all_names()
+                )));
+            }
         };
-        let found = self.entry_points.iter().find(|entry| entry.name == name);
+        Ok(&self.checked(entry)?.entry_point)
+    }
+
+    fn named(&self, name: &str) -> Result<&Entry, Diagnostic> {
+        let found = self.entries.iter().find(|entry| entry.name == name);
         found.ok_or_else(|| {
-            Diagnostic::new(format!(
-                "the shader has no compute entry point `{name}`; it has: {}",
-                self.entry_point_names()
-            ))
+            Diagnostic::new(format!("the shader has no compute entry point `{name}`; it has: {}", self.all_names()))
         })
+    }
+
+    fn checked<'k>(&'k self, entry: &'k Entry) -> Result<&'k Checked, Diagnostic> {
+        let check = || crate::on_deep_stack(|| check_entry(&self.parsed, entry.index, &self.source, self.profile));
+        entry.checked.get_or_init(check).as_ref().map_err(Clone::clone)
     }
 
     /// What an entry point is once the overrides have their values: its final workgroup size and memory.
@@ -114,7 +147,7 @@ impl Kernel {
     /// A constant is named by its identifier, or by its `@id` in decimal. Refused: a name that no
     /// override has, an override without value, a value that does not fit its type.
     pub fn specialize(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<EntryPoint, Diagnostic> {
-        if self.module.overrides.is_empty() && constants.is_empty() {
+        if self.parsed.overrides.is_empty() && constants.is_empty() {
             return Ok(entry_point.clone());
         }
         Ok(self.resolve(entry_point, constants)?.2)
@@ -126,11 +159,11 @@ impl Kernel {
     /// # Errors
     /// What is wrong with the values.
     pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), Diagnostic> {
-        let values = overrides::values(&self.module, constants)?;
-        let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
-        match process_overrides(&self.module, &self.info, wanted, &values) {
+        let (module, info) = self.module(&entry_point.name)?;
+        let values = overrides::values(&self.parsed, module, constants)?;
+        match process_overrides(module, info, None, &values) {
             Ok(_) => Ok(()),
-            Err(error) => overrides::about_values(&self.module, &error).map_or(Ok(()), Err),
+            Err(error) => overrides::about_values(module, &error).map_or(Ok(()), Err),
         }
     }
 
@@ -146,16 +179,19 @@ impl Kernel {
         })
     }
 
-    /// The module with no overrides left.
-    fn resolve(
+    /// The module of an entry point with no overrides left, as it goes to a device under profile native.
+    ///
+    /// # Errors
+    /// What [`Kernel::specialize`] refuses.
+    pub fn resolve(
         &self,
         entry_point: &EntryPoint,
         constants: &[(String, f64)],
     ) -> Result<(Module, ModuleInfo, EntryPoint), Diagnostic> {
-        let values = overrides::values(&self.module, constants)?;
-        let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
-        let (module, info) = process_overrides(&self.module, &self.info, wanted, &values)
-            .map_err(|error| overrides::refused(&self.module, &error, &self.source))?;
+        let (module, info) = self.module(&entry_point.name)?;
+        let values = overrides::values(&self.parsed, module, constants)?;
+        let (module, info) = process_overrides(module, info, None, &values)
+            .map_err(|error| overrides::refused(module, &error, &self.source))?;
         let (mut module, mut info) = (module.into_owned(), info.into_owned());
         if settle_array_sizes(&mut module)? {
             let validated = Validator::new(ValidationFlags::all(), capabilities(self.profile)).validate(&module);
@@ -168,9 +204,8 @@ impl Kernel {
         Ok((module, info, resolved))
     }
 
-    fn entry_point_names(&self) -> String {
-        let names: Vec<&str> = self.entry_points.iter().map(|entry| entry.name.as_str()).collect();
-        names.join(", ")
+    fn all_names(&self) -> String {
+        self.entry_point_names().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -183,7 +218,40 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
         .parse(wgsl)
         .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
     tails::complete(&mut module);
-    let validated = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+    let entries = module.entry_points.iter().enumerate();
+    let entries = entries.filter(|(_, entry)| entry.stage == ShaderStage::Compute).map(|(index, entry)| Entry {
+        name: entry.name.clone(),
+        index,
+        checked: OnceLock::new(),
+    });
+    let kernel = Kernel { profile, source: wgsl.into(), entries: entries.collect(), parsed: Arc::new(module) };
+    let mut refused = None;
+    for entry in kernel.entries.iter().take(FIRST_ENTRY_POINTS) {
+        match kernel.checked(entry) {
+            Ok(_) => return Ok(kernel),
+            Err(reason) => refused = refused.or(Some(reason)),
+        }
+    }
+    match refused {
+        Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(reason),
+        // Of several, a later one may be right. Of none, there is nothing to be said before one is asked for.
+        _ => Ok(kernel),
+    }
+}
+
+fn no_entry_point() -> Diagnostic {
+    Diagnostic::with_help(
+        "the shader has no compute entry point",
+        "mark a function with `@compute @workgroup_size(64)`",
+    )
+}
+
+/// Checks one entry point with all that it reaches.
+fn check_entry(parsed: &Module, index: usize, wgsl: &str, profile: Profile) -> Result<Checked, Diagnostic> {
+    let mut module = alone(parsed, index);
+    specialize::specialize(&mut module, wgsl)?;
+    naga::compact::compact(&mut module, KeepUnused::No);
+    let validated = Validator::new(ValidationFlags::all(), capabilities(profile)).validate(&module);
     let info = validated.map_err(|error| {
         let known = check_globals(&module, wgsl).and_then(|()| dp32::unavailable(&module, wgsl));
         known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
@@ -196,8 +264,44 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     } else {
         dp32::pointers::check_native(&module, wgsl)?;
     }
-    let entry_points = reflect(&module, &info);
-    Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })
+    let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
+    Ok(Checked { module, info, entry_point })
+}
+
+/// A module with one of the entry points, and of the functions only those that it calls.
+fn alone(parsed: &Module, index: usize) -> Module {
+    let entry_points: Vec<_> = parsed.entry_points.get(index).cloned().into_iter().collect();
+    let mut is_called = vec![false; parsed.functions.len()];
+    let mut open: Vec<&Function> = entry_points.iter().map(|entry| &entry.function).collect();
+    while let Some(function) = open.pop() {
+        dp32::for_each_statement(&function.body, &mut |statement, _| {
+            if let Statement::Call { function: callee, .. } = statement
+                && let Some(called) = is_called.get_mut(callee.index())
+                && !std::mem::replace(called, true)
+            {
+                open.push(&parsed.functions[*callee]);
+            }
+        });
+    }
+    // Empty functions hold the places of the others until the module is compacted.
+    let mut functions = Arena::new();
+    for (handle, function) in parsed.functions.iter() {
+        let kept = is_called.get(handle.index()) == Some(&true);
+        functions.append(if kept { function.clone() } else { Function::default() }, parsed.functions.get_span(handle));
+    }
+    Module {
+        types: parsed.types.clone(),
+        special_types: parsed.special_types.clone(),
+        constants: parsed.constants.clone(),
+        overrides: parsed.overrides.clone(),
+        global_variables: parsed.global_variables.clone(),
+        global_expressions: parsed.global_expressions.clone(),
+        diagnostic_filters: parsed.diagnostic_filters.clone(),
+        diagnostic_filter_leaf: parsed.diagnostic_filter_leaf,
+        functions,
+        entry_points,
+        ..Module::default()
+    }
 }
 
 fn capabilities(profile: Profile) -> Capabilities {

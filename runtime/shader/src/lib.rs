@@ -12,6 +12,7 @@ mod kernel;
 mod nesting;
 mod overrides;
 mod prelude;
+mod specialize;
 mod tails;
 mod zeros;
 

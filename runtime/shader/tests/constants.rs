@@ -224,7 +224,7 @@ fn assert_folded(folded: &[(&str, f32)]) {
     let mut failures = Vec::new();
     for &(expression, expected) in folded {
         let kernel = kernel(&format!("const c: f32 = {expression};"), "out[0] = c;").unwrap();
-        let module = kernel.module();
+        let (module, _) = kernel.module(&kernel.entry_point(None).unwrap().name).unwrap();
         let (_, constant) = module.constants.iter().next().unwrap();
         let Expression::Literal(Literal::F32(found)) = module.global_expressions[constant.init] else {
             panic!("{expression} is not folded");

@@ -19,7 +19,8 @@ use isobit_shader::{Diagnostic, Profile};
 
 fn compile(wgsl: &str) -> Result<Program, Diagnostic> {
     let kernel = isobit_shader::prepare(wgsl, Profile::Native).unwrap();
-    Program::compile(kernel.module(), kernel.info())
+    let (module, info) = kernel.module(&kernel.entry_point(None).unwrap().name).unwrap();
+    Program::compile(module, info)
 }
 
 fn words(values: &[u32]) -> Vec<AtomicU32> {

@@ -108,12 +108,16 @@ impl Gpu {
     /// Runs a program; what the driver or wgpu refuse is an error.
     pub fn run(&self, kernel: &Kernel, program: &Program, form: Form) -> Result<Outcome, String> {
         let entry_point = kernel.entry_point(None).map_err(|error| error.to_string())?;
-        let (module, entry_point, constants) = match form {
-            Form::Native => (kernel.module().clone(), entry_point.clone(), program.constants.as_slice()),
+        let (module, entry_point) = match form {
+            Form::Native => {
+                let resolved = kernel.resolve(entry_point, &program.constants);
+                let (module, _, entry_point) = resolved.map_err(|error| error.to_string())?;
+                (module, entry_point)
+            }
             Form::Dp32(tier) => {
                 let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
                 let module = lowered.realize(tier).map_err(|error| error.to_string())?;
-                (module, lowered.entry_point().clone(), [].as_slice())
+                (module, lowered.entry_point().clone())
             }
         };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

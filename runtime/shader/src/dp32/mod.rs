@@ -43,8 +43,9 @@ mod uniformity;
 use naga::valid::ModuleInfo;
 use naga::{Module, ShaderStage};
 
-pub(crate) use check::{advice, check, unavailable};
+pub(crate) use check::{advice, check, for_each_statement, functions, unavailable};
 pub(crate) use link::defect;
+pub(crate) use operands::of_expression;
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
 use self::define::Defined;
