@@ -158,7 +158,7 @@ impl<D: Device> Bench<D> {
 
 /// Every adapter that can run kernels.
 fn capable() -> Vec<AdapterReport> {
-    let adapters = list_adapters(false);
+    let adapters = list_adapters();
     let capable: Vec<_> = adapters.iter().filter(|adapter| adapter.missing.is_empty()).cloned().collect();
     assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
     seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
@@ -166,7 +166,7 @@ fn capable() -> Vec<AdapterReport> {
 }
 
 fn on_adapter(adapter: &AdapterReport, operands: &[Vec<u32>; 3]) -> Bench<WgpuDevice> {
-    Bench::new(open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap(), operands)
+    Bench::new(open_adapter(&DeviceSelector::Index(adapter.index)).unwrap(), operands)
 }
 
 /// Every way to run a kernel: the CPU device, which interprets it, and each adapter in both tiers.

@@ -63,32 +63,38 @@ pub enum Form {
 /// A device on wgpu.
 pub struct Gpu {
     pub name: String,
-    /// Whether it is driven through OpenGL.
-    pub is_gl: bool,
     device: wgpu::Device,
     queue: wgpu::Queue,
 }
 
 impl Gpu {
-    /// All of this machine, those through OpenGL last.
+    /// All of this machine.
     pub fn all() -> &'static [Gpu] {
         static ALL: OnceLock<Vec<Gpu>> = OnceLock::new();
         ALL.get_or_init(|| {
-            let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-            descriptor.backends = wgpu::Backends::all();
-            descriptor.flags = wgpu::InstanceFlags::empty();
-            let instance = wgpu::Instance::new(descriptor);
-            let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-            let open = |adapter: &wgpu::Adapter| {
-                let refused = |error| skip(&format!("{} could not be opened: {error}", adapter.get_info().name));
-                Gpu::open(adapter).map_err(refused).ok()
-            };
-            let mut all: Vec<Gpu> = adapters.iter().filter_map(open).collect();
-            all.sort_by_key(|gpu| gpu.is_gl);
+            let all = Gpu::behind(wgpu::Backends::all() - wgpu::Backends::GL);
             assert!(!all.is_empty(), "no device: run `cargo xtask setup`");
-            expect_drivers(all.iter().filter(|gpu| !gpu.is_gl).map(|gpu| gpu.name.as_str()));
+            expect_drivers(all.iter().map(|gpu| gpu.name.as_str()));
             all
         })
+    }
+
+    /// Those behind OpenGL. isobit does not use them: they are examples of what drivers make of a shader.
+    pub fn behind_opengl() -> Vec<Gpu> {
+        Gpu::behind(wgpu::Backends::GL)
+    }
+
+    fn behind(backends: wgpu::Backends) -> Vec<Gpu> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = backends;
+        descriptor.flags = wgpu::InstanceFlags::empty();
+        let instance = wgpu::Instance::new(descriptor);
+        let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+        let open = |adapter: &wgpu::Adapter| {
+            let refused = |error| skip(&format!("{} could not be opened: {error}", adapter.get_info().name));
+            Gpu::open(adapter).map_err(refused).ok()
+        };
+        adapters.iter().filter_map(open).collect()
     }
 
     fn open(adapter: &wgpu::Adapter) -> Result<Gpu, wgpu::RequestDeviceError> {
@@ -101,8 +107,7 @@ impl Gpu {
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
-        let is_gl = info.backend == wgpu::Backend::Gl;
-        Ok(Gpu { name: format!("{} ({})", info.name, info.backend), is_gl, device, queue })
+        Ok(Gpu { name: format!("{} ({})", info.name, info.backend), device, queue })
     }
 
     /// Runs a program; what the driver or wgpu refuse is an error.
