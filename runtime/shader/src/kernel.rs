@@ -82,6 +82,17 @@ struct Checked {
     entry_point: EntryPoint,
 }
 
+/// An entry point with no overrides left, as it goes to a device under profile native.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// It alone, with what it reaches.
+    pub module: Module,
+    /// What validation found out about the module.
+    pub info: ModuleInfo,
+    /// With its final workgroup size and memory.
+    pub entry_point: EntryPoint,
+}
+
 /// Entry points that are looked at for one that can run, before the whole kernel is refused.
 const FIRST_ENTRY_POINTS: usize = 16;
 
@@ -150,7 +161,7 @@ impl Kernel {
         if self.parsed.overrides.is_empty() && constants.is_empty() {
             return Ok(entry_point.clone());
         }
-        Ok(self.resolve(entry_point, constants)?.2)
+        Ok(self.resolve(entry_point, constants)?.entry_point)
     }
 
     /// Whether the overrides that an entry point uses have values, and of their types. What [`Kernel::specialize`] and
@@ -173,21 +184,17 @@ impl Kernel {
     /// What [`Kernel::specialize`] refuses, and what is found only once the overrides are known.
     pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
         crate::on_deep_stack(|| {
-            let (module, info, entry_point) = self.resolve(entry_point, constants)?;
+            let Resolved { module, info, entry_point } = self.resolve(entry_point, constants)?;
             dp32::folding::check_resolved(&module, &self.source)?;
             dp32::lower(&module, &info, entry_point, &self.source)
         })
     }
 
-    /// The module of an entry point with no overrides left, as it goes to a device under profile native.
+    /// An entry point with no overrides left.
     ///
     /// # Errors
     /// What [`Kernel::specialize`] refuses.
-    pub fn resolve(
-        &self,
-        entry_point: &EntryPoint,
-        constants: &[(String, f64)],
-    ) -> Result<(Module, ModuleInfo, EntryPoint), Diagnostic> {
+    pub fn resolve(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
         let (module, info) = self.module(&entry_point.name)?;
         let values = overrides::values(&self.parsed, module, constants)?;
         let (module, info) = process_overrides(module, info, None, &values)
@@ -201,7 +208,7 @@ impl Kernel {
             .into_iter()
             .find(|entry| entry.name == entry_point.name)
             .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
-        Ok((module, info, resolved))
+        Ok(Resolved { module, info, entry_point: resolved })
     }
 
     fn all_names(&self) -> String {

@@ -20,7 +20,7 @@ use declarations::Declarations;
 pub use diagnostic::{Diagnostic, SourceLocation};
 pub use dp32::{LoopCost, Lowered, Tier};
 pub use isobit_job::Profile;
-pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel};
+pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
 
 /// Source text of one kernel: 1 MiB, as `wit/compute.wit` says.
 pub const MAX_WGSL_BYTES: usize = 1 << 20;

@@ -116,8 +116,8 @@ impl Gpu {
         let (module, entry_point) = match form {
             Form::Native => {
                 let resolved = kernel.resolve(entry_point, &program.constants);
-                let (module, _, entry_point) = resolved.map_err(|error| error.to_string())?;
-                (module, entry_point)
+                let resolved = resolved.map_err(|error| error.to_string())?;
+                (resolved.module, resolved.entry_point)
             }
             Form::Dp32(tier) => {
                 let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
@@ -127,7 +127,7 @@ impl Gpu {
         };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let outcome = self.dispatch(module, &entry_point, constants, program, form);
+        let outcome = self.dispatch(module, &entry_point, program, form);
         for scope in [internal, scope] {
             if let Some(error) = pollster::block_on(scope.pop()) {
                 return Err(error.to_string());
@@ -140,7 +140,6 @@ impl Gpu {
         &self,
         module: naga::Module,
         entry_point: &EntryPoint,
-        constants: &[(String, f64)],
         program: &Program,
         form: Form,
     ) -> Result<Outcome, String> {
@@ -184,16 +183,12 @@ impl Gpu {
             bind_group_layouts: &borrowed,
             immediate_size: 0,
         });
-        let constants: Vec<(&str, f64)> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: None,
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some(&entry_point.name),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: true,
-            },
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
 
