@@ -1,13 +1,15 @@
 //! The checked kernel, what its entry points bind, and the resolution of its overrides.
 
-use std::num::NonZeroU32;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Arena, ArraySize, Module, ShaderStage, StorageAccess, Type, TypeInner, UniqueArena};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 
 use crate::dp32::{self, Lowered};
+use crate::text::{self, Rewritten};
 use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides, tails};
 
 /// How a shader uses a bound buffer.
@@ -117,7 +119,7 @@ impl Kernel {
         if self.module.overrides.is_empty() && constants.is_empty() {
             return Ok(entry_point.clone());
         }
-        Ok(self.resolve(entry_point, constants)?.2)
+        crate::on_deep_stack(|| Ok(self.resolve(entry_point, constants)?.2))
     }
 
     /// Whether the overrides that an entry point uses have values, and of their types. What [`Kernel::specialize`] and
@@ -127,10 +129,19 @@ impl Kernel {
     /// What is wrong with the values.
     pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), Diagnostic> {
         let values = overrides::values(&self.module, constants)?;
+        if self.module.overrides.is_empty() {
+            return Ok(());
+        }
         let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
-        match process_overrides(&self.module, &self.info, wanted, &values) {
-            Ok(_) => Ok(()),
-            Err(error) => overrides::about_values(&self.module, &error).map_or(Ok(()), Err),
+        let checked = crate::on_deep_stack(|| {
+            let (module, info) = self.with_values(&values)?;
+            let checked = process_overrides(&module, &info, wanted, &PipelineConstants::default());
+            checked.err().and_then(|error| overrides::about_values(&self.module, &error)).map_or(Ok(true), Err)
+        });
+        match checked {
+            // Then it is not about the values themselves.
+            Err(error) if error.location.is_some() && error.reason != overrides::NOT_POSITIVE => Ok(()),
+            checked => checked.map(drop),
         }
     }
 
@@ -141,7 +152,6 @@ impl Kernel {
     pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
         crate::on_deep_stack(|| {
             let (module, info, entry_point) = self.resolve(entry_point, constants)?;
-            dp32::folding::check_resolved(&module, &self.source)?;
             dp32::lower(&module, &info, entry_point, &self.source)
         })
     }
@@ -153,19 +163,24 @@ impl Kernel {
         constants: &[(String, f64)],
     ) -> Result<(Module, ModuleInfo, EntryPoint), Diagnostic> {
         let values = overrides::values(&self.module, constants)?;
+        let (module, info) = self.with_values(&values)?;
         let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
-        let (module, info) = process_overrides(&self.module, &self.info, wanted, &values)
+        let (module, info) = process_overrides(&module, &info, wanted, &PipelineConstants::default())
             .map_err(|error| overrides::refused(&self.module, &error, &self.source))?;
-        let (mut module, mut info) = (module.into_owned(), info.into_owned());
-        if settle_array_sizes(&mut module)? {
-            let validated = Validator::new(ValidationFlags::all(), capabilities(self.profile)).validate(&module);
-            info = validated.map_err(|error| Diagnostic::from_validation(&error, &self.source))?;
-        }
+        let (module, info) = (module.into_owned(), info.into_owned());
         let resolved = reflect(&module, &info)
             .into_iter()
             .find(|entry| entry.name == entry_point.name)
             .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
         Ok((module, info, resolved))
+    }
+
+    /// The module in which an override with a value is a constant, so that it is computed like any other.
+    fn with_values(&self, values: &PipelineConstants) -> Result<(Module, ModuleInfo), Diagnostic> {
+        if self.module.overrides.is_empty() {
+            return Ok((self.module.clone(), self.info.clone()));
+        }
+        parse(&self.source, self.profile, Some(overrides::by_name(&self.module, values)))
     }
 
     fn entry_point_names(&self) -> String {
@@ -176,28 +191,40 @@ impl Kernel {
 
 /// Parses, validates, and refuses what the interface or the profile lacks.
 pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
+    let (module, info) = parse(wgsl, profile, None)?;
+    nesting::check_blocks(&module, wgsl)?;
+    check_globals(&module, wgsl)?;
+    if profile == Profile::Dp32 {
+        dp32::check(&module, &info, wgsl)?;
+    } else {
+        dp32::pointers::check_native(&module, wgsl)?;
+    }
+    let entry_points = reflect(&module, &info);
+    Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })
+}
+
+/// Has naga parse and validate the text, in which all constants are computed; see [`text`].
+fn parse(
+    wgsl: &str,
+    profile: Profile,
+    overrides: Option<HashMap<String, f64>>,
+) -> Result<(Module, ModuleInfo), Diagnostic> {
+    let Rewritten { text, map, layouts } = text::rewrite(wgsl, overrides)?;
     let capabilities = capabilities(profile);
     let mut options = naga::front::wgsl::Options::new();
     options.capabilities = capabilities;
     let mut module = naga::front::wgsl::Frontend::new_with_options(options)
-        .parse(wgsl)
-        .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
+        .parse(&text)
+        .map_err(|error| Diagnostic::from_parse(&error, &map, wgsl))?;
+    text::put_back(&mut module, &map);
+    text::check_layouts(&module, &layouts, wgsl)?;
     tails::complete(&mut module);
     let validated = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     let info = validated.map_err(|error| {
         let known = check_globals(&module, wgsl).and_then(|()| dp32::unavailable(&module, wgsl));
         known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
     })?;
-    nesting::check_blocks(&module, wgsl)?;
-    check_globals(&module, wgsl)?;
-    if profile == Profile::Dp32 {
-        dp32::check(&module, &info, wgsl)?;
-        dp32::folding::check(&module, wgsl)?;
-    } else {
-        dp32::pointers::check_native(&module, wgsl)?;
-    }
-    let entry_points = reflect(&module, &info);
-    Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })
+    Ok((module, info))
 }
 
 fn capabilities(profile: Profile) -> Capabilities {
@@ -206,39 +233,6 @@ fn capabilities(profile: Profile) -> Capabilities {
         Profile::Dp32 => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
         _ => Capabilities::empty(),
     }
-}
-
-/// Puts numbers in place of the overrides that arrays are sized by, which naga leaves there after resolving them.
-/// Returns whether there were any.
-fn settle_array_sizes(module: &mut Module) -> Result<bool, Diagnostic> {
-    if !module.types.iter().any(|(_, ty)| is_pending(ty)) {
-        return Ok(false);
-    }
-    let mut types = UniqueArena::new();
-    for (handle, ty) in module.types.iter() {
-        let mut ty = ty.clone();
-        if is_pending(&ty)
-            && let bytes = ty.inner.try_size(module.to_ctx())
-            && let TypeInner::Array { size, stride, .. } = &mut ty.inner
-        {
-            let count = bytes.and_then(|bytes| NonZeroU32::new(bytes.checked_div(*stride)?));
-            *size = ArraySize::Constant(
-                count.ok_or_else(|| Diagnostic::new("an array sized by an override is too large"))?,
-            );
-        }
-        // Handles stay what they are only if no two types are the same.
-        if types.get(&ty).is_some() {
-            ty.name = Some(format!("sized_{}", handle.index()));
-        }
-        types.insert(ty, module.types.get_span(handle));
-    }
-    module.types = types;
-    module.overrides = Arena::new();
-    Ok(true)
-}
-
-fn is_pending(ty: &Type) -> bool {
-    matches!(ty.inner, TypeInner::Array { size: ArraySize::Pending(_), .. })
 }
 
 /// Validates a module that the pass has made, with no optional capability. It is a defect if that fails.

@@ -13,6 +13,7 @@ mod nesting;
 mod overrides;
 mod prelude;
 mod tails;
+mod text;
 mod zeros;
 
 use declarations::Declarations;
