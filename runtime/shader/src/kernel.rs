@@ -9,8 +9,8 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 
 use crate::dp32::{self, Lowered};
-use crate::text::{self, Rewritten};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides, tails};
+use crate::text::{self, Rewritten, nesting};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, overrides, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::names::Shape;
-use super::value::{Kind, Scalar, Ty, Value, kind_of};
+use super::value::{Items, Kind, Scalar, Ty, Value, kind_of};
 
 /// Why there is no value, and of which argument, if it is about one.
 pub(crate) struct Problem {
@@ -39,13 +39,13 @@ pub(crate) fn typed(ty: &Ty, members: &[Ty], arguments: Vec<Value>) -> Result<Va
                 return Err(problem(format!("the array has {length} elements, and gets {}", arguments.len())));
             }
             let items = all_converted(&arguments, std::iter::repeat(element.as_ref()))?;
-            Ok(Value::Array(Rc::clone(element), items.into()))
+            Ok(Value::Array(Rc::clone(element), Items::new(items)))
         }
         Ty::Struct(number) => {
             if arguments.len() != members.len() {
                 return Err(problem(format!("the struct has {} members, and gets {}", members.len(), arguments.len())));
             }
-            Ok(Value::Struct(*number, all_converted(&arguments, members.iter())?.into()))
+            Ok(Value::Struct(*number, Items::new(all_converted(&arguments, members.iter())?)))
         }
         Ty::Array(_, None) | Ty::Atomic | Ty::Other => Err(problem("constants have no such type")),
     }
@@ -77,7 +77,7 @@ pub(crate) fn array_of(arguments: Vec<Value>) -> Result<Value, Problem> {
         ty = converted.ty();
     }
     let items = all_converted(&arguments, std::iter::repeat(&ty))?;
-    Ok(Value::Array(Rc::new(ty), items.into()))
+    Ok(Value::Array(Rc::new(ty), Items::new(items)))
 }
 
 fn common_kind(arguments: &[Value]) -> Result<Kind, Problem> {

@@ -2,6 +2,7 @@
 
 use super::Fault;
 use super::arithmetic::{binary, unary};
+use super::bounds::{MAX_PARTS, too_many_parts};
 use super::builtin::{self, is_builtin};
 use super::construct;
 use super::integer::bitcast;
@@ -230,10 +231,11 @@ impl<'t, 'a> Names<'t, 'a> {
             };
             construct::typed(&ty, &members, values)
         };
-        built.map_err(|problem| match problem.argument.and_then(|index| arguments.get(index)) {
+        let built = built.map_err(|problem| match problem.argument.and_then(|index| arguments.get(index)) {
             Some(argument) => Fault::new(argument.place, problem.reason),
             None => Fault::new(place, problem.reason),
-        })
+        })?;
+        if built.parts() > MAX_PARTS { Err(too_many_parts(place)) } else { Ok(built) }
     }
 }
 

@@ -8,6 +8,7 @@
 //! Every text that this does not understand is refused: naga never computes anything that was not looked at here.
 
 mod arithmetic;
+mod bounds;
 mod builtin;
 mod construct;
 mod edit;
@@ -17,6 +18,7 @@ mod integer;
 mod layout;
 mod lexer;
 mod names;
+pub(crate) mod nesting;
 mod number;
 mod parse;
 mod parse_body;
@@ -82,11 +84,14 @@ pub(crate) fn rewrite(source: &str, overrides: Option<HashMap<String, f64>>) -> 
 }
 
 fn rewritten(source: &str, overrides: Option<HashMap<String, f64>>) -> Result<Rewritten, Fault> {
-    let (module, double_minus) = parse::parse(source)?;
+    let tokens = lexer::lex(source);
+    nesting::check(&tokens)?;
+    let (module, double_minus) = parse::parse(tokens)?;
     let mut names = Names::new(&module, overrides);
+    bounds::check_structs(&mut names)?;
     let mut edits = Edits::default();
     for place in double_minus {
-        edits.replace(place, "- -");
+        edits.replace(place, "- - ");
     }
     let layouts = layout::lay_out(&mut names, &mut edits)?;
     let mut rewriter = Rewriter::new(&mut names, &mut edits, source);

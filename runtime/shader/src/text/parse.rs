@@ -3,7 +3,7 @@
 //! It takes what naga takes, with the same shape, and refuses all else: no constant can stand where it was not looked for.
 
 use super::Fault;
-use super::lexer::{Place, Token, TokenKind, lex};
+use super::lexer::{Place, Token, TokenKind};
 use super::tree::{
     Attribute, Declaration, DeclarationKind, Enable, Function, Global, Ident, Member, Module, Name, Struct,
 };
@@ -24,9 +24,8 @@ pub(crate) struct Parser<'a> {
 }
 
 /// What was parsed, and where a `--` stands for two minus signs.
-pub(crate) fn parse(source: &str) -> Result<(Module<'_>, Vec<Place>), Fault> {
-    let mut parser =
-        Parser { tokens: lex(source), at: 0, nested_expressions: 0, nested_braces: 0, double_minus: Vec::new() };
+pub(crate) fn parse(tokens: Vec<Token<'_>>) -> Result<(Module<'_>, Vec<Place>), Fault> {
+    let mut parser = Parser { tokens, at: 0, nested_expressions: 0, nested_braces: 0, double_minus: Vec::new() };
     let module = parser.module()?;
     Ok((module, parser.double_minus))
 }

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::Fault;
+use super::bounds::Zeros;
 use super::edit::Edits;
 use super::lexer::Place;
 use super::names::{Found, Item, Local, Names, scalar_kind, shaped};
@@ -21,6 +22,7 @@ pub(crate) struct Rewriter<'n, 't, 'a> {
     pub(crate) names: &'n mut Names<'t, 'a>,
     pub(crate) edits: &'n mut Edits,
     source: &'a str,
+    zeros: Zeros,
     /// Names made up so far.
     invented: u32,
     /// Whether a name of the type f16 has been met, which then is refused.
@@ -29,7 +31,7 @@ pub(crate) struct Rewriter<'n, 't, 'a> {
 
 impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     pub(crate) fn new(names: &'n mut Names<'t, 'a>, edits: &'n mut Edits, source: &'a str) -> Self {
-        Self { names, edits, source, invented: 0, half: None }
+        Self { names, edits, source, zeros: Zeros::default(), invented: 0, half: None }
     }
 
     pub(crate) fn module(&mut self, module: &'t Module<'a>) -> Result<(), Fault> {
@@ -271,11 +273,19 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(())
     }
 
-    /// The lengths of arrays in an expression that stays as it is.
+    /// The lengths of arrays, and the zero values, in an expression that stays as it is.
     fn types_in(&mut self, expression: &'t Expr<'a>) -> Result<(), Fault> {
         match &expression.bare().kind {
+            ExprKind::Name(name) => match self.names.value(expression)? {
+                Value::Zero(ty) => self.zeros.add(&ty, name.place, self.names),
+                _ => Ok(()),
+            },
             ExprKind::Call(name, arguments) => {
                 self.name(name)?;
+                if arguments.is_empty() {
+                    let ty = self.names.ty(name)?;
+                    self.zeros.add(&ty, name.place, self.names)?;
+                }
                 arguments.iter().try_for_each(|argument| self.types_in(argument))
             }
             _ => Ok(()),

@@ -219,15 +219,46 @@ pub(crate) enum Value {
     /// Columns.
     Matrix(Vec<Vec<Scalar>>),
     /// The type of its elements, and these.
-    Array(Rc<Ty>, Rc<[Value]>),
-    Struct(usize, Rc<[Value]>),
+    Array(Rc<Ty>, Rc<Items>),
+    Struct(usize, Rc<Items>),
     /// The zero value of an array or a struct.
     Zero(Ty),
     /// What `frexp` and `modf` give.
     Parts(Rc<[(&'static str, Value)]>),
 }
 
+/// Values in a value.
+#[derive(Debug)]
+pub(crate) struct Items {
+    values: Vec<Value>,
+    /// How many there are, with all that is in them. As they may share what is in them, that may be very many.
+    parts: u64,
+}
+
+impl Items {
+    pub(crate) fn new(values: Vec<Value>) -> Rc<Self> {
+        let parts = values.iter().fold(0_u64, |sum, value| sum.saturating_add(value.parts()));
+        Rc::new(Self { values, parts })
+    }
+}
+
+impl std::ops::Deref for Items {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.values
+    }
+}
+
 impl Value {
+    /// Numbers, vectors, matrices and zero values that it is made of.
+    pub(crate) fn parts(&self) -> u64 {
+        match self {
+            Self::Array(_, items) | Self::Struct(_, items) => items.parts,
+            _ => 1,
+        }
+    }
+
     pub(crate) fn zero(ty: &Ty) -> Self {
         match *ty {
             Ty::Scalar(kind) => Self::Scalar(Scalar::zero(kind)),
@@ -282,8 +313,8 @@ impl Value {
         }
         match self {
             Self::Array(element, items) => {
-                let items: Option<Rc<[Self]>> = items.iter().map(|item| item.converted(to)).collect();
-                Some(Self::Array(Rc::new(with_kind(element, to)), items?))
+                let items: Option<Vec<Self>> = items.iter().map(|item| item.converted(to)).collect();
+                Some(Self::Array(Rc::new(with_kind(element, to)), Items::new(items?)))
             }
             Self::Zero(ty) if self.kind()?.converts_to(to) => Some(Self::Zero(with_kind(ty, to))),
             Self::Struct(..) | Self::Zero(_) | Self::Parts(_) => None,
