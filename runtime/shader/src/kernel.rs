@@ -1,18 +1,17 @@
 //! The checked kernel, what its entry points bind, and the resolution of its overrides.
 
-use std::num::NonZeroU32;
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::compact::KeepUnused;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{
-    AddressSpace, Arena, ArraySize, Function, Module, ShaderStage, Statement, StorageAccess, Type, TypeInner,
-    UniqueArena,
-};
+use naga::{AddressSpace, Arena, Function, Module, ShaderStage, Statement, StorageAccess};
 
 use crate::dp32::{self, Lowered};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides, specialize, tails};
+use crate::text::{self, Rewritten, nesting};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,11 +169,20 @@ impl Kernel {
     /// # Errors
     /// What is wrong with the values.
     pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), Diagnostic> {
-        let (module, info) = self.module(&entry_point.name)?;
-        let values = overrides::values(&self.parsed, module, constants)?;
-        match process_overrides(module, info, None, &values) {
-            Ok(_) => Ok(()),
-            Err(error) => overrides::about_values(module, &error).map_or(Ok(()), Err),
+        let values = overrides::values(&self.parsed, constants)?;
+        if self.parsed.overrides.is_empty() {
+            return Ok(());
+        }
+        let entry = self.named(&entry_point.name)?;
+        let checked = crate::on_deep_stack(|| {
+            let Checked { module, info, .. } = self.with_values(entry, &values)?;
+            let checked = process_overrides(&module, &info, None, &PipelineConstants::default());
+            checked.err().and_then(|error| overrides::about_values(&self.parsed, &error)).map_or(Ok(true), Err)
+        });
+        match checked {
+            // Then it is not about the values themselves.
+            Err(error) if error.location.is_some() && error.reason != overrides::NOT_POSITIVE => Ok(()),
+            checked => checked.map(drop),
         }
     }
 
@@ -184,8 +192,7 @@ impl Kernel {
     /// What [`Kernel::specialize`] refuses, and what is found only once the overrides are known.
     pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
         crate::on_deep_stack(|| {
-            let Resolved { module, info, entry_point } = self.resolve(entry_point, constants)?;
-            dp32::folding::check_resolved(&module, &self.source)?;
+            let Resolved { module, info, entry_point } = self.resolved(entry_point, constants)?;
             dp32::lower(&module, &info, entry_point, &self.source)
         })
     }
@@ -195,20 +202,27 @@ impl Kernel {
     /// # Errors
     /// What [`Kernel::specialize`] refuses.
     pub fn resolve(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
-        let (module, info) = self.module(&entry_point.name)?;
-        let values = overrides::values(&self.parsed, module, constants)?;
-        let (module, info) = process_overrides(module, info, None, &values)
-            .map_err(|error| overrides::refused(module, &error, &self.source))?;
-        let (mut module, mut info) = (module.into_owned(), info.into_owned());
-        if settle_array_sizes(&mut module)? {
-            let validated = Validator::new(ValidationFlags::all(), capabilities(self.profile)).validate(&module);
-            info = validated.map_err(|error| Diagnostic::from_validation(&error, &self.source))?;
+        crate::on_deep_stack(|| self.resolved(entry_point, constants))
+    }
+
+    fn resolved(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
+        let values = overrides::values(&self.parsed, constants)?;
+        let entry = self.named(&entry_point.name)?;
+        if self.parsed.overrides.is_empty() {
+            let Checked { module, info, entry_point } = self.checked(entry)?;
+            return Ok(Resolved { module: module.clone(), info: info.clone(), entry_point: entry_point.clone() });
         }
-        let resolved = reflect(&module, &info)
-            .into_iter()
-            .find(|entry| entry.name == entry_point.name)
-            .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
-        Ok(Resolved { module, info, entry_point: resolved })
+        let Checked { module, info, .. } = self.with_values(entry, &values)?;
+        let (module, info) = process_overrides(&module, &info, None, &PipelineConstants::default())
+            .map_err(|error| overrides::refused(&self.parsed, &error, &self.source))?;
+        let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
+        Ok(Resolved { entry_point, info: info.into_owned(), module: module.into_owned() })
+    }
+
+    /// An entry point of the text in which an override with a value is a constant, so that it is computed like any other.
+    fn with_values(&self, entry: &Entry, values: &PipelineConstants) -> Result<Checked, Diagnostic> {
+        let module = parse(&self.source, self.profile, Some(overrides::by_name(&self.parsed, values)))?;
+        check_entry(&module, entry.index, &self.source, self.profile)
     }
 
     fn all_names(&self) -> String {
@@ -216,15 +230,23 @@ impl Kernel {
     }
 }
 
-/// Parses, validates, and refuses what the interface or the profile lacks.
-pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
-    let capabilities = capabilities(profile);
+/// Has naga parse the text, in which all constants are computed; see [`text`].
+fn parse(wgsl: &str, profile: Profile, overrides: Option<HashMap<String, f64>>) -> Result<Module, Diagnostic> {
+    let Rewritten { text, map, layouts } = text::rewrite(wgsl, overrides)?;
     let mut options = naga::front::wgsl::Options::new();
-    options.capabilities = capabilities;
+    options.capabilities = capabilities(profile);
     let mut module = naga::front::wgsl::Frontend::new_with_options(options)
-        .parse(wgsl)
-        .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
+        .parse(&text)
+        .map_err(|error| Diagnostic::from_parse(&error, &map, wgsl))?;
+    text::put_back(&mut module, &map);
+    text::check_layouts(&module, &layouts, wgsl)?;
     tails::complete(&mut module);
+    Ok(module)
+}
+
+/// Parses, and refuses a text of which no entry point could ever run.
+pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
+    let module = parse(wgsl, profile, None)?;
     let entries = module.entry_points.iter().enumerate();
     let entries = entries.filter(|(_, entry)| entry.stage == ShaderStage::Compute).map(|(index, entry)| Entry {
         name: entry.name.clone(),
@@ -267,7 +289,6 @@ fn check_entry(parsed: &Module, index: usize, wgsl: &str, profile: Profile) -> R
     check_globals(&module, wgsl)?;
     if profile == Profile::Dp32 {
         dp32::check(&module, &info, wgsl)?;
-        dp32::folding::check(&module, wgsl)?;
     } else {
         dp32::pointers::check_native(&module, wgsl)?;
     }
@@ -317,39 +338,6 @@ fn capabilities(profile: Profile) -> Capabilities {
         Profile::Dp32 => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
         _ => Capabilities::empty(),
     }
-}
-
-/// Puts numbers in place of the overrides that arrays are sized by, which naga leaves there after resolving them.
-/// Returns whether there were any.
-fn settle_array_sizes(module: &mut Module) -> Result<bool, Diagnostic> {
-    if !module.types.iter().any(|(_, ty)| is_pending(ty)) {
-        return Ok(false);
-    }
-    let mut types = UniqueArena::new();
-    for (handle, ty) in module.types.iter() {
-        let mut ty = ty.clone();
-        if is_pending(&ty)
-            && let bytes = ty.inner.try_size(module.to_ctx())
-            && let TypeInner::Array { size, stride, .. } = &mut ty.inner
-        {
-            let count = bytes.and_then(|bytes| NonZeroU32::new(bytes.checked_div(*stride)?));
-            *size = ArraySize::Constant(
-                count.ok_or_else(|| Diagnostic::new("an array sized by an override is too large"))?,
-            );
-        }
-        // Handles stay what they are only if no two types are the same.
-        if types.get(&ty).is_some() {
-            ty.name = Some(format!("sized_{}", handle.index()));
-        }
-        types.insert(ty, module.types.get_span(handle));
-    }
-    module.types = types;
-    module.overrides = Arena::new();
-    Ok(true)
-}
-
-fn is_pending(ty: &Type) -> bool {
-    matches!(ty.inner, TypeInner::Array { size: ArraySize::Pending(_), .. })
 }
 
 /// Validates a module that the pass has made, with no optional capability. It is a defect if that fails.

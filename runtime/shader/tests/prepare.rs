@@ -141,7 +141,8 @@ fn a_wrong_override_is_named() {
     assert!(
         refused(&[("7", 1.0), ("width", -1.0)]).ends_with("fit its type, u32; give it a number from 0 to 4294967295")
     );
-    assert!(refused(&[("7", 1.0), ("width", 0.0)]).starts_with("a side of the workgroup is not positive"));
+    let empty = refused(&[("7", 1.0), ("width", 0.0)]);
+    assert!(empty.contains("a side of the workgroup is not positive") && empty.contains('^'), "{empty}");
     let large = refused(&[("7", 1.0), ("width", 300_000.0)]);
     assert!(large.contains("note: Workgroup size is out of range") && large.contains("help: "), "{large}");
 }

@@ -32,7 +32,6 @@
 
 mod check;
 mod define;
-pub(crate) mod folding;
 mod link;
 mod operands;
 pub(crate) mod pointers;
