@@ -78,6 +78,12 @@ pub enum DeviceFault {
         /// How that was noticed.
         what: String,
     },
+    /// The driver left a loop that had not ended, as lavapipe does once an invocation has made 65 535 turns. The device keeps its
+    /// tier and the job is not to blame: run it again on a device without that limit. [`CpuDevice`](crate::CpuDevice) has none.
+    #[error(
+        "the driver left a loop that had not ended, as lavapipe does after 65 535 turns; the CPU device runs it to its end"
+    )]
+    LeftLoop,
     /// A workgroup wrote something else than it does alone. What this job has computed cannot be claimed, but the
     /// device may not be to blame.
     #[error(

@@ -182,3 +182,46 @@ fn a_race_ends_the_job_but_is_not_held_against_the_device() {
         assert_eq!(probe::recall(cache.path(), &adapter.info), None, "the device is demoted");
     }
 }
+
+#[test]
+fn a_loop_that_the_driver_leaves_is_told_from_other_trouble() {
+    for adapter in adapters() {
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap();
+        device.set_memory_limit(1 << 20);
+        let cache = tempfile::tempdir().unwrap();
+        device.set_verdict(Tier::A, Some(cache.path()));
+        check_all(&mut device);
+        let wgsl = "@group(0) @binding(0) var<storage, read_write> turns: array<u32>;
+            @compute @workgroup_size(1) fn main() {
+                for (var i = 0u; i < 300u; i++) { for (var j = 0u; j < 300u; j++) { turns[0]++; } }
+            }";
+        let (pipeline, group, buffer) = bound(&mut device, wgsl, 4);
+        let found = device.submit(&dispatch(pipeline, group, 1)).and_then(|()| device.settle());
+        match found {
+            Ok(_) => assert_eq!(device.read(buffer, 0, 4).unwrap()[..], 90_000_u32.to_le_bytes()),
+            Err(error) => assert!(matches!(error, DeviceError::Fault(DeviceFault::LeftLoop)), "{error}"),
+        }
+        assert_eq!(probe::recall(cache.path(), &adapter.info), None, "the device is demoted");
+    }
+}
+
+/// A pipeline of a kernel under profile dp32, and its only binding, a buffer of so many bytes.
+fn bound(device: &mut WgpuDevice, wgsl: &str, bytes: u64) -> (ComputePipelineId, BindGroupId, BufferId) {
+    let module = device.create_shader_module(&prepare(wgsl, Profile::Dp32).unwrap()).unwrap();
+    let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
+    let buffer = device.create_buffer(bytes, BufferUsage::STORAGE).unwrap();
+    let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
+    let whole = GroupEntry { binding: 0, buffer, offset: 0, size: None };
+    (pipeline, device.create_bind_group(layout, &[whole]).unwrap(), buffer)
+}
+
+/// Commands that run so many workgroups.
+fn dispatch(pipeline: ComputePipelineId, group: BindGroupId, x: u32) -> [Command; 5] {
+    [
+        Command::BeginPass,
+        Command::SetPipeline(pipeline),
+        Command::SetBindGroup { index: 0, group, dynamic_offsets: vec![] },
+        Command::Dispatch { x, y: 1, z: 1 },
+        Command::EndPass,
+    ]
+}

@@ -155,6 +155,7 @@ fn wrong<D: Device>(
         // A driver that cannot compile a kernel of tier A may yet compile it in tier B.
         Err(DeviceError::Fault(DeviceFault::Driver { message })) => return Ok(Some(message)),
         Err(DeviceError::Fault(DeviceFault::Miscomputed { what })) => return Ok(Some(what)),
+        Err(DeviceError::Fault(fault @ DeviceFault::LeftLoop)) => return Ok(Some(fault.to_string())),
         Err(other) => return Err(other),
     };
     let expected = bench.expected(&kernel, *count, *width).map_err(DeviceError::Validation)?;
