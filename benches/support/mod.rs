@@ -97,7 +97,7 @@ pub fn file(path: &Path, size: usize) {
 /// A GPU if there is one, else lavapipe. `ISOBIT_BENCH_DEVICE` chooses another.
 pub fn selector() -> DeviceSelector {
     let chosen = std::env::var("ISOBIT_BENCH_DEVICE").ok().map(|name| name.parse().unwrap());
-    let is_gpu = || isobit_device::list_adapters(false).iter().any(|found| found.info.kind != DeviceKind::Cpu);
+    let is_gpu = || isobit_device::list_adapters().iter().any(|found| found.info.kind != DeviceKind::Cpu);
     chosen.unwrap_or_else(|| if is_gpu() { DeviceSelector::Best } else { DeviceSelector::Name("llvmpipe".into()) })
 }
 

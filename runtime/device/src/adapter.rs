@@ -65,7 +65,7 @@ impl fmt::Display for DeviceKind {
 pub struct DeviceInfo {
     /// The adapter's name, such as `llvmpipe (LLVM 15.0.6, 256 bits)`.
     pub name: String,
-    /// The API it is driven through: `Vulkan`, `Metal`, `DX12` or `OpenGL`.
+    /// The API it is driven through: `Vulkan`, `Metal` or `DX12`.
     pub backend: String,
     /// The driver's name.
     pub driver: String,
@@ -84,8 +84,8 @@ pub struct DeviceInfo {
 /// A device and whether it can run kernels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdapterReport {
-    /// Its number, as [`DeviceSelector::Index`] takes it. Adapters behind OpenGL have none, see [`DeviceSelector::Gl`].
-    pub index: Option<usize>,
+    /// Its number, as [`DeviceSelector::Index`] takes it.
+    pub index: usize,
     /// Who it is.
     #[serde(flatten)]
     pub info: DeviceInfo,
@@ -93,7 +93,7 @@ pub struct AdapterReport {
     pub missing: Vec<String>,
 }
 
-/// Which device to open. Written as `best`, `cpu`, a number, `gl`, `gl:NAME` or part of a name.
+/// Which device to open. Written as `best`, `cpu`, a number or part of a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceSelector {
     /// The best kind that can run kernels: discrete, integrated, virtual, CPU; without any driver the CPU device.
@@ -105,8 +105,6 @@ pub enum DeviceSelector {
     Index(usize),
     /// The first that can run kernels whose name, driver or driver information contains this, in any case.
     Name(String),
-    /// As [`DeviceSelector::Name`], but through OpenGL; an empty name takes the first.
-    Gl(String),
 }
 
 impl FromStr for DeviceSelector {
@@ -114,15 +112,10 @@ impl FromStr for DeviceSelector {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        Ok(match text.split_once(':') {
-            Some(("gl", name)) => Self::Gl(name.to_owned()),
-            _ if text == "gl" => Self::Gl(String::new()),
-            _ if text.is_empty() || text == "best" => Self::Best,
-            _ if text == "cpu" => Self::Cpu,
-            _ => match text.parse() {
-                Ok(index) => Self::Index(index),
-                Err(_) => Self::Name(text.to_owned()),
-            },
+        Ok(match text {
+            "" | "best" => Self::Best,
+            "cpu" => Self::Cpu,
+            _ => text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Index),
         })
     }
 }
@@ -134,21 +127,18 @@ impl fmt::Display for DeviceSelector {
             Self::Cpu => f.write_str("cpu"),
             Self::Index(index) => index.fmt(f),
             Self::Name(name) => f.write_str(name),
-            Self::Gl(name) if name.is_empty() => f.write_str("gl"),
-            Self::Gl(name) => write!(f, "gl:{name}"),
         }
     }
 }
 
-/// All adapters, those that cannot run kernels and those that compute on the CPU included. OpenGL's only with `gl`.
-pub fn list_adapters(gl: bool) -> Vec<AdapterReport> {
-    let instance = instance(gl);
-    adapters(&instance, gl).into_iter().map(|(report, _)| report).collect()
+/// All adapters, those that cannot run kernels and those that compute on the CPU included.
+pub fn list_adapters() -> Vec<AdapterReport> {
+    adapters(&instance()).into_iter().map(|(report, _)| report).collect()
 }
 
 /// All that [`open`] can open: the adapters, and at last the [`CpuDevice`].
-pub fn list_devices(gl: bool) -> Vec<AdapterReport> {
-    let mut reports = list_adapters(gl);
+pub fn list_devices() -> Vec<AdapterReport> {
+    let mut reports = list_adapters();
     reports.push(cpu_report(&reports));
     reports
 }
@@ -159,7 +149,7 @@ pub fn list_devices(gl: bool) -> Vec<AdapterReport> {
 /// As [`open`], except that the driver may still refuse.
 pub fn select(selector: &DeviceSelector) -> Result<AdapterReport, OpenError> {
     if *selector == DeviceSelector::Cpu {
-        return Ok(cpu_report(&list_adapters(false)));
+        return Ok(cpu_report(&list_adapters()));
     }
     find(selector).map(|found| match found {
         Found::Adapter(report, _) | Found::Cpu(report) => report,
@@ -207,7 +197,7 @@ pub fn open_probed(
     Ok((Box::new(device), Some(verdict)))
 }
 
-/// Opens a device of [`open_probed`] anew if `cache` has another verdict on it by now: a job in another process may have shown
+/// Opens a device of [`open_probed`] anew if `cache` has another verdict on it by now: the probe in another process may have shown
 /// that it miscomputes. To be called when a device that was opened for later gets its job.
 ///
 /// # Errors
@@ -218,7 +208,8 @@ pub fn reopen_if_demoted(
     cache: Option<&Path>,
 ) -> Result<(Box<dyn Device>, Option<Verdict>), OpenError> {
     let (device, verdict) = &opened;
-    // Where there is none any more, the old one holds: the driver in this process is the one that it is about.
+    // Where there is none any more, the old one holds: the driver in this process is the one that it is about, and a suspicion takes
+    // nothing away before the probe has confirmed it.
     let now = cache.and_then(|cache| probe::recall(cache, device.info()));
     match (verdict, now) {
         (Some(then), Some(now)) if then.tier != now.tier => open_probed(selector, cache, &mut |_| ()),
@@ -240,16 +231,12 @@ enum Found {
 }
 
 fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
-    let gl = matches!(selector, DeviceSelector::Gl(_));
-    let instance = instance(gl);
-    let mut adapters = adapters(&instance, gl);
+    let instance = instance();
+    let mut adapters = adapters(&instance);
     let mut reports: Vec<_> = adapters.iter().map(|(report, _)| report.clone()).collect();
     reports.push(cpu_report(&reports));
     let chosen = choose(selector, &reports);
     let Some((number, report)) = chosen.map(|(number, report)| (number, report.clone())) else {
-        if gl && adapters.is_empty() {
-            return Err(OpenError::NoDriver);
-        }
         let available = reports.into_iter().map(|report| report.info.name).collect();
         return Err(OpenError::NotFound { selector: selector.to_string(), available });
     };
@@ -265,28 +252,24 @@ fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
 
 /// The CPU device, behind the others.
 fn cpu_report(adapters: &[AdapterReport]) -> AdapterReport {
-    let numbered = adapters.iter().filter(|report| report.index.is_some()).count();
-    AdapterReport { index: Some(numbered), info: CpuDevice::describe(), missing: Vec::new() }
+    AdapterReport { index: adapters.len(), info: CpuDevice::describe(), missing: Vec::new() }
 }
 
 /// The selected report, and how many are before it.
 fn choose<'a>(selector: &DeviceSelector, reports: &'a [AdapterReport]) -> Option<(usize, &'a AdapterReport)> {
     let incapable = |(_, report): &(usize, &AdapterReport)| !report.missing.is_empty();
-    let is_gl = |report: &AdapterReport| report.info.backend == OPENGL;
     let mut reports = reports.iter().enumerate();
     match selector {
-        DeviceSelector::Index(index) => reports.find(|(_, report)| report.index == Some(*index)),
+        DeviceSelector::Index(index) => reports.find(|(_, report)| report.index == *index),
         DeviceSelector::Best => reports.min_by_key(|it| (incapable(it), it.1.info.kind)),
         DeviceSelector::Cpu => reports.find(|(_, report)| report.info.kind == DeviceKind::Interpreter),
         DeviceSelector::Name(name) => reports.filter(|(_, report)| matches(&report.info, name)).min_by_key(incapable),
-        DeviceSelector::Gl(name) => {
-            reports.filter(|(_, report)| is_gl(report) && matches(&report.info, name)).min_by_key(incapable)
-        }
     }
 }
 
-/// The backend of [`DeviceSelector::Gl`].
-const OPENGL: &str = "OpenGL";
+/// What kernels may run on. Not OpenGL: its drivers go wrong in silence, with `matCx2` in uniforms, `@size` and `@align` of members, and
+/// loops of more than 65 535 turns, where the flag that tells of that on Vulkan is optimized away.
+const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN.union(wgpu::Backends::METAL).union(wgpu::Backends::DX12);
 
 fn matches(info: &DeviceInfo, name: &str) -> bool {
     let name = name.to_lowercase();
@@ -295,29 +278,20 @@ fn matches(info: &DeviceInfo, name: &str) -> bool {
 }
 
 /// An instance without validation layers: they are for developing drivers, and noisy.
-fn instance(gl: bool) -> wgpu::Instance {
+fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = backends(gl);
+    descriptor.backends = BACKENDS;
     descriptor.flags = wgpu::InstanceFlags::empty();
     wgpu::Instance::new(descriptor)
 }
 
-fn backends(gl: bool) -> wgpu::Backends {
-    let native = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    if gl { native | wgpu::Backends::GL } else { native }
-}
-
-fn adapters(instance: &wgpu::Instance, gl: bool) -> Vec<(AdapterReport, wgpu::Adapter)> {
-    let mut numbers = 0..;
-    pollster::block_on(instance.enumerate_adapters(backends(gl)))
-        .into_iter()
-        .map(|adapter| {
-            let info = describe(&adapter.get_info());
-            // So that the numbers are the same with OpenGL and without.
-            let index = if info.backend == OPENGL { None } else { numbers.next() };
-            (AdapterReport { index, info, missing: missing(&adapter) }, adapter)
-        })
-        .collect()
+fn adapters(instance: &wgpu::Instance) -> Vec<(AdapterReport, wgpu::Adapter)> {
+    let adapters = pollster::block_on(instance.enumerate_adapters(BACKENDS));
+    let report = |(index, adapter): (usize, wgpu::Adapter)| {
+        let info = describe(&adapter.get_info());
+        (AdapterReport { index, info, missing: missing(&adapter) }, adapter)
+    };
+    adapters.into_iter().enumerate().map(report).collect()
 }
 
 fn missing(adapter: &wgpu::Adapter) -> Vec<String> {
@@ -341,7 +315,6 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
             wgpu::Backend::Vulkan => "Vulkan".to_owned(),
             wgpu::Backend::Metal => "Metal".to_owned(),
             wgpu::Backend::Dx12 => "DX12".to_owned(),
-            wgpu::Backend::Gl => OPENGL.to_owned(),
             other => other.to_string(),
         },
         driver: info.driver.clone(),
@@ -378,8 +351,7 @@ mod tests {
             ("cpu", DeviceSelector::Cpu),
             ("2", DeviceSelector::Index(2)),
             ("llvmpipe", DeviceSelector::Name("llvmpipe".to_owned())),
-            ("gl", DeviceSelector::Gl(String::new())),
-            ("gl:llvmpipe", DeviceSelector::Gl("llvmpipe".to_owned())),
+            ("gl", DeviceSelector::Name("gl".to_owned())),
         ] {
             assert_eq!(text.parse(), Ok(selector.clone()));
             assert_eq!(selector.to_string(), text);

@@ -78,19 +78,33 @@ pub enum DeviceFault {
         /// How that was noticed.
         what: String,
     },
-    /// A workgroup wrote something else than it does alone. What this job has computed cannot be claimed, but the
-    /// device may not be to blame.
+    /// The driver left a loop that had not ended, as lavapipe does once an invocation has made 65 535 turns. The device keeps its
+    /// tier and the job is not to blame: run it again on a device without that limit. [`CpuDevice`](crate::CpuDevice) has none.
     #[error(
-        "a result cannot be reproduced: {what}; alone the workgroup agrees with the CPU, so the kernel's workgroups race, or the \
-         device erred for a moment; `isobit run --detect-races` tells"
+        "the driver left a loop that had not ended, as lavapipe does after 65 535 turns; the CPU device runs it to its end"
     )]
+    LeftLoop,
+    /// A workgroup wrote something else than on the CPU, and the kernel races or the workgroup alone agrees. What this job has
+    /// computed cannot be claimed, but the device is not to blame.
+    #[error("a result cannot be reproduced: {what}; {}", why_irreproducible(race.as_deref()))]
     Irreproducible {
         /// The word that differs.
         what: String,
+        /// Two accesses to one word, one of them writing, without a barrier between; if such were found.
+        race: Option<String>,
     },
     /// The source of a write could not be read.
     #[error("a source of device memory could not be read: {0}")]
     Io(#[from] std::io::Error),
+}
+
+fn why_irreproducible(race: Option<&str>) -> String {
+    match race {
+        Some(race) => format!("the kernel races, so no two devices need agree: {race}"),
+        None => "alone the workgroup agrees with the CPU, so the kernel's workgroups race, or the device erred for a moment; \
+                 `isobit run --detect-races` tells"
+            .to_owned(),
+    }
 }
 
 /// Why no device could be opened.

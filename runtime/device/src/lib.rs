@@ -67,9 +67,9 @@ pub trait Device: Send {
     /// [`Device::settle`], and nobody sees the difference.
     fn set_kernel_limit(&mut self, limit: u64);
 
-    /// Sets which workgroups of kernels under profile dp32 are run again on the CPU. Where that disagrees, the job
-    /// faults with [`DeviceFault::Miscomputed`], or with [`DeviceFault::Irreproducible`] if the workgroup alone agrees.
-    /// [`SpotChecks::OFF`] until then. A device that others are checked against does
+    /// Sets which workgroups of kernels under profile dp32 are run again on the CPU: some of the first dispatch of each shape, and this
+    /// share of all. Where that disagrees, the job faults with [`DeviceFault::Miscomputed`], or with
+    /// [`DeviceFault::Irreproducible`] if the kernel races or the workgroup alone agrees. [`SpotChecks::OFF`] until then. A device that others are checked against does
     /// nothing here.
     fn set_spot_checks(&mut self, share: SpotChecks) {
         let _ = share;

@@ -24,6 +24,8 @@ pub enum FaultKind {
     Cancelled,
     /// The device was lost, hung, or ran out of real memory.
     Device,
+    /// The driver left a loop that had not ended, see [`DeviceFault::LeftLoop`]: the CPU device can run the job.
+    LeftLoop,
     /// An input could not be read or an output not be written.
     Io,
     /// The guest's native stack overflowed; how deep it goes depends on the host's compiler.
@@ -38,6 +40,7 @@ impl std::fmt::Display for FaultKind {
             Self::Deadline => "deadline",
             Self::Cancelled => "cancelled",
             Self::Device => "device",
+            Self::LeftLoop => "left-loop",
             Self::Io => "i/o",
             Self::Stack => "stack",
             Self::Sandbox => "sandbox",
@@ -57,7 +60,11 @@ impl Fault {
 
 impl From<DeviceFault> for Fault {
     fn from(fault: DeviceFault) -> Self {
-        Self::new(FaultKind::Device, fault.to_string())
+        let kind = match fault {
+            DeviceFault::LeftLoop => FaultKind::LeftLoop,
+            _ => FaultKind::Device,
+        };
+        Self::new(kind, fault.to_string())
     }
 }
 

@@ -9,13 +9,14 @@ pub mod interpreter;
 mod kernel;
 mod overrides;
 mod prelude;
+mod specialize;
 mod tails;
 mod text;
 
 pub use diagnostic::{Diagnostic, SourceLocation};
 pub use dp32::{LoopCost, Lowered, Tier};
 pub use isobit_job::Profile;
-pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel};
+pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
 
 /// Source text of one kernel: 1 MiB, as `wit/compute.wit` says.
 pub const MAX_WGSL_BYTES: usize = 1 << 20;

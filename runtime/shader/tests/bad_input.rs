@@ -16,8 +16,8 @@ fn refusal(wgsl: &str) -> String {
 }
 
 fn lower_all(kernel: &Kernel) -> Result<(), Diagnostic> {
-    for entry_point in kernel.entry_points() {
-        let lowered = kernel.lower(entry_point, &[])?;
+    for name in kernel.entry_point_names() {
+        let lowered = kernel.lower(kernel.entry_point(Some(name))?, &[])?;
         for tier in [None, Some(Tier::A), Some(Tier::B)] {
             lowered.emit(tier)?;
         }

@@ -14,18 +14,14 @@ use crate::table::Table;
 /// List what can run kernels here
 ///
 /// Every workload sees the same limits on every device. An adapter that cannot offer them all is listed with what
-/// it lacks. The last is isobit's own CPU device, which needs no driver. Adapters behind OpenGL have no index: choose one
-/// with `--device gl`, or `--device gl:NAME`.
+/// it lacks. The last is isobit's own CPU device, which needs no driver. Adapters behind OpenGL are none: their drivers go wrong in
+/// silence.
 ///
 /// Tier A: native arithmetic gives the right bits. Tier B: it does not, and the device computes with integers; the first
 /// wrong result is shown. None: it gets those wrong too, and is not used. Which one is found out when the device is first used, or by `isobit doctor`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  isobit devices\n  isobit devices --gl --json")]
-pub struct Devices {
-    /// List adapters behind OpenGL too
-    #[arg(long)]
-    gl: bool,
-}
+#[command(after_help = "Examples:\n  isobit devices\n  isobit devices --json")]
+pub struct Devices {}
 
 #[derive(serde::Serialize)]
 struct Answer {
@@ -55,7 +51,7 @@ impl Devices {
     /// Lists them.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let verdicts = opening::verdicts();
-        let listed = isobit_device::list_devices(self.gl).into_iter().map(|report| {
+        let listed = isobit_device::list_devices().into_iter().map(|report| {
             let verdict = verdicts.as_ref().and_then(|verdicts| probe::recall(verdicts, &report.info));
             Listed { report, verdict }
         });
@@ -94,7 +90,7 @@ impl fmt::Display for Answer {
                 None => String::new(),
             };
             table.row([
-                index.map_or_else(|| "gl".to_owned(), |index| index.to_string()),
+                index.to_string(),
                 info.name.clone(),
                 info.backend.clone(),
                 info.kind.to_string(),

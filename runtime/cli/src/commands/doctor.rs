@@ -19,7 +19,7 @@ use crate::printer::Printer;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  isobit doctor\n  isobit doctor --device llvmpipe --json")]
 pub struct Doctor {
-    /// Only this device: part of its name, its number in `isobit devices`, cpu, or gl
+    /// Only this device: part of its name, its number in `isobit devices`, or cpu
     #[arg(long)]
     device: Option<DeviceSelector>,
 }
@@ -47,9 +47,9 @@ impl Doctor {
         let selectors = match self.device {
             Some(device) => vec![device],
             None => {
-                let adapters = list_adapters(false);
+                let adapters = list_adapters();
                 let capable = adapters.iter().filter(|adapter| adapter.missing.is_empty());
-                capable.filter_map(|adapter| adapter.index.map(DeviceSelector::Index)).collect()
+                capable.map(|adapter| DeviceSelector::Index(adapter.index)).collect()
             }
         };
         let devices: Vec<_> =

@@ -25,7 +25,7 @@ use crate::watch::Watch;
 pub struct Run {
     #[command(flatten)]
     job: JobArgs,
-    /// The device: part of its name, its number in `isobit devices`, cpu, or gl. Without any driver best is cpu
+    /// The device: part of its name, its number in `isobit devices`, or cpu. Without any driver best is cpu
     #[arg(long, default_value = "best")]
     device: DeviceSelector,
     /// Run on the CPU device and look for invocations that touch one word without a barrier between, one of them writing.

@@ -31,7 +31,7 @@ pub struct Serve {
     /// Take jobs only from renters with these keys; without it, from anyone
     #[arg(long, value_name = "KEY", num_args = 1..)]
     allow: Vec<NodeKey>,
-    /// The device: part of its name, its number in `isobit devices`, cpu, or gl. Without any driver best is cpu
+    /// The device: part of its name, its number in `isobit devices`, or cpu. Without any driver best is cpu
     #[arg(long, default_value = "best")]
     device: DeviceSelector,
     /// Folder for blobs and compiled workloads [default: ~/.local/share/isobit]

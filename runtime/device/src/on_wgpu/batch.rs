@@ -60,8 +60,8 @@ pub(super) struct Cursor<'a> {
     at: usize,
     /// How many workgroups of the dispatch at hand have been handed out.
     done: u64,
-    /// The number of a dispatch that shares no batch with others.
-    watched: Option<usize>,
+    /// The numbers, in order, of dispatches that share no batch with others.
+    watched: Vec<usize>,
     pass: Option<Pass<'a>>,
 }
 
@@ -75,23 +75,32 @@ struct Pass<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(commands: &'a [Command], slice: Duration) -> Self {
-        Self { commands, slice, at: 0, done: 0, watched: None, pass: None }
+        Self { commands, slice, at: 0, done: 0, watched: Vec::new(), pass: None }
     }
 
-    /// Names the command that is to be a batch of its own, or several.
-    pub(super) fn watch(&mut self, command: Option<usize>) {
-        self.watched = command;
+    /// Names commands, in order, each of which is to be a batch of its own, or several.
+    pub(super) fn watch(&mut self, commands: Vec<usize>) {
+        self.watched = commands;
     }
 
-    /// The bind groups of the watched dispatch, where that comes next.
-    pub(super) fn at_watched(&self) -> Option<impl Iterator<Item = &'a Command>> {
-        let pass = self.pass.as_ref().filter(|_| self.watched == Some(self.at) && self.done == 0)?;
-        Some(pass.set_groups.into_iter().flatten())
+    /// The number and bind groups of the command that comes next, where that is watched.
+    pub(super) fn at_watched(&self) -> Option<(usize, impl Iterator<Item = &'a Command> + use<'a>)> {
+        let pass = self.pass.as_ref().filter(|_| self.is_watched() && self.done == 0)?;
+        Some((self.at, pass.set_groups.into_iter().flatten()))
     }
 
-    /// Whether the watched dispatch has been handed out in whole.
-    pub(super) fn is_past_watched(&self) -> bool {
-        self.watched.is_some_and(|watched| watched < self.at)
+    /// Takes the command that comes next from those that are watched.
+    pub(super) fn unwatch(&mut self) {
+        self.watched.retain(|command| *command != self.at);
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watched.binary_search(&self.at).is_ok()
+    }
+
+    /// Whether a command has been handed out in whole.
+    pub(super) fn is_past(&self, command: usize) -> bool {
+        command < self.at
     }
 
     pub(super) fn is_through(&self) -> bool {
@@ -120,7 +129,7 @@ impl<'a> Cursor<'a> {
             batch.steps.extend(set.map(|command| Step::Command(command)));
         }
         while let Some(command) = self.commands.get(self.at) {
-            let watched = self.watched == Some(self.at);
+            let watched = self.is_watched();
             if watched && start < self.at {
                 break;
             }
@@ -320,19 +329,28 @@ mod tests {
         let pass = [Command::BeginPass, Command::SetPipeline(pipeline), one.clone(), set.clone(), watched, one];
         let commands = [&pass[..], &[Command::EndPass]].concat();
         let mut cursor = Cursor::new(&commands, SLICE);
-        cursor.watch(Some(4));
+        cursor.watch(vec![2, 4]);
         let mut workgroups = Vec::new();
         let pace = known();
         while !cursor.is_through() {
-            assert_eq!(cursor.at_watched().is_some(), workgroups.len() == 1);
-            if let Some(groups) = cursor.at_watched() {
-                assert_eq!(groups.collect::<Vec<_>>(), [&set]);
+            let numbers = [None, Some(2), Some(4), None, None];
+            let watched = cursor.at_watched().map(|(number, groups)| (number, groups.collect::<Vec<_>>()));
+            if let Some((4, groups)) = &watched {
+                assert_eq!(*groups, [&set]);
             }
-            let past = cursor.is_past_watched();
+            assert_eq!(watched.map(|(number, _)| number), numbers[workgroups.len()]);
+            let past = cursor.is_past(4);
             let batch = cursor.next(|_| Some(Arc::clone(&pace)));
             workgroups.push((past, batch.slices().map(|slice| slice.workgroups()).sum::<u64>()));
         }
-        assert_eq!(workgroups, [(false, 1), (false, 30), (false, 1), (true, 1)]);
+        assert_eq!(workgroups, [(false, 0), (false, 1), (false, 30), (false, 1), (true, 1)]);
+        let mut cursor = Cursor::new(&commands, SLICE);
+        cursor.watch(vec![2]);
+        cursor.next(|_| Some(Arc::clone(&pace)));
+        cursor.unwatch();
+        assert!(cursor.at_watched().is_none());
+        let batch = cursor.next(|_| Some(Arc::clone(&pace)));
+        assert!(batch.slices().map(|slice| slice.workgroups()).sum::<u64>() > 1, "an unwatched dispatch is alone");
     }
 
     #[test]

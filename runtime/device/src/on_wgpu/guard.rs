@@ -2,18 +2,20 @@
 //! scope's error, an uncaptured error, a lost device, a panic) into a `DeviceError`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use pollster::block_on;
 
-use crate::{DeviceError, DeviceFault};
+use crate::stop::ASK_EVERY;
+use crate::{DeviceError, DeviceFault, Stop};
 
 /// Stack for compiling a kernel: 256 MiB reserved, not committed. Compilers recurse as deep as a kernel nests.
 const COMPILER_STACK_BYTES: usize = 256 << 20;
 
 /// A wgpu device with its state of health.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Guard {
     pub(super) device: wgpu::Device,
     health: Arc<Health>,
@@ -79,19 +81,33 @@ impl Guard {
         Ok(polled)
     }
 
-    /// As [`Guard::run`], on a thread with a deep stack: for what compiles kernels.
-    pub(super) fn compile<T: Send>(&self, work: impl FnOnce(&wgpu::Device) -> T + Send) -> Result<T, DeviceError> {
-        thread::scope(|scope| {
-            let started = thread::Builder::new()
-                .name("compile".to_owned())
-                .stack_size(COMPILER_STACK_BYTES)
-                .spawn_scoped(scope, || self.run(work));
-            match started.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(result)) => result,
-                Ok(Err(_panic)) => Err(self.panicked().into()),
-                Err(_) => Err(DeviceFault::HostOutOfMemory.into()),
+    /// As [`Guard::run`], on a thread with a deep stack: for what compiles kernels. A driver may take minutes for that and cannot be
+    /// interrupted, so a wait that is given up leaves the thread behind.
+    pub(super) fn compile<T: Send + 'static>(
+        &self,
+        stop: &Stop,
+        patience: Duration,
+        work: impl FnOnce(&wgpu::Device) -> T + Send + 'static,
+    ) -> Result<T, DeviceError> {
+        let guard = self.clone();
+        let (done, result) = mpsc::sync_channel(1);
+        let compile = move || {
+            // Nobody may wait any longer.
+            let _ = done.send(guard.run(work));
+        };
+        let thread = thread::Builder::new().name("compile".to_owned()).stack_size(COMPILER_STACK_BYTES);
+        thread.spawn(compile).map_err(|_| DeviceFault::HostOutOfMemory)?;
+        let start = Instant::now();
+        loop {
+            match result.recv_timeout(ASK_EVERY.min(patience)) {
+                Ok(result) => return result,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(self.panicked().into()),
+                Err(mpsc::RecvTimeoutError::Timeout) => stop.check()?,
             }
-        })
+            if start.elapsed() >= patience {
+                return Err(DeviceFault::TimedOut { after: patience }.into());
+            }
+        }
     }
 
     /// Runs calls that report errors by themselves; only a panic is turned into a fault.

@@ -1,6 +1,8 @@
 //! [`Device`] on wgpu: resources by id, checked requests handed to the driver behind a guard.
 
 mod batch;
+mod compile;
+mod confirm;
 mod guard;
 mod mapping;
 mod pace;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isobit_shader::dp32::{INVOCATION_FUEL, SYSTEM_GROUP};
-use isobit_shader::{BufferBindingType, Kernel, Lowered, Profile, Tier};
+use isobit_shader::{BufferBindingType, Kernel, Lowered, Tier};
 
 use self::batch::{Batch, Cursor, Slice, Step};
 use self::guard::Guard;
@@ -72,6 +74,9 @@ pub struct WgpuDevice {
     settled: Instant,
     sampler: Option<Sampler>,
     next_serial: u64,
+    /// Gives the driver kernels as the guest wrote them in this tier: a device that miscomputes.
+    #[cfg(test)]
+    careless: Option<Tier>,
     buffers: Slots<BufferId, Arc<Allocation>>,
     modules: Slots<ShaderModuleId, Module>,
     layouts: Slots<BindGroupLayoutId, Layout>,
@@ -90,9 +95,8 @@ struct Allocation {
 
 #[derive(Debug)]
 struct Module {
+    /// What the driver is given depends on entry point and overrides.
     kernel: Kernel,
-    /// None under profile dp32: what the device is given depends on entry point and overrides.
-    raw: Option<wgpu::ShaderModule>,
 }
 
 #[derive(Clone, Debug)]
@@ -125,6 +129,8 @@ struct Pipeline {
 struct Dp32 {
     pace: Arc<Pace>,
     lowered: Arc<Lowered>,
+    /// What the guest wrote.
+    source: Arc<str>,
 }
 
 impl WgpuDevice {
@@ -156,6 +162,8 @@ impl WgpuDevice {
             settled: Instant::now(),
             sampler: None,
             next_serial: 0,
+            #[cfg(test)]
+            careless: None,
             buffers: Slots::default(),
             modules: Slots::default(),
             layouts: Slots::default(),
@@ -446,9 +454,7 @@ impl Device for WgpuDevice {
 
     fn create_shader_module(&mut self, kernel: &Kernel) -> Result<ShaderModuleId, DeviceError> {
         let kernel = kernel.clone();
-        let native = kernel.profile() == Profile::Native;
-        let raw = native.then(|| raw_module(&self.guard, kernel.module().clone())).transpose()?;
-        check::exhausted(self.modules.insert(Module { kernel, raw }))
+        check::exhausted(self.modules.insert(Module { kernel }))
     }
 
     fn create_bind_group_layout(&mut self, entries: &[LayoutEntry]) -> Result<BindGroupLayoutId, DeviceError> {
@@ -505,53 +511,8 @@ impl Device for WgpuDevice {
         layout: Option<&[BindGroupLayoutId]>,
         constants: &[(String, f64)],
     ) -> Result<ComputePipelineId, DeviceError> {
-        let module = self.modules.get(module).ok_or_else(|| check::stale(module))?;
-        let entry = module.kernel.entry_point(entry_point).map_err(DeviceError::Validation)?;
-        let lowered = match module.raw {
-            Some(_) => None,
-            None => Some(module.kernel.lower(entry, constants).map_err(DeviceError::Validation)?),
-        };
-        let entry = match &lowered {
-            Some(lowered) => lowered.entry_point().clone(),
-            None => module.kernel.specialize(entry, constants).map_err(DeviceError::Validation)?,
-        };
-        let name = entry.name.clone();
-        let given: Option<Vec<Layout>> =
-            layout.map(|ids| ids.iter().map(|&id| self.layout(id).cloned()).collect()).transpose()?;
-        let given_shapes = given.as_ref().map(|layouts| {
-            let shapes = layouts.iter().map(|layout| Arc::clone(&layout.shape));
-            shapes.collect()
-        });
-        let shape = check::pipeline(entry, given_shapes)?;
-        let layouts = match given {
-            Some(layouts) => layouts,
-            None => shape.layouts.iter().map(|shape| self.raw_layout(Arc::clone(shape))).collect::<Result<_, _>>()?,
-        };
-        let mut raw_layouts: Vec<_> =
-            layouts.iter().map(|layout| Some(&layout.raw).filter(|_| !layout.shape.entries.is_empty())).collect();
-        let invocations = shape.workgroup_size.iter().product();
-        let (raw, cost, dp32) = match (&module.raw, lowered) {
-            (Some(raw), _) => {
-                (raw_pipeline(&self.guard, raw, &name, &raw_layouts, constants)?, u64::from(invocations), None)
-            }
-            (None, None) => return Err(DeviceFault::Driver { message: "the kernel was not lowered".to_owned() }.into()),
-            (None, Some(lowered)) => {
-                // What tiers differ in is not to be seen by a guest.
-                let realized = lowered.realize(self.tier);
-                let realized = realized.map_err(|error| DeviceFault::Driver { message: error.to_string() })?;
-                let raw = raw_module(&self.guard, realized)?;
-                let system = match &mut self.system {
-                    Some(system) => system,
-                    none => none.insert(System::new(&self.guard)?),
-                };
-                raw_layouts.resize(mapping::host_size(u64::from(SYSTEM_GROUP))?, None);
-                raw_layouts.push(Some(&system.layout));
-                let cost = u64::from(invocations) * u64::from(lowered.invocation_cost());
-                let raw = raw_pipeline(&self.guard, &raw, &name, &raw_layouts, &[])?;
-                (raw, cost, Some(Dp32 { pace: Arc::new(Pace::new(cost)), lowered: Arc::new(lowered) }))
-            }
-        };
-        check::exhausted(self.pipelines.insert(Pipeline { shape, layouts, raw, invocations, cost, dp32 }))
+        let pipeline = self.new_pipeline(module, entry_point, layout, constants)?;
+        check::exhausted(self.pipelines.insert(pipeline))
     }
 
     fn bind_group_layout_of(
@@ -649,13 +610,18 @@ impl Device for WgpuDevice {
                 if let Some(pace) = self.pace(pipeline) {
                     self.work.learn(&self.guard, &pace)?;
                 }
-                if let (Some(groups), Some(Command::Dispatch { x, y, z })) = (cursor.at_watched(), cursor.command()) {
-                    watched = self.watch(pipeline, [*x, *y, *z], groups)?;
+                if let (Some((number, groups)), Some(Command::Dispatch { x, y, z })) =
+                    (cursor.at_watched(), cursor.command())
+                {
+                    watched = self.watch(pipeline, [*x, *y, *z], groups)?.map(|watched| (number, watched));
+                    if watched.is_none() {
+                        cursor.unwatch();
+                    }
                 }
             }
             let batch = cursor.next(|pipeline| self.pace(pipeline));
             self.submit_batch(batch)?;
-            if let Some(watched) = watched.take_if(|_| cursor.is_past_watched()) {
+            if let Some((_, watched)) = watched.take_if(|(number, _)| cursor.is_past(*number)) {
                 self.compare(&watched)?;
             }
             if !cursor.is_through() && self.settled.elapsed() > SETTLE_EVERY {
@@ -675,40 +641,6 @@ impl Device for WgpuDevice {
         self.collect()?;
         Ok(self.kernel_use)
     }
-}
-
-fn raw_module(guard: &Guard, module: wgpu::naga::Module) -> Result<wgpu::ShaderModule, DeviceError> {
-    guard.compile(|device| {
-        device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: None,
-            source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module)),
-        })
-    })
-}
-
-fn raw_pipeline(
-    guard: &Guard,
-    module: &wgpu::ShaderModule,
-    entry_point: &str,
-    layouts: &[Option<&wgpu::BindGroupLayout>],
-    constants: &[(String, f64)],
-) -> Result<wgpu::ComputePipeline, DeviceError> {
-    let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    guard.compile(|device| {
-        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: None,
-            bind_group_layouts: layouts,
-            immediate_size: 0,
-        });
-        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: Some(&layout),
-            module,
-            entry_point: Some(entry_point),
-            compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
-            cache: None,
-        })
-    })
 }
 
 fn raw_usage(usage: BufferUsage, mappable: bool) -> wgpu::BufferUsages {

@@ -1,33 +1,38 @@
 //! Spot checks: some workgroups of a job are run again on the CPU, and what they wrote is compared.
 //!
-//! A probe cannot show that a driver compiles every kernel right, nor that a device is sound. So a dispatch is now and
-//! then watched: the buffers that it is given are copied before and after, and workgroups chosen at random are interpreted on the copy. A
-//! word that comes out otherwise ends the job: nobody could reproduce it. It also speaks against the device, unless the workgroup
-//! run alone on it agrees with the CPU: then most likely the kernel's workgroups race for the word, which is the renter's doing.
+//! A probe cannot show that a driver compiles every kernel right, nor that a device is sound. So some dispatches are watched: the first of
+//! each shape that a job has, since drivers go wrong by kernel and by size, and of the others now and then one. The buffers that a watched
+//! dispatch is given are copied before and after, and workgroups chosen at random are interpreted on the copy. A word that comes out
+//! otherwise ends the job: nobody could reproduce it. Who is to blame for it is looked for in `confirm.rs`.
 //!
 //! What it costs is bounded: dispatches with more than [`MAX_BYTES`] bound are not watched, and all checks together take
-//! no more than a twentieth of the job's time and [`GRACE`].
+//! no more than a twentieth of the job's time and [`GRACE`]. Shapes that there was no time for are tried again when they come again.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use isobit_shader::dp32::{SYSTEM_GROUP, SystemParams};
+use isobit_shader::dp32::SystemParams;
 use isobit_shader::interpreter::{Buffers, Program, SystemBuffers, Write, words_of};
 use isobit_shader::{BufferBindingType, Lowered};
 
-use super::batch::Slice;
 use super::{Allocation, Dp32, WgpuDevice};
-use crate::probe::{self, Failure};
-use crate::{Command, ComputePipelineId, DeviceError, DeviceFault, LayoutEntry};
+use crate::{BindGroupId, Command, ComputePipelineId, DeviceError, LayoutEntry};
 
 /// The most bytes that are bound to a dispatch that is watched.
 pub(super) const MAX_BYTES: u64 = 32 << 20;
 
 /// The most workgroups of one dispatch that are checked.
 const MAX_WORKGROUPS: u64 = 16;
+
+/// The most dispatches of one submission that are watched because their shape is new.
+const MAX_NEW: usize = 8;
+
+/// Shapes of a job that are remembered. Of a job with more only random dispatches are checked from then on.
+const MAX_SHAPES: usize = 4096;
 
 /// One part in so many of a job's time goes into checks, and [`GRACE`].
 const PART: u32 = 20;
@@ -41,6 +46,21 @@ const LEAST_TIME: Duration = Duration::from_millis(100);
 /// Bytes that are copied from a device in a second, at least.
 const BYTES_PER_SECOND: u64 = 1 << 30;
 
+/// What makes a dispatch like another: the kernel, how many workgroups it runs, and what is bound.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    pub(super) pipeline: ComputePipelineId,
+    pub(super) of: [u32; 3],
+    /// Bytes of each bound range.
+    pub(super) sizes: Vec<u64>,
+}
+
+impl Shape {
+    fn workgroups(&self) -> u64 {
+        self.of.iter().fold(1, |all, side| all.saturating_mul(u64::from(*side)))
+    }
+}
+
 /// Decides what is checked.
 #[derive(Debug)]
 pub(super) struct Sampler {
@@ -50,8 +70,12 @@ pub(super) struct Sampler {
     spent: Duration,
     /// The least time that an interpreted workgroup is given: [`LEAST_TIME`], except in tests.
     pub(super) least_time: Duration,
+    /// Time for checks of a job that has only begun: [`GRACE`], except in tests.
+    pub(super) grace: Duration,
     seed: RandomState,
     drawn: u64,
+    /// Of which a dispatch has been checked.
+    shapes: HashSet<Shape>,
 }
 
 impl Sampler {
@@ -61,8 +85,10 @@ impl Sampler {
             began: Instant::now(),
             spent: Duration::ZERO,
             least_time: LEAST_TIME,
+            grace: GRACE,
             seed: RandomState::new(),
             drawn: 0,
+            shapes: HashSet::new(),
         }
     }
 
@@ -72,18 +98,40 @@ impl Sampler {
         self.seed.hash_one(self.drawn) % end.max(1)
     }
 
-    /// Which of some dispatches of `workgroups` each is to be watched: the one that a workgroup drawn from all is in.
-    pub(super) fn choose(&mut self, workgroups: impl Iterator<Item = u64> + Clone) -> Option<usize> {
-        let all: u64 = workgroups.clone().fold(0, u64::saturating_add);
+    /// Which of some dispatches are to be watched, by number: the first of each shape that has not been checked yet, and the one in which a
+    /// workgroup drawn from all is, if one is drawn.
+    pub(super) fn choose(&mut self, dispatches: &[Shape]) -> Vec<usize> {
+        let mut chosen = Vec::new();
+        if self.shapes.len() < MAX_SHAPES && self.affords(0) {
+            let mut new = HashSet::new();
+            let is_new = |shape: &&Shape| !self.shapes.contains(*shape) && shape.workgroups() > 0;
+            let fresh = dispatches.iter().enumerate().filter(|(_, shape)| is_new(shape) && new.insert(*shape));
+            chosen.extend(fresh.map(|(number, _)| number).take(MAX_NEW));
+        }
+        chosen.extend(self.draw_one(dispatches));
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
+
+    fn draw_one(&mut self, dispatches: &[Shape]) -> Option<usize> {
+        let all = dispatches.iter().map(Shape::workgroups).fold(0, u64::saturating_add);
         if all == 0 || self.draw(self.one_in.get()) >= all {
             return None;
         }
         let mut drawn = self.draw(all);
-        workgroups.enumerate().find_map(|(index, workgroups)| {
+        dispatches.iter().map(Shape::workgroups).position(|workgroups| {
             let here = drawn < workgroups;
             drawn = drawn.saturating_sub(workgroups);
-            here.then_some(index)
+            here
         })
+    }
+
+    /// Notes that a dispatch of a shape was checked.
+    fn checked(&mut self, shape: Shape) {
+        if self.shapes.len() < MAX_SHAPES {
+            self.shapes.insert(shape);
+        }
     }
 
     /// The workgroups of a watched dispatch that are run again.
@@ -98,7 +146,7 @@ impl Sampler {
     /// Whether there is time for a check of so many bytes.
     pub(super) fn affords(&self, bytes: u64) -> bool {
         let copies = Duration::from_nanos(bytes.saturating_mul(2_000_000_000 / BYTES_PER_SECOND));
-        bytes <= MAX_BYTES && self.spent + copies <= GRACE + self.began.elapsed() / PART
+        bytes <= MAX_BYTES && self.spent + copies <= self.grace + self.began.elapsed() / PART
     }
 
     /// How long the workgroups of one dispatch may be interpreted.
@@ -118,7 +166,8 @@ pub(super) struct Watched {
     pub(super) of: [u32; 3],
     pub(super) workgroups: Vec<[u32; 3]>,
     pub(super) parts: Vec<Part>,
-    pub(super) since: Instant,
+    /// How long the copies before it took.
+    spent: Duration,
 }
 
 /// A bound range.
@@ -207,72 +256,47 @@ impl Watched {
         let found = found(part, usize::try_from(word).ok()?)?;
         (found != expected).then_some(Mismatch { workgroup, at, word, expected, found })
     }
-
-    /// The bound ranges as they were, each in a buffer of its own.
-    pub(super) fn copies(&self, device: &wgpu::Device) -> Vec<wgpu::Buffer> {
-        let copy = |part: &Part| {
-            let size = part.size.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-            let copied = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-            let usage = copied | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
-            let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: true };
-            let buffer = device.create_buffer(&descriptor);
-            if let Ok(mut mapped) = buffer.get_mapped_range_mut(..) {
-                let bytes: Vec<u8> = from_words(&part.words).iter().flat_map(|word| word.to_le_bytes()).collect();
-                let end = bytes.len().min(mapped.len());
-                mapped.slice(..end).copy_from_slice(bytes.get(..end).unwrap_or_default());
-            }
-            buffer.unmap();
-            buffer
-        };
-        self.parts.iter().map(copy).collect()
-    }
-
-    /// Bind groups of those, with their index and dynamic offsets.
-    pub(super) fn groups(
-        &self,
-        device: &wgpu::Device,
-        layouts: &[&wgpu::BindGroupLayout],
-        copies: &[wgpu::Buffer],
-    ) -> Vec<(u32, wgpu::BindGroup, Vec<u32>)> {
-        let bound: Vec<_> = self.parts.iter().zip(copies).collect();
-        let indexed = (0_u32..).zip(layouts).map(|(index, layout)| {
-            let own = || bound.iter().filter(|(part, _)| part.group == index);
-            let entries: Vec<_> = own()
-                .map(|(part, copy)| wgpu::BindGroupEntry {
-                    binding: part.entry.binding,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: copy,
-                        offset: 0,
-                        size: NonZeroU64::new(part.size),
-                    }),
-                })
-                .collect();
-            let offsets = own().filter(|(part, _)| part.entry.has_dynamic_offset).map(|_| 0).collect();
-            let group = device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
-            (index, group, offsets)
-        });
-        indexed.collect()
-    }
 }
 
 impl WgpuDevice {
-    /// The number of the command that is to be checked, if any.
-    pub(super) fn choose(&mut self, commands: &[Command]) -> Option<usize> {
+    /// The numbers of the commands that are to be watched.
+    pub(super) fn choose(&mut self, commands: &[Command]) -> Vec<usize> {
+        if self.sampler.is_none() {
+            return Vec::new();
+        }
+        let (numbers, shapes): (Vec<_>, Vec<_>) = self.shapes(commands).into_iter().unzip();
+        let chosen = self.sampler.as_mut().map(|sampler| sampler.choose(&shapes)).unwrap_or_default();
+        chosen.into_iter().filter_map(|chosen| numbers.get(chosen).copied()).collect()
+    }
+
+    /// The dispatches under profile dp32 in some commands, with their numbers.
+    fn shapes(&self, commands: &[Command]) -> Vec<(usize, Shape)> {
         let mut pipeline = None;
-        let workgroups: Vec<u64> = commands
-            .iter()
-            .map(|command| match command {
-                Command::SetPipeline(id) => {
-                    pipeline = self.pipelines.get(*id);
-                    0
+        let mut groups: [Option<BindGroupId>; 3] = [None; 3];
+        let mut shapes = Vec::new();
+        for (number, command) in commands.iter().enumerate() {
+            match command {
+                Command::BeginPass => (pipeline, groups) = (None, [None; 3]),
+                Command::SetPipeline(id) => pipeline = Some(*id),
+                Command::SetBindGroup { index, group, .. } => {
+                    let slot = usize::try_from(*index).ok().and_then(|index| groups.get_mut(index));
+                    slot.into_iter().for_each(|slot| *slot = Some(*group));
                 }
-                Command::Dispatch { x, y, z } if pipeline.is_some_and(|pipeline| pipeline.dp32.is_some()) => {
-                    [x, y, z].iter().map(|side| u64::from(**side)).product()
+                Command::Dispatch { x, y, z } => {
+                    let of = [*x, *y, *z];
+                    shapes.extend(pipeline.and_then(|pipeline| Some((number, self.shape(pipeline, of, &groups)?))));
                 }
-                _ => 0,
-            })
-            .collect();
-        self.sampler.as_mut()?.choose(workgroups.into_iter())
+                _ => {}
+            }
+        }
+        shapes
+    }
+
+    fn shape(&self, pipeline: ComputePipelineId, of: [u32; 3], groups: &[Option<BindGroupId>]) -> Option<Shape> {
+        let used = self.pipelines.get(pipeline).filter(|pipeline| pipeline.dp32.is_some())?.layouts.len();
+        let groups = groups.iter().take(used).filter_map(|group| self.groups.get((*group)?));
+        let sizes = groups.flat_map(|group| group.shape.bound.iter().map(|bound| bound.size)).collect();
+        Some(Shape { pipeline, of, sizes })
     }
 
     /// Copies what is bound to a dispatch that is about to be submitted, if there is time to check it.
@@ -282,17 +306,20 @@ impl WgpuDevice {
         of: [u32; 3],
         set_groups: impl Iterator<Item = &'a Command>,
     ) -> Result<Option<Watched>, DeviceError> {
-        let since = Instant::now();
         let mut parts = self.bound_to(pipeline, set_groups);
         let bytes = parts.iter().map(|part| part.size).sum();
         let Some(sampler) = self.sampler.as_mut().filter(|sampler| sampler.affords(bytes)) else { return Ok(None) };
         let workgroups = sampler.workgroups(of);
+        sampler.checked(Shape { pipeline, of, sizes: parts.iter().map(|part| part.size).collect() });
+        // What the job waits for anyway is not the check's time.
+        self.work.drain(&self.guard)?;
+        let since = Instant::now();
         for part in &mut parts {
             let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
             let bytes = self.staging.download(&self.guard, &mut self.work, from, offset, size)?;
             part.words = words_of(&bytes);
         }
-        Ok(Some(Watched { pipeline, of, workgroups, parts, since }))
+        Ok(Some(Watched { pipeline, of, workgroups, parts, spent: since.elapsed() }))
     }
 
     /// The ranges that a pipeline sees through bind groups.
@@ -324,6 +351,8 @@ impl WgpuDevice {
         let dp32 = self.pipelines.get(watched.pipeline).and_then(|pipeline| pipeline.dp32.clone());
         let (Some(Dp32 { lowered, .. }), Some(sampler)) = (dp32, &self.sampler) else { return Ok(()) };
         let (budget, time) = (self.budget(), sampler.time());
+        self.work.drain(&self.guard)?;
+        let since = Instant::now();
         let mut after = Vec::new();
         for part in watched.parts.iter().filter(|part| part.is_written()) {
             let (from, offset, size) = (&part.buffer.raw, part.offset, part.size);
@@ -336,74 +365,21 @@ impl WgpuDevice {
         };
         let mismatch = watched.compare(&lowered, budget, time, found);
         if let Some(mismatch) = mismatch {
-            self.confirm(watched, mismatch)?;
+            return Err(self.confirm(watched, mismatch)?.into());
         }
         if let Some(sampler) = &mut self.sampler {
-            sampler.spend(watched.since.elapsed());
+            sampler.spend(watched.spent + since.elapsed());
         }
         Ok(())
     }
-
-    /// Runs the workgroup of a mismatch alone on the device. If that too differs from the CPU, the device is at fault; if it does
-    /// not, the word depends on what else runs. Either way it is not to be claimed: this is an error as soon as that is known.
-    fn confirm(&mut self, watched: &Watched, mismatch: Mismatch) -> Result<(), DeviceError> {
-        // What the workgroup costs this time is nobody's.
-        self.collect()?;
-        let slice = Slice { pipeline: watched.pipeline, offset: mismatch.workgroup, size: [1; 3], of: watched.of };
-        let budget = self.budget();
-        let (Some(pipeline), Some(system)) = (self.pipelines.get(watched.pipeline), &mut self.system) else {
-            return Err(DeviceFault::Irreproducible { what: mismatch.to_string() }.into());
-        };
-        let invocations = pipeline.invocations;
-        let reports = pipeline.dp32.as_ref().is_some_and(|dp32| dp32.lowered.reports());
-        system.tell(&self.guard, &mut self.work, &[(slice, invocations)], budget)?;
-        let copies = self.guard.run(|device| watched.copies(device))?;
-        let commands = self.guard.run(|device| {
-            let layouts: Vec<_> = pipeline.layouts.iter().map(|layout| &layout.raw).collect();
-            let groups = watched.groups(device, &layouts, &copies);
-            let mut encoder = device.create_command_encoder(&Default::default());
-            system.zero(&mut encoder);
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline.raw);
-            for (index, group, offsets) in &groups {
-                pass.set_bind_group(*index, group, offsets);
-            }
-            pass.set_bind_group(SYSTEM_GROUP, system.group(slice, invocations, budget), &[]);
-            pass.dispatch_workgroups(1, 1, 1);
-            drop(pass);
-            encoder.finish()
-        })?;
-        if reports {
-            system.expect(invocations, 1);
-        }
-        self.work.submit(&self.guard, Some(commands))?;
-        system.collect(&self.guard, &mut self.work, &mut self.staging)?;
-        let copy = watched.parts.iter().zip(&copies).find(|(part, _)| part.at() == mismatch.at);
-        let Some((_, copy)) = copy else {
-            return Err(DeviceFault::Irreproducible { what: mismatch.to_string() }.into());
-        };
-        let alone = self.staging.download(&self.guard, &mut self.work, copy, u64::from(mismatch.word) * 4, 4)?;
-        if alone[..] == mismatch.expected.to_le_bytes() {
-            tracing::warn!(target: "isobit::device", %mismatch, "alone it agrees");
-            return Err(DeviceFault::Irreproducible { what: mismatch.to_string() }.into());
-        }
-        tracing::error!(target: "isobit::device", %mismatch, name = self.info.name, "miscomputed");
-        if let Some(cache) = &self.verdicts {
-            let failure = Failure { check: "a job".to_owned(), detail: mismatch.to_string() };
-            if let Err(error) = probe::demote(cache, &self.info, self.tier, failure) {
-                tracing::warn!(target: "isobit::device", %error, "the device could not be demoted");
-            }
-        }
-        Err(DeviceFault::Miscomputed { what: mismatch.to_string() }.into())
-    }
 }
 
-fn from_words(words: &[AtomicU32]) -> Vec<u32> {
+pub(super) fn from_words(words: &[AtomicU32]) -> Vec<u32> {
     words.iter().map(|word| word.load(Relaxed)).collect()
 }
 
 /// Runs what looks at a flag that is set after some time.
-fn stopped_after<T>(time: Duration, work: impl FnOnce(&AtomicBool) -> T) -> T {
+pub(super) fn stopped_after<T>(time: Duration, work: impl FnOnce(&AtomicBool) -> T) -> T {
     let stop = AtomicBool::new(false);
     let (done, waits) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
@@ -422,16 +398,43 @@ fn stopped_after<T>(time: Duration, work: impl FnOnce(&AtomicBool) -> T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Slots;
+
+    fn shapes(workgroups: &[u32]) -> Vec<Shape> {
+        let pipeline = Slots::<ComputePipelineId, ()>::default().insert(()).unwrap();
+        workgroups.iter().map(|x| Shape { pipeline, of: [*x, 1, 1], sizes: vec![4] }).collect()
+    }
 
     #[test]
-    fn small_dispatches_are_chosen_seldom_and_large_ones_always() {
+    fn small_dispatches_are_drawn_seldom_and_large_ones_always() {
         let mut sampler = Sampler::new(NonZeroU64::new(1000).unwrap());
-        assert_eq!(sampler.choose([0, 0].into_iter()), None);
-        assert_eq!(sampler.choose([0, 1000, 0].into_iter()), Some(1));
-        let chosen = (0..100_000).filter(|_| sampler.choose([0, 10].into_iter()).is_some()).count();
+        assert_eq!(sampler.draw_one(&shapes(&[0, 0])), None);
+        assert_eq!(sampler.draw_one(&shapes(&[0, 1000, 0])), Some(1));
+        let few = shapes(&[0, 10]);
+        let chosen = (0..100_000).filter(|_| sampler.draw_one(&few).is_some()).count();
         assert!((500..2000).contains(&chosen), "{chosen} instead of 1000");
-        let second = (0..1000).filter(|_| sampler.choose([3000, 1000].into_iter()) == Some(1)).count();
+        let many = shapes(&[3000, 1000]);
+        let second = (0..1000).filter(|_| sampler.draw_one(&many) == Some(1)).count();
         assert!((150..350).contains(&second), "{second} instead of 250");
+    }
+
+    #[test]
+    fn of_each_shape_the_first_is_chosen_until_it_has_been_checked() {
+        // Hardly any is drawn.
+        let mut sampler = Sampler::new(NonZeroU64::MAX);
+        let dispatches = shapes(&[1, 0, 2, 1, 2, 3]);
+        assert_eq!(sampler.choose(&dispatches), [0, 2, 5]);
+        assert_eq!(sampler.choose(&dispatches), [0, 2, 5]);
+        sampler.checked(dispatches[2].clone());
+        assert_eq!(sampler.choose(&dispatches), [0, 5]);
+        let other = Shape { sizes: vec![8], ..dispatches[2].clone() };
+        assert_eq!(sampler.choose(&[dispatches[2].clone(), other]), [1]);
+        assert_eq!(sampler.choose(&shapes(&(10..100).collect::<Vec<_>>())).len(), MAX_NEW);
+        (0..2 * MAX_SHAPES).for_each(|x| sampler.checked(shapes(&[u32::try_from(x).unwrap()]).remove(0)));
+        assert_eq!(sampler.shapes.len(), MAX_SHAPES);
+        let mut sampler = Sampler::new(NonZeroU64::MAX);
+        sampler.spend(Duration::from_secs(3600));
+        assert!(sampler.choose(&dispatches).is_empty());
     }
 
     #[test]

@@ -196,12 +196,12 @@ fn told(slice: Slice, budget: u32) -> SystemParams {
 
 /// Whether the device has done what it says it has.
 fn check(status: &Status, workgroups: u32) -> Result<(), DeviceFault> {
-    let wrong = |what| Err(DeviceFault::Miscomputed { what });
     if status.left_loop {
-        return wrong("it left a loop that had not ended, as llvmpipe does after 65 535 turns".to_owned());
+        return Err(DeviceFault::LeftLoop);
     }
     if status.finished != workgroups {
-        return wrong(format!("of {workgroups} workgroups {} reached their end", status.finished));
+        let what = format!("of {workgroups} workgroups {} reached their end", status.finished);
+        return Err(DeviceFault::Miscomputed { what });
     }
     Ok(())
 }

@@ -23,8 +23,8 @@ use self::bench::Bench;
 use self::checks::{Check, checks, short_checks};
 use self::kernels::WORKGROUP;
 use self::vectors::Vectors;
-pub(crate) use self::verdicts::demote;
-pub use self::verdicts::{recall, record};
+pub(crate) use self::verdicts::suspect;
+pub use self::verdicts::{recall, record, suspicion};
 use crate::{Device, DeviceError, DeviceFault, DeviceInfo, WgpuDevice};
 
 /// Operands of the primitives and builtins: 2²⁰, a multiple of the components of every vector.
@@ -155,6 +155,7 @@ fn wrong<D: Device>(
         // A driver that cannot compile a kernel of tier A may yet compile it in tier B.
         Err(DeviceError::Fault(DeviceFault::Driver { message })) => return Ok(Some(message)),
         Err(DeviceError::Fault(DeviceFault::Miscomputed { what })) => return Ok(Some(what)),
+        Err(DeviceError::Fault(fault @ DeviceFault::LeftLoop)) => return Ok(Some(fault.to_string())),
         Err(other) => return Err(other),
     };
     let expected = bench.expected(&kernel, *count, *width).map_err(DeviceError::Validation)?;
@@ -204,11 +205,11 @@ mod tests {
     use crate::{Device, DeviceSelector, OpenError, list_adapters, open_adapter, open_probed, reopen_if_demoted, seen};
 
     fn capable() -> Vec<usize> {
-        let adapters = list_adapters(false);
+        let adapters = list_adapters();
         let capable: Vec<_> = adapters.iter().filter(|it| it.missing.is_empty()).collect();
         assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
         seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
-        capable.iter().filter_map(|adapter| adapter.index).collect()
+        capable.iter().map(|adapter| adapter.index).collect()
     }
 
     #[test]
@@ -244,7 +245,7 @@ mod tests {
             let cache = tempfile::tempdir().unwrap();
             let cache = cache.path();
             let selector = DeviceSelector::Index(index);
-            let info = &list_adapters(false)[index].info;
+            let info = &list_adapters()[index].info;
             record(cache, info, &verdict(Some(Tier::A))).unwrap();
             let opened = open_probed(&selector, Some(cache), &mut |_| ()).unwrap();
             let opened = reopen_if_demoted(opened, &selector, Some(cache)).unwrap();

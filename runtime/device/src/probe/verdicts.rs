@@ -1,5 +1,7 @@
 //! The probe's verdicts on disk: one small file for each device, driver and version of the pass.
 //!
+//! A job may cast suspicion on a device. It is a stranger's, so it takes no tier away: it has the device probed again, once a day at most.
+//!
 //! A verdict is about a driver's version. Some drivers report none (SwiftShader does not), and an update of theirs goes unseen: so a
 //! grant of native arithmetic is good for a day then. What was found to be wrong holds until the device is probed again.
 
@@ -65,6 +67,12 @@ struct Entry {
     verdict: Verdict,
     /// When that was, in seconds since 1970.
     recorded: u64,
+    /// What a job has found since: the verdict is to be looked into before it is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspicion: Option<Failure>,
+    /// When the probe last passed a device that a job had cast suspicion on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cleared: Option<u64>,
 }
 
 impl Entry {
@@ -73,6 +81,22 @@ impl Entry {
         let lasts = !subject.driver_info.is_empty() || self.verdict.tier != Some(Tier::A);
         self.subject == *subject && (lasts || age.is_some_and(|age| age < DAY))
     }
+
+    /// The entry of a device, be it good or not.
+    fn read(cache: &Path, subject: &Subject) -> Option<Self> {
+        let text = fs::read(subject.file(cache)).ok()?;
+        let entry: Self = serde_json::from_slice(&text).ok()?;
+        (entry.subject == *subject).then_some(entry)
+    }
+
+    fn write(&self, cache: &Path) -> io::Result<()> {
+        fs::create_dir_all(cache)?;
+        let path = self.subject.file(cache);
+        let text = serde_json::to_vec_pretty(self)?;
+        let scratch = path.with_extension(format!("{}.new", std::process::id()));
+        fs::write(&scratch, text)?;
+        fs::rename(&scratch, &path)
+    }
 }
 
 /// Since 1970.
@@ -80,45 +104,49 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// What was found out about a device, with this driver and this version of isobit.
+/// What was found out about a device, with this driver and this version of isobit. Nothing where a job has cast suspicion on it
+/// since.
 pub fn recall(cache: &Path, info: &DeviceInfo) -> Option<Verdict> {
     recall_at(cache, info, now())
 }
 
 fn recall_at(cache: &Path, info: &DeviceInfo, now: Duration) -> Option<Verdict> {
     let subject = Subject::new(info);
-    let text = fs::read(subject.file(cache)).ok()?;
-    let entry: Entry = serde_json::from_slice(&text).ok()?;
-    entry.holds(&subject, now).then_some(entry.verdict)
+    let entry = Entry::read(cache, &subject)?;
+    (entry.holds(&subject, now) && entry.suspicion.is_none()).then_some(entry.verdict)
+}
+
+/// What a job has found wrong with a device that has not been probed since.
+pub fn suspicion(cache: &Path, info: &DeviceInfo) -> Option<Failure> {
+    Entry::read(cache, &Subject::new(info))?.suspicion
 }
 
 /// Keeps what was found out about a device, in a folder that only its owner may write to. A later verdict replaces an
-/// earlier one.
+/// earlier one, and clears the device of suspicion.
 ///
 /// # Errors
 /// The folder cannot be written to.
 pub fn record(cache: &Path, info: &DeviceInfo, verdict: &Verdict) -> io::Result<()> {
-    fs::create_dir_all(cache)?;
     let subject = Subject::new(info);
-    let path = subject.file(cache);
-    let entry = Entry { subject, verdict: verdict.clone(), recorded: now().as_secs() };
-    let text = serde_json::to_vec_pretty(&entry)?;
-    let scratch = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&scratch, text)?;
-    fs::rename(&scratch, &path)
+    let recorded = now().as_secs();
+    let before = Entry::read(cache, &subject);
+    let cleared = before.and_then(|before| before.suspicion.map(|_| recorded).or(before.cleared));
+    Entry { subject, verdict: verdict.clone(), recorded, suspicion: None, cleared }.write(cache)
 }
 
-/// Takes from a device the tier in which it has miscomputed. It gets none back that it had lost before.
-pub(crate) fn demote(cache: &Path, info: &DeviceInfo, from: Tier, failure: Failure) -> io::Result<()> {
-    let tier = match from {
-        Tier::A => Some(Tier::B),
-        Tier::B => None,
-    };
-    let unusable = |verdict: Verdict| verdict.tier.is_none();
-    if recall(cache, info).is_some_and(unusable) {
+/// Casts suspicion on a device: in a job it has computed something else than the CPU, in this tier. The next who opens it
+/// probes it again, unless the probe has cleared it of another suspicion within the last day.
+pub(crate) fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Failure) -> io::Result<()> {
+    let subject = Subject::new(info);
+    let verdict = Verdict { tier: Some(tier), failure: None };
+    let entry = Entry::read(cache, &subject);
+    let entry = entry.unwrap_or(Entry { subject, verdict, recorded: 0, suspicion: None, cleared: None });
+    let age = |since| now().checked_sub(Duration::from_secs(since));
+    if entry.cleared.and_then(age).is_some_and(|age| age < DAY) {
+        tracing::warn!(target: "isobit::device", name = info.name, %failure, "not probed again: it was cleared today");
         return Ok(());
     }
-    record(cache, info, &Verdict { tier, failure: Some(failure) })
+    Entry { suspicion: Some(failure), ..entry }.write(cache)
 }
 
 /// Waits for its turn to probe, which ends when the file is closed.
@@ -134,7 +162,7 @@ pub(super) fn lock(cache: &Path) -> io::Result<fs::File> {
 mod tests {
     use isobit_shader::Tier;
 
-    use super::{DAY, demote, now, recall, recall_at, record};
+    use super::{DAY, now, recall, recall_at, record, suspect, suspicion};
     use crate::probe::{Failure, Verdict};
     use crate::{DeviceInfo, DeviceKind};
 
@@ -169,18 +197,42 @@ mod tests {
         assert_eq!(recall_at(cache.path(), &nameless, tomorrow), None);
         // Nor does a clock that was put back make it last longer.
         assert_eq!(recall_at(cache.path(), &nameless, now() - DAY), None);
-        demote(cache.path(), &nameless, Tier::A, failure()).unwrap();
-        assert_eq!(recall_at(cache.path(), &nameless, tomorrow).unwrap().tier, Some(Tier::B));
+        let refused = Verdict { tier: Some(Tier::B), failure: Some(failure()) };
+        record(cache.path(), &nameless, &refused).unwrap();
+        assert_eq!(recall_at(cache.path(), &nameless, tomorrow), Some(refused));
     }
 
     #[test]
-    fn a_device_loses_one_tier_after_the_other_and_gets_none_back() {
+    fn a_suspicion_has_a_device_probed_again_once_a_day() {
         let cache = tempfile::tempdir().unwrap();
-        let tier = || recall(cache.path(), &info()).unwrap().tier;
-        for (from, left) in [(Tier::A, Some(Tier::B)), (Tier::A, Some(Tier::B)), (Tier::B, None), (Tier::A, None)] {
-            demote(cache.path(), &info(), from, failure()).unwrap();
-            assert_eq!(tier(), left);
-        }
+        let cache = cache.path();
+        let granted = Verdict { tier: Some(Tier::A), failure: None };
+        record(cache, &info(), &granted).unwrap();
+        suspect(cache, &info(), Tier::A, failure()).unwrap();
+        assert_eq!((recall(cache, &info()), suspicion(cache, &info())), (None, Some(failure())));
+        // The probe passes it: strangers have no more to say today.
+        record(cache, &info(), &granted).unwrap();
+        suspect(cache, &info(), Tier::A, failure()).unwrap();
+        assert_eq!((recall(cache, &info()), suspicion(cache, &info())), (Some(granted), None));
+        // Nor does another verdict change that, but a long time does.
+        let refused = Verdict { tier: Some(Tier::B), failure: Some(failure()) };
+        record(cache, &info(), &refused).unwrap();
+        suspect(cache, &info(), Tier::B, failure()).unwrap();
+        assert_eq!(recall(cache, &info()), Some(refused));
+        let file = super::Subject::new(&info()).file(cache);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut entry: serde_json::Value = serde_json::from_str(&text).unwrap();
+        entry["cleared"] = 1000.into();
+        std::fs::write(&file, entry.to_string()).unwrap();
+        suspect(cache, &info(), Tier::B, failure()).unwrap();
+        assert_eq!(suspicion(cache, &info()), Some(failure()));
+    }
+
+    #[test]
+    fn a_suspicion_holds_where_no_verdict_is_kept() {
+        let cache = tempfile::tempdir().unwrap();
+        suspect(cache.path(), &info(), Tier::A, failure()).unwrap();
+        assert_eq!((recall(cache.path(), &info()), suspicion(cache.path(), &info())), (None, Some(failure())));
     }
 
     #[test]

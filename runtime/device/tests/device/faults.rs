@@ -71,7 +71,7 @@ fn an_unknown_device_is_named_with_those_there_are() {
     let error = open(&DeviceSelector::Name("abacus".to_owned())).err().unwrap();
     assert!(matches!(error, OpenError::NotFound { .. }), "{error}");
     assert!(error.to_string().contains("abacus"));
-    let names = list_devices(false);
+    let names = list_devices();
     assert!(names.iter().all(|adapter| error.hint().contains(&adapter.info.name)));
     assert!(open(&DeviceSelector::Index(99)).is_err());
 }
@@ -79,7 +79,7 @@ fn an_unknown_device_is_named_with_those_there_are() {
 #[test]
 fn every_device_is_opened_by_its_name() {
     let mut seen = 0;
-    for adapter in list_devices(false).iter().filter(|adapter| adapter.missing.is_empty()) {
+    for adapter in list_devices().iter().filter(|adapter| adapter.missing.is_empty()) {
         let name = adapter.info.name.to_uppercase();
         let device = open(&DeviceSelector::Name(name)).unwrap();
         assert_eq!(device.info().name, adapter.info.name);
@@ -91,7 +91,7 @@ fn every_device_is_opened_by_its_name() {
 
 #[test]
 fn the_cpu_device_is_there_and_listed_last() {
-    let devices = list_devices(false);
+    let devices = list_devices();
     let last = devices.last().unwrap();
     assert_eq!(last.info.kind, DeviceKind::Interpreter);
     assert!(last.missing.is_empty());

@@ -28,7 +28,7 @@ const MIB: u64 = 1 << 20;
 
 /// Runs a test on every adapter. A machine without one is not set up.
 fn on_every_adapter(test: impl Fn(&mut WgpuDevice)) {
-    let adapters = list_adapters(false);
+    let adapters = list_adapters();
     let capable: Vec<_> = adapters.iter().filter(|a| a.missing.is_empty()).collect();
     assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
     seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
@@ -36,7 +36,7 @@ fn on_every_adapter(test: impl Fn(&mut WgpuDevice)) {
         for staging in [false, true] {
             let how = if staging { "staging" } else { "direct" };
             println!("running on {} ({}), {how}", adapter.info.name, adapter.info.backend);
-            let mut device = open_adapter(&DeviceSelector::Index(adapter.index.unwrap())).unwrap();
+            let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
             assert_eq!(device.info(), &adapter.info);
             device.set_memory_limit(1 << 30);
             if staging {

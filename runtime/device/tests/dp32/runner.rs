@@ -63,32 +63,38 @@ pub enum Form {
 /// A device on wgpu.
 pub struct Gpu {
     pub name: String,
-    /// Whether it is driven through OpenGL.
-    pub is_gl: bool,
     device: wgpu::Device,
     queue: wgpu::Queue,
 }
 
 impl Gpu {
-    /// All of this machine, those through OpenGL last.
+    /// All of this machine.
     pub fn all() -> &'static [Gpu] {
         static ALL: OnceLock<Vec<Gpu>> = OnceLock::new();
         ALL.get_or_init(|| {
-            let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-            descriptor.backends = wgpu::Backends::all();
-            descriptor.flags = wgpu::InstanceFlags::empty();
-            let instance = wgpu::Instance::new(descriptor);
-            let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-            let open = |adapter: &wgpu::Adapter| {
-                let refused = |error| skip(&format!("{} could not be opened: {error}", adapter.get_info().name));
-                Gpu::open(adapter).map_err(refused).ok()
-            };
-            let mut all: Vec<Gpu> = adapters.iter().filter_map(open).collect();
-            all.sort_by_key(|gpu| gpu.is_gl);
+            let all = Gpu::behind(wgpu::Backends::all() - wgpu::Backends::GL);
             assert!(!all.is_empty(), "no device: run `cargo xtask setup`");
-            expect_drivers(all.iter().filter(|gpu| !gpu.is_gl).map(|gpu| gpu.name.as_str()));
+            expect_drivers(all.iter().map(|gpu| gpu.name.as_str()));
             all
         })
+    }
+
+    /// Those behind OpenGL. isobit does not use them: they are examples of what drivers make of a shader.
+    pub fn behind_opengl() -> Vec<Gpu> {
+        Gpu::behind(wgpu::Backends::GL)
+    }
+
+    fn behind(backends: wgpu::Backends) -> Vec<Gpu> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = backends;
+        descriptor.flags = wgpu::InstanceFlags::empty();
+        let instance = wgpu::Instance::new(descriptor);
+        let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+        let open = |adapter: &wgpu::Adapter| {
+            let refused = |error| skip(&format!("{} could not be opened: {error}", adapter.get_info().name));
+            Gpu::open(adapter).map_err(refused).ok()
+        };
+        adapters.iter().filter_map(open).collect()
     }
 
     fn open(adapter: &wgpu::Adapter) -> Result<Gpu, wgpu::RequestDeviceError> {
@@ -101,24 +107,27 @@ impl Gpu {
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
-        let is_gl = info.backend == wgpu::Backend::Gl;
-        Ok(Gpu { name: format!("{} ({})", info.name, info.backend), is_gl, device, queue })
+        Ok(Gpu { name: format!("{} ({})", info.name, info.backend), device, queue })
     }
 
     /// Runs a program; what the driver or wgpu refuse is an error.
     pub fn run(&self, kernel: &Kernel, program: &Program, form: Form) -> Result<Outcome, String> {
         let entry_point = kernel.entry_point(None).map_err(|error| error.to_string())?;
-        let (module, entry_point, constants) = match form {
-            Form::Native => (kernel.module().clone(), entry_point.clone(), program.constants.as_slice()),
+        let (module, entry_point) = match form {
+            Form::Native => {
+                let resolved = kernel.resolve(entry_point, &program.constants);
+                let resolved = resolved.map_err(|error| error.to_string())?;
+                (resolved.module, resolved.entry_point)
+            }
             Form::Dp32(tier) => {
                 let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
                 let module = lowered.realize(tier).map_err(|error| error.to_string())?;
-                (module, lowered.entry_point().clone(), [].as_slice())
+                (module, lowered.entry_point().clone())
             }
         };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let outcome = self.dispatch(module, &entry_point, constants, program, form);
+        let outcome = self.dispatch(module, &entry_point, program, form);
         for scope in [internal, scope] {
             if let Some(error) = pollster::block_on(scope.pop()) {
                 return Err(error.to_string());
@@ -131,7 +140,6 @@ impl Gpu {
         &self,
         module: naga::Module,
         entry_point: &EntryPoint,
-        constants: &[(String, f64)],
         program: &Program,
         form: Form,
     ) -> Result<Outcome, String> {
@@ -175,16 +183,12 @@ impl Gpu {
             bind_group_layouts: &borrowed,
             immediate_size: 0,
         });
-        let constants: Vec<(&str, f64)> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: None,
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some(&entry_point.name),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: true,
-            },
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
 

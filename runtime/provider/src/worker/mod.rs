@@ -84,6 +84,6 @@ pub struct DeviceSummary {
     pub name: String,
     /// Driver and version.
     pub driver: String,
-    /// `vulkan`, `metal`, `dx12` or `gl`.
+    /// `Vulkan`, `Metal`, `DX12` or `none`.
     pub backend: String,
 }

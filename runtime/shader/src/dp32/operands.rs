@@ -9,7 +9,7 @@ use crate::Diagnostic;
 ///
 /// # Errors
 /// Those of `change`, and expressions that no compute kernel has.
-pub(super) fn of_expression(
+pub(crate) fn of_expression(
     expression: &mut Expression,
     mut change: impl FnMut(&mut Handle<Expression>) -> Result<(), Diagnostic>,
 ) -> Result<(), Diagnostic> {

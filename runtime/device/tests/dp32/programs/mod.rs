@@ -28,7 +28,7 @@ enum Fault {
 fn fault(program: &Program) -> Option<Fault> {
     let run = || -> Result<Vec<(String, Outcome)>, String> {
         let kernel = prepare(program)?;
-        let gpus = Gpu::all().iter().filter(|gpu| !gpu.is_gl);
+        let gpus = Gpu::all().iter();
         let outcome = interpret(&kernel, program).map_err(|error| format!("in the interpreter: {error}"))?;
         let mut outcomes = vec![("the interpreter".to_owned(), outcome)];
         for (gpu, tier) in gpus.flat_map(|gpu| [(gpu, Tier::A), (gpu, Tier::B)]) {

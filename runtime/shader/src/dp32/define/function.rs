@@ -9,6 +9,7 @@ use naga::{
 };
 
 use super::body::{Body, Shape, Value};
+use super::content::{Content, FunctionContent};
 use super::counted::{Counted, Turns, counted_loops};
 use super::expression::Number;
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
@@ -59,8 +60,11 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
     pub(super) definer: &'d mut Definer<'a>,
     pub(super) origin: Origin<'o>,
     pub(super) body: Body,
+    pub(super) content: FunctionContent,
     /// What each expression of the origin has become.
-    values: HashMap<Handle<Expression>, Value>,
+    pub(super) values: HashMap<Handle<Expression>, Value>,
+    /// The same without subnormal numbers, of moved values that arithmetic takes.
+    pub(super) numbers: HashMap<Handle<Expression>, Value>,
     locals: HashMap<Handle<LocalVariable>, Handle<LocalVariable>>,
     /// Loops met so far.
     loops: usize,
@@ -75,11 +79,14 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         Some(_) => counted_loops(origin.module, origin.function, &definer.turns),
         None => counted_loops(origin.module, origin.function, &Turns::new()),
     };
+    let content = origin.guest.map(|guest| definer.contents.function(guest)).unwrap_or_default();
     let mut this = FunctionDefiner {
         definer,
         origin,
         body: Body::new(),
+        content,
         values: HashMap::new(),
+        numbers: HashMap::new(),
         locals: HashMap::new(),
         loops: 0,
         counted,
@@ -96,6 +103,7 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         None => None,
     };
     this.declare_locals()?;
+    this.flush_arguments()?;
     this.block(&source.body)?;
     let mut function = Function { name: source.name.clone(), arguments, result, ..Function::default() };
     for (old, name) in &source.named_expressions {
@@ -137,6 +145,17 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
+    /// Arguments are flushed where all of the function sees it.
+    fn flush_arguments(&mut self) -> Result<(), Diagnostic> {
+        for (old, expression) in self.origin.function.expressions.iter() {
+            if let Expression::FunctionArgument(_) = expression {
+                let value = self.value(old)?;
+                self.computed(old, value)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn local(&self, old: Handle<LocalVariable>) -> Result<Handle<LocalVariable>, Diagnostic> {
         self.locals.get(&old).copied().ok_or_else(|| Diagnostic::new("a variable is used that is not declared"))
     }
@@ -148,7 +167,9 @@ impl FunctionDefiner<'_, '_, '_> {
         }
         let expression = self.origin.expression(old);
         let value = self.expression(old)?;
-        if expression.needs_pre_emit() {
+        let is_odd_constant =
+            self.content.of(old) == Content::Moved && !matches!(expression, Expression::FunctionArgument(_));
+        if expression.needs_pre_emit() && !is_odd_constant {
             // Valid everywhere in the function, unlike what is computed in one block.
             self.values.insert(old, value);
         }
@@ -186,7 +207,7 @@ impl FunctionDefiner<'_, '_, '_> {
                         self.body.span = self.origin.function.expressions.get_span(old);
                     }
                     let new = self.expression(old)?;
-                    self.values.insert(old, new);
+                    self.computed(old, new)?;
                 }
             }
             Statement::Block(block) => {
@@ -230,7 +251,10 @@ impl FunctionDefiner<'_, '_, '_> {
             }
             Statement::Continue => self.body.push(Statement::Continue),
             Statement::Return { value } => {
-                let value = self.optional(*value)?;
+                let value = match value {
+                    Some(value) if self.content.result() == Content::Moved => Some(self.seen(*value)?),
+                    other => self.optional(*other)?,
+                };
                 self.body.push(Statement::Return { value });
             }
             Statement::ControlBarrier(barrier) => {
@@ -239,9 +263,11 @@ impl FunctionDefiner<'_, '_, '_> {
             }
             Statement::MemoryBarrier(barrier) => self.body.push(Statement::MemoryBarrier(*barrier)),
             Statement::Store { pointer, value } => {
-                let source = *value;
-                let (to, value) = (self.value(*pointer)?, self.value(source)?);
-                let value = if self.is_shared(*pointer) { self.outgoing(value, source)? } else { value };
+                let to = self.value(*pointer)?;
+                let value = match self.behind(*pointer) {
+                    Content::Moved => self.seen(*value)?,
+                    _ => self.value(*value)?,
+                };
                 self.body.store(to, value);
             }
             Statement::Atomic { pointer, fun, value, result } => {
@@ -271,14 +297,17 @@ impl FunctionDefiner<'_, '_, '_> {
                 };
                 let ty = self.ty(ty)?;
                 let new = self.body.declare(Expression::WorkGroupUniformLoadResult { ty });
-                self.values.insert(*result, new);
                 self.body.charge(8);
                 self.body.push(Statement::WorkGroupUniformLoad { pointer, result: new });
+                self.computed(*result, new)?;
             }
             Statement::Call { function, arguments, result } => {
                 let mut values = Vec::with_capacity(arguments.len());
-                for argument in arguments {
-                    values.push(self.value(*argument)?);
+                for (index, argument) in arguments.iter().enumerate() {
+                    values.push(match self.definer.contents.argument(*function, index) {
+                        Content::Moved if self.origin.guest.is_some() => self.seen(*argument)?,
+                        _ => self.value(*argument)?,
+                    });
                 }
                 let copies = self.copy_in(*function, arguments, &mut values);
                 let callee = match self.origin.guest {
@@ -288,7 +317,7 @@ impl FunctionDefiner<'_, '_, '_> {
                 let returned = self.call(callee, values);
                 self.copy_out(&copies);
                 if let (Some(old), Some(new)) = (result, returned) {
-                    self.values.insert(*old, new);
+                    self.computed(*old, new)?;
                 }
             }
             _ => return self.refuse("this statement is not available in profile dp32"),
@@ -444,13 +473,12 @@ impl FunctionDefiner<'_, '_, '_> {
         body.push(Statement::Store { pointer: fuel, value: rest });
     }
 
-    /// Whether a pointer is to memory that the guest shares with kernels, copies and outputs.
-    pub(super) fn is_shared(&self, pointer: Handle<Expression>) -> bool {
-        let space = match self.origin.inner(pointer) {
-            TypeInner::Pointer { space, .. } | TypeInner::ValuePointer { space, .. } => *space,
-            _ => return false,
-        };
-        matches!(space, naga::AddressSpace::Storage { .. } | naga::AddressSpace::Uniform)
+    /// What is in the variable that a pointer points into.
+    fn behind(&self, pointer: Handle<Expression>) -> Content {
+        match self.origin.guest {
+            Some(guest) => self.definer.contents.behind(self.origin.module, guest, self.origin.function, pointer),
+            None => Content::Made,
+        }
     }
 }
 
