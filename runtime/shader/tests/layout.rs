@@ -222,7 +222,7 @@ fn check(ty: &Ty, space: &str) {
             assert_eq!(word, byte / 4, "{number} in\n{wgsl}");
         }
     }
-    for (_, found) in kernel.module(&kernel.entry_point(None).unwrap().name).unwrap().0.types.iter() {
+    for (_, found) in kernel.module("main").unwrap().0.types.iter() {
         let (TypeInner::Struct { members, span }, Some(name)) = (&found.inner, &found.name) else { continue };
         let expected = find(ty, name).unwrap();
         let Ty::Struct(_, expected_members) = expected else { continue };
