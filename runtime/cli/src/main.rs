@@ -13,6 +13,7 @@ mod key;
 mod local;
 mod opening;
 mod printer;
+mod probing;
 mod races;
 mod table;
 mod watch;
