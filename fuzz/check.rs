@@ -15,8 +15,9 @@ pub fn check(text: &str) -> bool {
         return false;
     };
     let mut accepted = false;
-    for entry_point in kernel.entry_points() {
-        let lowered = match kernel.lower(entry_point, &[]) {
+    for name in kernel.entry_point_names() {
+        let lowered = kernel.entry_point(Some(name)).and_then(|entry_point| kernel.lower(entry_point, &[]));
+        let lowered = match lowered {
             Ok(lowered) => lowered,
             // An override has no value, or its value brings something to light.
             Err(error) => {

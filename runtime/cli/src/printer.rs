@@ -35,6 +35,11 @@ impl Printer {
         self.verbose
     }
 
+    /// Whether `-q` was given.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether the answer is to be JSON.
     pub fn is_json(&self) -> bool {
         self.json

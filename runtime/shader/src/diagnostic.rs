@@ -8,6 +8,7 @@ use naga::valid::ValidationError;
 use naga::{Span, WithSpan};
 
 use crate::dp32;
+use crate::text::Map;
 
 /// A place in WGSL source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +90,10 @@ impl Diagnostic {
         Self::draw(problem.message.to_owned(), Vec::new(), Some(problem.help), &places, source)
     }
 
-    pub(crate) fn from_parse(error: &naga::front::wgsl::ParseError, source: &str) -> Self {
+    /// What naga says about the text that `map` leads from to `source`.
+    pub(crate) fn from_parse(error: &naga::front::wgsl::ParseError, map: &Map, source: &str) -> Self {
         let notes = error.notes().map(str::to_owned).collect();
-        let labels: Vec<_> = error.labels().map(|(span, text)| (span, text.to_owned())).collect();
+        let labels: Vec<_> = error.labels().map(|(span, text)| (map.back(span), text.to_owned())).collect();
         Self::draw(error.message().to_owned(), notes, dp32::advice(error.message()), &labels, source)
     }
 

@@ -1,14 +1,17 @@
 //! The checked kernel, what its entry points bind, and the resolution of its overrides.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
+use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
+use naga::compact::KeepUnused;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Arena, ArraySize, Module, ShaderStage, StorageAccess, Type, TypeInner, UniqueArena};
+use naga::{AddressSpace, Arena, Function, Module, ShaderStage, Statement, StorageAccess};
 
 use crate::dp32::{self, Lowered};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, nesting, overrides, tails};
+use crate::text::{self, Rewritten, nesting};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,15 +51,49 @@ pub struct EntryPoint {
     pub bindings: Vec<Binding>,
 }
 
-/// A kernel that has passed every check. Only [`crate::prepare`] makes one.
+/// A kernel with at least one entry point that has passed every check. Only [`crate::prepare`] makes one.
+///
+/// What is wrong with one entry point, or with what it calls, is no matter of the others: each is checked with all that it
+/// reaches, when it is asked for.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     profile: Profile,
     source: Arc<str>,
+    /// As parsed, for the other entry points.
+    parsed: Arc<Module>,
+    entries: Arc<[Entry]>,
+}
+
+/// A compute entry point of the source.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    /// Its place among all of the module's.
+    index: usize,
+    checked: OnceLock<Result<Checked, Diagnostic>>,
+}
+
+/// An entry point that has passed every check, alone in a module with what it reaches.
+#[derive(Debug)]
+struct Checked {
     module: Module,
     info: ModuleInfo,
-    entry_points: Vec<EntryPoint>,
+    entry_point: EntryPoint,
 }
+
+/// An entry point with no overrides left, as it goes to a device under profile native.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// It alone, with what it reaches.
+    pub module: Module,
+    /// What validation found out about the module.
+    pub info: ModuleInfo,
+    /// With its final workgroup size and memory.
+    pub entry_point: EntryPoint,
+}
+
+/// Entry points that are looked at for one that can run, before the whole kernel is refused.
+const FIRST_ENTRY_POINTS: usize = 16;
 
 impl Kernel {
     /// The rules it was prepared under.
@@ -69,44 +106,50 @@ impl Kernel {
         &self.source
     }
 
-    /// The validated module, as the guest wrote it.
-    pub fn module(&self) -> &Module {
-        &self.module
+    /// The validated module of an entry point, as the guest wrote it, without what the entry point does not reach.
+    ///
+    /// # Errors
+    /// There is no such entry point, or it is refused.
+    pub fn module(&self, entry_point: &str) -> Result<(&Module, &ModuleInfo), Diagnostic> {
+        let checked = self.checked(self.named(entry_point)?)?;
+        Ok((&checked.module, &checked.info))
     }
 
-    /// What validation found out about the module.
-    pub fn info(&self) -> &ModuleInfo {
-        &self.info
-    }
-
-    /// The compute entry points, in the order of the source.
-    pub fn entry_points(&self) -> &[EntryPoint] {
-        &self.entry_points
+    /// The names of the compute entry points, in the order of the source.
+    pub fn entry_point_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
     }
 
     /// Finds an entry point; without a name, the only one there is.
+    ///
+    /// # Errors
+    /// There is no such entry point, or it is refused.
     pub fn entry_point(&self, name: Option<&str>) -> Result<&EntryPoint, Diagnostic> {
-        let Some(name) = name else {
-            return match self.entry_points.as_slice() {
-                [only] => Ok(only),
-                [] => {
-                    let help = "mark a function with `@compute @workgroup_size(64)`";
-                    Err(Diagnostic::with_help("the shader has no compute entry point", help))
-                }
-                several => Err(Diagnostic::new(format!(
+        let entry = match (name, &*self.entries) {
+            (Some(name), _) => self.named(name)?,
+            (None, [only]) => only,
+            (None, []) => return Err(no_entry_point()),
+            (None, several) => {
+                return Err(Diagnostic::new(format!(
                     "the shader has {} compute entry points ({}); name one",
                     several.len(),
-                    self.entry_point_names()
-                ))),
-            };
+                    self.all_names()
+                )));
+            }
         };
-        let found = self.entry_points.iter().find(|entry| entry.name == name);
+        Ok(&self.checked(entry)?.entry_point)
+    }
+
+    fn named(&self, name: &str) -> Result<&Entry, Diagnostic> {
+        let found = self.entries.iter().find(|entry| entry.name == name);
         found.ok_or_else(|| {
-            Diagnostic::new(format!(
-                "the shader has no compute entry point `{name}`; it has: {}",
-                self.entry_point_names()
-            ))
+            Diagnostic::new(format!("the shader has no compute entry point `{name}`; it has: {}", self.all_names()))
         })
+    }
+
+    fn checked<'k>(&'k self, entry: &'k Entry) -> Result<&'k Checked, Diagnostic> {
+        let check = || crate::on_deep_stack(|| check_entry(&self.parsed, entry.index, &self.source, self.profile));
+        entry.checked.get_or_init(check).as_ref().map_err(Clone::clone)
     }
 
     /// What an entry point is once the overrides have their values: its final workgroup size and memory.
@@ -114,10 +157,10 @@ impl Kernel {
     /// A constant is named by its identifier, or by its `@id` in decimal. Refused: a name that no
     /// override has, an override without value, a value that does not fit its type.
     pub fn specialize(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<EntryPoint, Diagnostic> {
-        if self.module.overrides.is_empty() && constants.is_empty() {
+        if self.parsed.overrides.is_empty() && constants.is_empty() {
             return Ok(entry_point.clone());
         }
-        Ok(self.resolve(entry_point, constants)?.2)
+        Ok(self.resolve(entry_point, constants)?.entry_point)
     }
 
     /// Whether the overrides that an entry point uses have values, and of their types. What [`Kernel::specialize`] and
@@ -126,11 +169,20 @@ impl Kernel {
     /// # Errors
     /// What is wrong with the values.
     pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), Diagnostic> {
-        let values = overrides::values(&self.module, constants)?;
-        let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
-        match process_overrides(&self.module, &self.info, wanted, &values) {
-            Ok(_) => Ok(()),
-            Err(error) => overrides::about_values(&self.module, &error).map_or(Ok(()), Err),
+        let values = overrides::values(&self.parsed, constants)?;
+        if self.parsed.overrides.is_empty() {
+            return Ok(());
+        }
+        let entry = self.named(&entry_point.name)?;
+        let checked = crate::on_deep_stack(|| {
+            let Checked { module, info, .. } = self.with_values(entry, &values)?;
+            let checked = process_overrides(&module, &info, None, &PipelineConstants::default());
+            checked.err().and_then(|error| overrides::about_values(&self.parsed, &error)).map_or(Ok(true), Err)
+        });
+        match checked {
+            // Then it is not about the values themselves.
+            Err(error) if error.location.is_some() && error.reason != overrides::NOT_POSITIVE => Ok(()),
+            checked => checked.map(drop),
         }
     }
 
@@ -140,50 +192,95 @@ impl Kernel {
     /// What [`Kernel::specialize`] refuses, and what is found only once the overrides are known.
     pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
         crate::on_deep_stack(|| {
-            let (module, info, entry_point) = self.resolve(entry_point, constants)?;
-            dp32::folding::check_resolved(&module, &self.source)?;
+            let Resolved { module, info, entry_point } = self.resolved(entry_point, constants)?;
             dp32::lower(&module, &info, entry_point, &self.source)
         })
     }
 
-    /// The module with no overrides left.
-    fn resolve(
-        &self,
-        entry_point: &EntryPoint,
-        constants: &[(String, f64)],
-    ) -> Result<(Module, ModuleInfo, EntryPoint), Diagnostic> {
-        let values = overrides::values(&self.module, constants)?;
-        let wanted = Some((ShaderStage::Compute, entry_point.name.as_str()));
-        let (module, info) = process_overrides(&self.module, &self.info, wanted, &values)
-            .map_err(|error| overrides::refused(&self.module, &error, &self.source))?;
-        let (mut module, mut info) = (module.into_owned(), info.into_owned());
-        if settle_array_sizes(&mut module)? {
-            let validated = Validator::new(ValidationFlags::all(), capabilities(self.profile)).validate(&module);
-            info = validated.map_err(|error| Diagnostic::from_validation(&error, &self.source))?;
-        }
-        let resolved = reflect(&module, &info)
-            .into_iter()
-            .find(|entry| entry.name == entry_point.name)
-            .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
-        Ok((module, info, resolved))
+    /// An entry point with no overrides left.
+    ///
+    /// # Errors
+    /// What [`Kernel::specialize`] refuses.
+    pub fn resolve(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
+        crate::on_deep_stack(|| self.resolved(entry_point, constants))
     }
 
-    fn entry_point_names(&self) -> String {
-        let names: Vec<&str> = self.entry_points.iter().map(|entry| entry.name.as_str()).collect();
-        names.join(", ")
+    fn resolved(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
+        let values = overrides::values(&self.parsed, constants)?;
+        let entry = self.named(&entry_point.name)?;
+        if self.parsed.overrides.is_empty() {
+            let Checked { module, info, entry_point } = self.checked(entry)?;
+            return Ok(Resolved { module: module.clone(), info: info.clone(), entry_point: entry_point.clone() });
+        }
+        let Checked { module, info, .. } = self.with_values(entry, &values)?;
+        let (module, info) = process_overrides(&module, &info, None, &PipelineConstants::default())
+            .map_err(|error| overrides::refused(&self.parsed, &error, &self.source))?;
+        let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
+        Ok(Resolved { entry_point, info: info.into_owned(), module: module.into_owned() })
+    }
+
+    /// An entry point of the text in which an override with a value is a constant, so that it is computed like any other.
+    fn with_values(&self, entry: &Entry, values: &PipelineConstants) -> Result<Checked, Diagnostic> {
+        let module = parse(&self.source, self.profile, Some(overrides::by_name(&self.parsed, values)))?;
+        check_entry(&module, entry.index, &self.source, self.profile)
+    }
+
+    fn all_names(&self) -> String {
+        self.entry_point_names().collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Parses, validates, and refuses what the interface or the profile lacks.
-pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
-    let capabilities = capabilities(profile);
+/// Has naga parse the text, in which all constants are computed; see [`text`].
+fn parse(wgsl: &str, profile: Profile, overrides: Option<HashMap<String, f64>>) -> Result<Module, Diagnostic> {
+    let Rewritten { text, map, layouts } = text::rewrite(wgsl, overrides)?;
     let mut options = naga::front::wgsl::Options::new();
-    options.capabilities = capabilities;
+    options.capabilities = capabilities(profile);
     let mut module = naga::front::wgsl::Frontend::new_with_options(options)
-        .parse(wgsl)
-        .map_err(|error| Diagnostic::from_parse(&error, wgsl))?;
+        .parse(&text)
+        .map_err(|error| Diagnostic::from_parse(&error, &map, wgsl))?;
+    text::put_back(&mut module, &map);
+    text::check_layouts(&module, &layouts, wgsl)?;
     tails::complete(&mut module);
-    let validated = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+    Ok(module)
+}
+
+/// Parses, and refuses a text of which no entry point could ever run.
+pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
+    let module = parse(wgsl, profile, None)?;
+    let entries = module.entry_points.iter().enumerate();
+    let entries = entries.filter(|(_, entry)| entry.stage == ShaderStage::Compute).map(|(index, entry)| Entry {
+        name: entry.name.clone(),
+        index,
+        checked: OnceLock::new(),
+    });
+    let kernel = Kernel { profile, source: wgsl.into(), entries: entries.collect(), parsed: Arc::new(module) };
+    let mut refused = None;
+    for entry in kernel.entries.iter().take(FIRST_ENTRY_POINTS) {
+        match kernel.checked(entry) {
+            Ok(_) => return Ok(kernel),
+            Err(reason) => refused = refused.or(Some(reason)),
+        }
+    }
+    match refused {
+        Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(reason),
+        // Of several, a later one may be right. Of none, there is nothing to be said before one is asked for.
+        _ => Ok(kernel),
+    }
+}
+
+fn no_entry_point() -> Diagnostic {
+    Diagnostic::with_help(
+        "the shader has no compute entry point",
+        "mark a function with `@compute @workgroup_size(64)`",
+    )
+}
+
+/// Checks one entry point with all that it reaches.
+fn check_entry(parsed: &Module, index: usize, wgsl: &str, profile: Profile) -> Result<Checked, Diagnostic> {
+    let mut module = alone(parsed, index);
+    specialize::specialize(&mut module, wgsl)?;
+    naga::compact::compact(&mut module, KeepUnused::No);
+    let validated = Validator::new(ValidationFlags::all(), capabilities(profile)).validate(&module);
     let info = validated.map_err(|error| {
         let known = check_globals(&module, wgsl).and_then(|()| dp32::unavailable(&module, wgsl));
         known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
@@ -192,12 +289,47 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     check_globals(&module, wgsl)?;
     if profile == Profile::Dp32 {
         dp32::check(&module, &info, wgsl)?;
-        dp32::folding::check(&module, wgsl)?;
     } else {
         dp32::pointers::check_native(&module, wgsl)?;
     }
-    let entry_points = reflect(&module, &info);
-    Ok(Kernel { profile, source: wgsl.into(), module, info, entry_points })
+    let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
+    Ok(Checked { module, info, entry_point })
+}
+
+/// A module with one of the entry points, and of the functions only those that it calls.
+fn alone(parsed: &Module, index: usize) -> Module {
+    let entry_points: Vec<_> = parsed.entry_points.get(index).cloned().into_iter().collect();
+    let mut is_called = vec![false; parsed.functions.len()];
+    let mut open: Vec<&Function> = entry_points.iter().map(|entry| &entry.function).collect();
+    while let Some(function) = open.pop() {
+        dp32::for_each_statement(&function.body, &mut |statement, _| {
+            if let Statement::Call { function: callee, .. } = statement
+                && let Some(called) = is_called.get_mut(callee.index())
+                && !std::mem::replace(called, true)
+            {
+                open.push(&parsed.functions[*callee]);
+            }
+        });
+    }
+    // Empty functions hold the places of the others until the module is compacted.
+    let mut functions = Arena::new();
+    for (handle, function) in parsed.functions.iter() {
+        let kept = is_called.get(handle.index()) == Some(&true);
+        functions.append(if kept { function.clone() } else { Function::default() }, parsed.functions.get_span(handle));
+    }
+    Module {
+        types: parsed.types.clone(),
+        special_types: parsed.special_types.clone(),
+        constants: parsed.constants.clone(),
+        overrides: parsed.overrides.clone(),
+        global_variables: parsed.global_variables.clone(),
+        global_expressions: parsed.global_expressions.clone(),
+        diagnostic_filters: parsed.diagnostic_filters.clone(),
+        diagnostic_filter_leaf: parsed.diagnostic_filter_leaf,
+        functions,
+        entry_points,
+        ..Module::default()
+    }
 }
 
 fn capabilities(profile: Profile) -> Capabilities {
@@ -206,39 +338,6 @@ fn capabilities(profile: Profile) -> Capabilities {
         Profile::Dp32 => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
         _ => Capabilities::empty(),
     }
-}
-
-/// Puts numbers in place of the overrides that arrays are sized by, which naga leaves there after resolving them.
-/// Returns whether there were any.
-fn settle_array_sizes(module: &mut Module) -> Result<bool, Diagnostic> {
-    if !module.types.iter().any(|(_, ty)| is_pending(ty)) {
-        return Ok(false);
-    }
-    let mut types = UniqueArena::new();
-    for (handle, ty) in module.types.iter() {
-        let mut ty = ty.clone();
-        if is_pending(&ty)
-            && let bytes = ty.inner.try_size(module.to_ctx())
-            && let TypeInner::Array { size, stride, .. } = &mut ty.inner
-        {
-            let count = bytes.and_then(|bytes| NonZeroU32::new(bytes.checked_div(*stride)?));
-            *size = ArraySize::Constant(
-                count.ok_or_else(|| Diagnostic::new("an array sized by an override is too large"))?,
-            );
-        }
-        // Handles stay what they are only if no two types are the same.
-        if types.get(&ty).is_some() {
-            ty.name = Some(format!("sized_{}", handle.index()));
-        }
-        types.insert(ty, module.types.get_span(handle));
-    }
-    module.types = types;
-    module.overrides = Arena::new();
-    Ok(true)
-}
-
-fn is_pending(ty: &Type) -> bool {
-    matches!(ty.inner, TypeInner::Array { size: ArraySize::Pending(_), .. })
 }
 
 /// Validates a module that the pass has made, with no optional capability. It is a defect if that fails.

@@ -3,23 +3,20 @@
 //! [`prepare`] is the one place through which a kernel goes from a guest's text to a device: it parses, validates and
 //! reflects. Under profile [`dp32`] it also checks, and [`Kernel::lower`] rewrites. The [`interpreter`] runs what comes out of that.
 
-mod declarations;
 mod diagnostic;
 pub mod dp32;
-mod expansion;
 pub mod interpreter;
 mod kernel;
-mod nesting;
 mod overrides;
 mod prelude;
+mod specialize;
 mod tails;
-mod zeros;
+mod text;
 
-use declarations::Declarations;
 pub use diagnostic::{Diagnostic, SourceLocation};
 pub use dp32::{LoopCost, Lowered, Tier};
 pub use isobit_job::Profile;
-pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel};
+pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
 
 /// Source text of one kernel: 1 MiB, as `wit/compute.wit` says.
 pub const MAX_WGSL_BYTES: usize = 1 << 20;
@@ -28,7 +25,7 @@ pub const MAX_WGSL_BYTES: usize = 1 << 20;
 pub const GUEST_BIND_GROUPS: u32 = 3;
 
 /// Stack for the compiler: 256 MiB reserved, not committed. naga walks declarations and expressions
-/// recursively; the deepest that 1 MiB of text can nest, within `nesting`'s bound, needs less than this.
+/// recursively; the deepest that 1 MiB of text can nest, within the bounds of `text`, needs less than this.
 const COMPILER_STACK_BYTES: usize = 1 << 28;
 
 /// Parses and validates a kernel.
@@ -43,10 +40,6 @@ pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
             wgsl.len()
         )));
     }
-    nesting::check(wgsl)?;
-    let declarations = Declarations::read(wgsl);
-    expansion::check(&declarations, wgsl)?;
-    zeros::check(&declarations, wgsl)?;
     on_deep_stack(|| kernel::compile(wgsl, profile))
 }
 

@@ -1,10 +1,15 @@
 //! The values that overrides are given: whether they fit, and what naga means when it says that they do not.
 
+use std::collections::HashMap;
+
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::PipelineConstantError;
 use naga::{Module, Override, Scalar, TypeInner};
 
 use crate::Diagnostic;
+
+/// What is said of a workgroup without invocations.
+pub(crate) const NOT_POSITIVE: &str = "a side of the workgroup is not positive";
 
 /// The values by name, for naga. Refused: a name that no override has, a name given twice, a value that its type does not hold.
 pub(crate) fn values(module: &Module, constants: &[(String, f64)]) -> Result<PipelineConstants, Diagnostic> {
@@ -18,6 +23,15 @@ pub(crate) fn values(module: &Module, constants: &[(String, f64)]) -> Result<Pip
         }
     }
     Ok(values)
+}
+
+/// The values by the names of their overrides, `@id` or not.
+pub(crate) fn by_name(module: &Module, values: &PipelineConstants) -> HashMap<String, f64> {
+    let given = module.overrides.iter().filter_map(|(_, found)| {
+        let value = values.get(&key(found)?)?;
+        Some((found.name.clone()?, *value))
+    });
+    given.collect()
 }
 
 /// What an override is given its value by: its `@id` if it has one, its name otherwise.
@@ -73,7 +87,7 @@ pub(crate) fn about_values(module: &Module, error: &PipelineConstantError) -> Op
             Some(Diagnostic::new(format!("the override {name} has no value")))
         }
         PipelineConstantError::NegativeWorkgroupSize => {
-            Some(Diagnostic::with_help("a side of the workgroup is not positive", "give the override at least 1"))
+            Some(Diagnostic::with_help(NOT_POSITIVE, "give the override at least 1"))
         }
         _ => None,
     }

@@ -16,8 +16,8 @@ fn refusal(wgsl: &str) -> String {
 }
 
 fn lower_all(kernel: &Kernel) -> Result<(), Diagnostic> {
-    for entry_point in kernel.entry_points() {
-        let lowered = kernel.lower(entry_point, &[])?;
+    for name in kernel.entry_point_names() {
+        let lowered = kernel.lower(kernel.entry_point(Some(name))?, &[])?;
         for tier in [None, Some(Tier::A), Some(Tier::B)] {
             lowered.emit(tier)?;
         }
@@ -172,7 +172,7 @@ fn variables_without_end_are_refused() {
     assert!(refusal(&called).contains("80000 bytes"));
 }
 
-/// naga spells out a zero value before it finds that an operator does not take it.
+/// naga would spell out a zero value before it finds that an operator does not take it.
 #[test]
 fn zero_values_without_end_are_refused() {
     let main = "@compute @workgroup_size(1) fn main()";
@@ -202,14 +202,14 @@ fn zero_values_without_end_are_refused() {
         format!("const z = array<i32, 60000>(); {main} {{ let b = -array({names}); }}"),
         format!("{main} {{ let z = array<i32, 60000>(); let y = z; let b = -array({}); }}", names.replace('z', "y")),
         "@compute @workgroup_size(array<i32, 4000000000>() + 1) fn main() { }".to_owned(),
-        format!("const b = {}; {main} {{ }}", "array<i32, 4000000000>()[0] + ".repeat(1000) + "1"),
         format!("const b = {}1; {main} {{ }}", "-a>()".repeat(1 << 14)),
     ] {
         let began = std::time::Instant::now();
         refusal(&source);
         assert!(began.elapsed().as_secs() < 2, "{}", source.chars().take(100).collect::<String>());
     }
-    assert!(refusal(&format!("{main} {{ var b = array<i32, 1u << 3u>(); }}")).contains("as a number"));
+    assert_accepted(&format!("{main} {{ var b = array<i32, (1u << 3u) - countOneBits(7u)>(); b[2] = 1; }}"));
+    assert_accepted(&format!("const b = {}1; {main} {{ }}", "array<i32, 4000000000>()[0] + ".repeat(1000)));
     // What variables begin with, and types of what is no value.
     assert_accepted(&format!(
         "const N = 8u; const M = (N + 4u) * N;

@@ -19,7 +19,8 @@ use isobit_shader::{Diagnostic, Profile};
 
 fn compile(wgsl: &str) -> Result<Program, Diagnostic> {
     let kernel = isobit_shader::prepare(wgsl, Profile::Native).unwrap();
-    Program::compile(kernel.module(), kernel.info())
+    let (module, info) = kernel.module(&kernel.entry_point(None).unwrap().name).unwrap();
+    Program::compile(module, info)
 }
 
 fn words(values: &[u32]) -> Vec<AtomicU32> {
@@ -221,8 +222,8 @@ fn floats_are_the_hosts_with_a_flush() {
     check("ceil(a)", &|a, _| a.ceil());
     check("trunc(a)", &|a, _| a.trunc());
     check("round(a)", &|a, _| a.round_ties_even());
-    check("f32(i32(a))", &|a, _| a as i32 as f32);
-    check("f32(u32(a))", &|a, _| a as u32 as f32);
+    check("f32(i32(a))", &|a, _| to_i32(a) as f32);
+    check("f32(u32(a))", &|a, _| to_u32(a) as f32);
     check("f32(a < b) + 2.0 * f32(a <= b) + 4.0 * f32(a > b) + 8.0 * f32(a >= b) + 16.0 * f32(a == b)", &|a, b| {
         let bits = [a < b, a <= b, a > b, a >= b, a == b];
         bits.iter().enumerate().map(|(at, &bit)| f32::from(u8::from(bit)) * (1 << at) as f32).sum()
@@ -230,8 +231,17 @@ fn floats_are_the_hosts_with_a_flush() {
     map_all("r = bitcast<u32>(f32(x));", &some_words(), |x| (x as f32).to_bits());
     map_all("r = bitcast<u32>(f32(i32(x)));", &some_words(), |x| (x as i32 as f32).to_bits());
     map_all("r = u32(bitcast<f32>(x)) ^ u32(i32(bitcast<f32>(x)));", &some_words(), |x| {
-        f32::from_bits(x) as u32 ^ f32::from_bits(x) as i32 as u32
+        to_u32(f32::from_bits(x)) ^ to_i32(f32::from_bits(x)) as u32
     });
+}
+
+/// The nearest number that both types have.
+fn to_i32(value: f32) -> i32 {
+    (value as i32).min(2_147_483_520)
+}
+
+fn to_u32(value: f32) -> u32 {
+    (value as u32).min(4_294_967_040)
 }
 
 #[test]
@@ -549,27 +559,37 @@ fn constant_arrays_are_indexed() {
 }
 
 #[test]
-fn indices_out_of_range_stay_in_the_array() {
+fn out_of_range_there_are_zeros_and_nothing_is_written() {
     let wgsl = format!(
         "{HEAD}
         var<workgroup> shared_: array<u32, 4>;
+        var<workgroup> counts: array<atomic<u32>, 4>;
         @compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {{
             var mine = array<u32, 4>();
+            mine[3] = 1u;
+            var nested = array<array<u32, 2>, 2>();
+            nested[i + 2u][0] = 7u;
+            nested[0][i + 2u] = 7u;
             mine[i + 0xfffffff0u] = 5u;
             mine[source[1000000u] + 7u] += 2u;
-            shared_[i * 100u] = i;
+            shared_[i * 100u] = i + 1u;
+            atomicAdd(&counts[i + 4u], 9u);
             target_[i + 1000u] = 3u;
+            target_[bitcast<u32>(-1i - i32(i))] = 4u;
             workgroupBarrier();
-            if i == 0u {{ target_[0] = mine[3] + shared_[source[0] * 999u] * 10u + source[i + 77u] * 100u; }}
+            if i == 0u {{
+                let all = mine[0] + mine[3] + nested[0][0] + nested[1][0] + nested[1][1] + atomicLoad(&counts[3]);
+                target_[0] = all + shared_[source[0] * 999u] * 10u + shared_[0] * 100u + source[i + 77u] * 1000u;
+            }}
         }}"
     );
-    assert_eq!(run(&wgsl, &[8, 9], 3, [1, 1, 1]), [5 + 2 + 30 + 900, 0xdead_beef, 3]);
+    assert_eq!(run(&wgsl, &[8, 9], 3, [1, 1, 1]), [1 + 100, 0xdead_beef, 0xdead_beef]);
 }
 
 #[test]
 fn neighbours_read_neighbours_or_the_same_or_anything() {
     let input: Vec<u32> = (0..300).map(|x| x * x + 1).collect();
-    let at = |index: u32| input[(index as usize).min(299)];
+    let at = |index: u32| input.get(index as usize).copied().unwrap_or(0);
     let index: [fn(u32) -> u32; 6] =
         [|i| i + 3, |i| i / 16 * 5, |i| 299 - i, |i| i + 290, |i| i ^ 1, |i| if i % 40 < 20 { i } else { 7 }];
     for (case, index) in index.into_iter().enumerate() {

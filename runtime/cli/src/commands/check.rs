@@ -183,21 +183,23 @@ impl Check {
     /// A [`Diagnostic`] if the kernel is refused; anything else if it could not be checked.
     fn examine(&self, source: &str) -> anyhow::Result<Vec<EntryPoint>> {
         let kernel = isobit_shader::prepare(source, self.profile)?;
-        let chosen = match (&self.entry_point, kernel.entry_points()) {
-            (None, []) => std::slice::from_ref(kernel.entry_point(None)?),
-            (None, several @ [_, _, ..]) if self.emit.is_some() => {
-                let names: Vec<&str> = several.iter().map(|entry_point| entry_point.name.as_str()).collect();
-                return Err(Failure::new("a kernel is rewritten for one entry point, and this one has several")
-                    .hint(format!("choose one with --entry-point: {}", names.join(", ")))
-                    .into());
-            }
-            (None, all) => all,
-            (Some(name), _) => {
-                let found = kernel.entry_point(Some(name)).map_err(|unknown| self.shown(&unknown))?;
-                std::slice::from_ref(found)
-            }
+        let names: Vec<&str> = match &self.entry_point {
+            Some(name) => vec![name],
+            None => kernel.entry_point_names().collect(),
         };
-        chosen.iter().map(|entry_point| self.examine_entry_point(&kernel, entry_point)).collect()
+        if names.is_empty() {
+            kernel.entry_point(None)?;
+        }
+        if names.len() > 1 && self.emit.is_some() {
+            return Err(Failure::new("a kernel is rewritten for one entry point, and this one has several")
+                .hint(format!("choose one with --entry-point: {}", names.join(", ")))
+                .into());
+        }
+        if let Some(name) = names.iter().find(|name| !kernel.entry_point_names().any(|known| known == **name)) {
+            let unknown = kernel.entry_point(Some(name)).map(|_| ()).map_err(|unknown| self.shown(&unknown));
+            unknown?;
+        }
+        names.into_iter().map(|name| self.examine_entry_point(&kernel, kernel.entry_point(Some(name))?)).collect()
     }
 
     fn examine_entry_point(

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use isobit_shader::dp32::SYSTEM_GROUP;
-use isobit_shader::{Kernel, Lowered};
+use isobit_shader::{Kernel, Lowered, Profile, Resolved};
 
 use super::pace::Pace;
 use super::system::System;
 use super::{Dp32, Layout, Pipeline, WgpuDevice, mapping};
 use crate::{BindGroupLayoutId, DeviceError, DeviceFault, ShaderModuleId, check};
+
+/// What a driver is given.
+enum Form {
+    Native(Box<Resolved>),
+    Dp32(Arc<Lowered>),
+}
 
 impl WgpuDevice {
     /// A pipeline as [`Device::create_compute_pipeline`] makes it.
@@ -19,19 +25,18 @@ impl WgpuDevice {
         layout: Option<&[BindGroupLayoutId]>,
         constants: &[(String, f64)],
     ) -> Result<Pipeline, DeviceError> {
-        let stale = || check::stale(module);
-        if self.modules.get(module).ok_or_else(stale)?.raw.is_none() && self.system.is_none() {
-            self.system = Some(System::new(&self.guard)?);
-        }
-        let module = self.modules.get(module).ok_or_else(stale)?;
+        let module = self.modules.get(module).ok_or_else(|| check::stale(module))?;
         let entry = module.kernel.entry_point(entry_point).map_err(DeviceError::Validation)?;
-        let lowered = match module.raw {
-            Some(_) => None,
-            None => Some(module.kernel.lower(entry, constants).map_err(DeviceError::Validation)?),
+        let form = match module.kernel.profile() {
+            Profile::Native => {
+                let resolved = module.kernel.resolve(entry, constants).map_err(DeviceError::Validation)?;
+                Form::Native(Box::new(resolved))
+            }
+            _ => Form::Dp32(Arc::new(module.kernel.lower(entry, constants).map_err(DeviceError::Validation)?)),
         };
-        let entry = match &lowered {
-            Some(lowered) => lowered.entry_point().clone(),
-            None => module.kernel.specialize(entry, constants).map_err(DeviceError::Validation)?,
+        let entry = match &form {
+            Form::Native(resolved) => resolved.entry_point.clone(),
+            Form::Dp32(lowered) => lowered.entry_point().clone(),
         };
         let name = entry.name.clone();
         let given: Option<Vec<Layout>> =
@@ -48,16 +53,22 @@ impl WgpuDevice {
         let used = |layout: &Layout| Some(layout.raw.clone()).filter(|_| !layout.shape.entries.is_empty());
         let mut raw_layouts: Vec<_> = layouts.iter().map(used).collect();
         let invocations = shape.workgroup_size.iter().product();
-        let (raw, cost, dp32) = match (&module.raw, lowered) {
-            (Some(raw), _) => (self.raw_pipeline(raw, &name, raw_layouts, constants)?, u64::from(invocations), None),
-            (None, None) => return Err(DeviceFault::Driver { message: "the kernel was not lowered".to_owned() }.into()),
-            (None, Some(lowered)) => {
+        let (raw, cost, dp32) = match form {
+            Form::Native(resolved) => {
+                let raw = self.raw_module(resolved.module)?;
+                (self.raw_pipeline(&raw, &name, raw_layouts)?, u64::from(invocations), None)
+            }
+            Form::Dp32(lowered) => {
                 let realized = self.realize(&module.kernel, &lowered)?;
-                let (source, lowered) = (Arc::clone(module.kernel.source()), Arc::new(lowered));
+                let source = Arc::clone(module.kernel.source());
                 let raw = self.raw_module(realized)?;
                 raw_layouts.resize(mapping::host_size(u64::from(SYSTEM_GROUP))?, None);
-                raw_layouts.push(self.system.as_ref().map(|system| system.layout.clone()));
-                let raw = self.raw_pipeline(&raw, &name, raw_layouts, &[])?;
+                let system = match &self.system {
+                    Some(system) => system.layout.clone(),
+                    None => self.system.insert(System::new(&self.guard)?).layout.clone(),
+                };
+                raw_layouts.push(Some(system));
+                let raw = self.raw_pipeline(&raw, &name, raw_layouts)?;
                 let cost = u64::from(invocations) * u64::from(lowered.invocation_cost());
                 (raw, cost, Some(Dp32 { pace: Arc::new(Pace::new(cost)), lowered, source }))
             }
@@ -69,7 +80,8 @@ impl WgpuDevice {
     fn realize(&self, kernel: &Kernel, lowered: &Lowered) -> Result<wgpu::naga::Module, DeviceError> {
         #[cfg(test)]
         if self.careless.is_some_and(|tier| tier == self.tier) {
-            return Ok(kernel.module().clone());
+            let (module, _) = kernel.module(&lowered.entry_point().name).map_err(DeviceError::Validation)?;
+            return Ok(module.clone());
         }
         let _ = kernel;
         // What tiers differ in is not to be seen by a guest.
@@ -92,9 +104,8 @@ impl WgpuDevice {
         module: &wgpu::ShaderModule,
         entry_point: &str,
         layouts: Vec<Option<wgpu::BindGroupLayout>>,
-        constants: &[(String, f64)],
     ) -> Result<wgpu::ComputePipeline, DeviceError> {
-        let (module, entry_point, constants) = (module.clone(), entry_point.to_owned(), constants.to_vec());
+        let (module, entry_point) = (module.clone(), entry_point.to_owned());
         self.guard.compile(&self.work.stop, self.work.patience, move |device| {
             let layouts: Vec<_> = layouts.iter().map(Option::as_ref).collect();
             let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -102,13 +113,12 @@ impl WgpuDevice {
                 bind_group_layouts: &layouts,
                 immediate_size: 0,
             });
-            let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: None,
                 layout: Some(&layout),
                 module: &module,
                 entry_point: Some(&entry_point),
-                compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
                 cache: None,
             })
         })

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isobit_shader::dp32::{INVOCATION_FUEL, SYSTEM_GROUP};
-use isobit_shader::{BufferBindingType, Kernel, Lowered, Profile, Tier};
+use isobit_shader::{BufferBindingType, Kernel, Lowered, Tier};
 
 use self::batch::{Batch, Cursor, Slice, Step};
 use self::guard::Guard;
@@ -95,9 +95,8 @@ struct Allocation {
 
 #[derive(Debug)]
 struct Module {
+    /// What the driver is given depends on entry point and overrides.
     kernel: Kernel,
-    /// None under profile dp32: what the device is given depends on entry point and overrides.
-    raw: Option<wgpu::ShaderModule>,
 }
 
 #[derive(Clone, Debug)]
@@ -455,9 +454,7 @@ impl Device for WgpuDevice {
 
     fn create_shader_module(&mut self, kernel: &Kernel) -> Result<ShaderModuleId, DeviceError> {
         let kernel = kernel.clone();
-        let native = kernel.profile() == Profile::Native;
-        let raw = native.then(|| self.raw_module(kernel.module().clone())).transpose()?;
-        check::exhausted(self.modules.insert(Module { kernel, raw }))
+        check::exhausted(self.modules.insert(Module { kernel }))
     }
 
     fn create_bind_group_layout(&mut self, entries: &[LayoutEntry]) -> Result<BindGroupLayoutId, DeviceError> {

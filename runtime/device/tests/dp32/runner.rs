@@ -113,17 +113,21 @@ impl Gpu {
     /// Runs a program; what the driver or wgpu refuse is an error.
     pub fn run(&self, kernel: &Kernel, program: &Program, form: Form) -> Result<Outcome, String> {
         let entry_point = kernel.entry_point(None).map_err(|error| error.to_string())?;
-        let (module, entry_point, constants) = match form {
-            Form::Native => (kernel.module().clone(), entry_point.clone(), program.constants.as_slice()),
+        let (module, entry_point) = match form {
+            Form::Native => {
+                let resolved = kernel.resolve(entry_point, &program.constants);
+                let resolved = resolved.map_err(|error| error.to_string())?;
+                (resolved.module, resolved.entry_point)
+            }
             Form::Dp32(tier) => {
                 let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
                 let module = lowered.realize(tier).map_err(|error| error.to_string())?;
-                (module, lowered.entry_point().clone(), [].as_slice())
+                (module, lowered.entry_point().clone())
             }
         };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let outcome = self.dispatch(module, &entry_point, constants, program, form);
+        let outcome = self.dispatch(module, &entry_point, program, form);
         for scope in [internal, scope] {
             if let Some(error) = pollster::block_on(scope.pop()) {
                 return Err(error.to_string());
@@ -136,7 +140,6 @@ impl Gpu {
         &self,
         module: naga::Module,
         entry_point: &EntryPoint,
-        constants: &[(String, f64)],
         program: &Program,
         form: Form,
     ) -> Result<Outcome, String> {
@@ -180,16 +183,12 @@ impl Gpu {
             bind_group_layouts: &borrowed,
             immediate_size: 0,
         });
-        let constants: Vec<(&str, f64)> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: None,
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some(&entry_point.name),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: true,
-            },
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
 

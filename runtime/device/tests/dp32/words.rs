@@ -63,9 +63,10 @@ const KERNELS: &[Kernel] = &[
             for (var k = 0u; k < 4u; k++) { r = r * 31u + t[k]; }",
         host: |x| {
             let mut t = [x, 1, 2, 3];
+            // Out of bounds there is a zero, and nothing is written.
             let mut add = |at: u32, y: u32| {
-                let element = &mut t[at.min(3) as usize];
-                std::mem::replace(element, element.wrapping_add(y))
+                let element = t.get_mut(at as usize);
+                element.map_or(0, |element| std::mem::replace(element, element.wrapping_add(y)))
             };
             let added = [add(x & 3, 7), add(1, x).wrapping_mul(5), add(x, 1)];
             let r = added.into_iter().fold(t[2].wrapping_mul(3), u32::wrapping_add);

@@ -121,7 +121,7 @@ fn called(module: &Module) -> Vec<Handle<Function>> {
 }
 
 /// Visits the statements of a block and of the blocks in it. Blocks do not nest deeply, see `nesting`.
-pub(super) fn for_each_statement(block: &Block, visit: &mut impl FnMut(&Statement, Span)) {
+pub(crate) fn for_each_statement(block: &Block, visit: &mut impl FnMut(&Statement, Span)) {
     for (statement, span) in block.span_iter() {
         visit(statement, *span);
         match statement {
@@ -245,7 +245,7 @@ pub(crate) fn advice(message: &str) -> Option<&'static str> {
 }
 
 /// All functions and entry points.
-pub(super) fn functions(module: &Module) -> impl Iterator<Item = &Function> {
+pub(crate) fn functions(module: &Module) -> impl Iterator<Item = &Function> {
     let functions = module.functions.iter().map(|(_, function)| function);
     functions.chain(module.entry_points.iter().map(|entry| &entry.function))
 }

@@ -3,35 +3,35 @@
 //! Two stages, each a pure function from module to module:
 //!
 //! 1. [`define`](self) turns what WGSL leaves open into *primitives* with one meaning: builtins become calls of
-//!    helper functions (`prelude/`), indices are clamped, loops are metered, subnormals are flushed where values
-//!    come in and zeros and NaNs made canonical where they go out. The result is a [`Lowered`]; the
+//!    helper functions (`prelude/`), indices are clamped, loops are metered, subnormals are flushed where moved
+//!    bits come to arithmetic and zeros and NaNs made canonical where the bits of its results can be seen. The result is a [`Lowered`]; the
 //!    interpreter runs it as it is.
 //! 2. [`Lowered::realize`] replaces each floating-point primitive by a form that no driver can compute otherwise:
 //!    native arithmetic behind a barrier ([`Tier::A`]) or integers only ([`Tier::B`]).
 //!
 //! # Primitives
 //!
-//! On `f32` scalars and vectors, component by component. A value is a normal number, zero (whose sign may vary), ±∞ or
-//! NaN (whose payload may vary); there are no subnormals.
+//! On `f32` scalars and vectors, component by component. What arithmetic takes and makes is a normal number, zero (whose sign may
+//! vary), ±∞ or NaN (whose payload may vary), never subnormal. What is only moved may be any bits.
 //!
 //! | in naga's IR | meaning |
 //! |---|---|
-//! | `Binary` Add, Subtract | rounded to nearest even; a result with 0 < abs(r) < 2⁻¹²⁶ is zero |
-//! | `Binary` Multiply | rounded to nearest even; a result with abs(r) ≤ 2⁻¹²⁶ is zero |
+//! | `Binary` Add, Subtract | rounded to nearest even; a result with abs(r) < 2⁻¹²⁶ is +0 |
+//! | `Binary` Multiply | rounded to nearest even; a result with abs(r) ≤ 2⁻¹²⁶ is +0 |
 //! | `Binary` Divide | correctly rounded; abs(r) ≤ 2⁻¹²⁶ (after rounding without bound on the exponent) is zero; x/0 is ∞ with the sign of x, 0/0 and ∞/∞ are NaN |
 //! | `Math::Sqrt` | correctly rounded; of zero zero, of a negative number NaN |
 //! | `Unary` Negate, `Math::Abs` | the sign bit flipped, cleared |
 //! | `Math::Floor`, `Ceil`, `Trunc`, `Round` | exact, ties to even; ∞ and NaN pass through |
 //! | `Binary` Equal, Less, LessEqual, Greater, GreaterEqual | IEEE: false with a NaN, −0 = +0. NotEqual is never there: it is `!(a == b)` |
-//! | `As` f32 → i32, u32 | truncates, saturates, NaN gives 0 |
+//! | `As` f32 → i32, u32 | truncates, stops at the nearest number that both types have, NaN gives 0 |
 //! | `As` i32, u32 → f32 | rounds to nearest even |
 //! | `As` bitcasts, `Load`, `Store`, `Select`, data movement | the bits, untouched |
+//! | `Access` with an index (u32) out of bounds | what is loaded there is zero; a store or an atomic does nothing |
 //!
 //! Everything else on `f32` is gone after the first stage.
 
 mod check;
 mod define;
-pub(crate) mod folding;
 mod link;
 mod operands;
 pub(crate) mod pointers;
@@ -42,16 +42,18 @@ mod uniformity;
 use naga::valid::ModuleInfo;
 use naga::{Module, ShaderStage};
 
-pub(crate) use check::{advice, check, unavailable};
+pub(crate) use check::{advice, check, for_each_statement, functions, unavailable};
 pub(crate) use link::defect;
+pub(crate) use operands::of_expression;
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
 use self::define::Defined;
+pub use self::define::MAX_CONTROL_DEPTH;
 use crate::{Diagnostic, EntryPoint, SourceLocation};
 
 /// Changes whenever a kernel could come out with other bits or another cost. Claims made under different
 /// versions cannot be compared.
-pub const PASS_VERSION: u32 = 1;
+pub const PASS_VERSION: u32 = 2;
 
 /// How the primitives are carried out on a device. Both tiers give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -39,7 +39,7 @@ const WRITES: Access = 2;
 
 /// What a pointer points into.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Root {
+pub(super) enum Root {
     Local(Handle<LocalVariable>),
     Argument(usize),
     Global(Handle<GlobalVariable>),
@@ -232,7 +232,7 @@ fn pointer_space(module: &Module, function: Handle<Function>, index: usize) -> O
 }
 
 /// The variable or parameter that a pointer points into; of what is no pointer, nothing that matters.
-fn root(function: &Function, pointer: Handle<Expression>) -> Option<Root> {
+pub(super) fn root(function: &Function, pointer: Handle<Expression>) -> Option<Root> {
     let mut expression = &function.expressions[pointer];
     loop {
         expression = match *expression {

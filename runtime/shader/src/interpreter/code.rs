@@ -149,6 +149,10 @@ pub(super) enum Base {
     Buffer(u32),
 }
 
+/// The dynamic part of an address out of bounds, and the least of such: a load from it gives zero, a store does nothing. No memory
+/// has so many words, with whatever is added for a member.
+pub(super) const NOWHERE: u32 = 1 << 31;
+
 /// An address: words from a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -223,7 +227,7 @@ pub(super) enum Inst {
         count: u32,
         wide: bool,
     },
-    /// dst = previous + min(index, length - 1) * stride
+    /// dst = previous + index * stride; [`NOWHERE`] if the index is out of bounds or `previous` is nowhere.
     Index {
         dst: Reg,
         previous: Option<Reg>,

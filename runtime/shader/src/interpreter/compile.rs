@@ -134,15 +134,13 @@ impl Exits {
     }
 }
 
-/// What is known about values, so that what the first stage writes around every access costs less.
+/// What is known about values, so that what the first stage writes for a flush is one instruction.
 #[derive(Default)]
 pub(super) struct Known {
     /// All components of these are this word.
     pub(super) words: HashMap<Reg, u32>,
     /// What these are the results of.
     pub(super) results: HashMap<Reg, KnownResult>,
-    /// Lengths of run-time sized arrays, by buffer and the array's offset in it.
-    pub(super) lengths: HashMap<Reg, (u32, u32)>,
 }
 
 /// What a value was computed from.

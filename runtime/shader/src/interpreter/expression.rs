@@ -146,7 +146,6 @@ impl Compiler<'_> {
                 };
                 let dst = self.value(1)?;
                 self.push(Inst::ArrayLength { dst, buffer, offset: place.offset, stride: elements.stride });
-                self.known.lengths.insert(dst, (buffer, place.offset));
                 dst
             }
             _ => return self.get(handle),
@@ -193,21 +192,6 @@ impl Compiler<'_> {
         bits == reject && is(mask, EXPONENT) && is(zero, 0) && is(accept, 0)
     }
 
-    /// Whether an index was clamped to this length before.
-    fn is_clamped(&self, index: Reg, length: Length) -> bool {
-        let Some(&KnownResult { op: BinaryOp::UMin, a, b, .. }) = self.known.results.get(&index) else { return false };
-        [a, b].into_iter().any(|bound| match length {
-            Length::Fixed(length) => self.known.words.get(&bound).is_some_and(|&bound| bound < length),
-            Length::Runtime { buffer, offset } => {
-                let Some(&KnownResult { op: BinaryOp::ISub, a: all, b: one, .. }) = self.known.results.get(&bound)
-                else {
-                    return false;
-                };
-                self.known.lengths.get(&all) == Some(&(buffer, offset)) && self.known.words.get(&one) == Some(&1)
-            }
-        })
-    }
-
     // --- parts of composites
 
     fn access_part(&mut self, base: Handle<Expression>, index: u32) -> Result<Value, Diagnostic> {
@@ -242,15 +226,9 @@ impl Compiler<'_> {
             (None, Base::Buffer(buffer)) => Length::Runtime { buffer, offset: place.offset },
             (None, base) => return Err(unknown(base)),
         };
-        let clamped = self.is_clamped(index, length);
-        let place = if clamped && elements.stride == 1 && place.dynamic.is_none() {
-            Place { dynamic: Some(index), ..place }
-        } else {
-            let dst = self.value(1)?;
-            let length = if clamped { Length::Fixed(u32::MAX) } else { length };
-            self.push(Inst::Index { dst, previous: place.dynamic, index, length, stride: elements.stride });
-            Place { dynamic: Some(dst), ..place }
-        };
+        let dst = self.value(1)?;
+        self.push(Inst::Index { dst, previous: place.dynamic, index, length, stride: elements.stride });
+        let place = Place { dynamic: Some(dst), ..place };
         if matches!(value, Value::Place(_)) {
             return Ok(Value::Place(place));
         }

@@ -3,7 +3,7 @@
 //! The loops are over plain slices, so that the compiler turns them into vector instructions. Floating point is the
 //! host's own, with the flush that profile dp32 prescribes; nothing here comes from the prelude.
 
-use super::code::{BinaryOp, BitsOp, Mask, Reg, UnaryOp};
+use super::code::{BinaryOp, BitsOp, Mask, NOWHERE, Reg, UnaryOp};
 
 /// Lanes are made up to a multiple of this.
 pub(super) const LANE_GROUP: usize = 16;
@@ -168,14 +168,15 @@ impl File {
         }
     }
 
-    /// dst = previous + min(index, last) * stride
-    pub(super) fn index(&mut self, dst: Reg, previous: Option<Reg>, index: Reg, last: u32, stride: u32) {
-        let offset = |index: u32| index.min(last).wrapping_mul(stride);
+    /// dst = previous + index * stride, or nowhere if the index is not less than `length` or `previous` is nowhere.
+    pub(super) fn index(&mut self, dst: Reg, previous: Option<Reg>, index: Reg, length: u32, stride: u32) {
+        let offset = |index: u32| if index < length { index.wrapping_mul(stride) } else { NOWHERE };
         match previous {
             None => self.map(dst, index, offset),
-            Some(previous) => {
-                self.map2(dst, previous, index, 1, |previous, index| previous.wrapping_add(offset(index)));
-            }
+            Some(previous) => self.map2(dst, previous, index, 1, |previous, index| {
+                let offset = offset(index);
+                if (previous | offset) & NOWHERE == 0 { previous.wrapping_add(offset) } else { NOWHERE }
+            }),
         }
     }
 
@@ -409,18 +410,19 @@ fn flush_product(value: f32) -> u32 {
     if bits & !SIGN <= MIN_NORMAL { 0 } else { bits }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "truncates, saturates, and gives 0 for NaN, as WGSL has it")]
+// Both stop at the greatest number that both types have: 2147483520 and 4294967040.
+#[expect(clippy::cast_possible_truncation, reason = "truncates and gives 0 for NaN, as WGSL has it")]
 fn float_to_int(value: f32) -> i32 {
-    value as i32
+    (value as i32).min(0x7fff_ff80)
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "truncates, saturates, and gives 0 for NaN, as WGSL has it"
+    reason = "truncates, stops at 0, and gives 0 for NaN, as WGSL has it"
 )]
 fn float_to_uint(value: f32) -> u32 {
-    value as u32
+    (value as u32).min(0xffff_ff00)
 }
 
 fn first_leading(bits: u32) -> u32 {

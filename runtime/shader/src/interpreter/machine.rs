@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::code::{AtomicOp, Base, Inst, Length, Mask, Place, Reg};
+use super::code::{AtomicOp, Base, Inst, Length, Mask, NOWHERE, Place, Reg};
 use super::compile::Input;
 use super::lanes::{File, LANE_GROUP, LaneSet, Masks, Words};
 use super::{Program, Stopped};
@@ -171,7 +171,7 @@ impl<'p> Machine<'p> {
                         Length::Fixed(length) => length,
                         Length::Runtime { buffer, offset } => self.elements(buffer, offset, *stride),
                     };
-                    self.file.index(*dst, *previous, *index, length.saturating_sub(1), *stride);
+                    self.file.index(*dst, *previous, *index, length, *stride);
                 }
                 Inst::ArrayLength { dst, buffer, offset, stride } => {
                     let length = self.elements(*buffer, *offset, *stride);
@@ -300,15 +300,13 @@ impl<'p> Machine<'p> {
                     });
                 }
             }
-            Base::Registers(variable, length) => {
-                let last = length.saturating_sub(1);
-                self.file.gather(dst, place.dynamic, |others, lane, dynamic| {
-                    others.word(variable.at(at.wrapping_add(dynamic).min(last)), lane)
-                });
-            }
+            Base::Registers(variable, length) => self.file.gather(dst, place.dynamic, |others, lane, dynamic| {
+                let at = at.wrapping_add(dynamic);
+                if at < length { others.word(variable.at(at), lane) } else { 0 }
+            }),
             Base::Pointer => self.file.gather(dst, place.dynamic, |others, lane, dynamic| {
                 let reg = at.wrapping_add(dynamic);
-                if reg >> 31 == 0 { others.word(Reg(reg), lane) } else { 0 }
+                if reg & NOWHERE == 0 { others.word(Reg(reg), lane) } else { 0 }
             }),
         }
     }
@@ -341,13 +339,14 @@ impl<'p> Machine<'p> {
                 });
             }
             Base::Registers(variable, length) => {
-                let last = length.saturating_sub(1);
                 let file = &mut self.file;
                 each_lane(lanes, live, |lane| {
                     let dynamic = place.dynamic.map_or(0, |dynamic| file.get(dynamic).get(lane));
                     let value = file.get(src).get(lane);
-                    let reg = variable.at(at.wrapping_add(dynamic).min(last));
-                    if let Some(word) = file.word_mut(reg.index(), lane) {
+                    let at = at.wrapping_add(dynamic);
+                    if at < length
+                        && let Some(word) = file.word_mut(variable.at(at).index(), lane)
+                    {
                         *word = value;
                     }
                 });
@@ -357,7 +356,10 @@ impl<'p> Machine<'p> {
                 each_lane(lanes, live, |lane| {
                     let dynamic = place.dynamic.map_or(0, |dynamic| file.get(dynamic).get(lane));
                     let value = file.get(src).get(lane);
-                    if let Some(word) = file.word_mut(at.wrapping_add(dynamic) as usize, lane) {
+                    let reg = at.wrapping_add(dynamic);
+                    if reg & NOWHERE == 0
+                        && let Some(word) = file.word_mut(reg as usize, lane)
+                    {
                         *word = value;
                     }
                 });
@@ -385,6 +387,9 @@ impl<'p> Machine<'p> {
         each_lane(self.masks.get(mask), live, |lane| {
             let dynamic = place.dynamic.map_or(0, |dynamic| file.get(dynamic).get(lane));
             let at = place.offset.wrapping_add(dynamic);
+            if at & NOWHERE != 0 {
+                return;
+            }
             let value = file.get(value).get(lane);
             let compare = match op {
                 AtomicOp::CompareExchange(compare) => file.get(compare).get(lane),
@@ -437,6 +442,7 @@ impl<'p> Machine<'p> {
         each_lane(self.masks.get(mask), self.masks.live, |lane| {
             let at = at.wrapping_add(dynamic.get(lane));
             let word = match place.base {
+                _ if at & NOWHERE != 0 => return,
                 Base::Buffer(buffer) => Word::Buffer(buffer, at),
                 Base::Workgroup => Word::Workgroup(at),
                 Base::Registers(..) | Base::Pointer => return,

@@ -35,7 +35,8 @@ fn dp32_add(a: F, b: F) -> F {
     let finite = select(packed, U(0u), sum == U(0u));
     let invalid = (xl > INFINITY) | ((xs == INFINITY) & differ);
     let limit = select(INFINITY, NAN, invalid);
-    return bitcast<F>(select(finite, limit, xl >= INFINITY) | (large & SIGN));
+    let magnitude = select(finite, limit, xl >= INFINITY);
+    return bitcast<F>(select(magnitude | (large & SIGN), U(0u), magnitude == U(0u)));
 }
 
 fn dp32_subtract(a: F, b: F) -> F {
@@ -66,7 +67,8 @@ fn dp32_multiply(a: F, b: F) -> F {
     let zero = min(xa, xb) == U(0u);
     let invalid = (most > INFINITY) | ((most == INFINITY) & zero);
     let limit = select(select(U(0u), INFINITY, most == INFINITY), NAN, invalid);
-    return bitcast<F>(select(finite, limit, zero | (most >= INFINITY)) | ((ua ^ ub) & SIGN));
+    let magnitude = select(finite, limit, zero | (most >= INFINITY));
+    return bitcast<F>(select(magnitude | ((ua ^ ub) & SIGN), U(0u), magnitude == U(0u)));
 }
 
 fn dp32_divide(a: F, b: F) -> F {

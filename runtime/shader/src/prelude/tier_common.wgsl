@@ -11,7 +11,7 @@ const ONE = U(0x3f800000u);
 const INFINITY = U(0x7f800000u);
 const NAN = U(0x7fc00000u);
 
-// Truncates and saturates.
+// Truncates, and stops at the greatest number that both types have.
 fn dp32_to_i32(x: F) -> I {
     let u = bitcast<U>(x);
     let magnitude = u & MAGNITUDE;
@@ -19,17 +19,17 @@ fn dp32_to_i32(x: F) -> I {
     let significand = (u | HIDDEN) << U(8u);
     let shifted = significand >> ((U(158u) - (magnitude >> U(23u))) & U(31u));
     let small = select(shifted, U(0u), magnitude < ONE);
-    let bounded = select(small, select(U(0x7fffffffu), U(0x80000000u), negative), magnitude >= U(0x4f000000u));
+    let bounded = select(small, select(U(0x7fffff80u), U(0x80000000u), negative), magnitude >= U(0x4f000000u));
     let value = select(bounded, U(0u), magnitude > INFINITY);
     return bitcast<I>(select(value, U(0u) - value, negative));
 }
 
-// Truncates and saturates.
+// Truncates, and stops at the greatest number that both types have.
 fn dp32_to_u32(x: F) -> U {
     let u = bitcast<U>(x);
     let significand = (u | HIDDEN) << U(8u);
     let shifted = significand >> ((U(158u) - (u >> U(23u))) & U(31u));
-    let bounded = select(shifted, U(0xffffffffu), u >= U(0x4f800000u));
+    let bounded = select(shifted, U(0xffffff00u), u >= U(0x4f800000u));
     // Less than one, negative, or not a number.
     return select(bounded, U(0u), (u < ONE) | (u > INFINITY));
 }

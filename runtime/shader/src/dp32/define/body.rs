@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 
 use naga::{
-    Arena, BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVariable, MathFunction, Scalar,
+    Arena, BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVariable, MathFunction, Module, Scalar,
     ScalarKind, Span, Statement, Type, UnaryOperator, VectorSize,
 };
+
+use super::content::is_odd;
+use crate::Diagnostic;
+use crate::dp32::link::defect;
 
 pub(super) type Value = Handle<Expression>;
 
@@ -106,6 +110,18 @@ impl Body {
         self.blocks.pop().unwrap_or_default()
     }
 
+    /// Whether nothing may follow in the block that is being written.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut block = self.blocks.last();
+        loop {
+            match block.and_then(|block| block.last()) {
+                Some(Statement::Break | Statement::Continue | Statement::Return { .. }) => return true,
+                Some(Statement::Block(inner)) => block = Some(inner),
+                _ => return false,
+            }
+        }
+    }
+
     pub(super) fn when(&mut self, condition: Value, accept: impl FnOnce(&mut Self)) {
         self.flush();
         self.open();
@@ -159,6 +175,46 @@ impl Body {
         let value = self.declare(Expression::Literal(literal));
         self.literals.insert(key, value);
         value
+    }
+
+    /// A literal of the guest's with its bits. Of a subnormal number, or a zero with a sign, a driver would not keep them.
+    pub(super) fn exact(&mut self, literal: Literal) -> Value {
+        match literal {
+            Literal::F32(value) if is_odd(literal) => {
+                let bits = self.uint(value.to_bits());
+                self.bitcast(bits, ScalarKind::Float)
+            }
+            other => self.literal(other),
+        }
+    }
+
+    /// A module's constant, written out; `ty` says which of its types is which here.
+    pub(super) fn constant(
+        &mut self,
+        module: &Module,
+        init: Handle<Expression>,
+        ty: &mut dyn FnMut(Handle<Type>) -> Result<Handle<Type>, Diagnostic>,
+    ) -> Result<Value, Diagnostic> {
+        let source = module.global_expressions.try_get(init).map_err(defect)?;
+        Ok(match source.clone() {
+            Expression::Literal(literal) => self.exact(literal),
+            Expression::Constant(constant) => self.constant(module, module.constants[constant].init, ty)?,
+            Expression::ZeroValue(of) => {
+                let of = ty(of)?;
+                self.declare(Expression::ZeroValue(of))
+            }
+            Expression::Splat { size, value } => {
+                let value = self.constant(module, value, ty)?;
+                self.splat(value, Shape::Vector(size))
+            }
+            Expression::Compose { ty: of, components } => {
+                let of = ty(of)?;
+                let components = components.into_iter().map(|part| self.constant(module, part, ty));
+                let components = components.collect::<Result<_, _>>()?;
+                self.compose(of, components)
+            }
+            other => return Err(defect(format!("no constant is {other:?}"))),
+        })
     }
 
     pub(super) fn uint(&mut self, value: u32) -> Value {

@@ -53,7 +53,7 @@ impl FunctionDefiner<'_, '_, '_> {
     /// An argument in the shape of the result: some builtins take a scalar beside vectors.
     fn argument(&mut self, argument: Handle<Expression>, shape: Shape) -> Result<Value, Diagnostic> {
         let given = self.number(argument).shape();
-        let value = self.value(argument)?;
+        let value = self.operand(argument)?;
         Ok(if given == shape { value } else { self.body.splat(value, shape) })
     }
 
@@ -98,11 +98,11 @@ impl FunctionDefiner<'_, '_, '_> {
             let components = of.shape().components();
             return Ok(self.body.emit(Expression::Math { fun, arg, arg1, arg2, arg3 }, components));
         }
-        if let Number::Matrix { columns, rows } = of {
-            return self.matrix_builtin(fun, arg, columns, rows);
+        if let Number::Matrix { columns, .. } = of {
+            return self.matrix_builtin(fun, arg, columns);
         }
         let shape = of.shape();
-        let x = self.value(arg)?;
+        let x = self.operand(arg)?;
         let [second, third, _] = more;
         let second = second.unwrap_or(arg);
         let third = third.unwrap_or(arg);
@@ -142,14 +142,14 @@ impl FunctionDefiner<'_, '_, '_> {
             F::Frexp => self.pair(old, "dp_frexp_fract", ("dp_frexp_exp", Scalar::I32), x, shape),
             F::Dot => match shape {
                 Shape::Vector(size) => {
-                    let y = self.value(second)?;
+                    let y = self.operand(second)?;
                     self.dot(x, y, size)
                 }
                 Shape::Scalar => self.refuse("a dot product needs vectors"),
             },
             F::Length | F::Distance if shape == Shape::Scalar => {
                 let value = if fun == F::Distance {
-                    let y = self.value(second)?;
+                    let y = self.operand(second)?;
                     self.body.binary(BinaryOperator::Subtract, x, y, shape)
                 } else {
                     x
@@ -157,7 +157,7 @@ impl FunctionDefiner<'_, '_, '_> {
                 Ok(self.body.math(F::Abs, value, shape))
             }
             F::Cross => {
-                let y = self.value(second)?;
+                let y = self.operand(second)?;
                 self.helper("dp_cross", vec![x, y])
             }
             F::Length | F::Distance | F::Normalize | F::FaceForward | F::Reflect | F::Refract => {
@@ -167,7 +167,7 @@ impl FunctionDefiner<'_, '_, '_> {
                 let name = sized(geometry_name(fun), size);
                 let mut arguments = vec![x];
                 for argument in more.into_iter().flatten() {
-                    arguments.push(self.value(argument)?);
+                    arguments.push(self.operand(argument)?);
                 }
                 self.helper(&name, arguments)
             }
@@ -255,21 +255,31 @@ impl FunctionDefiner<'_, '_, '_> {
         fun: MathFunction,
         arg: Handle<Expression>,
         columns: VectorSize,
-        rows: VectorSize,
     ) -> Result<Value, Diagnostic> {
-        let matrix = self.value(arg)?;
         match fun {
-            MathFunction::Determinant => self.helper(&sized("dp_determinant", columns), vec![matrix]),
+            MathFunction::Determinant => {
+                let matrix = self.operand(arg)?;
+                self.helper(&sized("dp_determinant", columns), vec![matrix])
+            }
             MathFunction::Transpose => {
-                let old_columns: Vec<_> = (0..columns as u32).map(|column| self.body.index(matrix, column)).collect();
-                self.columns(rows, columns, |this, row| {
-                    let components = old_columns.iter().map(|column| this.body.index(*column, row)).collect();
-                    let ty = this.definer.ty(TypeInner::Vector { size: columns, scalar: Scalar::F32 });
-                    Ok(this.body.compose(ty, components))
-                })
+                let matrix = self.value(arg)?;
+                self.transposed(matrix, arg)
             }
             _ => self.refuse("this builtin is not available for matrices in profile dp32"),
         }
+    }
+
+    /// The transpose of a matrix of the type of `old`.
+    pub(super) fn transposed(&mut self, matrix: Value, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+        let Number::Matrix { columns, rows } = self.number(old) else {
+            return self.refuse("only matrices are transposed");
+        };
+        let old_columns: Vec<_> = (0..columns as u32).map(|column| self.body.index(matrix, column)).collect();
+        self.columns(rows, columns, |this, row| {
+            let components = old_columns.iter().map(|column| this.body.index(*column, row)).collect();
+            let ty = this.definer.ty(TypeInner::Vector { size: columns, scalar: Scalar::F32 });
+            Ok(this.body.compose(ty, components))
+        })
     }
 }
 

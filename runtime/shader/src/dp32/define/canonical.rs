@@ -1,67 +1,127 @@
-//! Where values meet memory that others see: subnormals are flushed on the way in, zeros and NaNs
-//! are made canonical on the way out.
+//! Where moved numbers and made ones meet, see `content`: subnormals are flushed on the way into arithmetic, zeros and NaNs are made
+//! canonical on the way to where their bits can be seen.
 
-use naga::{ArraySize, BinaryOperator, Expression, Handle, Module, ScalarKind, Type, TypeInner};
+use naga::{ArraySize, BinaryOperator, Expression, Handle, MathFunction, ScalarKind, Type, TypeInner};
 
 use super::body::{Shape, Value};
+use super::content::{Content, MAX_PARTS, floats};
 use super::expression::Number;
 use super::function::FunctionDefiner;
 use crate::Diagnostic;
-
-/// The most numbers in a value that is loaded or stored whole.
-const MAX_PARTS: u32 = 256;
 
 const SIGN: u32 = 0x8000_0000;
 const EXPONENT: u32 = 0x7f80_0000;
 const NAN: u32 = 0x7fc0_0000;
 
-#[derive(Clone, Copy)]
-enum Way {
-    In,
-    Out,
-}
-
 impl FunctionDefiner<'_, '_, '_> {
-    /// A value that was loaded from shared memory.
-    pub(super) fn incoming(&mut self, value: Value, source: Handle<Expression>) -> Result<Value, Diagnostic> {
-        self.crossing(value, source, Way::In)
+    /// Notes what an expression has become, at the place where it is computed.
+    pub(super) fn computed(&mut self, old: Handle<Expression>, new: Value) -> Result<(), Diagnostic> {
+        self.values.insert(old, new);
+        if self.content.is_number(old) {
+            let number = self.without_subnormals(old, new)?;
+            self.numbers.insert(old, number);
+        }
+        Ok(())
     }
 
-    /// A value that is about to be stored to shared memory.
-    pub(super) fn outgoing(&mut self, value: Value, source: Handle<Expression>) -> Result<Value, Diagnostic> {
-        self.crossing(value, source, Way::Out)
+    /// A value as arithmetic takes it: not subnormal.
+    pub(super) fn operand(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+        if let Some(number) = self.numbers.get(&old) {
+            return Ok(*number);
+        }
+        let value = self.value(old)?;
+        if self.content.is_number(old) { self.without_subnormals(old, value) } else { Ok(value) }
     }
 
-    fn crossing(&mut self, value: Value, source: Handle<Expression>, way: Way) -> Result<Value, Diagnostic> {
-        let inner = self.origin.inner(source);
-        match floats(self.origin.module, inner) {
-            0 => Ok(value),
-            1..=MAX_PARTS => {
-                let ty = self.origin.info[source].ty.handle();
-                self.part(value, inner, ty, way)
+    /// A value with the bits that everybody sees.
+    pub(super) fn seen(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+        let value = self.value(old)?;
+        if self.content.of(old) != Content::Made {
+            return Ok(value);
+        }
+        let inner = self.origin.inner(old);
+        if floats(self.origin.module, inner) > MAX_PARTS {
+            return self.refuse("a defect of profile dp32: the numbers of a large value are not canonical");
+        }
+        let signless = self.has_signless_zeros(old);
+        self.canonical(value, inner, self.origin.info[old].ty.handle(), signless)
+    }
+
+    /// A moved value with its subnormal numbers flushed; of parts and choices, those of the whole are taken.
+    fn without_subnormals(&mut self, old: Handle<Expression>, value: Value) -> Result<Value, Diagnostic> {
+        let shape = self.number(old).shape();
+        Ok(match *self.origin.expression(old) {
+            Expression::Splat { size, value } => {
+                let value = self.operand(value)?;
+                self.body.splat(value, Shape::Vector(size))
             }
-            _ => self.refuse(&format!(
-                "more than {MAX_PARTS} numbers are copied from or to a buffer at once; copy the elements in a loop"
-            )),
+            Expression::Swizzle { size, vector, pattern } => {
+                let vector = self.operand(vector)?;
+                self.body.emit(Expression::Swizzle { size, vector, pattern }, 1)
+            }
+            Expression::AccessIndex { base, index } if self.content.is_number(base) => {
+                let base = self.operand(base)?;
+                self.body.index(base, index)
+            }
+            Expression::Access { base, index } if self.content.is_number(base) => {
+                let whole = self.operand(base)?;
+                self.access(base, whole, index)?
+            }
+            Expression::Compose { ty, ref components } => {
+                let ty = self.ty(ty)?;
+                let components = components.iter().map(|part| self.operand(*part)).collect::<Result<_, _>>()?;
+                self.body.compose(ty, components)
+            }
+            Expression::Select { condition, accept, reject } => {
+                let condition = self.value(condition)?;
+                let (accept, reject) = (self.operand(accept)?, self.operand(reject)?);
+                self.body.select(condition, accept, reject, shape)
+            }
+            Expression::As { expr, .. } if self.number(expr).is_float() => self.operand(expr)?,
+            Expression::Math { fun: MathFunction::Transpose, arg, .. } => {
+                let matrix = self.operand(arg)?;
+                self.transposed(matrix, arg)?
+            }
+            _ => match self.number(old) {
+                Number::Matrix { columns, rows } => self.columns(columns, rows, |this, column| {
+                    let column = this.body.index(value, column);
+                    Ok(this.flushed(column, Shape::Vector(rows)))
+                })?,
+                _ => self.flushed(value, shape),
+            },
+        })
+    }
+
+    /// Sums, differences and products have no negative zero.
+    fn has_signless_zeros(&self, old: Handle<Expression>) -> bool {
+        let of_numbers = |operand| !matches!(self.number(operand), Number::Matrix { .. });
+        match *self.origin.expression(old) {
+            Expression::Binary {
+                op: BinaryOperator::Add | BinaryOperator::Subtract | BinaryOperator::Multiply,
+                left,
+                right,
+            } => of_numbers(left) && of_numbers(right),
+            Expression::Math { fun: MathFunction::Dot | MathFunction::Fma, .. } => true,
+            _ => false,
         }
     }
 
-    fn part(
+    fn canonical(
         &mut self,
         value: Value,
         inner: &TypeInner,
         ty: Option<Handle<Type>>,
-        way: Way,
+        signless: bool,
     ) -> Result<Value, Diagnostic> {
         if floats(self.origin.module, inner) == 0 {
             return Ok(value);
         }
         match Number::of(inner) {
-            Number::Of(shape, _) => return Ok(self.number_crossing(value, shape, way)),
+            Number::Of(shape, _) => return Ok(self.canonical_number(value, shape, signless)),
             Number::Matrix { columns, rows } => {
                 return self.columns(columns, rows, |this, column| {
                     let column = this.body.index(value, column);
-                    Ok(this.number_crossing(column, Shape::Vector(rows), way))
+                    Ok(this.canonical_number(column, Shape::Vector(rows), false))
                 });
             }
             Number::Other => {}
@@ -72,13 +132,13 @@ impl FunctionDefiner<'_, '_, '_> {
             TypeInner::Array { base, size: ArraySize::Constant(size), .. } => {
                 for index in 0..size.get() {
                     let element = self.body.index(value, index);
-                    components.push(self.part(element, &types[*base].inner, Some(*base), way)?);
+                    components.push(self.canonical(element, &types[*base].inner, Some(*base), false)?);
                 }
             }
             TypeInner::Struct { members, .. } => {
                 for (index, member) in (0_u32..).zip(members) {
                     let element = self.body.index(value, index);
-                    components.push(self.part(element, &types[member.ty].inner, Some(member.ty), way)?);
+                    components.push(self.canonical(element, &types[member.ty].inner, Some(member.ty), false)?);
                 }
             }
             _ => return Ok(value),
@@ -89,23 +149,13 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    fn number_crossing(&mut self, value: Value, shape: Shape, way: Way) -> Value {
-        match way {
-            Way::In => self.flushed(value, shape),
-            Way::Out => {
-                let bits = self.canonical_bits(value, shape);
-                self.body.bitcast(bits, ScalarKind::Float)
-            }
-        }
-    }
-
     fn uints(&mut self, value: u32, shape: Shape) -> Value {
         let value = self.body.uint(value);
         self.body.splat(value, shape)
     }
 
     /// Subnormal bits become zero.
-    pub(super) fn flushed(&mut self, value: Value, shape: Shape) -> Value {
+    fn flushed(&mut self, value: Value, shape: Shape) -> Value {
         let bits = self.body.bitcast(value, ScalarKind::Uint);
         let (mask, none) = (self.uints(EXPONENT, shape), self.uints(0, shape));
         let exponent = self.body.binary(BinaryOperator::And, bits, mask, shape);
@@ -115,33 +165,21 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.select(tiny, zero, value, shape)
     }
 
-    /// The bits of a value that has only one form of zero and of NaN.
-    pub(super) fn canonical_bits(&mut self, value: Value, shape: Shape) -> Value {
+    /// A number of which there is one form of zero and one of NaN. `signless`: no zero has a sign before.
+    fn canonical_number(&mut self, value: Value, shape: Shape, signless: bool) -> Value {
         let bits = self.body.bitcast(value, ScalarKind::Uint);
-        let (sign, zero) = (self.uints(SIGN, shape), self.uints(0, shape));
-        let minus_zero = self.body.binary(BinaryOperator::Equal, bits, sign, shape);
-        let signless = self.uints(!SIGN, shape);
-        let magnitude = self.body.binary(BinaryOperator::And, bits, signless, shape);
+        let mut number = bits;
+        if !signless {
+            let (sign, zero) = (self.uints(SIGN, shape), self.uints(0, shape));
+            let minus_zero = self.body.binary(BinaryOperator::Equal, bits, sign, shape);
+            number = self.body.select(minus_zero, zero, bits, shape);
+        }
+        let mask = self.uints(!SIGN, shape);
+        let magnitude = self.body.binary(BinaryOperator::And, bits, mask, shape);
         let infinity = self.uints(EXPONENT, shape);
         let not_a_number = self.body.binary(BinaryOperator::Greater, magnitude, infinity, shape);
-        let number = self.body.select(minus_zero, zero, bits, shape);
         let nan = self.uints(NAN, shape);
-        self.body.select(not_a_number, nan, number, shape)
-    }
-}
-
-/// How many f32 a type has, counting no further than needed.
-fn floats(module: &Module, inner: &TypeInner) -> u32 {
-    match inner {
-        TypeInner::Scalar(scalar) => u32::from(scalar.kind == ScalarKind::Float),
-        TypeInner::Vector { size, scalar } if scalar.kind == ScalarKind::Float => *size as u32,
-        TypeInner::Matrix { columns, rows, .. } => *columns as u32 * *rows as u32,
-        TypeInner::Array { base, size: ArraySize::Constant(size), .. } => {
-            floats(module, &module.types[*base].inner).saturating_mul(size.get())
-        }
-        TypeInner::Struct { members, .. } => {
-            members.iter().map(|member| floats(module, &module.types[member.ty].inner)).fold(0, u32::saturating_add)
-        }
-        _ => 0,
+        let number = self.body.select(not_a_number, nan, number, shape);
+        self.body.bitcast(number, ScalarKind::Float)
     }
 }

@@ -6,6 +6,7 @@ use naga::{
 };
 
 use super::body::{Body, Shape, Value};
+use super::content::Content;
 use super::{Definer, Meters, System};
 use crate::Diagnostic;
 use crate::dp32::system::SLOTS;
@@ -92,6 +93,13 @@ pub(super) fn wrap(
         }
     }
 
+    for (handle, variable) in definer.guest.global_variables.iter() {
+        if let Some(init) = variable.init.filter(|init| definer.contents.constant(*init) == Content::Moved) {
+            let value = body.constant(definer.guest, init, &mut Ok)?;
+            let pointer = body.global(handle);
+            body.store(pointer, value);
+        }
+    }
     let arguments = guest_arguments(definer, &mut body, entry, &ids)?;
     body.push(Statement::Call { function: guest, arguments, result: None });
 

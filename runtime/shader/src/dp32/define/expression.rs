@@ -1,13 +1,12 @@
 //! What each expression becomes.
 
 use naga::{
-    ArraySize, BinaryOperator, Expression, Handle, Literal, MathFunction, Scalar, ScalarKind, TypeInner, UnaryOperator,
-    VectorSize,
+    ArraySize, BinaryOperator, Expression, Handle, Literal, Scalar, ScalarKind, TypeInner, UnaryOperator, VectorSize,
 };
 
 use super::body::{Body, Shape, Value};
+use super::content::Content;
 use super::function::FunctionDefiner;
-use super::without_subnormal;
 use crate::Diagnostic;
 
 /// What an expression is, as far as the profile cares.
@@ -48,12 +47,12 @@ impl FunctionDefiner<'_, '_, '_> {
     pub(super) fn expression(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
         let source = self.origin.expression(old);
         let value = match *source {
-            Expression::Literal(literal) => self.body.literal(without_subnormal(literal)),
+            Expression::Literal(literal) => self.body.exact(literal),
             Expression::Constant(constant) => match self.origin.guest {
-                Some(_) => self.body.declare(Expression::Constant(constant)),
-                None => {
+                Some(_) if self.content.of(old) != Content::Moved => self.body.declare(Expression::Constant(constant)),
+                _ => {
                     let init = self.origin.module.constants[constant].init;
-                    self.helper_constant(init)?
+                    self.spelled_constant(init)?
                 }
             },
             Expression::ZeroValue(ty) => {
@@ -68,10 +67,17 @@ impl FunctionDefiner<'_, '_, '_> {
             }
             Expression::Compose { ty, ref components } => {
                 let ty = self.ty(ty)?;
-                let components = components.iter().map(|component| self.value(*component)).collect::<Result<_, _>>()?;
+                let is_moved = self.content.of(old) == Content::Moved;
+                let components = components
+                    .iter()
+                    .map(|part| if is_moved { self.seen(*part) } else { self.value(*part) })
+                    .collect::<Result<_, _>>()?;
                 self.body.compose(ty, components)
             }
-            Expression::Access { base, index } => self.access(base, index)?,
+            Expression::Access { base, index } => {
+                let whole = self.value(base)?;
+                self.access(base, whole, index)?
+            }
             Expression::AccessIndex { base, index } => {
                 let base = self.value(base)?;
                 self.body.index(base, index)
@@ -87,19 +93,21 @@ impl FunctionDefiner<'_, '_, '_> {
             Expression::Load { pointer } => {
                 let from = self.value(pointer)?;
                 let components = self.number(old).shape().components();
-                let value = self.body.emit(Expression::Load { pointer: from }, components);
-                if self.is_shared(pointer) { self.incoming(value, old)? } else { value }
+                self.body.emit(Expression::Load { pointer: from }, components)
             }
             Expression::Unary { op, expr } => {
                 let shape = self.number(expr).shape();
-                let expr = self.value(expr)?;
+                let expr = self.operand(expr)?;
                 self.body.unary(op, expr, shape)
             }
             Expression::Binary { op, left, right } => self.binary_expression(op, left, right)?,
             Expression::Select { condition, accept, reject } => {
                 let shape = self.number(old).shape();
                 let condition = self.value(condition)?;
-                let (accept, reject) = (self.value(accept)?, self.value(reject)?);
+                let (accept, reject) = match self.content.of(old) {
+                    Content::Moved => (self.seen(accept)?, self.seen(reject)?),
+                    _ => (self.value(accept)?, self.value(reject)?),
+                };
                 self.body.select(condition, accept, reject, shape)
             }
             Expression::Relational { fun, argument } => {
@@ -117,56 +125,45 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(value)
     }
 
-    /// A constant of the prelude, written out.
-    fn helper_constant(&mut self, init: Handle<Expression>) -> Result<Value, Diagnostic> {
-        let source = self.origin.module.global_expressions.try_get(init);
-        match source.map_err(|error| Diagnostic::new(error.to_string()))?.clone() {
-            Expression::Literal(literal) => Ok(self.body.literal(literal)),
-            Expression::Constant(constant) => self.helper_constant(self.origin.module.constants[constant].init),
-            Expression::ZeroValue(ty) => {
-                let ty = self.ty(ty)?;
-                Ok(self.body.declare(Expression::ZeroValue(ty)))
-            }
-            Expression::Splat { size, value } => {
-                let value = self.helper_constant(value)?;
-                Ok(self.body.splat(value, Shape::Vector(size)))
-            }
-            Expression::Compose { ty, components } => {
-                let ty = self.ty(ty)?;
-                let components = components
-                    .into_iter()
-                    .map(|component| self.helper_constant(component))
-                    .collect::<Result<_, _>>()?;
-                Ok(self.body.compose(ty, components))
-            }
-            _ => self.refuse("the prelude has a constant of an unknown kind"),
-        }
+    /// A constant of the origin's module, written out.
+    fn spelled_constant(&mut self, init: Handle<Expression>) -> Result<Value, Diagnostic> {
+        let origin = self.origin;
+        let definer = &mut *self.definer;
+        let mut ty = |ty| match origin.guest {
+            Some(_) => Ok(ty),
+            None => definer.helper_type(origin.module, ty),
+        };
+        self.body.constant(origin.module, init, &mut ty)
     }
 
-    /// An index that cannot be out of range: a larger one is the last.
-    fn access(&mut self, base: Handle<Expression>, index: Handle<Expression>) -> Result<Value, Diagnostic> {
+    /// An element by index. Out of bounds there is zero to be read, and writes do nothing: see the primitives.
+    /// `new_base` is what `base` has become.
+    pub(super) fn access(
+        &mut self,
+        base: Handle<Expression>,
+        new_base: Value,
+        index: Handle<Expression>,
+    ) -> Result<Value, Diagnostic> {
         let (container, scalar) = (self.container(base), self.number(index));
-        let (new_base, new_index) = (self.value(base)?, self.value(index)?);
-        let constant = self.constant_index(index);
-        if let (Some(length), Some(constant)) = (container, constant)
+        let new_index = self.value(index)?;
+        if let (Some(length), Some(constant)) = (container, self.constant_index(index))
             && constant < length
         {
             return Ok(self.body.index(new_base, constant));
         }
+        // naga does not validate a constant out of bounds, which may come from an override.
+        let is_literal = matches!(self.origin.expression(index), Expression::Literal(_));
         let unsigned = match scalar {
             Number::Of(_, ScalarKind::Sint) => self.body.bitcast(new_index, ScalarKind::Uint),
+            _ if is_literal => {
+                let signed = self.body.bitcast(new_index, ScalarKind::Sint);
+                self.body.bitcast(signed, ScalarKind::Uint)
+            }
             _ => new_index,
         };
-        let last = match container {
-            Some(length) => self.body.uint(length.saturating_sub(1)),
-            None => {
-                let length = self.body.emit(Expression::ArrayLength(new_base), 0);
-                let one = self.body.uint(1);
-                self.body.emit(Expression::Binary { op: BinaryOperator::Subtract, left: length, right: one }, 0)
-            }
-        };
-        let index = self.body.math2(MathFunction::Min, unsigned, last, Shape::Scalar);
-        Ok(self.body.emit(Expression::Access { base: new_base, index }, 1))
+        // The comparison with the length.
+        self.body.charge(1);
+        Ok(self.body.emit(Expression::Access { base: new_base, index: unsigned }, 1))
     }
 
     fn constant_index(&self, index: Handle<Expression>) -> Option<u32> {
@@ -200,7 +197,7 @@ impl FunctionDefiner<'_, '_, '_> {
         right: Handle<Expression>,
     ) -> Result<Value, Diagnostic> {
         let (of_left, of_right) = (self.number(left), self.number(right));
-        let (new_left, new_right) = (self.value(left)?, self.value(right)?);
+        let (new_left, new_right) = (self.operand(left)?, self.operand(right)?);
         match (of_left, of_right) {
             (Number::Matrix { .. }, _) | (_, Number::Matrix { .. }) => {
                 return self.matrix_operation(op, (new_left, of_left), (new_right, of_right));
@@ -360,29 +357,20 @@ impl FunctionDefiner<'_, '_, '_> {
         convert: Option<naga::Bytes>,
     ) -> Result<Value, Diagnostic> {
         let from = self.number(expr);
-        let value = self.value(expr)?;
         let Number::Of(shape, from_kind) = from else {
             // A matrix of f32 becomes one of f32.
-            return Ok(value);
+            return self.value(expr);
         };
+        if from_kind == ScalarKind::Float && kind == ScalarKind::Float {
+            return self.value(expr);
+        }
         let Some(width) = convert else {
-            let raw = self.origin.guest.is_none();
-            return Ok(match (from_kind, kind) {
-                (ScalarKind::Float, ScalarKind::Float) => value,
-                (ScalarKind::Float, _) if !raw => {
-                    let bits = self.canonical_bits(value, shape);
-                    if kind == ScalarKind::Uint { bits } else { self.body.bitcast(bits, kind) }
-                }
-                (_, ScalarKind::Float) if !raw => {
-                    let float = self.body.bitcast(value, kind);
-                    self.flushed(float, shape)
-                }
-                _ => self.body.bitcast(value, kind),
-            });
+            let bits = self.seen(expr)?;
+            return Ok(self.body.bitcast(bits, kind));
         };
+        let value = self.operand(expr)?;
         let to = Scalar { kind, width };
         Ok(match (from_kind, kind) {
-            (ScalarKind::Float, ScalarKind::Float) => value,
             (ScalarKind::Float, ScalarKind::Bool) => {
                 let zero = self.body.float(0.0);
                 let zero = self.body.splat(zero, shape);

@@ -9,8 +9,10 @@ use naga::{
 };
 
 use super::body::{Body, Shape, Value};
+use super::content::{Content, FunctionContent};
 use super::counted::{Counted, Turns, counted_loops};
 use super::expression::Number;
+use super::flow::{Flow, Scope};
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
 use crate::Diagnostic;
 use crate::dp32::LoopCost;
@@ -39,14 +41,6 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// What a `break` leaves.
-#[derive(Clone, Copy)]
-enum Breakable {
-    /// A loop, with the variable that says it was left on purpose if it has one.
-    Loop(Option<Handle<LocalVariable>>),
-    Switch,
-}
-
 /// A part of a variable of which a callee is given a copy that it writes to.
 struct PassedCopy {
     copy: Value,
@@ -59,13 +53,16 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
     pub(super) definer: &'d mut Definer<'a>,
     pub(super) origin: Origin<'o>,
     pub(super) body: Body,
+    pub(super) content: FunctionContent,
     /// What each expression of the origin has become.
-    values: HashMap<Handle<Expression>, Value>,
+    pub(super) values: HashMap<Handle<Expression>, Value>,
+    /// The same without subnormal numbers, of moved values that arithmetic takes.
+    pub(super) numbers: HashMap<Handle<Expression>, Value>,
     locals: HashMap<Handle<LocalVariable>, Handle<LocalVariable>>,
     /// Loops met so far.
     loops: usize,
     counted: HashMap<usize, Counted>,
-    breakables: Vec<Breakable>,
+    pub(super) flow: Flow,
     copies: HashMap<Part, Handle<LocalVariable>>,
 }
 
@@ -75,15 +72,18 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         Some(_) => counted_loops(origin.module, origin.function, &definer.turns),
         None => counted_loops(origin.module, origin.function, &Turns::new()),
     };
+    let content = origin.guest.map(|guest| definer.contents.function(guest)).unwrap_or_default();
     let mut this = FunctionDefiner {
         definer,
         origin,
         body: Body::new(),
+        content,
         values: HashMap::new(),
+        numbers: HashMap::new(),
         locals: HashMap::new(),
         loops: 0,
         counted,
-        breakables: Vec::new(),
+        flow: Flow::default(),
         copies: HashMap::new(),
     };
     let source = origin.function;
@@ -96,7 +96,8 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         None => None,
     };
     this.declare_locals()?;
-    this.block(&source.body)?;
+    this.flush_arguments()?;
+    this.whole_body()?;
     let mut function = Function { name: source.name.clone(), arguments, result, ..Function::default() };
     for (old, name) in &source.named_expressions {
         if let Some(new) = this.values.get(old) {
@@ -137,6 +138,17 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
+    /// Arguments are flushed where all of the function sees it.
+    fn flush_arguments(&mut self) -> Result<(), Diagnostic> {
+        for (old, expression) in self.origin.function.expressions.iter() {
+            if let Expression::FunctionArgument(_) = expression {
+                let value = self.value(old)?;
+                self.computed(old, value)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn local(&self, old: Handle<LocalVariable>) -> Result<Handle<LocalVariable>, Diagnostic> {
         self.locals.get(&old).copied().ok_or_else(|| Diagnostic::new("a variable is used that is not declared"))
     }
@@ -148,7 +160,9 @@ impl FunctionDefiner<'_, '_, '_> {
         }
         let expression = self.origin.expression(old);
         let value = self.expression(old)?;
-        if expression.needs_pre_emit() {
+        let is_odd_constant =
+            self.content.of(old) == Content::Moved && !matches!(expression, Expression::FunctionArgument(_));
+        if expression.needs_pre_emit() && !is_odd_constant {
             // Valid everywhere in the function, unlike what is computed in one block.
             self.values.insert(old, value);
         }
@@ -159,7 +173,7 @@ impl FunctionDefiner<'_, '_, '_> {
         old.map(|old| self.value(old)).transpose()
     }
 
-    fn block(&mut self, block: &Block) -> Result<(), Diagnostic> {
+    pub(super) fn block(&mut self, block: &Block) -> Result<(), Diagnostic> {
         for (statement, span) in block.span_iter() {
             if self.origin.guest.is_some() {
                 self.body.span = *span;
@@ -172,13 +186,13 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    fn nested(&mut self, block: &Block) -> Result<Block, Diagnostic> {
+    pub(super) fn nested(&mut self, block: &Block) -> Result<Block, Diagnostic> {
         self.body.open();
         self.block(block)?;
         Ok(self.body.close())
     }
 
-    fn statement(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+    pub(super) fn statement(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
         match statement {
             Statement::Emit(range) => {
                 for old in range.clone() {
@@ -186,13 +200,14 @@ impl FunctionDefiner<'_, '_, '_> {
                         self.body.span = self.origin.function.expressions.get_span(old);
                     }
                     let new = self.expression(old)?;
-                    self.values.insert(old, new);
+                    self.computed(old, new)?;
                 }
             }
             Statement::Block(block) => {
                 let block = self.nested(block)?;
                 self.body.push(Statement::Block(block));
             }
+            Statement::If { .. } if self.is_long_chain(statement) => self.chain(statement)?,
             Statement::If { condition, accept, reject } => {
                 let condition = self.value(*condition)?;
                 self.body.charge(1);
@@ -203,7 +218,7 @@ impl FunctionDefiner<'_, '_, '_> {
             Statement::Switch { selector, cases } => {
                 let selector = self.value(*selector)?;
                 self.body.charge(1);
-                self.breakables.push(Breakable::Switch);
+                self.flow.enter(Scope::Switch);
                 let cases = cases
                     .iter()
                     .map(|case| {
@@ -211,8 +226,8 @@ impl FunctionDefiner<'_, '_, '_> {
                         Ok(SwitchCase { value: case.value, body, fall_through: case.fall_through })
                     })
                     .collect::<Result<_, Diagnostic>>()?;
-                self.breakables.pop();
                 self.body.push(Statement::Switch { selector, cases });
+                self.leave();
             }
             Statement::Loop { body, continuing, break_if } => {
                 let ordinal = self.loops;
@@ -222,16 +237,14 @@ impl FunctionDefiner<'_, '_, '_> {
                     None => self.metered_loop(ordinal, body, continuing, *break_if)?,
                 }
             }
-            Statement::Break => {
-                if let Some(Breakable::Loop(Some(exited))) = self.breakables.last().copied() {
-                    self.note_exit(exited);
-                }
-                self.body.push(Statement::Break);
-            }
-            Statement::Continue => self.body.push(Statement::Continue),
+            Statement::Break => self.break_out(),
+            Statement::Continue => self.continue_on(),
             Statement::Return { value } => {
-                let value = self.optional(*value)?;
-                self.body.push(Statement::Return { value });
+                let value = match value {
+                    Some(value) if self.content.result() == Content::Moved => Some(self.seen(*value)?),
+                    other => self.optional(*other)?,
+                };
+                self.return_value(value);
             }
             Statement::ControlBarrier(barrier) => {
                 self.body.charge(8);
@@ -239,9 +252,11 @@ impl FunctionDefiner<'_, '_, '_> {
             }
             Statement::MemoryBarrier(barrier) => self.body.push(Statement::MemoryBarrier(*barrier)),
             Statement::Store { pointer, value } => {
-                let source = *value;
-                let (to, value) = (self.value(*pointer)?, self.value(source)?);
-                let value = if self.is_shared(*pointer) { self.outgoing(value, source)? } else { value };
+                let to = self.value(*pointer)?;
+                let value = match self.behind(*pointer) {
+                    Content::Moved => self.seen(*value)?,
+                    _ => self.value(*value)?,
+                };
                 self.body.store(to, value);
             }
             Statement::Atomic { pointer, fun, value, result } => {
@@ -271,14 +286,17 @@ impl FunctionDefiner<'_, '_, '_> {
                 };
                 let ty = self.ty(ty)?;
                 let new = self.body.declare(Expression::WorkGroupUniformLoadResult { ty });
-                self.values.insert(*result, new);
                 self.body.charge(8);
                 self.body.push(Statement::WorkGroupUniformLoad { pointer, result: new });
+                self.computed(*result, new)?;
             }
             Statement::Call { function, arguments, result } => {
                 let mut values = Vec::with_capacity(arguments.len());
-                for argument in arguments {
-                    values.push(self.value(*argument)?);
+                for (index, argument) in arguments.iter().enumerate() {
+                    values.push(match self.definer.contents.argument(*function, index) {
+                        Content::Moved if self.origin.guest.is_some() => self.seen(*argument)?,
+                        _ => self.value(*argument)?,
+                    });
                 }
                 let copies = self.copy_in(*function, arguments, &mut values);
                 let callee = match self.origin.guest {
@@ -288,7 +306,7 @@ impl FunctionDefiner<'_, '_, '_> {
                 let returned = self.call(callee, values);
                 self.copy_out(&copies);
                 if let (Some(old), Some(new)) = (result, returned) {
-                    self.values.insert(*old, new);
+                    self.computed(*old, new)?;
                 }
             }
             _ => return self.refuse("this statement is not available in profile dp32"),
@@ -339,23 +357,20 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    fn note_exit(&mut self, exited: Handle<LocalVariable>) {
-        let (pointer, yes) = (self.body.local(exited), self.body.bool(true));
-        self.body.push(Statement::Store { pointer, value: yes });
-    }
-
     /// A loop that has been paid for as a whole.
     fn counted_loop(&mut self, counted: Counted, body: &Block, continuing: &Block) -> Result<(), Diagnostic> {
         let at = self.body.span;
         self.body.open_cost();
-        self.breakables.push(Breakable::Loop(None));
-        let body = self.nested(body)?;
+        self.flow.enter(Scope::Loop { exited: None });
+        self.body.open();
+        self.loop_body(body)?;
+        let body = self.body.close();
         let continuing = self.nested(continuing)?;
-        self.breakables.pop();
         let cost = u64::from(self.body.close_cost());
         self.body.charge(cost.saturating_mul(u64::from(counted.turns)));
         self.body.span = at;
         self.body.push(Statement::Loop { body, continuing, break_if: None });
+        self.leave();
 
         // A driver that has left it early (see `LEFT_LOOP`) is seen by the variable.
         let trap = self.definer.system.trap;
@@ -391,12 +406,12 @@ impl FunctionDefiner<'_, '_, '_> {
         let (pointer, no) = (self.body.local(exited), self.body.bool(false));
         self.body.push(Statement::Store { pointer, value: no });
         self.body.open_cost();
-        self.breakables.push(Breakable::Loop(Some(exited)));
+        self.flow.enter(Scope::Loop { exited: Some(exited) });
 
         self.body.open();
         let price = self.body.deferred();
         self.pay(fuel, price, exited);
-        self.block(body)?;
+        self.loop_body(body)?;
         let new_body = self.body.close();
 
         self.body.open();
@@ -408,7 +423,6 @@ impl FunctionDefiner<'_, '_, '_> {
         }
         let new_continuing = self.body.close();
 
-        self.breakables.pop();
         let cost = self.body.close_cost();
         self.body.settle(price, cost);
         self.body.span = at;
@@ -417,6 +431,7 @@ impl FunctionDefiner<'_, '_, '_> {
             self.definer.loops.push(LoopCost { location, turn: cost });
         }
         self.body.push(Statement::Loop { body: new_body, continuing: new_continuing, break_if: new_break_if });
+        self.leave();
 
         let trap = self.definer.system.trap;
         let pointer = self.body.local(exited);
@@ -444,13 +459,12 @@ impl FunctionDefiner<'_, '_, '_> {
         body.push(Statement::Store { pointer: fuel, value: rest });
     }
 
-    /// Whether a pointer is to memory that the guest shares with kernels, copies and outputs.
-    pub(super) fn is_shared(&self, pointer: Handle<Expression>) -> bool {
-        let space = match self.origin.inner(pointer) {
-            TypeInner::Pointer { space, .. } | TypeInner::ValuePointer { space, .. } => *space,
-            _ => return false,
-        };
-        matches!(space, naga::AddressSpace::Storage { .. } | naga::AddressSpace::Uniform)
+    /// What is in the variable that a pointer points into.
+    fn behind(&self, pointer: Handle<Expression>) -> Content {
+        match self.origin.guest {
+            Some(guest) => self.definer.contents.behind(self.origin.module, guest, self.origin.function, pointer),
+            None => Content::Made,
+        }
     }
 }
 

@@ -45,20 +45,51 @@ impl Rewriter<'_, '_> {
             Expression::As { expr, kind, convert: Some(_) } if self.has_floats(expr) || self.has_floats(old) => {
                 self.conversion(expr, kind)?
             }
-            Expression::As { kind: ScalarKind::Float, convert: None, .. } => {
+            Expression::As { expr, kind: ScalarKind::Float, convert: None } if !self.is_canonical(expr) => {
                 let new = self.copy(old)?;
                 self.opaque_value(old, new)?
             }
-            Expression::Load { .. } | Expression::Access { .. } | Expression::AccessIndex { .. }
-                if self.is_from_large(old) =>
-            {
-                let new = self.copy(old)?;
-                self.opaque_value(old, new)?
+            Expression::Access { base, index } => self.access(old, base, index)?,
+            Expression::AccessIndex { base, .. } => {
+                self.part_of(old, base);
+                self.copy(old)?
+            }
+            Expression::Load { pointer } => {
+                let loaded = self.copy(old)?;
+                self.loaded(old, pointer, loaded)?
+            }
+            Expression::Select { condition, accept, reject } if self.float_width(old).is_ok() => {
+                self.choice(condition, accept, reject)?
             }
             _ => self.copy(old)?,
         };
+        let new = if self.is_from_large(old) { self.opaque_value(old, new)? } else { new };
         self.set(old, new);
         Ok(())
+    }
+
+    /// Whether bits are a result of arithmetic, but for its NaNs: no driver knows more about them than about that.
+    fn is_canonical(&self, bits: Handle<Expression>) -> bool {
+        let Expression::Select { accept, .. } = self.source.expressions[bits] else { return false };
+        let nan = match self.source.expressions[accept] {
+            Expression::Splat { value, .. } => value,
+            _ => accept,
+        };
+        matches!(self.source.expressions[nan], Expression::Literal(Literal::U32(super::opaque::NAN)))
+    }
+
+    /// One of two numbers, chosen by their bits: a device may flush what it selects as a float.
+    fn choice(
+        &mut self,
+        condition: Handle<Expression>,
+        accept: Handle<Expression>,
+        reject: Handle<Expression>,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        let condition = self.new_of(condition)?;
+        let (accept, reject) = (self.new_of(accept)?, self.new_of(reject)?);
+        let (accept, reject) = (self.as_int(accept), self.as_int(reject));
+        let bits = self.emit(Expression::Select { condition, accept, reject });
+        Ok(self.as_float(bits))
     }
 
     fn float_binary(

@@ -20,6 +20,7 @@
 //!
 //! Every primitive is a call of an integer-only function in `prelude/tier_b.wgsl`.
 
+mod bounds;
 mod expression;
 mod opaque;
 mod statement;
@@ -34,6 +35,7 @@ use naga::{
     TypeInner, VectorSize,
 };
 
+use self::bounds::Bounds;
 use self::opaque::{Zero, find_zero};
 use super::Tier;
 use super::link::{Linker, defect};
@@ -175,6 +177,7 @@ impl<'a> Realizer<'a> {
             },
             map: vec![None; function.expressions.len()],
             ints: HashMap::new(),
+            bounds: Bounds::default(),
             inverted: HashSet::new(),
             zeros: [Zero::default(); 4],
             zero_word: None,
@@ -217,6 +220,7 @@ struct Rewriter<'r, 'a> {
     inverted: HashSet<Handle<Expression>>,
     /// Integer constants, placed on first use.
     ints: HashMap<(i32, Width), Handle<Expression>>,
+    bounds: Bounds,
     zeros: [Zero; 4],
     /// As u32, as it is passed on.
     zero_word: Option<Handle<Expression>>,

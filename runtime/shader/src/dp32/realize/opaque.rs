@@ -19,6 +19,9 @@ const MAX_OPAQUE_LEAVES: usize = 64;
 
 pub(super) const MAGNITUDE: i32 = i32::MAX;
 
+/// The bits of every NaN that can be seen.
+pub(super) const NAN: u32 = 0x7fc0_0000;
+
 /// Where the system's parameters are bound, and the place of `zero` among them.
 const PARAMS: ResourceBinding = ResourceBinding { group: SYSTEM_GROUP, binding: 0 };
 const ZERO_MEMBER: u32 = 1;
@@ -359,7 +362,7 @@ impl<'a> Rewriter<'_, 'a> {
     }
 
     /// The zero value of a type, with every f32 in it opaque.
-    fn opaque_zero(&mut self, ty: Handle<Type>) -> Result<Handle<Expression>, Diagnostic> {
+    pub(super) fn opaque_zero(&mut self, ty: Handle<Type>) -> Result<Handle<Expression>, Diagnostic> {
         let inner = self.realizer.out.types[ty].inner.clone();
         let components = match inner {
             TypeInner::Scalar(Scalar::F32) => return self.float_zero(None),

@@ -55,10 +55,12 @@ impl Rewriter<'_, '_> {
                 Statement::Loop { body, continuing, break_if }
             }
             Statement::Store { pointer, value } => {
-                Statement::Store { pointer: self.new_of(*pointer)?, value: self.new_of(*value)? }
+                let copy = Statement::Store { pointer: self.new_of(*pointer)?, value: self.new_of(*value)? };
+                self.write_through(*pointer, copy, span);
+                return Ok(());
             }
-            Statement::Atomic { pointer, fun, value, result } => {
-                let (pointer, value) = (self.new_of(*pointer)?, self.new_of(*value)?);
+            Statement::Atomic { pointer: old, fun, value, result } => {
+                let (pointer, value) = (self.new_of(*old)?, self.new_of(*value)?);
                 let fun = match *fun {
                     AtomicFunction::Exchange { compare: Some(compare) } => {
                         AtomicFunction::Exchange { compare: Some(self.new_of(compare)?) }
@@ -66,10 +68,15 @@ impl Rewriter<'_, '_> {
                     other => other,
                 };
                 let result = result.map(|result| self.result(result));
-                Statement::Atomic { pointer, fun, value, result }
+                self.write_through(*old, Statement::Atomic { pointer, fun, value, result }, span);
+                return Ok(());
             }
-            Statement::WorkGroupUniformLoad { pointer, result } => {
-                Statement::WorkGroupUniformLoad { pointer: self.new_of(*pointer)?, result: self.result(*result) }
+            Statement::WorkGroupUniformLoad { pointer: old, result } => {
+                let (pointer, loaded) = (self.new_of(*old)?, self.result(*result));
+                self.block.push(Statement::WorkGroupUniformLoad { pointer, result: loaded }, span);
+                let value = self.loaded(*result, *old, loaded)?;
+                self.set(*result, value);
+                return Ok(());
             }
             Statement::Call { function, arguments, result } => {
                 let callee = self.realizer.functions.get(function).copied();

@@ -6,6 +6,8 @@
 
 use naga::{Block, Module, Span, Statement};
 
+use super::Fault;
+use super::lexer::{Token, TokenKind};
 use crate::Diagnostic;
 
 /// Operators that may hang on one another in one expression. Sums of this many terms are
@@ -59,98 +61,33 @@ pub(crate) fn check_blocks(module: &Module, source: &str) -> Result<(), Diagnost
 }
 
 /// Refuses text with an expression of more than [`MAX_CHAIN`] chained operators, or with too long functions.
-pub(crate) fn check(wgsl: &str) -> Result<(), Diagnostic> {
+pub(super) fn check(tokens: &[Token<'_>]) -> Result<(), Fault> {
     let mut depth = Depth::default();
     let mut length = Length::default();
-    for (at, token) in tokens(wgsl) {
-        if token.starts_with(is_word) {
-            length.feed_word(token == "fn");
-        } else if let &[byte] = token.as_bytes() {
-            depth.feed(byte);
-            length.feed(byte);
+    for token in tokens {
+        match token.kind {
+            TokenKind::Word | TokenKind::Number => length.feed_word(token.text == "fn"),
+            _ => token.text.bytes().for_each(|byte| {
+                depth.feed(byte);
+                length.feed(byte);
+            }),
         }
-        let refused = if depth.total > MAX_CHAIN {
-            format!("more than {MAX_CHAIN} operators in one expression; use a loop or intermediate variables")
+        let (refused, help) = if depth.total > MAX_CHAIN {
+            let message = format!("more than {MAX_CHAIN} operators in one expression");
+            (message, "use a loop or intermediate variables")
         } else if length.functions > MAX_FUNCTIONS {
-            format!("more than {MAX_FUNCTIONS} functions; split the kernel")
+            (format!("more than {MAX_FUNCTIONS} functions"), "split the kernel")
         } else if length.global_words > MAX_GLOBAL_WORDS {
-            "the declarations up to here are too long to compile; keep large tables in buffers".to_owned()
+            ("the declarations up to here are too long to compile".to_owned(), "keep large tables in buffers")
         } else if length.is_too_long() {
-            "the functions up to here are too long to compile; keep tables in constants or buffers, use loops, or split \
-             the kernel"
-                .to_owned()
+            let help = "keep tables in constants or buffers, use loops, or split the kernel";
+            ("the functions up to here are too long to compile".to_owned(), help)
         } else {
             continue;
         };
-        return Err(Diagnostic::at(refused, Span::from(at..at + token.len()), wgsl));
+        return Err(Fault::with_help(token.place, refused, help));
     }
     Ok(())
-}
-
-/// Letters and digits of names and numbers. Outside of ASCII everything counts that is not a blank: naga refuses
-/// the rest.
-pub(crate) fn is_word(character: char) -> bool {
-    let is_blank = is_line_end(character) || matches!(character, '\u{200e}' | '\u{200f}');
-    character.is_ascii_alphanumeric() || character == '_' || !character.is_ascii() && !is_blank
-}
-
-/// Where line comments end.
-fn is_line_end(character: char) -> bool {
-    matches!(character, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
-}
-
-/// Words, numbers and single other characters, with their places; no comments, no blanks.
-pub(crate) fn tokens(wgsl: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let start = at;
-            let rest = wgsl.get(start..)?;
-            let first = rest.chars().next()?;
-            let is_comment = rest.starts_with("//") || rest.starts_with("/*");
-            at += if rest.starts_with("//") {
-                rest.find(is_line_end).unwrap_or(rest.len())
-            } else if is_comment {
-                comment_length(rest)
-            } else if is_word(first) {
-                word_length(rest)
-            } else {
-                first.len_utf8()
-            };
-            if !is_comment && !first.is_whitespace() {
-                return Some((start, wgsl.get(start..at)?));
-            }
-        }
-    })
-}
-
-/// The length of the word at the start of `text`; a number has its point with it.
-fn word_length(text: &str) -> usize {
-    let mut points = u32::from(text.starts_with(|first: char| first.is_ascii_digit()));
-    let end = text.find(|character| {
-        let is_point = character == '.' && points > 0;
-        points -= u32::from(is_point);
-        !(is_word(character) || is_point)
-    });
-    end.unwrap_or(text.len())
-}
-
-/// The length of the block comment at the start of `text`. Block comments nest.
-fn comment_length(text: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut bytes = text.bytes().enumerate().peekable();
-    while let Some((_, byte)) = bytes.next() {
-        match (byte, bytes.peek().map(|&(_, byte)| byte)) {
-            (b'/', Some(b'*')) => depth += 1,
-            (b'*', Some(b'/')) => depth -= 1,
-            _ => continue,
-        }
-        bytes.next();
-        if depth == 0 {
-            return bytes.peek().map_or(text.len(), |&(at, _)| at);
-        }
-    }
-    text.len()
 }
 
 /// Words and operators of functions.

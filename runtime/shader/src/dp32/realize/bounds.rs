@@ -1,0 +1,195 @@
+//! Indices out of bounds: a load gives zero, a store or an atomic does nothing.
+//!
+//! The first stage leaves indices as they are. Here each is clamped, so that no driver ever computes an address outside, and beside
+//! it stands whether it had to be. A branch around a load would cost more than the load: its result is replaced instead.
+
+use std::collections::HashMap;
+
+use naga::{
+    ArraySize, BinaryOperator, Block, Expression, Handle, Literal, LocalVariable, MathFunction, Scalar, Span,
+    Statement, Type, TypeInner,
+};
+
+use super::Rewriter;
+use crate::Diagnostic;
+use crate::dp32::link::defect;
+
+/// What is known about indices in one function.
+#[derive(Default)]
+pub(super) struct Bounds {
+    /// Of the source's pointers with an index in them: a `bool` that says whether all indices are within bounds.
+    inside: HashMap<Handle<Expression>, Handle<Expression>>,
+    /// Where composites that may be replaced by zeros are put together, by type.
+    scratch: HashMap<Handle<Type>, Handle<LocalVariable>>,
+    words: HashMap<u32, Handle<Expression>>,
+}
+
+impl Rewriter<'_, '_> {
+    fn word(&mut self, word: u32) -> Handle<Expression> {
+        if let Some(placed) = self.bounds.words.get(&word) {
+            return *placed;
+        }
+        let placed = self.place(Expression::Literal(Literal::U32(word)));
+        self.bounds.words.insert(word, placed);
+        placed
+    }
+
+    /// An element by an index that is not known before the kernel runs.
+    pub(super) fn access(
+        &mut self,
+        old: Handle<Expression>,
+        base: Handle<Expression>,
+        index: Handle<Expression>,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        let (new_base, new_index) = (self.new_of(base)?, self.new_of(index)?);
+        let (length, last) = match self.length(base)? {
+            Some(length) => (self.word(length), self.word(length.saturating_sub(1))),
+            None => {
+                let one = self.word(1);
+                let length = self.emit(Expression::ArrayLength(new_base));
+                (length, self.binary(BinaryOperator::Subtract, length, one))
+            }
+        };
+        let fun = MathFunction::Min;
+        let clamped = self.emit(Expression::Math { fun, arg: new_index, arg1: Some(last), arg2: None, arg3: None });
+        let mut inside = self.binary(BinaryOperator::Less, new_index, length);
+        if let Some(outer) = self.bounds.inside.get(&base).copied() {
+            inside = self.binary(BinaryOperator::LogicalAnd, outer, inside);
+        }
+        let element = self.emit(Expression::Access { base: new_base, index: clamped });
+        if self.inner(old).pointer_space().is_some() {
+            self.bounds.inside.insert(old, inside);
+            return Ok(element);
+        }
+        self.or_zero(old, element, inside)
+    }
+
+    /// A part of what has been indexed is within bounds where that is.
+    pub(super) fn part_of(&mut self, old: Handle<Expression>, base: Handle<Expression>) {
+        if let Some(inside) = self.bounds.inside.get(&base).copied() {
+            self.bounds.inside.insert(old, inside);
+        }
+    }
+
+    /// What was loaded by a pointer, or zero if that pointed out of bounds.
+    pub(super) fn loaded(
+        &mut self,
+        old: Handle<Expression>,
+        pointer: Handle<Expression>,
+        loaded: Handle<Expression>,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        match self.bounds.inside.get(&pointer).copied() {
+            Some(inside) => self.or_zero(old, loaded, inside),
+            None => Ok(loaded),
+        }
+    }
+
+    /// Carries out a statement only where the pointer that it writes through is within bounds.
+    pub(super) fn write_through(&mut self, pointer: Handle<Expression>, statement: Statement, span: Span) {
+        match self.bounds.inside.get(&pointer).copied() {
+            Some(condition) => {
+                self.finish_emit();
+                let mut accept = Block::new();
+                accept.push(statement, span);
+                self.block.push(Statement::If { condition, accept, reject: Block::new() }, span);
+            }
+            None => self.block.push(statement, span),
+        }
+    }
+
+    /// How many elements there are; None for a run-time sized array.
+    fn length(&self, base: Handle<Expression>) -> Result<Option<u32>, Diagnostic> {
+        let inner = match self.inner(base) {
+            TypeInner::Pointer { base, .. } => &self.realizer.source.types[*base].inner,
+            TypeInner::ValuePointer { size: Some(size), .. } => return Ok(Some(u32::from(u8::from(*size)))),
+            inner => inner,
+        };
+        match inner {
+            TypeInner::Vector { size, .. } => Ok(Some(u32::from(u8::from(*size)))),
+            TypeInner::Matrix { columns, .. } => Ok(Some(u32::from(u8::from(*columns)))),
+            TypeInner::Array { size: ArraySize::Constant(size), .. } => Ok(Some(size.get())),
+            TypeInner::Array { size: ArraySize::Dynamic, .. } => Ok(None),
+            other => Err(defect(format!("{other:?} has no elements"))),
+        }
+    }
+
+    /// `value`, which one of the source's expressions has become, or zero.
+    fn or_zero(
+        &mut self,
+        old: Handle<Expression>,
+        value: Handle<Expression>,
+        inside: Handle<Expression>,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        match *self.inner(old) {
+            TypeInner::Scalar(scalar) => self.number_or_zero(value, inside, scalar, None),
+            TypeInner::Vector { size, scalar } => self.number_or_zero(value, inside, scalar, Some(size)),
+            TypeInner::Matrix { columns, rows, scalar } => {
+                let mut components = Vec::with_capacity(4);
+                for index in 0..u32::from(u8::from(columns)) {
+                    let column = self.emit(Expression::AccessIndex { base: value, index });
+                    components.push(self.number_or_zero(column, inside, scalar, Some(rows))?);
+                }
+                let ty = self.ty(TypeInner::Matrix { columns, rows, scalar });
+                Ok(self.emit(Expression::Compose { ty, components }))
+            }
+            _ => {
+                let ty = self.info[old].ty.handle().ok_or_else(|| defect("a composite has no type of its own"))?;
+                self.composite_or_zero(value, inside, ty)
+            }
+        }
+    }
+
+    fn number_or_zero(
+        &mut self,
+        value: Handle<Expression>,
+        condition: Handle<Expression>,
+        scalar: Scalar,
+        width: super::Width,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        if scalar == Scalar::F32 {
+            let (accept, nothing) = (self.as_int(value), self.int(0, width));
+            // A zero that a driver knows of would be taken out of a product.
+            let reject = self.zero(width).bits.unwrap_or(nothing);
+            let bits = self.emit(Expression::Select { condition, accept, reject });
+            return Ok(self.as_float(bits));
+        }
+        let ty = self.ty(match width {
+            Some(size) => TypeInner::Vector { size, scalar },
+            None => TypeInner::Scalar(scalar),
+        });
+        let reject = self.place(Expression::ZeroValue(ty));
+        Ok(self.emit(Expression::Select { condition, accept: value, reject }))
+    }
+
+    fn composite_or_zero(
+        &mut self,
+        value: Handle<Expression>,
+        condition: Handle<Expression>,
+        ty: Handle<Type>,
+    ) -> Result<Handle<Expression>, Diagnostic> {
+        let variable = match self.bounds.scratch.get(&ty) {
+            Some(variable) => *variable,
+            None => {
+                let variable = LocalVariable { name: Some("element".to_owned()), ty, init: None };
+                let variable = self.out.local_variables.append(variable, Span::UNDEFINED);
+                self.bounds.scratch.insert(ty, variable);
+                variable
+            }
+        };
+        let pointer = self.place(Expression::LocalVariable(variable));
+        let nothing = match self.zero_word {
+            Some(_) if self.realizer.opaque_leaves(ty) => self.opaque_zero(ty)?,
+            _ => self.place(Expression::ZeroValue(ty)),
+        };
+        self.finish_emit();
+        self.block.push(Statement::Store { pointer, value: nothing }, Span::UNDEFINED);
+        let mut accept = Block::new();
+        accept.push(Statement::Store { pointer, value }, Span::UNDEFINED);
+        self.block.push(Statement::If { condition, accept, reject: Block::new() }, Span::UNDEFINED);
+        Ok(self.emit(Expression::Load { pointer }))
+    }
+
+    fn ty(&mut self, inner: TypeInner) -> Handle<Type> {
+        self.realizer.out.types.insert(Type { name: None, inner }, Span::UNDEFINED)
+    }
+}

@@ -1,0 +1,356 @@
+//! Pointers to storage and workgroup variables, and to parts of private ones, as arguments.
+//!
+//! WGSL allows them and neither naga nor every driver can pass them. So each function that is given one is copied for the variable and the
+//! path into it that the pointer stands for; what the path is indexed by becomes an argument of the copy. This comes before validation.
+
+use std::collections::HashMap;
+
+use naga::front::Typifier;
+use naga::proc::ResolveContext;
+use naga::{
+    AddressSpace, Arena, AtomicFunction, Block, Expression, Function, FunctionArgument, GlobalVariable, Handle,
+    Literal, Module, Range, Scalar, Span, Statement, Type, TypeInner,
+};
+
+use crate::Diagnostic;
+use crate::dp32::{self, defect, of_expression};
+
+/// Expressions of all functions, copies counted.
+const MAX_EXPRESSIONS: usize = 200_000;
+
+/// One step from a variable into it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Step {
+    Part(u32),
+    /// By an index that the copy is given.
+    Index,
+}
+
+/// What a pointer stands for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Path {
+    variable: Handle<GlobalVariable>,
+    steps: Vec<Step>,
+}
+
+/// A function, and what its pointers stand for, by argument; None: the argument stays.
+type Key = (Handle<Function>, Vec<Option<Path>>);
+
+/// Replaces such arguments in a module with one entry point.
+///
+/// # Errors
+/// The copies are too many, or the module has what no compute kernel may have.
+pub(crate) fn specialize(module: &mut Module, source: &str) -> Result<(), Diagnostic> {
+    if !dp32::functions(module).any(|function| gives_pointers(module, function)) {
+        return Ok(());
+    }
+    // Copies are made of what compute kernels have.
+    dp32::unavailable(module, source)?;
+    // What indices are of.
+    for scalar in [Scalar::U32, Scalar::I32] {
+        module.types.insert(Type { name: None, inner: TypeInner::Scalar(scalar) }, Span::UNDEFINED);
+    }
+    let guest = module.clone();
+    let mut specializer = Specializer {
+        guest: &guest,
+        types: &mut module.types,
+        out: Arena::new(),
+        known: HashMap::new(),
+        expressions: 0,
+    };
+    for entry in &mut module.entry_points {
+        entry.function = specializer.calls(entry.function.clone())?;
+    }
+    module.functions = specializer.out;
+    Ok(())
+}
+
+fn gives_pointers(module: &Module, function: &Function) -> bool {
+    let mut any = false;
+    dp32::for_each_statement(&function.body, &mut |statement, _| {
+        if let Statement::Call { function: callee, arguments, .. } = statement {
+            let given = (0..).zip(arguments);
+            any |= given.into_iter().any(|(index, argument)| needs_copy(module, *callee, index, function, *argument));
+        }
+    });
+    any
+}
+
+/// Whether an argument of a call cannot be passed as it is.
+fn needs_copy(
+    module: &Module,
+    callee: Handle<Function>,
+    index: usize,
+    caller: &Function,
+    argument: Handle<Expression>,
+) -> bool {
+    let parameter = module.functions[callee].arguments.get(index);
+    match parameter.and_then(|parameter| module.types[parameter.ty].inner.pointer_space()) {
+        Some(AddressSpace::Storage { .. } | AddressSpace::WorkGroup | AddressSpace::Uniform) => true,
+        Some(AddressSpace::Private) => {
+            !matches!(caller.expressions[argument], Expression::GlobalVariable(_) | Expression::FunctionArgument(_))
+        }
+        _ => false,
+    }
+}
+
+struct Specializer<'m> {
+    guest: &'m Module,
+    types: &'m mut naga::UniqueArena<Type>,
+    out: Arena<Function>,
+    known: HashMap<Key, Handle<Function>>,
+    expressions: usize,
+}
+
+impl Specializer<'_> {
+    /// A function whose calls are of functions in `out`.
+    fn calls(&mut self, mut function: Function) -> Result<Function, Diagnostic> {
+        self.expressions = self.expressions.saturating_add(function.expressions.len());
+        if self.expressions > MAX_EXPRESSIONS {
+            return Err(Diagnostic::with_help(
+                format!("the functions that are given pointers become more than {MAX_EXPRESSIONS} expressions"),
+                "pass an index, and use the variable itself in the function",
+            ));
+        }
+        // Before calls are of functions in `out`, whose results nobody here knows.
+        let mut types = Typifier::new();
+        if let Some((last, _)) = function.expressions.iter().next_back() {
+            let context = ResolveContext::with_locals(self.guest, &function.local_variables, &function.arguments);
+            types.grow(last, &function.expressions, &context).map_err(defect)?;
+        }
+        let mut body = std::mem::take(&mut function.body);
+        self.calls_of_block(&mut body, &mut function, &types)?;
+        function.body = body;
+        Ok(function)
+    }
+
+    fn calls_of_block(&mut self, block: &mut Block, caller: &mut Function, types: &Typifier) -> Result<(), Diagnostic> {
+        for statement in block.iter_mut() {
+            if let Statement::Call { function, arguments, result } = statement {
+                let (callee, given) = self.callee(*function, std::mem::take(arguments), caller, types)?;
+                if let Some(result) = result {
+                    *caller.expressions.get_mut(*result) = Expression::CallResult(callee);
+                }
+                (*function, *arguments) = (callee, given);
+            } else {
+                for inner in blocks_mut(statement) {
+                    self.calls_of_block(inner, caller, types)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The function to be called, and with what.
+    fn callee(
+        &mut self,
+        callee: Handle<Function>,
+        arguments: Vec<Handle<Expression>>,
+        caller: &Function,
+        types: &Typifier,
+    ) -> Result<(Handle<Function>, Vec<Handle<Expression>>), Diagnostic> {
+        let mut paths = Vec::with_capacity(arguments.len());
+        let (mut given, mut indices) = (Vec::new(), Vec::new());
+        for (index, argument) in arguments.into_iter().enumerate() {
+            let path = match needs_copy(self.guest, callee, index, caller, argument) {
+                true => path(caller, argument, &mut indices),
+                false => None,
+            };
+            if path.is_none() {
+                given.push(argument);
+            }
+            paths.push(path);
+        }
+        let index_types = indices.iter().map(|index| types.register_type(*index, self.types)).collect();
+        given.extend(&indices);
+        let key = (callee, paths);
+        if let Some(known) = self.known.get(&key) {
+            return Ok((*known, given));
+        }
+        let function = &self.guest.functions[callee];
+        let function = match key.1.iter().any(Option::is_some) {
+            true => copy(function, &key.1, index_types)?,
+            false => function.clone(),
+        };
+        let function = self.calls(function)?;
+        let new = self.out.append(function, self.guest.functions.get_span(callee));
+        self.known.insert(key, new);
+        Ok((new, given))
+    }
+}
+
+/// What a pointer stands for; the indices on its path are added to `indices`.
+fn path(function: &Function, pointer: Handle<Expression>, indices: &mut Vec<Handle<Expression>>) -> Option<Path> {
+    let mut steps = Vec::new();
+    let mut found = Vec::new();
+    let mut at = pointer;
+    let variable = loop {
+        at = match function.expressions[at] {
+            Expression::GlobalVariable(variable) => break variable,
+            Expression::AccessIndex { base, index } => {
+                steps.push(Step::Part(index));
+                base
+            }
+            Expression::Access { base, index } => {
+                steps.push(Step::Index);
+                found.push(index);
+                base
+            }
+            _ => return None,
+        };
+    };
+    steps.reverse();
+    indices.extend(found.into_iter().rev());
+    Some(Path { variable, steps })
+}
+
+/// A copy of a function in which pointers are what they stand for. Its arguments are those that stay, then the indices.
+fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Type>>) -> Result<Function, Diagnostic> {
+    let mut out = Function { name: function.name.clone(), result: function.result.clone(), ..Function::default() };
+    // Where each argument has gone to.
+    let mut places = Vec::with_capacity(function.arguments.len());
+    for (argument, path) in function.arguments.iter().zip(paths) {
+        places.push(u32::try_from(out.arguments.len()).map_err(defect)?);
+        if path.is_none() {
+            out.arguments.push(argument.clone());
+        }
+    }
+    let mut next_index = u32::try_from(out.arguments.len()).map_err(defect)?;
+    let arguments =
+        index_types.into_iter().map(|ty| FunctionArgument { name: Some("index".to_owned()), ty, binding: None });
+    out.arguments.extend(arguments);
+
+    // First what needs no computing, then the paths.
+    let mut indices = Vec::new();
+    let mut variables = Vec::with_capacity(paths.len());
+    for path in paths {
+        let Some(path) = path else {
+            variables.push(None);
+            continue;
+        };
+        variables.push(Some(out.expressions.append(Expression::GlobalVariable(path.variable), Span::UNDEFINED)));
+        for _ in path.steps.iter().filter(|step| **step == Step::Index) {
+            indices.push(out.expressions.append(Expression::FunctionArgument(next_index), Span::UNDEFINED));
+            next_index += 1;
+        }
+    }
+    let start = out.expressions.len();
+    let mut indices = indices.into_iter();
+    for (pointer, path) in variables.iter_mut().zip(paths) {
+        let (Some(pointer), Some(path)) = (pointer, path) else { continue };
+        for step in &path.steps {
+            let access = match step {
+                Step::Part(index) => Expression::AccessIndex { base: *pointer, index: *index },
+                Step::Index => {
+                    let index = indices.next().ok_or_else(|| defect("a path lacks an index"))?;
+                    Expression::Access { base: *pointer, index }
+                }
+            };
+            *pointer = out.expressions.append(access, Span::UNDEFINED);
+        }
+    }
+    if out.expressions.len() > start {
+        out.body.push(Statement::Emit(out.expressions.range_from(start)), Span::UNDEFINED);
+    }
+
+    let mut new = Vec::with_capacity(function.expressions.len());
+    for (handle, expression) in function.expressions.iter() {
+        let mut expression = expression.clone();
+        let mut replaced = None;
+        match &mut expression {
+            Expression::FunctionArgument(index) => {
+                let at = usize::try_from(*index).map_err(defect)?;
+                replaced = variables.get(at).copied().flatten();
+                *index = places.get(at).copied().ok_or_else(|| defect("an argument does not exist"))?;
+            }
+            other => of_expression(other, |operand| {
+                *operand = new_of(&new, *operand)?;
+                Ok(())
+            })?,
+        }
+        // Something stays in the place of what is replaced, so that what follows keeps its distance.
+        if replaced.is_some() {
+            expression = Expression::Literal(Literal::U32(0));
+        }
+        let copied = out.expressions.append(expression, function.expressions.get_span(handle));
+        new.push(replaced.unwrap_or(copied));
+    }
+    for (handle, local) in function.local_variables.iter() {
+        let mut local = local.clone();
+        local.init = local.init.map(|init| new_of(&new, init)).transpose()?;
+        out.local_variables.append(local, function.local_variables.get_span(handle));
+    }
+    for (old, name) in &function.named_expressions {
+        out.named_expressions.insert(new_of(&new, *old)?, name.clone());
+    }
+    let mut body = function.body.clone();
+    renumber(&mut body, &new)?;
+    out.body.extend_block(body);
+    Ok(out)
+}
+
+fn new_of(new: &[Handle<Expression>], old: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+    new.get(old.index()).copied().ok_or_else(|| defect("an expression is used before it is there"))
+}
+
+fn renumber(block: &mut Block, new: &[Handle<Expression>]) -> Result<(), Diagnostic> {
+    let change = |handle: &mut Handle<Expression>| -> Result<(), Diagnostic> {
+        *handle = new_of(new, *handle)?;
+        Ok(())
+    };
+    for statement in block.iter_mut() {
+        match statement {
+            Statement::Emit(range) => {
+                if let Some((first, last)) = range.first_and_last() {
+                    *range = Range::new_from_bounds(new_of(new, first)?, new_of(new, last)?);
+                }
+            }
+            Statement::If { condition, .. } => change(condition)?,
+            Statement::Switch { selector, .. } => change(selector)?,
+            Statement::Loop { break_if: Some(condition), .. } => change(condition)?,
+            Statement::Return { value: Some(value) } => change(value)?,
+            Statement::Store { pointer, value } => {
+                change(pointer)?;
+                change(value)?;
+            }
+            Statement::Atomic { pointer, fun, value, result } => {
+                change(pointer)?;
+                change(value)?;
+                if let AtomicFunction::Exchange { compare: Some(compare) } = fun {
+                    change(compare)?;
+                }
+                result.iter_mut().try_for_each(change)?;
+            }
+            Statement::WorkGroupUniformLoad { pointer, result } => {
+                change(pointer)?;
+                change(result)?;
+            }
+            Statement::Call { arguments, result, .. } => {
+                arguments.iter_mut().chain(result).try_for_each(change)?;
+            }
+            Statement::Block(_)
+            | Statement::Loop { break_if: None, .. }
+            | Statement::Return { value: None }
+            | Statement::Break
+            | Statement::Continue
+            | Statement::ControlBarrier(_)
+            | Statement::MemoryBarrier(_) => {}
+            other => return Err(defect(format!("no compute kernel has {other:?}"))),
+        }
+        for inner in blocks_mut(statement) {
+            renumber(inner, new)?;
+        }
+    }
+    Ok(())
+}
+
+/// The blocks in a statement.
+fn blocks_mut(statement: &mut Statement) -> Vec<&mut Block> {
+    match statement {
+        Statement::Block(block) => vec![block],
+        Statement::If { accept, reject, .. } => vec![accept, reject],
+        Statement::Loop { body, continuing, .. } => vec![body, continuing],
+        Statement::Switch { cases, .. } => cases.iter_mut().map(|case| &mut case.body).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,105 @@
+//! Bounds on what declarations stand for, since naga spells it out: a struct of two structs of two structs … has as
+//! many parts as 2 to the power of its depth. And a bound on zero values, which hold as many elements as they say.
+
+use std::collections::HashMap;
+
+use super::Fault;
+use super::lexer::Place;
+use super::names::Names;
+use super::value::Ty;
+
+/// Parts of one type or constant. Values of so many do not fit into an invocation.
+pub(crate) const MAX_PARTS: u64 = 1 << 16;
+
+/// Types within types.
+const MAX_DEPTH: u32 = 64;
+
+/// Elements of all zero values of a kernel together, wherever they stand. A function's variables hold no more than
+/// 16 384 numbers.
+const MAX_ZEROS: u64 = 1 << 22;
+
+pub(crate) fn too_many_parts(place: Place) -> Fault {
+    let message = format!("this has more than {MAX_PARTS} parts");
+    Fault::with_help(place, message, "keep large data in a storage buffer")
+}
+
+/// Refuses structs of too many parts, and such as nest too deeply.
+pub(crate) fn check_structs(names: &mut Names<'_, '_>) -> Result<(), Fault> {
+    let mut sizes = HashMap::new();
+    (0..names.structs.len()).try_for_each(|index| structure(index, names, &mut sizes).map(drop))
+}
+
+#[derive(Clone, Copy)]
+struct Size {
+    parts: u64,
+    depth: u32,
+}
+
+fn structure(index: usize, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize, Size>) -> Result<Size, Fault> {
+    if let Some(size) = sizes.get(&index) {
+        return Ok(*size);
+    }
+    // A struct within itself is refused by naga.
+    sizes.insert(index, Size { parts: 1, depth: 0 });
+    let members = names.members(index)?;
+    let mut size = Size { parts: 0, depth: 0 };
+    for (_, ty) in members.iter() {
+        let member = of_type(ty, names, sizes)?;
+        size.parts = size.parts.saturating_add(member.parts);
+        size.depth = size.depth.max(member.depth);
+    }
+    size.depth = size.depth.saturating_add(1);
+    let place = names.structs.get(index).map_or(Place::default(), |found| found.name.place);
+    if size.parts > MAX_PARTS {
+        return Err(too_many_parts(place));
+    }
+    if size.depth > MAX_DEPTH {
+        return Err(Fault::with_help(place, format!("a type nests more than {MAX_DEPTH} types"), "flatten it"));
+    }
+    sizes.insert(index, size);
+    Ok(size)
+}
+
+fn of_type(ty: &Ty, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize, Size>) -> Result<Size, Fault> {
+    match ty {
+        Ty::Array(element, _) => of_type(element, names, sizes),
+        Ty::Struct(index) => structure(*index, names, sizes),
+        _ => Ok(Size { parts: 1, depth: 0 }),
+    }
+}
+
+/// Counts zero values of arrays and structs.
+#[derive(Default)]
+pub(crate) struct Zeros {
+    total: u64,
+}
+
+impl Zeros {
+    /// Counts one more, of type `ty`.
+    pub(crate) fn add(&mut self, ty: &Ty, place: Place, names: &mut Names<'_, '_>) -> Result<(), Fault> {
+        self.total = self.total.saturating_add(elements(ty, names, 0)?);
+        if self.total > MAX_ZEROS {
+            let message = format!("the zero values up to here have more than {MAX_ZEROS} elements");
+            return Err(Fault::with_help(place, message, "keep large data in a storage buffer"));
+        }
+        Ok(())
+    }
+}
+
+/// Elements and other parts of a type. Each counts, so that they are not looked at more often than there may be.
+fn elements(ty: &Ty, names: &mut Names<'_, '_>, depth: u32) -> Result<u64, Fault> {
+    match ty {
+        Ty::Array(element, length) => {
+            let each = elements(element, names, depth)?;
+            Ok(each.saturating_mul(length.unwrap_or(1).into()))
+        }
+        Ty::Struct(index) if depth <= MAX_DEPTH => {
+            let mut sum = 0_u64;
+            for (_, ty) in names.members(*index)?.iter() {
+                sum = sum.saturating_add(elements(ty, names, depth + 1)?);
+            }
+            Ok(sum)
+        }
+        _ => Ok(1),
+    }
+}

@@ -1,0 +1,110 @@
+//! What stands between a guest's text and naga: a lexer, a parser, and our own evaluation of constants.
+//!
+//! naga computes constants while it parses, some of them wrongly, some with the host's mathematics. So [`rewrite`] computes
+//! every constant expression itself and puts literals in its place. naga gets a text in which nothing is left to be computed;
+//! a [`Map`] leads from places in that to places in the guest's own. The same text is cleared of what naga does not take
+//! although WGSL has it.
+//!
+//! Every text that this does not understand is refused: naga never computes anything that was not looked at here.
+
+mod arithmetic;
+mod bounds;
+mod builtin;
+mod construct;
+mod edit;
+mod elementary;
+mod evaluate;
+mod integer;
+mod layout;
+mod lexer;
+mod names;
+pub(crate) mod nesting;
+mod number;
+mod parse;
+mod parse_body;
+mod parse_expression;
+mod print;
+mod rewrite;
+mod spans;
+mod tree;
+mod value;
+
+use std::collections::HashMap;
+
+pub(crate) use edit::Map;
+pub(crate) use layout::{StructLayout, check_layouts};
+pub(crate) use spans::put_back;
+
+use crate::Diagnostic;
+use edit::Edits;
+use lexer::Place;
+use names::Names;
+use rewrite::Rewriter;
+
+/// What is wrong with a text, and where.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    place: Place,
+    message: String,
+    help: Option<&'static str>,
+}
+
+impl Fault {
+    fn new(place: Place, message: impl Into<String>) -> Self {
+        Self { place, message: message.into(), help: None }
+    }
+
+    fn with_help(place: Place, message: impl Into<String>, help: &'static str) -> Self {
+        Self { help: Some(help), ..Self::new(place, message) }
+    }
+
+    fn into_diagnostic(self, source: &str) -> Diagnostic {
+        let span = self.place.span();
+        match self.help {
+            Some(help) => Diagnostic::at_with_help(self.message, help, span, source),
+            None => Diagnostic::at(self.message, span, source),
+        }
+    }
+}
+
+/// A kernel as naga gets it.
+pub(crate) struct Rewritten {
+    pub(crate) text: String,
+    pub(crate) map: Map,
+    /// The structs that lie in memory, as WGSL lays them out.
+    pub(crate) layouts: Vec<StructLayout>,
+}
+
+/// The text with every constant computed. With `overrides`, the values that these are given by name, they are constants too.
+///
+/// # Errors
+/// The text is no WGSL, or has constants that have no value.
+pub(crate) fn rewrite(source: &str, overrides: Option<HashMap<String, f64>>) -> Result<Rewritten, Diagnostic> {
+    rewritten(source, overrides).map_err(|fault| fault.into_diagnostic(source))
+}
+
+fn rewritten(source: &str, overrides: Option<HashMap<String, f64>>) -> Result<Rewritten, Fault> {
+    let tokens = lexer::lex(source);
+    nesting::check(&tokens)?;
+    let (module, double_minus) = parse::parse(tokens)?;
+    let mut names = Names::new(&module, overrides);
+    bounds::check_structs(&mut names)?;
+    let mut edits = Edits::default();
+    for place in double_minus {
+        edits.replace(place, "- - ");
+    }
+    let layouts = layout::lay_out(&mut names, &mut edits)?;
+    let mut rewriter = Rewriter::new(&mut names, &mut edits, source);
+    let outcome = rewriter.module(&module);
+    if let Some(place) = rewriter.half {
+        let help = "use `f32`; `pack2x16float` and `unpack2x16float` keep two halves in a u32";
+        return Err(Fault::with_help(place, "f16 is not available: not every device has it", help));
+    }
+    outcome?;
+    // Nothing uses f16, so it need not be there.
+    for enable in module.enabled.iter().filter(|enable| enable.name == "f16") {
+        edits.replace(enable.place, "");
+    }
+    let (text, map) = edits.apply(source);
+    Ok(Rewritten { text, map, layouts })
+}

@@ -1,0 +1,63 @@
+//! The places in a parsed module: from those in the text that naga read to those in the guest's own.
+
+use naga::{Arena, Block, Expression, Function, Module, Statement, UniqueArena};
+
+use super::edit::Map;
+
+/// Puts every place in `module` where the guest wrote it.
+pub(crate) fn put_back(module: &mut Module, map: &Map) {
+    if map.is_identity() {
+        return;
+    }
+    let mut types = UniqueArena::new();
+    for (handle, ty) in module.types.iter() {
+        types.insert(ty.clone(), map.back(module.types.get_span(handle)));
+    }
+    module.types = types;
+    arena(&mut module.constants, map);
+    arena(&mut module.overrides, map);
+    arena(&mut module.global_variables, map);
+    arena(&mut module.global_expressions, map);
+    arena(&mut module.functions, map);
+    for (_, function) in module.functions.iter_mut() {
+        in_function(function, map);
+    }
+    for entry_point in &mut module.entry_points {
+        in_function(&mut entry_point.function, map);
+    }
+}
+
+fn arena<T>(arena: &mut Arena<T>, map: &Map) {
+    let mut moved = Arena::new();
+    for (_, value, span) in arena.drain() {
+        moved.append(value, map.back(span));
+    }
+    *arena = moved;
+}
+
+fn in_function(function: &mut Function, map: &Map) {
+    arena::<Expression>(&mut function.expressions, map);
+    arena(&mut function.local_variables, map);
+    in_block(&mut function.body, map);
+}
+
+fn in_block(block: &mut Block, map: &Map) {
+    for (statement, span) in block.span_iter_mut() {
+        if let Some(span) = span {
+            *span = map.back(*span);
+        }
+        match statement {
+            Statement::Block(inner) => in_block(inner, map),
+            Statement::If { accept, reject, .. } => {
+                in_block(accept, map);
+                in_block(reject, map);
+            }
+            Statement::Switch { cases, .. } => cases.iter_mut().for_each(|case| in_block(&mut case.body, map)),
+            Statement::Loop { body, continuing, .. } => {
+                in_block(body, map);
+                in_block(continuing, map);
+            }
+            _ => {}
+        }
+    }
+}
