@@ -15,6 +15,7 @@ mod local;
 mod opening;
 mod outputs;
 mod printer;
+mod probing;
 mod races;
 mod table;
 mod watch;

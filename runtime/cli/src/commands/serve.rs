@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Context as _;
 use isobit_device::{DeviceSelector, SpotChecks};
@@ -17,6 +17,7 @@ use crate::job_args::Span;
 use crate::key::KeyArgs;
 use crate::opening;
 use crate::printer::Printer;
+use crate::probing::{self, Watch};
 
 /// Offer this machine's device to renters
 ///
@@ -82,8 +83,7 @@ impl Serve {
             false => Admission::Only(self.allow.into_iter().collect()),
         };
         let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
-        // Workers find the verdict there.
-        let verdicts = opening::verdicts().unwrap_or_else(|| data_dir.join("probe"));
+        let verdicts = verdicts(&data_dir, printer);
         let program = std::env::current_exe().context("cannot find this program to start workers with")?;
         let mut worker =
             ["worker", "--device", &self.device.to_string(), "--spot-checks", &self.spot_checks.to_string()]
@@ -125,13 +125,27 @@ impl Serve {
 /// Has the device probed, unless it has been, so that no worker needs to: in a process of its own, since drivers have no business
 /// in this one. Why it cannot be opened the first worker will tell.
 fn probe(program: &Path, worker: &[OsString], printer: &Printer) {
-    let sign =
-        printer.spinner("opening the device; a driver that is new here is probed first, which takes some seconds");
-    let probe =
-        Command::new(program).args(worker).arg("--probe-only").stdin(Stdio::null()).stderr(Stdio::null()).status();
-    sign.finish_and_clear();
-    if let Err(error) = probe {
+    let mut watch = Watch::new(printer);
+    let found = probing::run(Command::new(program).args(worker).arg("--probe-only"), |event| watch.show(event));
+    if let Err(error) = found {
         printer.detail(format_args!("the device was not probed: {error}"));
+    }
+}
+
+/// Where workers find the verdict: in the user's cache, or where that cannot be written beside the blobs, since each worker would probe
+/// anew otherwise.
+fn verdicts(data_dir: &Path, printer: &Printer) -> PathBuf {
+    let beside = data_dir.join("probe");
+    let Some(cache) = opening::verdicts() else { return beside };
+    let written = std::fs::create_dir_all(&cache).and_then(|()| tempfile::tempfile_in(&cache));
+    match written {
+        Ok(_) => cache,
+        Err(error) => {
+            let (beside, cache) = (beside.display(), cache.display());
+            printer
+                .warn(format_args!("what the probe finds is kept in {beside}, as {cache} cannot be written: {error}"));
+            data_dir.join("probe")
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::channel::{self, ChannelError, Inbox, receive};
 use super::{CodeFile, DeviceSummary, FromWorker, Level, ToWorker};
-use isobit_device::probe::Verdict;
+use isobit_device::probe::{InProcess, Progress, Verdict};
 use isobit_device::{CpuDevice, Device, DeviceInfo, DeviceKind, DeviceSelector, SpotChecks};
 use isobit_job::{JobSpec, Name};
 use isobit_sandbox::{
@@ -87,7 +87,7 @@ type Opened = (Box<dyn Device>, Option<Verdict>);
 
 fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Opened), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
-    let opened = isobit_device::open_probed(selector, verdicts, &mut |_| ());
+    let opened = isobit_device::open_probed(selector, verdicts, &mut InProcess(|_: Progress<'_>| ()));
     Ok((sandbox, opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?))
 }
 
