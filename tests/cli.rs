@@ -445,7 +445,10 @@ fn a_reproducible_kernel_is_shown_with_what_it_binds_and_costs() {
     assert_eq!(entry_point["bindings"][1]["group"], 1);
 
     let output = run(&["check", path, "--override", "width=32"]);
-    assert!(stdout(&output).starts_with("the same bits on every device"), "{}", stdout(&output));
+    let text = stdout(&output);
+    assert!(text.starts_with("proved: each operation has one result on every device (dp32/2)"), "{text}");
+    assert!(text.contains("not proved   data (group 0, binding 0) is stored to"), "{text}");
+    assert_eq!(entry_point["not_proved"][0]["variable"], "data");
     let output = run(&["check", path, "--override", "width=32", "--profile", "native"]);
     assert!(stdout(&output).contains("each device may round in its own way"), "{}", stdout(&output));
 

@@ -730,15 +730,17 @@ fn uniform_buffers_and_lengths() {
 fn a_workgroup_runs_alone_and_logs_its_writes() {
     let wgsl = format!(
         "{HEAD}
-        @group(0) @binding(2) var<storage, read_write> sum: atomic<u32>;
+        @group(0) @binding(2) var<storage, read_write> sum: array<atomic<u32>, 2>;
         @compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) {{
             target_[id.x] = 1u;
             target_[id.x] = target_[id.x] + source[id.x];
-            atomicAdd(&sum, id.x);
+            atomicAdd(&sum[0], id.x);
+            // A store, which does not depend on what was there.
+            if id.x == 9u {{ atomicStore(&sum[1], 7u); }}
         }}"
     );
     let program = compile(&wgsl).unwrap();
-    let (source, target, sum) = (words(&[5; 16]), words(&[0; 16]), words(&[100]));
+    let (source, target, sum) = (words(&[5; 16]), words(&[0; 16]), words(&[100, 0]));
     let mut buffers = Buffers::new();
     buffers.bind(0, 0, &source).bind(0, 1, &target).bind(0, 2, &sum);
     let writes = program.run_workgroup(&buffers, [2, 0, 0], [4, 1, 1], &AtomicBool::new(false)).unwrap();
@@ -746,7 +748,14 @@ fn a_workgroup_runs_alone_and_logs_its_writes() {
     let sum = 100 + 8 + 9 + 10 + 11;
     assert_eq!(
         seen,
-        [(0, 1, 8, 6, false), (0, 1, 9, 6, false), (0, 1, 10, 6, false), (0, 1, 11, 6, false), (0, 2, 0, sum, true)]
+        [
+            (0, 1, 8, 6, false),
+            (0, 1, 9, 6, false),
+            (0, 1, 10, 6, false),
+            (0, 1, 11, 6, false),
+            (0, 2, 0, sum, true),
+            (0, 2, 1, 7, false)
+        ]
     );
 }
 

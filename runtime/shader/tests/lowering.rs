@@ -1,6 +1,7 @@
 //! What the first stage makes of kernels: always a module that validates.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers panic like the test")]
 
+use isobit_shader::dp32::{Order, Unproved};
 use isobit_shader::{Lowered, Profile, Tier, prepare};
 
 fn lower(wgsl: &str) -> Lowered {
@@ -181,4 +182,33 @@ fn what_an_invocation_may_spend_bounds_what_it_calls() {
     let kernel = prepare(&calls(6), Profile::Dp32).unwrap();
     let refused = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err();
     assert!(refused.message.contains("costs more than"), "{refused}");
+}
+
+/// What the text proves of memory that invocations share.
+#[test]
+fn what_may_race_is_named() {
+    let unproved = |declared: &str, body: &str| {
+        let lowered = lower(&format!(
+            "@group(0) @binding(0) var<storage, read> input: array<u32>;
+            @group(1) @binding(2) var<storage, read_write> sum: array<atomic<u32>>;
+            @group(0) @binding(1) var<storage, read_write> output: array<u32>;
+            var<workgroup> tile: array<u32, 4>;
+            {declared}
+            @compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {{ {body} }}"
+        ));
+        let of = |it: &Unproved| (it.name.clone(), it.binding, it.why);
+        lowered.unproved().iter().map(of).collect::<Vec<_>>()
+    };
+    let output = || ("output".to_owned(), Some((0, 1)), Order::Stores);
+    assert_eq!(unproved("", "atomicAdd(&sum[0], input[i]); atomicSub(&sum[i], 1u);"), []);
+    assert_eq!(unproved("", "let x = output[i];"), []);
+    assert_eq!(unproved("", "output[i] = 1u;"), [output()]);
+    let sum = |why| ("sum".to_owned(), Some((1, 2)), why);
+    assert_eq!(unproved("", "atomicStore(&sum[0], i);"), [sum(Order::Stores)]);
+    assert_eq!(unproved("", "atomicAdd(&sum[0], 1u); atomicMax(&sum[1], 1u);"), [sum(Order::Atomics)]);
+    let loads = unproved("", "atomicAdd(&sum[0], 1u); output[0] = atomicLoad(&sum[1]);");
+    assert_eq!(loads, [sum(Order::Atomics), output()]);
+    // Through a function that is given a pointer.
+    let put = "fn put(p: ptr<workgroup, u32>, x: u32) { *p = x; }";
+    assert_eq!(unproved(put, "put(&tile[i], 3u);"), [("tile".to_owned(), None, Order::Stores)]);
 }

@@ -1,10 +1,11 @@
-//! `isobit check`: whether a kernel computes the same bits everywhere, and what it binds and costs.
+//! `isobit check`: what is proved of a kernel's results, and what it binds and costs.
 
 use std::fmt::{self, Write as _};
 use std::io::Read as _;
 use std::path::PathBuf;
 
 use isobit_job::{Bytes, Profile, Rules};
+use isobit_shader::dp32::{Order, Unproved};
 use isobit_shader::{BufferBindingType, Diagnostic, Kernel, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
 
 use crate::failure::{Failure, Status};
@@ -13,7 +14,7 @@ use crate::table::Table;
 
 /// Say whether a kernel computes the same bits on every device
 ///
-/// Shows its entry points, what they bind, and what an invocation costs; of a kernel that is refused where and why, and
+/// Says what is proved of that and what is not: where invocations may meet in one word, only a run tells. Shows its entry points, what they bind, and what an invocation costs; of a kernel that is refused where and why, and
 /// what to write instead. Exit status 1: it is refused. Needs no device, and holds the kernel to the limits that all have.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -93,6 +94,9 @@ struct EntryPoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     loops: Option<Vec<Loop>>,
     bindings: Vec<Binding>,
+    /// Memory of which it is not proved that the order of invocations does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_proved: Option<Vec<NotProved>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wgsl: Option<String>,
 }
@@ -103,6 +107,15 @@ struct Loop {
     column: Option<u32>,
     /// Kernel fuel of a turn, without the loops in it that are listed too.
     turn_cost: u32,
+}
+
+#[derive(serde::Serialize)]
+struct NotProved {
+    variable: String,
+    /// None: workgroup memory.
+    group: Option<u32>,
+    binding: Option<u32>,
+    why: &'static str,
 }
 
 #[derive(serde::Serialize)]
@@ -238,6 +251,7 @@ impl Check {
             invocation_cost: lowered.as_ref().map(Lowered::invocation_cost),
             loops: lowered.as_ref().map(|lowered| lowered.loops().iter().map(Loop::from).collect()),
             bindings: bindings.collect(),
+            not_proved: lowered.as_ref().map(|lowered| lowered.unproved().iter().map(NotProved::from).collect()),
             wgsl,
         })
     }
@@ -276,6 +290,31 @@ impl Problem {
     }
 }
 
+impl From<&Unproved> for NotProved {
+    fn from(unproved: &Unproved) -> Self {
+        Self {
+            variable: unproved.name.clone(),
+            group: unproved.binding.map(|(group, _)| group),
+            binding: unproved.binding.map(|(_, binding)| binding),
+            why: match unproved.why {
+                Order::Stores => "is stored to",
+                Order::Atomics => "has atomics of several kinds, or loads beside them",
+            },
+        }
+    }
+}
+
+impl fmt::Display for NotProved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", crate::escape::line(&self.variable))?;
+        match self.group.zip(self.binding) {
+            Some((group, binding)) => write!(f, "group {group}, binding {binding}")?,
+            None => f.write_str("workgroup memory")?,
+        }
+        write!(f, ") {}", self.why)
+    }
+}
+
 impl From<&LoopCost> for Loop {
     fn from(cost: &LoopCost) -> Self {
         Self {
@@ -290,7 +329,21 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rules {
             Rules::Native => writeln!(f, "valid, and each device may round in its own way (native)")?,
-            rules => writeln!(f, "the same bits on every device ({rules})")?,
+            rules => {
+                writeln!(f, "proved: each operation has one result on every device ({rules})")?;
+                if self.entry_points.iter().flat_map(|entry| &entry.not_proved).any(|all| !all.is_empty()) {
+                    writeln!(
+                        f,
+                        "not proved: that no two invocations meet in one word without a barrier, one of them writing;"
+                    )?;
+                    writeln!(
+                        f,
+                        "            where they do, devices may differ. `isobit run --detect-races` looks for it in a run"
+                    )?;
+                } else {
+                    writeln!(f, "        and no order of the invocations changes it: the same bits on every device")?;
+                }
+            }
         }
         for entry_point in &self.entry_points {
             let [x, y, z] = entry_point.workgroup_size;
@@ -304,6 +357,9 @@ impl fmt::Display for Answer {
             for Loop { line, column, turn_cost } in entry_point.loops.iter().flatten() {
                 let place = line.zip(*column).map_or_else(String::new, |(line, column)| format!(" at {line}:{column}"));
                 writeln!(f, "             {turn_cost} per turn of the loop{place}")?;
+            }
+            for (at, unproved) in entry_point.not_proved.iter().flatten().enumerate() {
+                writeln!(f, "{:<12} {unproved}", if at == 0 { "not proved" } else { "" })?;
             }
             let mut table = Table::new(["group", "binding", "kind", "at least"]);
             for Binding { group, binding, kind, min_size } in &entry_point.bindings {

@@ -36,6 +36,7 @@ mod link;
 mod operands;
 pub(crate) mod pointers;
 mod realize;
+mod sharing;
 mod system;
 mod uniformity;
 
@@ -45,6 +46,7 @@ use naga::{Module, ShaderStage};
 pub(crate) use check::{advice, check, for_each_statement, functions, unavailable};
 pub(crate) use link::defect;
 pub(crate) use operands::of_expression;
+pub use sharing::{Order, Unproved};
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
 use self::define::Defined;
@@ -76,6 +78,7 @@ pub struct Lowered {
     invocation_cost: u32,
     reports: bool,
     loops: Vec<LoopCost>,
+    unproved: Vec<Unproved>,
 }
 
 /// What a loop costs whose number of turns is not known before the kernel runs.
@@ -119,6 +122,11 @@ impl Lowered {
         &self.loops
     }
 
+    /// The memory of which the text does not prove that the order of invocations does not matter.
+    pub fn unproved(&self) -> &[Unproved] {
+        &self.unproved
+    }
+
     /// The module as it goes to a device, validated.
     ///
     /// # Errors
@@ -157,6 +165,7 @@ pub(crate) fn lower(
         .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
     check(module, info, source)?;
     let uniformity = uniformity::analyze(module, index, source)?;
+    let unproved = sharing::unproved(module);
     let Defined { module, invocation_cost, reports, loops } = define::define(module, info, index, &uniformity, source)?;
     if invocation_cost > INVOCATION_FUEL {
         return Err(Diagnostic::new(format!(
@@ -165,5 +174,5 @@ pub(crate) fn lower(
         )));
     }
     let info = crate::kernel::validate(&module)?;
-    Ok(Lowered { module, info, entry_point, invocation_cost, reports, loops })
+    Ok(Lowered { module, info, entry_point, invocation_cost, reports, loops, unproved })
 }

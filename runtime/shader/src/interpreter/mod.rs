@@ -81,7 +81,8 @@ pub struct Write {
     pub word: u32,
     /// What the workgroup wrote last.
     pub value: u32,
-    /// Whether an atomic operation was among the writes; if so, the value depends on what others have done to the word.
+    /// Whether an atomic operation other than a store was among the writes; if so, the value depends on what others have done to
+    /// the word.
     pub atomic: bool,
 }
 
@@ -297,7 +298,7 @@ impl Watch for WriteLog {
         if let (Word::Buffer(buffer, word), Access::Write(value)) = (word, access) {
             let (last, any_atomic) = self.writes.entry((buffer, word)).or_default();
             *last = value;
-            *any_atomic |= atomic.is_some();
+            *any_atomic |= atomic.is_some_and(|atomic| atomic != Atomic::Ordered);
         }
     }
 
