@@ -32,6 +32,7 @@ const MILLION: usize = 1 << 20;
 const CASES: &[Case] = &[
     case("matmul-naive", include_str!("kernels/matmul_naive.wgsl"), [16, 16, 1], [1 << 16; 3]),
     case("matmul-tiled", include_str!("kernels/matmul_tiled.wgsl"), [8, 8, 1], [1 << 16; 3]),
+    case("copy", include_str!("kernels/copy.wgsl"), [1 << 14, 1, 1], [4 * MILLION; 3]),
     case("saxpy", include_str!("kernels/saxpy.wgsl"), [1 << 14, 1, 1], [4 * MILLION; 3]),
     case("reduction", include_str!("kernels/reduction.wgsl"), [1 << 10, 1, 1], [4 * MILLION, 4, 1 << 10]),
     case("nbody", include_str!("kernels/nbody.wgsl"), [32, 1, 1], [4 * 2048, 4, 4 * 2048]),

@@ -87,6 +87,7 @@ macro_rules! dp32 {
 const DP32: &[Measure] = &[
     dp32!("f: tier A, naive matrix product", "matmul-naive", "tier-a", Goal::Slower(1.15)),
     dp32!("f: tier A, register-tiled product", "matmul-tiled", "tier-a", Goal::Slower(2.5)),
+    dp32!("f: tier A, copy", "copy", "tier-a", Goal::Slower(1.1)),
     dp32!("f: tier A, saxpy", "saxpy", "tier-a", Goal::Slower(1.1)),
     dp32!("f: tier A, reduction", "reduction", "tier-a", Goal::Slower(1.1)),
     dp32!("f: tier A, nbody", "nbody", "tier-a", Goal::Slower(2.5)),
@@ -95,6 +96,7 @@ const DP32: &[Measure] = &[
     dp32!("f: tier A, product of 8-bit integers", "int8", "tier-a", Goal::Slower(1.1)),
     dp32!("g: tier B, naive matrix product", "matmul-naive", "tier-b", Goal::None),
     dp32!("g: tier B, register-tiled product", "matmul-tiled", "tier-b", Goal::None),
+    dp32!("g: tier B, copy", "copy", "tier-b", Goal::None),
     dp32!("g: tier B, saxpy", "saxpy", "tier-b", Goal::None),
     dp32!("g: tier B, reduction", "reduction", "tier-b", Goal::None),
     dp32!("g: tier B, nbody", "nbody", "tier-b", Goal::None),
@@ -103,6 +105,7 @@ const DP32: &[Measure] = &[
     dp32!("g: tier B, product of 8-bit integers", "int8", "tier-b", Goal::None),
     dp32!("h: CPU device, naive matrix product", "matmul-naive", "cpu", Goal::Slower(30.0)),
     dp32!("h: CPU device, register-tiled product", "matmul-tiled", "cpu", Goal::Slower(30.0)),
+    dp32!("h: CPU device, copy", "copy", "cpu", Goal::Slower(30.0)),
     dp32!("h: CPU device, saxpy", "saxpy", "cpu", Goal::Slower(30.0)),
     dp32!("h: CPU device, reduction", "reduction", "cpu", Goal::Slower(30.0)),
     dp32!("h: CPU device, nbody", "nbody", "cpu", Goal::Slower(30.0)),

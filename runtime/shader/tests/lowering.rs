@@ -118,10 +118,15 @@ fn loops_of_known_length_are_paid_for_as_a_whole() {
     assert!(nested.0);
     let (halved, _) = counted("for (var i = 128u; i > 0u; i >>= 1u) { sum += i; }");
     assert!(halved);
+    // A `let` of a constant, and a variable that stays what it is.
+    assert!(counted("let n = 10u; for (var i = 0u; i < n; i++) { sum += i; }").0);
+    assert!(counted("var n = 10u; for (var i = 0u; i < n; i++) { sum += i; }").0);
     // The number of turns is not known, or too large, or the loop may be left otherwise.
     for body in [
         "for (var i = 0u; i < data[0]; i++) { sum += i; }",
         "for (var i = data[0]; i < 3u; i++) { sum += i; }",
+        "var n = 10u; for (var i = 0u; i < n; i++) { sum += i; n = 3u; }",
+        "var n = 10u; touch(&n); for (var i = 0u; i < n; i++) { sum += i; }",
         "for (var i = 0u; i < 10000u; i++) { sum += i; }",
         "for (var i = 0u; i < 10u; i++) { if sum > 3u { break; } sum += i; }",
         "for (var i = 0u; i < 10u; i++) { touch(&i); sum += i; }",

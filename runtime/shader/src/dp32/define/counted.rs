@@ -200,6 +200,12 @@ impl<'a> Search<'a> {
                     _ => None,
                 }
             }
+            // A `let` of a constant is a variable by now, which keeps what it is declared with.
+            Expression::Load { .. } => {
+                let variable = self.loaded(expression)?;
+                let is_kept = !self.uses.stores.contains_key(&variable) && !self.uses.lent.contains(&variable);
+                self.literal(self.function.local_variables[variable].init.filter(|_| is_kept)?)
+            }
             _ => None,
         }
     }
