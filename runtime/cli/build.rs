@@ -14,7 +14,9 @@ const PARTS: [(&str, &str); 5] = [
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let repository = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
+    // Relative to this package, where cargo runs this and looks for changes: a target folder that was copied to another
+    // checkout would go on embedding the first one's files otherwise.
+    let repository = Path::new("../..");
     let mut files = Vec::new();
     for (from, to) in PARTS {
         collect(&repository.join(from), to, &mut files)?;
@@ -23,7 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut table = String::from("[\n");
     for (to, from) in &files {
-        writeln!(table, "    ({to:?}, include_bytes!({from:?})),")?;
+        let from = Path::new("/").join(from);
+        writeln!(table, "    ({to:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {from:?}))),")?;
     }
     table.push_str("]\n");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -29,7 +29,8 @@ const WORK: [Work; 2] = [
 pub fn run(options: &Options) -> Result<(), Failure> {
     setup::run(options)?;
     eprintln!("==> building isobit (the first time takes some ten minutes on two cores)");
-    check(&mut cargo(&["build", "--package", "isobit-cli"]))?;
+    // With the features that the whole workspace selects, so that `cargo xtask test` finds most of it built.
+    check(&mut cargo(&["build", "--workspace", "--bin", "isobit"]))?;
     let demo = Demo::open()?;
     for work in &WORK {
         eprintln!("==> building the workload {}", work.name);
