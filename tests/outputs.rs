@@ -47,7 +47,7 @@ impl Folder {
         let before = self.names();
         let ended = self.run(args);
         ended.failed(2, words);
-        ended.failed(2, &["hint: "]);
+        ended.failed(2, &["hint"]);
         assert!(!ended.stderr.contains("not asked for"), "the workload ran: {}", ended.stderr);
         assert_eq!(self.names(), before, "{args:?}");
     }

@@ -200,16 +200,6 @@ fn an_input_that_the_job_lacks_is_named() {
 }
 
 #[test]
-fn an_output_that_the_workload_does_not_create_is_missed() {
-    let site = Site::shared();
-    let wanted = site.outputs.out().replacen("out=", "nope=", 1);
-    let words = ["the workload created no output `nope`; it created: out", "correct the name in -o NAME=PATH"];
-    let place = site.outputs.0.path().join("out");
-    site.submit("behave", &["-o", &wanted])
-        .failed(2, &[&words[..], &[&format!("output out is in {}", place.display())]].concat());
-}
-
-#[test]
 fn endless_recursion_is_a_fault_and_claims_nothing() {
     assert_faults("recurse", &[], &["the guest's call stack ran over 1 MiB"]);
 }

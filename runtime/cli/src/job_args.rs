@@ -23,7 +23,7 @@ pub struct Pair<T> {
 
 /// Reads `name=path`, or `name=-` for standard output, for `-o`.
 pub fn place_pair(text: &str) -> Result<Pair<Destination>, String> {
-    path_pair(text).map(|Pair { name, value }| Pair { name, value: value.into() })
+    file_pair(text).map(|Pair { name, value }| Pair { name, value: value.into() })
 }
 
 /// Reads a path, or `-` for standard output.
@@ -31,8 +31,18 @@ pub fn place(text: &str) -> Result<Destination, String> {
     if text.is_empty() { Err("no path".to_owned()) } else { Ok(PathBuf::from(text).into()) }
 }
 
-/// Reads `name=path`, for `-i`.
+/// Reads `name=path` of a file that is read.
 pub fn path_pair(text: &str) -> Result<Pair<PathBuf>, String> {
+    match file_pair(text)? {
+        // It is hashed first, and read in any order.
+        Pair { name, value } if value.as_os_str() == "-" => {
+            Err(format!("stdin cannot be `{name}`: write it to a file first (one called - is ./-)"))
+        }
+        pair => Ok(pair),
+    }
+}
+
+fn file_pair(text: &str) -> Result<Pair<PathBuf>, String> {
     let Pair { name, value } = pair(text, "path")?;
     if value.is_empty() {
         return Err(format!("no path after `{name}=`"));
@@ -230,6 +240,7 @@ mod tests {
     fn a_pair_without_name_or_path_is_refused_with_what_is_wrong() {
         assert!(parse("x -i photo.png").unwrap_err().contains("expected name=path"));
         assert!(parse("x -p radius").unwrap_err().contains("expected name=value"));
+        assert!(parse("x -i photo=-").unwrap_err().contains("stdin cannot be `photo`: write it to a file first"));
         assert!(parse("x -i photo=").unwrap_err().contains("no path after `photo=`"));
         assert!(parse("x -i Photo=a.png").unwrap_err().contains("found 'P'"));
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isobit_job::{Blob, Bytes, Hash, JobId, Name};
 
@@ -17,9 +17,19 @@ use crate::target::{Destination, Identity, Sink, Target, TargetError};
 pub struct Places {
     outputs: BTreeMap<Name, Place>,
     receipt: Option<Place>,
-    /// Outputs that the workload has created so far.
-    begun: Mutex<BTreeSet<Name>>,
+    begun: Mutex<Begun>,
 }
+
+/// What the workload has created so far.
+#[derive(Debug, Default)]
+struct Begun {
+    names: BTreeSet<Name>,
+    /// Outputs that nobody asked for and that are kept while one that was asked for is missing.
+    spares: Vec<Spare>,
+}
+
+/// The file of an output that nobody asked for, unless it is no longer kept.
+type Spare = Arc<Mutex<Option<Spool>>>;
 
 #[derive(Debug)]
 struct Place {
@@ -141,25 +151,33 @@ impl Places {
     /// # Errors
     /// A wanted one cannot be written.
     pub fn begin(&self, name: &Name) -> io::Result<Part> {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.insert(name.clone());
-        let part = |spool, wanted| Part { name: name.clone(), hasher: blake3::Hasher::new(), size: 0, spool, wanted };
-        if let Some(place) = self.outputs.get(name) {
-            let spool = match &place.target {
-                Target::File { path, .. } => Spool::beside(folder_of(path)),
-                Target::Sink(_) => Spool::passing(),
-            };
-            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", place.destination));
-            return Ok(part(Some(spool.map_err(named)?), true));
+        let mut begun = lock(&self.begun);
+        begun.names.insert(name.clone());
+        let missing = self.outputs.keys().find(|wanted| !begun.names.contains(*wanted));
+        if missing.is_none() {
+            // All names were right. What the others take may be needed.
+            begun.spares.drain(..).for_each(|spare| drop(lock(&spare).take()));
         }
-        let missing = self.outputs.keys().find(|wanted| !begun.contains(*wanted));
-        let spare = missing.and_then(|missing| Spool::beside(&self.folder_for(missing)).ok());
-        Ok(part(spare, false))
+        let part = |content| Part { name: name.clone(), hasher: blake3::Hasher::new(), size: 0, content };
+        if let Some(place) = self.outputs.get(name) {
+            let (spool, way) = match &place.target {
+                Target::File { path, .. } => (Spool::beside(folder_of(path)), place.destination.to_string()),
+                Target::Sink(_) => {
+                    let way = format!("{}, by way of {}", place.destination, std::env::temp_dir().display());
+                    (Spool::passing(), way)
+                }
+            };
+            let spool = spool.map_err(|error| on_the_way(&way, &error))?;
+            return Ok(part(Content::Wanted { spool, way }));
+        }
+        let spare = Arc::new(Mutex::new(missing.and_then(|missing| Spool::beside(&self.folder_for(missing)).ok())));
+        begun.spares.push(Arc::clone(&spare));
+        Ok(part(Content::Spare(spare)))
     }
 
     /// Forgets what was begun: the job runs anew.
     pub fn restart(&self) {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *lock(&self.begun) = Begun::default();
     }
 
     /// The folder in which something that has no place is kept.
@@ -192,8 +210,12 @@ impl Places {
         let missing: Vec<Name> = self.outputs.keys().filter(is_missing).cloned().collect();
         let short: String = job.to_string().chars().take(8).collect();
         let mut spare = Vec::new();
-        for mut part in arrived {
-            let Some(mut spool) = part.spool.take() else { continue };
+        for part in arrived {
+            let spool = match part.content {
+                Content::Wanted { spool, .. } => Some(spool),
+                Content::Spare(spare) => lock(&spare).take(),
+            };
+            let Some(mut spool) = spool else { continue };
             let Some(place) = self.outputs.get(&part.name) else {
                 spare.push((part.name, spool));
                 continue;
@@ -282,6 +304,15 @@ impl Place {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error that names where the bytes were going.
+fn on_the_way(way: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{way}: {error}"))
+}
+
 /// Gives a file a name that is free, in `folder` or, where that fails, in the folder for temporary files.
 fn set_aside(spool: &mut Spool, folder: &Path, name: &str) -> io::Result<PathBuf> {
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
@@ -368,8 +399,15 @@ pub struct Part {
     name: Name,
     hasher: blake3::Hasher,
     size: u64,
-    spool: Option<Spool>,
-    wanted: bool,
+    content: Content,
+}
+
+/// Where the bytes of an output are.
+enum Content {
+    /// On their way to a place, as an error tells it.
+    Wanted { spool: Spool, way: String },
+    /// Kept in case the name was the one that was meant.
+    Spare(Spare),
 }
 
 impl Part {
@@ -398,14 +436,18 @@ impl Write for Part {
     }
 
     fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
-        if let Some(spool) = &mut self.spool
-            && let Err(error) = spool.file().and_then(|file| file.write_all(data))
-        {
-            if self.wanted {
-                return Err(error);
+        match &mut self.content {
+            Content::Wanted { spool, way } => {
+                spool.file().and_then(|file| file.write_all(data)).map_err(|error| on_the_way(way, &error))?;
             }
-            // Nobody asked for it: that there is no room is no reason to end the job.
-            self.spool = None;
+            Content::Spare(spare) => {
+                let mut spare = lock(spare);
+                let written = spare.as_mut().map(|spool| spool.file().and_then(|file| file.write_all(data)));
+                // Nobody asked for it: that there is no room is no reason to end the job.
+                if written.is_some_and(|written| written.is_err()) {
+                    *spare = None;
+                }
+            }
         }
         self.hasher.update(data);
         self.size += data.len() as u64;
@@ -414,5 +456,63 @@ impl Write for Part {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn places(folder: &Path, wanted: &[&str]) -> Places {
+        let outputs = wanted.iter().map(|text| (name(text), folder.join(text).into())).collect();
+        Places::check(&outputs, None, &[]).unwrap()
+    }
+
+    fn is_kept(part: &Part) -> bool {
+        matches!(&part.content, Content::Spare(spare) if lock(spare).is_some())
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_kept_only_while_something_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = places(folder.path(), &["a", "b"]);
+        let mut early = places.begin(&name("x")).unwrap();
+        early.write_all(b"early").unwrap();
+        places.begin(&name("a")).unwrap();
+        assert!(is_kept(&early) && is_kept(&places.begin(&name("y")).unwrap()));
+        // Now that all names are known to be right, its room is free again.
+        places.begin(&name("b")).unwrap();
+        assert!(!is_kept(&early) && !is_kept(&places.begin(&name("z")).unwrap()));
+        early.write_all(b" and late").unwrap();
+        assert_eq!(early.blob(), Blob::of(b"early and late"));
+        // In another run none of them has been created.
+        places.restart();
+        assert!(is_kept(&places.begin(&name("x")).unwrap()));
+    }
+
+    #[test]
+    fn everything_that_could_be_put_in_its_place_is_there_when_something_could_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = places(folder.path(), &["a", "b"]);
+        let parts = ["a", "b"].map(|text| {
+            let mut part = places.begin(&name(text)).unwrap();
+            part.write_all(text.as_bytes()).unwrap();
+            part
+        });
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        let job = JobId(Hash::of(b"job"));
+        let error = places.keep(Some(parts.into()), Some("receipt"), job, &mut |_, _| Ok(())).unwrap_err();
+        assert_eq!(std::fs::read(folder.path().join("b")).unwrap(), b"b");
+        let Some(Destination::Path(kept)) = error.kept.outputs.get(&name("a")) else { panic!("{error}") };
+        assert_eq!(std::fs::read(kept).unwrap(), b"a");
+        let Some(Destination::Path(receipt)) = &error.kept.receipt else { panic!("{error}") };
+        assert_eq!(std::fs::read(receipt).unwrap(), b"receipt");
+        for path in [kept, receipt] {
+            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        }
     }
 }

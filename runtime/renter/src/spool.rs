@@ -22,6 +22,7 @@ pub fn remove_parts() {
 }
 
 /// A file on its way to its place. Dropping it leaves nothing behind.
+#[derive(Debug)]
 pub(crate) enum Spool {
     /// Without a name, in the file system where it is to stay.
     Unnamed(File),
@@ -32,6 +33,7 @@ pub(crate) enum Spool {
 }
 
 /// A named file, in the list of those to remove.
+#[derive(Debug)]
 pub(crate) struct Part {
     file: Option<NamedTempFile>,
     path: PathBuf,

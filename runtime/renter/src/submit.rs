@@ -19,6 +19,9 @@ use tokio::task::JoinSet;
 /// How often upload progress is told.
 const PROGRESS: Duration = Duration::from_millis(100);
 
+/// How long a provider may take to answer that it has stopped.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// What happens on the way. The order is that of the fields' names in the protocol.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -125,7 +128,7 @@ pub async fn submit(
     let result = tokio::select! {
         result = visit.finish(deadline, addr) => result,
         () = cancel => {
-            visit.control.say(&ToProvider::Cancel).await.ok();
+            visit.cancel().await;
             Err(SubmitError::Cancelled)
         }
     };
@@ -252,6 +255,18 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
                 }
             }
         }
+    }
+
+    /// Tells the provider to stop, and waits a moment for its last word: what is said right before a connection is closed may
+    /// not arrive.
+    async fn cancel(&mut self) {
+        let told = async {
+            self.control.say(&ToProvider::Cancel).await?;
+            while !self.control.hear().await?.is_last() {}
+            Ok::<(), SubmitError>(())
+        };
+        // Whatever it says or does not say, the job is no longer wanted.
+        tokio::time::timeout(FAREWELL, told).await.ok();
     }
 
     /// Messages that only inform.

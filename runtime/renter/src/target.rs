@@ -147,7 +147,7 @@ impl Target {
             Ok(found) => Self::there(given, path, &found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
                 // A link to a file that is not there yet: that file is made, as the shell does.
-                Ok(to) if links > 0 => Self::at(given, &folder_of(path).join(to), links - 1),
+                Ok(to) if links > 0 => Self::at(given, &path.parent().unwrap_or(Path::new("")).join(to), links - 1),
                 _ => Self::new(given, path),
             },
             Err(error) => Err(refused(error)),

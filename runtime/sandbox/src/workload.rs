@@ -136,6 +136,10 @@ fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
     if !bytes.starts_with(MAGIC) {
         return Err(WorkloadError::NotWasm(what_it_seems(bytes)));
     }
+    if bytes.get(4..8).is_some_and(|version| !VERSIONS.contains(&version)) {
+        let reason = "it begins as WebAssembly does, but its version is none that is known here";
+        return Err(WorkloadError::NotWasm(reason.to_owned()));
+    }
     let broken = |error: wasmparser::BinaryReaderError| {
         let (at, of) = (error.offset(), bytes.len());
         WorkloadError::NotWasm(format!("it is damaged or cut short, at byte {at} of {of}: {}", error.message()))
@@ -169,6 +173,9 @@ fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
 
 /// What WebAssembly begins with.
 const MAGIC: &[u8] = b"\0asm";
+
+/// What comes then: in a module, and in a component.
+const VERSIONS: [&[u8]; 2] = [b"\x01\0\0\0", b"\x0d\0\x01\0"];
 
 /// In words, what a file seems to be that is not WebAssembly.
 fn what_it_seems(bytes: &[u8]) -> String {
@@ -216,7 +223,9 @@ mod tests {
             (b"\x7fELF\x02\x01", "a program"),
             (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
             (b"\x01\x02\x03", "does not begin"),
-            (b"\0asm and then nothing", "damaged or cut short, at byte 4 of 21"),
+            (b"\0asm and then nothing", "its version is none that is known"),
+            (b"\0asm", "damaged or cut short, at byte 4 of 4"),
+            (b"\0asm\x0d\0\x01\0\x04\x7f", "damaged or cut short, at byte 10 of 10"),
         ] {
             let error = Workload::parse(bytes.to_vec()).err().unwrap().to_string();
             assert!(error.starts_with("not a WebAssembly component: ") && error.contains(what), "{error}");

@@ -165,13 +165,13 @@ fn a_cancel_that_crosses_with_the_end_is_dropped() {
 #[test]
 fn a_renter_of_another_version_is_told_so() {
     let mut provider = ProviderSession::new();
-    let newer = ToProvider::Hello { protocol: 2, software: "isobit 9.0.0".to_owned() };
-    assert_eq!(RenterSession::new().send(&newer), Err(ProtocolError::Version { found: 2 }));
+    let newer = ToProvider::Hello { protocol: PROTOCOL + 1, software: "isobit 9.0.0".to_owned() };
+    assert_eq!(RenterSession::new().send(&newer), Err(ProtocolError::Version { found: PROTOCOL + 1 }));
 
     let greeting = [encode(&newer).unwrap(), encode(&submit()).unwrap()].concat();
     assert_eq!(provider.receive(&greeting).unwrap(), [newer, submit()]);
-    assert_eq!(provider.send(&welcome()), Err(ProtocolError::Version { found: 2 }));
-    let rejection = ToRenter::Rejected(Rejection::UnsupportedProtocol { offered: 2, supported: PROTOCOL });
+    assert_eq!(provider.send(&welcome()), Err(ProtocolError::Version { found: PROTOCOL + 1 }));
+    let rejection = ToRenter::Rejected(Rejection::UnsupportedProtocol { offered: PROTOCOL + 1, supported: PROTOCOL });
     let bytes = provider.send(&rejection).unwrap();
 
     let mut renter = RenterSession::new();
@@ -183,8 +183,8 @@ fn a_renter_of_another_version_is_told_so() {
 fn a_provider_of_another_version_is_refused() {
     let mut renter = RenterSession::new();
     renter.send(&hello()).unwrap();
-    let bytes = encode(&ToRenter::Welcome { protocol: 2, software: String::new() }).unwrap();
-    assert_eq!(renter.receive(&bytes), Err(ProtocolError::Version { found: 2 }));
+    let bytes = encode(&ToRenter::Welcome { protocol: PROTOCOL + 1, software: String::new() }).unwrap();
+    assert_eq!(renter.receive(&bytes), Err(ProtocolError::Version { found: PROTOCOL + 1 }));
 }
 
 /// These bytes are for ever: they are how versions that do not understand each other find out.
@@ -270,8 +270,8 @@ fn the_constructors_cut_what_a_guest_says_to_what_is_allowed() {
         ToRenter::progress(f32::INFINITY, &long),
         ToRenter::progress(f32::NAN, ""),
         ToRenter::progress(-1.0, ""),
-        ToRenter::faulted(FaultReason::Internal, &long),
         ToRenter::restarted(&long, &long),
+        ToRenter::faulted(FaultReason::Internal, &long),
     ] {
         renter.receive(&provider.send(&message).unwrap()).unwrap();
     }
