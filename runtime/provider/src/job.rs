@@ -51,9 +51,9 @@ pub(crate) async fn serve(
         // What has not begun can still be rejected.
         let turned_away =
             matches!(stop, Stop::ShutDown) && control.say(&ToRenter::Rejected(Rejection::ShuttingDown)).await.is_ok();
-        match stop.last_word().filter(|_| !turned_away) {
-            Some(message) => drop(control.say(&message).await),
-            None => {}
+        if let Some(message) = stop.last_word().filter(|_| !turned_away) {
+            // It may have gone by itself.
+            control.say(&message).await.ok();
         }
         if let Stop::Protocol(error) = stop {
             connection.close(CLOSE_PROTOCOL, error.to_string().as_bytes());
