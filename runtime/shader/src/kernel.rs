@@ -1,6 +1,5 @@
 //! The checked kernel, what its entry points bind, and the resolution of its overrides.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use naga::back::PipelineConstants;
@@ -10,7 +9,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, Function, Module, ShaderStage, Statement, StorageAccess};
 
 use crate::dp32::{self, Lowered};
-use crate::text::{self, Rewritten, nesting};
+use crate::text::{self, Rewritten, Specialization, nesting};
 use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
@@ -169,20 +168,18 @@ impl Kernel {
     /// # Errors
     /// What is wrong with the values.
     pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), Diagnostic> {
-        let values = overrides::values(&self.parsed, constants)?;
-        if self.parsed.overrides.is_empty() {
-            return Ok(());
-        }
-        let entry = self.named(&entry_point.name)?;
-        let checked = crate::on_deep_stack(|| {
-            let Checked { module, info, .. } = self.with_values(entry, &values)?;
-            let checked = process_overrides(&module, &info, None, &PipelineConstants::default());
-            checked.err().and_then(|error| overrides::about_values(&self.parsed, &error)).map_or(Ok(true), Err)
-        });
-        match checked {
+        let (module, _) = self.module(&entry_point.name)?;
+        let values = overrides::values(&self.parsed, module, constants)?;
+        match self.with_values(&entry_point.name, &values) {
+            Ok(Some(Checked { module, info, .. })) => {
+                match process_overrides(&module, &info, None, &PipelineConstants::default()) {
+                    Ok(_) => Ok(()),
+                    Err(error) => overrides::about_values(&module, &error).map_or(Ok(()), Err),
+                }
+            }
+            Err(error) if error.reason == overrides::NOT_POSITIVE => Err(error),
             // Then it is not about the values themselves.
-            Err(error) if error.location.is_some() && error.reason != overrides::NOT_POSITIVE => Ok(()),
-            checked => checked.map(drop),
+            Ok(None) | Err(_) => Ok(()),
         }
     }
 
@@ -192,7 +189,7 @@ impl Kernel {
     /// What [`Kernel::specialize`] refuses, and what is found only once the overrides are known.
     pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
         crate::on_deep_stack(|| {
-            let Resolved { module, info, entry_point } = self.resolved(entry_point, constants)?;
+            let Resolved { module, info, entry_point } = self.resolve(entry_point, constants)?;
             dp32::lower(&module, &info, entry_point, &self.source)
         })
     }
@@ -202,27 +199,31 @@ impl Kernel {
     /// # Errors
     /// What [`Kernel::specialize`] refuses.
     pub fn resolve(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
-        crate::on_deep_stack(|| self.resolved(entry_point, constants))
-    }
-
-    fn resolved(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
-        let values = overrides::values(&self.parsed, constants)?;
-        let entry = self.named(&entry_point.name)?;
-        if self.parsed.overrides.is_empty() {
-            let Checked { module, info, entry_point } = self.checked(entry)?;
+        let checked = self.checked(self.named(&entry_point.name)?)?;
+        let values = overrides::values(&self.parsed, &checked.module, constants)?;
+        let Some(Checked { module, info, .. }) = self.with_values(&entry_point.name, &values)? else {
+            let Checked { module, info, entry_point } = checked;
             return Ok(Resolved { module: module.clone(), info: info.clone(), entry_point: entry_point.clone() });
-        }
-        let Checked { module, info, .. } = self.with_values(entry, &values)?;
+        };
         let (module, info) = process_overrides(&module, &info, None, &PipelineConstants::default())
-            .map_err(|error| overrides::refused(&self.parsed, &error, &self.source))?;
+            .map_err(|error| overrides::refused(&module, &error, &self.source))?;
+        let (module, info) = (module.into_owned(), info.into_owned());
         let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
-        Ok(Resolved { entry_point, info: info.into_owned(), module: module.into_owned() })
+        Ok(Resolved { module, info, entry_point })
     }
 
-    /// An entry point of the text in which an override with a value is a constant, so that it is computed like any other.
-    fn with_values(&self, entry: &Entry, values: &PipelineConstants) -> Result<Checked, Diagnostic> {
-        let module = parse(&self.source, self.profile, Some(overrides::by_name(&self.parsed, values)))?;
-        check_entry(&module, entry.index, &self.source, self.profile)
+    /// An entry point of the text in which every override with a value is a constant, so that it is computed like any other; None
+    /// if there are no overrides.
+    fn with_values(&self, entry_point: &str, values: &PipelineConstants) -> Result<Option<Checked>, Diagnostic> {
+        if self.parsed.overrides.is_empty() {
+            return Ok(None);
+        }
+        crate::on_deep_stack(|| {
+            let overrides = overrides::by_name(&self.parsed, values);
+            let parsed = parse(&self.source, self.profile, Some(Specialization { entry_point, overrides }))?;
+            let index = parsed.entry_points.iter().position(|entry| entry.name == entry_point);
+            check_entry(&parsed, index.ok_or_else(no_entry_point)?, &self.source, self.profile).map(Some)
+        })
     }
 
     fn all_names(&self) -> String {
@@ -230,21 +231,7 @@ impl Kernel {
     }
 }
 
-/// Has naga parse the text, in which all constants are computed; see [`text`].
-fn parse(wgsl: &str, profile: Profile, overrides: Option<HashMap<String, f64>>) -> Result<Module, Diagnostic> {
-    let Rewritten { text, map, layouts } = text::rewrite(wgsl, overrides)?;
-    let mut options = naga::front::wgsl::Options::new();
-    options.capabilities = capabilities(profile);
-    let mut module = naga::front::wgsl::Frontend::new_with_options(options)
-        .parse(&text)
-        .map_err(|error| Diagnostic::from_parse(&error, &map, wgsl))?;
-    text::put_back(&mut module, &map);
-    text::check_layouts(&module, &layouts, wgsl)?;
-    tails::complete(&mut module);
-    Ok(module)
-}
-
-/// Parses, and refuses a text of which no entry point could ever run.
+/// Parses, validates, and refuses what the interface or the profile lacks.
 pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
     let module = parse(wgsl, profile, None)?;
     let entries = module.entry_points.iter().enumerate();
@@ -254,6 +241,10 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
         checked: OnceLock::new(),
     });
     let kernel = Kernel { profile, source: wgsl.into(), entries: entries.collect(), parsed: Arc::new(module) };
+    if kernel.entries.is_empty() {
+        // A library: nothing will run, but what is wrong with it can be said.
+        check_module(&kernel.parsed, wgsl, profile)?;
+    }
     let mut refused = None;
     for entry in kernel.entries.iter().take(FIRST_ENTRY_POINTS) {
         match kernel.checked(entry) {
@@ -263,9 +254,23 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     }
     match refused {
         Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(reason),
-        // Of several, a later one may be right. Of none, there is nothing to be said before one is asked for.
+        // Of several, a later one may be right.
         _ => Ok(kernel),
     }
+}
+
+/// Has naga parse the text, in which all constants are computed; see [`text`].
+fn parse(wgsl: &str, profile: Profile, specialization: Option<Specialization<'_>>) -> Result<Module, Diagnostic> {
+    let Rewritten { text, map, layouts } = text::rewrite(wgsl, specialization)?;
+    let mut options = naga::front::wgsl::Options::new();
+    options.capabilities = capabilities(profile);
+    let mut module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(&text)
+        .map_err(|error| Diagnostic::from_parse(&error, &map, wgsl))?;
+    text::put_back(&mut module, &map);
+    text::check_layouts(&module, &layouts, wgsl)?;
+    tails::complete(&mut module);
+    Ok(module)
 }
 
 fn no_entry_point() -> Diagnostic {
@@ -278,22 +283,31 @@ fn no_entry_point() -> Diagnostic {
 /// Checks one entry point with all that it reaches.
 fn check_entry(parsed: &Module, index: usize, wgsl: &str, profile: Profile) -> Result<Checked, Diagnostic> {
     let mut module = alone(parsed, index);
+    if profile == Profile::Dp32 {
+        dp32::pointers::check(&module, wgsl)?;
+    }
     specialize::specialize(&mut module, wgsl)?;
     naga::compact::compact(&mut module, KeepUnused::No);
-    let validated = Validator::new(ValidationFlags::all(), capabilities(profile)).validate(&module);
-    let info = validated.map_err(|error| {
-        let known = check_globals(&module, wgsl).and_then(|()| dp32::unavailable(&module, wgsl));
-        known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
-    })?;
-    nesting::check_blocks(&module, wgsl)?;
-    check_globals(&module, wgsl)?;
-    if profile == Profile::Dp32 {
-        dp32::check(&module, &info, wgsl)?;
-    } else {
-        dp32::pointers::check_native(&module, wgsl)?;
-    }
+    let info = check_module(&module, wgsl, profile)?;
     let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
     Ok(Checked { module, info, entry_point })
+}
+
+/// Validates a module, and refuses what the interface or the profile lacks.
+fn check_module(module: &Module, wgsl: &str, profile: Profile) -> Result<ModuleInfo, Diagnostic> {
+    let validated = Validator::new(ValidationFlags::all(), capabilities(profile)).validate(module);
+    let info = validated.map_err(|error| {
+        let known = check_globals(module, wgsl).and_then(|()| dp32::unavailable(module, wgsl));
+        known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
+    })?;
+    nesting::check_blocks(module, wgsl)?;
+    check_globals(module, wgsl)?;
+    if profile == Profile::Dp32 {
+        dp32::check(module, &info, wgsl)?;
+    } else {
+        dp32::pointers::check_native(module, wgsl)?;
+    }
+    Ok(info)
 }
 
 /// A module with one of the entry points, and of the functions only those that it calls.

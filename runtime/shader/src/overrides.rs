@@ -11,21 +11,30 @@ use crate::Diagnostic;
 /// What is said of a workgroup without invocations.
 pub(crate) const NOT_POSITIVE: &str = "a side of the workgroup is not positive";
 
-/// The values by name, for naga. Refused: a name that no override has, a name given twice, a value that its type does not hold.
-pub(crate) fn values(module: &Module, constants: &[(String, f64)]) -> Result<PipelineConstants, Diagnostic> {
+/// The values by name, for naga, of those overrides that an entry point's `module` has: others of `parsed`, the whole text, are
+/// checked and left out. Refused: a name that no override has, a name given twice, a value that its type does not hold.
+pub(crate) fn values(
+    parsed: &Module,
+    module: &Module,
+    constants: &[(String, f64)],
+) -> Result<PipelineConstants, Diagnostic> {
     let mut values = PipelineConstants::default();
+    let find = |module: &Module, name: &str| {
+        let mut overrides = module.overrides.iter().map(|(_, found)| found.clone());
+        overrides.find(|found| key(found).as_deref() == Some(name))
+    };
     for (name, value) in constants {
-        let found = module.overrides.iter().find(|(_, found)| key(found).as_deref() == Some(name));
-        let (_, found) = found.ok_or_else(|| unknown(module, name))?;
-        check_value(module, found, name, *value)?;
+        let found = find(parsed, name).ok_or_else(|| unknown(parsed, name))?;
+        check_value(parsed, &found, name, *value)?;
         if values.insert(name.clone(), *value).is_some() {
             return Err(Diagnostic::with_help(format!("the override `{name}` is given a value twice"), "give it one"));
         }
     }
+    values.retain(|name, _| find(module, name).is_some());
     Ok(values)
 }
 
-/// The values by the names of their overrides, `@id` or not.
+/// The values by the names of their overrides, which `module` has, `@id` or not.
 pub(crate) fn by_name(module: &Module, values: &PipelineConstants) -> HashMap<String, f64> {
     let given = module.overrides.iter().filter_map(|(_, found)| {
         let value = values.get(&key(found)?)?;

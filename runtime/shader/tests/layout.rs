@@ -213,7 +213,7 @@ fn check(ty: &Ty, space: &str) {
     );
     let kernel = prepare(&wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     let (_, size) = ty.align_and_size();
-    let bindings = &kernel.entry_points()[0].bindings;
+    let bindings = &kernel.entry_point(None).unwrap().bindings;
     assert_eq!(bindings[1].min_size, u64::from(size), "{wgsl}");
     let found = run(&wgsl, size as usize / 4, numbers.len());
     for ((number, byte), word) in numbers.iter().zip(found) {
@@ -222,7 +222,7 @@ fn check(ty: &Ty, space: &str) {
             assert_eq!(word, byte / 4, "{number} in\n{wgsl}");
         }
     }
-    for (_, found) in kernel.module().types.iter() {
+    for (_, found) in kernel.module("main").unwrap().0.types.iter() {
         let (TypeInner::Struct { members, span }, Some(name)) = (&found.inner, &found.name) else { continue };
         let expected = find(ty, name).unwrap();
         let Ty::Struct(_, expected_members) = expected else { continue };

@@ -96,18 +96,20 @@ fn what_uses_f16_is_refused_where_it_is_used() {
 /// Places in messages are those in the guest's text, whatever was changed in front of them.
 #[test]
 fn messages_point_into_the_text_as_it_was_written() {
-    for (wgsl, marked) in [
-        ("const a = vec4(vec2u(), vec2u(7, 8)).y; fn f() { let b = 3; let x: u32 = b; }", "x"),
-        ("enable f16;\nconst a = 1 + 1;\nfn f() -> u32 { return a * unknown; }", "unknown"),
-        ("fn f() { let a = 1 + 2 * 3; let b = a + 1u; }", "a + 1u"),
-        ("struct P { @align(32) a: u32 } struct O { x: u32, p: P } fn f(o: O) -> u32 { return o.q; }", "q"),
-        ("fn f() -> i32 { let x = 3--1; return x + true; }", "x + true"),
+    for (wgsl, call, marked) in [
+        ("const a = vec4(vec2u(), vec2u(7, 8)).y; fn f() { let b = 3; let x: u32 = b; }", "1", "x"),
+        ("enable f16;\nconst a = 1 + 1;\nfn f() -> u32 { return a * unknown; }", "1", "unknown"),
+        ("fn f() -> i32 { let a = 1 + 2 * 3; let b = a + 1u; return 1; }", "f()", "a + 1u"),
+        ("struct P { @align(32) a: u32 } struct O { x: u32, p: P } fn f(o: O) -> u32 { return o.q; }", "1", "q"),
+        ("fn f() -> i32 { let x = 3--1; return x + true; }", "f()", "x + true"),
         (
             "@group(1 + 2) @binding(0) var<storage> a: array<u32>;",
+            "a[0]",
             "@group(1 + 2) @binding(0) var<storage> a: array<u32>;",
         ),
     ] {
-        let error = prepare(wgsl, Profile::Dp32).map(drop).unwrap_err();
+        let wgsl = format!("{wgsl} @compute @workgroup_size(1) fn main() {{ let called = {call}; }}");
+        let error = prepare(&wgsl, Profile::Dp32).map(drop).unwrap_err();
         let location = error.location.unwrap();
         let start = location.offset as usize;
         let found = &wgsl[start..start + location.length as usize];

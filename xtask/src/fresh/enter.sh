@@ -1,9 +1,9 @@
 # Enters a root folder: mounts what belongs into it and runs a command there. Called by root.rs in mount and process namespaces
 # of its own, so that mounts and processes end with it, however it ends, and nothing outside sees them.
 #
-# ROOT REPOSITORY TARGET RUSTUP_HOME CARGO_HOME CARGO_SEED USER WITHOUT_APT COMMAND...
+# ROOT REPOSITORY TARGET RUST CARGO_HOME CARGO_SEED USER WITHOUT_APT COMMAND...
 set -eu
-root=$1 repository=$2 target=$3 rustup=$4 cargo=$5 seed=$6 user=$7 without_apt=$8
+root=$1 repository=$2 target=$3 rust=$4 cargo=$5 seed=$6 user=$7 without_apt=$8
 shift 8
 
 mount -t proc proc "$root/proc"
@@ -29,7 +29,7 @@ read_only() {
     mount -o remount,bind,ro "$root$1"
 }
 read_only "$repository"
-read_only "$rustup"
+read_only "$rust"
 mount --bind "$target" "$root$repository/target"
 mkdir -p "$root$cargo"
 mount --bind "$seed" "$root$cargo"
@@ -38,7 +38,7 @@ if [ "$without_apt" = yes ]; then
 fi
 
 # The folders above those must be open to an ordinary user, which they need not be outside.
-for folder in "$repository" "$rustup" "$cargo"; do
+for folder in "$repository" "$rust" "$cargo"; do
     while folder=$(dirname "$folder") && [ "$folder" != / ]; do
         chmod a+rx "$root$folder"
     done

@@ -19,19 +19,9 @@ pub const USER: &str = "renter";
 const APT_SETTINGS: [&str; 5] =
     ["Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries", "Acquire::ForceIPv"];
 
-/// Variables that hold for every cargo and rustup on this machine, if they are set.
-const VARIABLES: [&str; 10] = [
-    "RUSTUP_AUTO_INSTALL",
-    "RUSTUP_TOOLCHAIN",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+/// Variables that hold for every cargo on this machine, if they are set.
+const VARIABLES: [&str; 8] =
+    ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Where a suite's roots, build results and logs are.
 pub struct Place {
@@ -39,7 +29,9 @@ pub struct Place {
     folder: PathBuf,
     repository: PathBuf,
     target: PathBuf,
-    rustup: PathBuf,
+    /// The Rust toolchain's folder.
+    rust: PathBuf,
+    /// Cargo's home.
     cargo: PathBuf,
 }
 
@@ -59,12 +51,14 @@ impl Place {
         let all = drivers::cache().join("fresh");
         let folder = all.join(suite);
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let rust = output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(&repository));
+        let rust = rust.map(PathBuf::from).filter(|rust| rust.join("bin/cargo").is_file());
         let place = Self {
             suite: suite.to_owned(),
             target: target.unwrap_or_else(|| folder.join("target")),
             repository: repository.canonicalize().map_err(|error| format!("cannot find the repository: {error}"))?,
-            rustup: home("RUSTUP_HOME", ".rustup")?,
-            cargo: home("CARGO_HOME", ".cargo")?,
+            rust: rust.ok_or("the Rust toolchain has no folder with cargo in it")?,
+            cargo: cargo_home()?,
             folder,
         };
         // The mount point of build results has to be there, as the repository is read only inside.
@@ -151,7 +145,7 @@ impl Place {
 
     /// Takes over what cargo has fetched outside, and its settings.
     fn seed_cargo(&self) -> Result<(), Failure> {
-        for part in ["bin", "registry/index", "registry/cache", "config.toml", "env"] {
+        for part in ["registry/index", "registry/cache", "config.toml"] {
             let (from, to) = (self.cargo.join(part), self.seed().join(part));
             if !from.exists() {
                 continue;
@@ -207,7 +201,7 @@ impl Place {
             enter.arg("--net");
         }
         enter.args(["sh", "-c", include_str!("enter.sh"), "enter.sh"]);
-        enter.args([&self.root(variant), &self.repository, &self.target, &self.rustup, &self.cargo, &self.seed()]);
+        enter.args([&self.root(variant), &self.repository, &self.target, &self.rust, &self.cargo, &self.seed()]);
         enter.args([user, if setting.without_apt { "yes" } else { "no" }]);
         enter
     }
@@ -217,9 +211,8 @@ impl Place {
         let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let mut variables = vec![
             format!("PWD={}", self.repository.display()),
-            format!("PATH={}/bin:{}/target/debug:{system}", self.cargo.display(), self.repository.display()),
+            format!("PATH={}/bin:{}/target/debug:{system}", self.rust.display(), self.repository.display()),
             format!("CARGO_HOME={}", self.cargo.display()),
-            format!("RUSTUP_HOME={}", self.rustup.display()),
             format!("HOME={home}"),
             format!("USER={user}"),
             "LANG=C.UTF-8".to_owned(),
@@ -235,11 +228,10 @@ impl Place {
     }
 }
 
-fn home(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
-    let set = std::env::var_os(variable).map(PathBuf::from);
-    let home = set.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(below_home)));
-    let home = home.filter(|home| home.is_dir());
-    home.ok_or_else(|| format!("there is no {variable} folder: `fresh` takes the Rust toolchain from rustup's"))
+fn cargo_home() -> Result<PathBuf, Failure> {
+    let set = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = set.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    home.filter(|home| home.is_dir()).ok_or_else(|| "cargo has no home folder here".to_owned())
 }
 
 /// The archive that this machine uses for Debian or its security updates, if it uses any.

@@ -10,6 +10,7 @@ use isobit_device::{DeviceSelector, SpotChecks};
 use isobit_job::{Bytes, NodeAddr, NodeKey};
 use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
 
+use crate::addresses::{listen_address, reachable};
 use crate::failure::{Failure, Status};
 use crate::interrupt::asked_to_stop;
 use crate::job_args::Span;
@@ -20,14 +21,16 @@ use crate::probing::{self, Watch};
 
 /// Offer this machine's device to renters
 ///
-/// Prints the address that renters need and serves until Ctrl-C. Each job runs in a process of its own.
+/// Prints the address that renters need, one for each interface where it listens on all of them, and serves until Ctrl-C. Each
+/// job runs in a process of its own, and is told of in a line on stderr when it has ended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit serve --listen 0.0.0.0:4433
+  isobit serve --listen [::]:4433 --max-deadline 10m
   isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe")]
 pub struct Serve {
     /// Where to listen; port 0 takes any
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4433")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4433", value_parser = listen_address)]
     listen: SocketAddr,
     /// Take jobs only from renters with these keys; without it, from anyone
     #[arg(long, value_name = "KEY", num_args = 1..)]
@@ -62,7 +65,9 @@ pub struct Serve {
 
 #[derive(serde::Serialize)]
 struct Answer<'a> {
-    address: NodeAddr,
+    /// The likeliest of all.
+    address: &'a NodeAddr,
+    addresses: &'a [NodeAddr],
     key: NodeKey,
     device: &'a DeviceSummary,
 }
@@ -104,10 +109,12 @@ impl Serve {
                 if error.hint().is_empty() { failure } else { failure.hint(error.hint()) }
             })?;
             let local = provider.local_addr()?;
-            let address = NodeAddr { host: local.ip().to_string(), port: local.port(), key: provider.key() };
-            let text = address.to_string();
+            let addresses = reachable(local, provider.key());
+            let address = addresses.first().context("the node has no address")?;
+            let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
             printer.note(format_args!("serving {}", provider.device().name));
-            printer.answer(&Answer { address, key: provider.key(), device: provider.device() }, &text)?;
+            let answer = Answer { address, addresses: &addresses, key: provider.key(), device: provider.device() };
+            printer.answer(&answer, &text)?;
             provider.serve(asked_to_stop()).await;
             printer.note("stopped");
             Ok(Status::Ok)

@@ -27,6 +27,7 @@ mod print;
 mod rewrite;
 mod spans;
 mod tree;
+mod uses;
 mod value;
 
 use std::collections::HashMap;
@@ -75,19 +76,27 @@ pub(crate) struct Rewritten {
     pub(crate) layouts: Vec<StructLayout>,
 }
 
-/// The text with every constant computed. With `overrides`, the values that these are given by name, they are constants too.
+/// What a text is to be for: one entry point, with the values that overrides are given by name. Overrides are constants then,
+/// and what the entry point does not use is not there.
+pub(crate) struct Specialization<'s> {
+    pub(crate) entry_point: &'s str,
+    pub(crate) overrides: HashMap<String, f64>,
+}
+
+/// The text with every constant computed.
 ///
 /// # Errors
 /// The text is no WGSL, or has constants that have no value.
-pub(crate) fn rewrite(source: &str, overrides: Option<HashMap<String, f64>>) -> Result<Rewritten, Diagnostic> {
-    rewritten(source, overrides).map_err(|fault| fault.into_diagnostic(source))
+pub(crate) fn rewrite(source: &str, specialization: Option<Specialization<'_>>) -> Result<Rewritten, Diagnostic> {
+    rewritten(source, specialization).map_err(|fault| fault.into_diagnostic(source))
 }
 
-fn rewritten(source: &str, overrides: Option<HashMap<String, f64>>) -> Result<Rewritten, Fault> {
+fn rewritten(source: &str, specialization: Option<Specialization<'_>>) -> Result<Rewritten, Fault> {
     let tokens = lexer::lex(source);
     nesting::check(&tokens)?;
     let (module, double_minus) = parse::parse(tokens)?;
-    let mut names = Names::new(&module, overrides);
+    let reached = specialization.as_ref().map(|found| uses::reached(&module, found.entry_point));
+    let mut names = Names::new(&module, specialization.map(|found| found.overrides));
     bounds::check_structs(&mut names)?;
     let mut edits = Edits::default();
     for place in double_minus {
@@ -95,7 +104,7 @@ fn rewritten(source: &str, overrides: Option<HashMap<String, f64>>) -> Result<Re
     }
     let layouts = layout::lay_out(&mut names, &mut edits)?;
     let mut rewriter = Rewriter::new(&mut names, &mut edits, source);
-    let outcome = rewriter.module(&module);
+    let outcome = rewriter.module(&module, reached.as_ref());
     if let Some(place) = rewriter.half {
         let help = "use `f32`; `pack2x16float` and `unpack2x16float` keep two halves in a u32";
         return Err(Fault::with_help(place, "f16 is not available: not every device has it", help));

@@ -73,7 +73,7 @@ impl<'t, 'a> Names<'t, 'a> {
                     names.structs.push(found);
                     (found.name.text, Item::Struct(names.structs.len() - 1))
                 }
-                Global::Alias(name, target) => (name.text, Item::Alias(target)),
+                Global::Alias(name, target, _) => (name.text, Item::Alias(target)),
                 Global::Value(found) => (found.name.text, Item::Value(found)),
                 Global::Function(found) => (found.name.text, Item::Function),
                 Global::Assert(_) => continue,

@@ -173,7 +173,8 @@ impl<'a> Parser<'a> {
                 self.at += 1;
                 let name = self.ident()?;
                 self.expect("=")?;
-                Global::Alias(name, self.name()?)
+                let target = self.name()?;
+                Global::Alias(name, target, token.place.until(self.end()))
             }
             "const" | "override" | "var" => Global::Value(self.declaration(attributes)?),
             "const_assert" => {
@@ -227,7 +228,7 @@ impl<'a> Parser<'a> {
     }
 
     fn structure(&mut self) -> Result<Global<'a>, Fault> {
-        self.expect("struct")?;
+        let start = self.expect("struct")?;
         let name = self.ident()?;
         let members = self.in_braces(|parser| {
             let mut members = Vec::new();
@@ -243,7 +244,7 @@ impl<'a> Parser<'a> {
             }
             Ok(members)
         })?;
-        Ok(Global::Struct(Struct { name, members }))
+        Ok(Global::Struct(Struct { name, members, place: start.until(self.end()) }))
     }
 
     /// From the keyword on, without the semicolon.
@@ -269,7 +270,7 @@ impl<'a> Parser<'a> {
     }
 
     fn function(&mut self, attributes: Vec<Attribute<'a>>) -> Result<Global<'a>, Fault> {
-        self.expect("fn")?;
+        let keyword = self.expect("fn")?;
         let name = self.ident()?;
         self.expect("(")?;
         let mut parameters = Vec::new();
@@ -290,7 +291,8 @@ impl<'a> Parser<'a> {
         };
         self.attributes()?;
         let body = self.block()?;
-        Ok(Global::Function(Function { name, attributes, parameters, result, body }))
+        let place = attributes.first().map_or(keyword, |first| first.place).until(self.end());
+        Ok(Global::Function(Function { name, attributes, parameters, result, body, place }))
     }
 
     /// The name of a type.

@@ -1,6 +1,7 @@
 //! The changes of a kernel's text: constants computed, `let`s of constants made variables, and what else naga does not take
 //! as WGSL has it.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::Fault;
@@ -12,6 +13,7 @@ use super::number;
 use super::tree::{
     Attribute, Declaration, DeclarationKind, Expr, ExprKind, Function, Global, Module, Name, Statement, UnaryOp,
 };
+use super::uses::named;
 use super::value::{Scalar, Ty, Value};
 use crate::overrides::NOT_POSITIVE;
 
@@ -34,8 +36,15 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Self { names, edits, source, zeros: Zeros::default(), invented: 0, half: None }
     }
 
-    pub(crate) fn module(&mut self, module: &'t Module<'a>) -> Result<(), Fault> {
+    /// Changes all declarations; with `reached` only those of these names, and takes the others away.
+    pub(crate) fn module(&mut self, module: &'t Module<'a>, reached: Option<&HashSet<&'a str>>) -> Result<(), Fault> {
         for declaration in &module.declarations {
+            if let Some((name, place)) = named(declaration)
+                && reached.is_some_and(|reached| !reached.contains(name))
+            {
+                self.edits.replace(place, "");
+                continue;
+            }
             match declaration {
                 Global::Struct(found) => {
                     for member in &found.members {
@@ -43,7 +52,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
                         self.name(&member.ty)?;
                     }
                 }
-                Global::Alias(_, target) => self.name(target)?,
+                Global::Alias(_, target, _) => self.name(target)?,
                 Global::Value(found) => self.global(found)?,
                 Global::Function(found) => self.function(found)?,
                 Global::Assert(condition) => self.assert(condition)?,
@@ -58,8 +67,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
             let value = self.names.global_value(declaration, declaration.name.place)?;
             let text = self.names.print(&value, declaration.name.place)?;
             let name = declaration.name.text;
-            let start = declaration.attributes.first().map_or(declaration.place, |first| first.place);
-            self.edits.replace(start.until(declaration.place), format!("const {name} = {text}"));
+            self.edits.replace(declaration.whole(), format!("const {name} = {text}"));
             return Ok(());
         }
         if let Some(ty) = &declaration.ty {

@@ -19,7 +19,8 @@ pub(crate) struct Enable<'a> {
 
 pub(crate) enum Global<'a> {
     Struct(Struct<'a>),
-    Alias(Ident<'a>, Name<'a>),
+    /// Its name, its type, and the whole of it without the semicolon.
+    Alias(Ident<'a>, Name<'a>, Place),
     /// `const`, `override` or `var`.
     Value(Declaration<'a>),
     Function(Function<'a>),
@@ -35,6 +36,7 @@ pub(crate) struct Ident<'a> {
 pub(crate) struct Struct<'a> {
     pub(crate) name: Ident<'a>,
     pub(crate) members: Vec<Member<'a>>,
+    pub(crate) place: Place,
 }
 
 pub(crate) struct Member<'a> {
@@ -69,12 +71,21 @@ pub(crate) struct Declaration<'a> {
     pub(crate) place: Place,
 }
 
+impl Declaration<'_> {
+    /// With its attributes.
+    pub(crate) fn whole(&self) -> Place {
+        self.attributes.first().map_or(self.place, |first| first.place.until(self.place))
+    }
+}
+
 pub(crate) struct Function<'a> {
     pub(crate) name: Ident<'a>,
     pub(crate) attributes: Vec<Attribute<'a>>,
     pub(crate) parameters: Vec<(Ident<'a>, Name<'a>, Vec<Attribute<'a>>)>,
     pub(crate) result: Option<(Name<'a>, Vec<Attribute<'a>>)>,
     pub(crate) body: Vec<Statement<'a>>,
+    /// With its attributes.
+    pub(crate) place: Place,
 }
 
 pub(crate) enum Statement<'a> {

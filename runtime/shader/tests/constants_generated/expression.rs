@@ -401,21 +401,8 @@ impl Generator {
         let from = self.kind();
         let part = self.of(Self::shape(size, from), depth);
         let of_bits = self.below(2) == 0 && kind != Kind::Bool && from != Kind::Bool;
-        if of_bits && kind == Kind::F32 && from != Kind::F32 {
-            let bits = |bits: u32| match from {
-                Kind::U32 => size.map_or(format!("{bits}u"), |size| format!("vec{size}<u32>({bits}u)")),
-                _ => size.map_or(format!("{bits}i"), |size| format!("vec{size}<i32>({bits}i)")),
-            };
-            let (mask, set) = (bits(0x1fff_ffff), bits(0x2000_0000));
-            return self.compose(ty, &format!("bitcast<{}>(($ & {mask}) | {set})", ty.name()), &[part]);
-        }
         if of_bits {
             return self.compose(ty, &format!("bitcast<{}>($)", ty.name()), &[part]);
-        }
-        if from == Kind::F32 && matches!(kind, Kind::I32 | Kind::U32) {
-            let bound = |value: &str| size.map_or(value.to_owned(), |size| format!("vec{size}<f32>({value})"));
-            let pattern = format!("{}(clamp($, {}, {}))", ty.name(), bound("-1e9f"), bound("1e9f"));
-            return self.compose(ty, &pattern, &[part]);
         }
         self.compose(ty, &format!("{}($)", ty.name()), &[part])
     }
