@@ -6,16 +6,17 @@
 
 use std::fmt::Write as _;
 
+use isobit_shader::dp32::MAX_CONTROL_DEPTH;
 use isobit_shader::{Profile, prepare};
 
 use super::checks::Check;
 use super::kernels::{WORKGROUP, kernel_with};
 
 /// Levels of control flow that the pass lets through.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = MAX_CONTROL_DEPTH as usize;
 
 /// Early exits, cases or branches in a row. They nest in some drivers unless the pass writes them otherwise, and it does.
-const ROW: usize = 64;
+const ROW: usize = 100;
 
 /// Loops in loops: SwiftShader takes a second for eight, and ten times as long for twice as many.
 const LOOPS: usize = 8;
