@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use support::{Provider, isobit, json};
+use support::{isobit, json};
 
 /// Runs `isobit` with these arguments.
 fn run(args: &[&str]) -> Output {
@@ -176,101 +176,6 @@ fn completions_and_manual_pages_are_generated() {
         let page = fs::read_to_string(folder.path().join(format!("isobit-{command}.1"))).unwrap();
         assert!(page.contains("Examples"), "{command}");
     }
-}
-
-#[test]
-fn devices_are_listed_with_whether_they_can_run_kernels() {
-    let output = run(&["devices", "--json"]);
-    let devices = json(&output)["devices"].as_array().unwrap().clone();
-    assert_eq!(output.status.code(), Some(0));
-    // The CPU device is always there.
-    let last = devices.last().unwrap();
-    assert_eq!((&last["kind"], &last["missing"]), (&"interpreter".into(), &serde_json::json!([])));
-    assert_eq!(last["index"], devices.len() - 1);
-    let table = stdout(&run(&["devices"]));
-    for device in &devices {
-        assert!(table.contains(device["name"].as_str().unwrap()), "{table}");
-    }
-    // What is wrong in silence is not offered.
-    assert!(devices.iter().all(|device| device["backend"] != "OpenGL"), "{devices:?}");
-    // Drivers are not heard when they are looked for.
-    assert_eq!(stderr(&output), "");
-}
-
-#[test]
-fn the_cpu_device_needs_no_probe() {
-    let output = run(&["doctor", "--device", "cpu"]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).starts_with("isobit CPU device (") && stdout(&output).contains("needs no probe"));
-    // By its number, and where it is the only one.
-    let number = json(&run(&["devices", "--json"]))["devices"].as_array().unwrap().len() - 1;
-    assert_eq!(stdout(&run(&["doctor", "--device", &number.to_string()])), stdout(&output));
-    let mut bare = isobit();
-    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
-        bare.env(variable, "/no/such/driver.json");
-    }
-    let output = bare.args(["doctor", "--device", "best", "--json"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(json(&output)["devices"][0]["kind"], "interpreter");
-}
-
-#[test]
-fn the_doctor_probes_a_device_and_the_list_shows_what_was_found() {
-    let cache = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| isobit().args(args).env("XDG_CACHE_HOME", cache.path()).output().unwrap();
-    let llvmpipe = || {
-        let devices = json(&run(&["devices", "--json"]))["devices"].as_array().unwrap().clone();
-        devices.into_iter().find(|device| device["driver"] == "llvmpipe").unwrap()
-    };
-    assert_eq!(llvmpipe()["tier"], serde_json::Value::Null);
-    assert!(stdout(&run(&["devices"])).contains("not probed"));
-
-    let output = run(&["doctor", "--device", "llvmpipe", "--json"]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_eq!(json(&output)["devices"][0]["tier"], "A");
-    assert_eq!(llvmpipe()["tier"], "A");
-    // Its first worker waits for a job from now on.
-    let provider = Provider::start_with("llvmpipe", &[], &[("XDG_CACHE_HOME", cache.path())]);
-
-    // As if the probe had found something.
-    let folder = cache.path().join("isobit/probe");
-    let verdict = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-    let mut found: serde_json::Value = serde_json::from_slice(&fs::read(&verdict).unwrap()).unwrap();
-    found["tier"] = "B".into();
-    found["failure"] = serde_json::json!({ "check": "a product", "detail": "of 0x00800000 ..." });
-    fs::write(&verdict, found.to_string()).unwrap();
-    assert_eq!(llvmpipe()["failure"]["check"], "a product");
-    assert!(stdout(&run(&["devices"])).contains("B: a product: of 0x00800000 ..."));
-
-    // As if integers were wrong, too.
-    found["tier"] = "none".into();
-    fs::write(&verdict, found.to_string()).unwrap();
-    assert_eq!(llvmpipe()["tier"], "none");
-    let table = stdout(&run(&["devices"]));
-    assert!(table.contains("no: computes wrongly") && table.contains("none: a product: of 0x00800000 ..."), "{table}");
-    let component = support::guest("matmul");
-    let key = cache.path().join("key");
-    assert_eq!(run(&["keygen", "-o", key.to_str().unwrap()]).status.code(), Some(0));
-    for args in [
-        &["run", component.to_str().unwrap(), "--device", "llvmpipe"][..],
-        &["serve", "--listen", "127.0.0.1:0", "--key", key.to_str().unwrap(), "--device", "llvmpipe"],
-    ] {
-        let output = run(args);
-        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        assert!(stderr(&output).contains("even with integers only: a product"), "{}", stderr(&output));
-        assert!(stderr(&output).contains("--device cpu"), "{}", stderr(&output));
-    }
-    let late = provider.submit(&component).output().unwrap();
-    assert_eq!(late.status.code(), Some(3), "{}", stderr(&late));
-    assert!(provider.log().contains("even with integers only: a product"), "{}", provider.log());
-    // A verdict of an older isobit, which had no such tier and kept no time, is none.
-    found.as_object_mut().unwrap().remove("recorded");
-    fs::write(&verdict, found.to_string()).unwrap();
-    assert_eq!(llvmpipe()["tier"], serde_json::Value::Null);
-
-    let output = run(&["doctor", "--device", "no such device"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("hint:"), "{}", stderr(&output));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use isobit_device::probe::{self, Verdict};
+use isobit_device::probe::{self, Failure, Verdict};
 use isobit_device::{AdapterReport, DeviceKind};
 use isobit_job::Bytes;
 
@@ -35,6 +35,9 @@ struct Listed {
     /// As far as it is known.
     #[serde(flatten)]
     verdict: Option<Verdict>,
+    /// What a job has found: it is probed again when it is used next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspicion: Option<Failure>,
 }
 
 impl Listed {
@@ -53,7 +56,8 @@ impl Devices {
         let verdicts = opening::verdicts();
         let listed = isobit_device::list_devices().into_iter().map(|report| {
             let verdict = verdicts.as_ref().and_then(|verdicts| probe::recall(verdicts, &report.info));
-            Listed { report, verdict }
+            let suspicion = verdicts.as_ref().and_then(|verdicts| probe::suspicion(verdicts, &report.info));
+            Listed { report, verdict, suspicion }
         });
         let answer = Answer { devices: listed.collect() };
         let mut usable = answer.devices.iter().filter(|device| device.is_usable());
@@ -71,7 +75,7 @@ impl fmt::Display for Answer {
             return Ok(());
         }
         let mut table = Table::new(["index", "name", "backend", "kind", "memory", "driver", "runs kernels", "tier"]);
-        for listed @ Listed { report: AdapterReport { index, info, missing }, verdict } in &self.devices {
+        for listed @ Listed { report: AdapterReport { index, info, missing }, verdict, suspicion } in &self.devices {
             let memory = info.memory.map_or("unknown".to_owned(), |memory| Bytes::saturating_from(memory).to_string());
             let offer = match missing.is_empty() {
                 true if listed.is_unsound() => "no: computes wrongly".to_owned(),
@@ -86,6 +90,7 @@ impl fmt::Display for Answer {
                 Some(Verdict { tier: Some(tier), failure: None }) => format!("{tier:?}"),
                 Some(Verdict { tier: Some(tier), failure: Some(failure) }) => format!("{tier:?}: {failure}"),
                 None if info.kind == DeviceKind::Interpreter => "needs none".to_owned(),
+                None if suspicion.is_some() => "to be probed again".to_owned(),
                 None if missing.is_empty() => "not probed".to_owned(),
                 None => String::new(),
             };

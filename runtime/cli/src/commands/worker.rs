@@ -39,11 +39,14 @@ impl Worker {
             return opened.map(|_| Status::Ok).map_err(|error| Failure::new(error.to_string()).into());
         }
         if self.probe {
-            let mut device = isobit_device::open_adapter(&self.device)?;
-            let found = probe::probe(&mut device, &mut |progress| Event::at(progress).say());
+            let opened = isobit_device::open_adapter(&self.device).map_err(|error| error.to_string());
+            let found = opened.and_then(|mut device| {
+                let found = probe::probe(&mut device, &mut |progress| Event::at(progress).say());
+                found.map_err(|error| error.to_string())
+            });
             match found {
                 Ok(verdict) => Event::Found(verdict).say(),
-                Err(error) => Event::Failed { reason: error.to_string() }.say(),
+                Err(reason) => Event::Failed { reason }.say(),
             }
             return Ok(Status::Ok);
         }

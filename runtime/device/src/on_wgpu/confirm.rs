@@ -24,6 +24,9 @@ const WORKGROUP_TIME: Duration = Duration::from_secs(10);
 /// How long they are looked for among workgroups.
 const DISPATCH_TIME: Duration = Duration::from_secs(2);
 
+/// Bytes of the text about a race.
+const MAX_TEXT: usize = 500;
+
 impl Watched {
     /// A race of the workgroup's invocations, or else one that has to do with others.
     fn race(&self, dp32: &Dp32, budget: u32, workgroup: [u32; 3]) -> Option<Race> {
@@ -105,7 +108,10 @@ impl WgpuDevice {
         let race = dp32.and_then(|dp32| watched.race(&dp32, self.budget(), mismatch.workgroup));
         if let Some(race) = race {
             tracing::warn!(target: "isobit::device", %mismatch, %race, "the kernel races");
-            return Ok(DeviceFault::Irreproducible { what, race: Some(race.to_string()) });
+            // Its names are the guest's, and as long as it likes.
+            let mut race = race.to_string();
+            race.truncate(race.floor_char_boundary(MAX_TEXT));
+            return Ok(DeviceFault::Irreproducible { what, race: Some(race) });
         }
         if self.alone(watched, mismatch)? == Some(mismatch.expected) {
             tracing::warn!(target: "isobit::device", %mismatch, "alone it agrees");

@@ -113,7 +113,7 @@ pub(super) fn checks() -> Vec<Check> {
             add(name, kernel_with(width, &declarations, body), width, SHAPE_OPERANDS);
         }
     }
-    checks.extend(structure::checks());
+    checks.extend(structure::checks(true));
     let mut add = |name: String, wgsl: String, width: usize, count: usize| {
         checks.push(Check { name, wgsl, width, count });
     };
@@ -135,7 +135,7 @@ pub(super) fn short_checks() -> Vec<Check> {
         width: 1,
         count: SHAPE_OPERANDS,
     });
-    primitives.chain(structure::checks()).chain(SHORT_PROGRAMS.into_iter().map(random_program)).collect()
+    primitives.chain(structure::checks(false)).chain(SHORT_PROGRAMS.into_iter().map(random_program)).collect()
 }
 
 fn random_program(seed: u64) -> Check {

@@ -230,7 +230,7 @@ mod tier {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use isobit_shader::{Profile, Tier, prepare};
 
@@ -239,6 +239,28 @@ mod tests {
     use super::vectors::Vectors;
     use super::{Failure, InProcess, OPERANDS, Progress, Verdict, first_failure, record};
     use crate::{Device, DeviceSelector, OpenError, list_adapters, open_adapter, open_probed, reopen_if_demoted, seen};
+
+    /// How long checks take, for those who add one: a probe is waited for.
+    #[derive(Default)]
+    struct Times {
+        now: Option<(String, Instant)>,
+        took: Vec<(Duration, String)>,
+    }
+
+    impl Times {
+        fn note(&mut self, check: &str) {
+            self.took.extend(self.now.take().map(|(check, since)| (since.elapsed(), check)));
+            self.now = Some((check.to_owned(), Instant::now()));
+        }
+    }
+
+    impl std::fmt::Display for Times {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let mut took: Vec<_> = self.took.iter().collect();
+            took.sort_by(|a, b| b.cmp(a));
+            write!(f, "longest: {:.1?}", &took[..took.len().min(12)])
+        }
+    }
 
     fn capable() -> Vec<usize> {
         let adapters = list_adapters();
@@ -254,13 +276,14 @@ mod tests {
         for index in capable() {
             let selector = DeviceSelector::Index(index);
             let started = Instant::now();
-            let mut last = (0, 0);
+            let (mut last, mut times) = ((0, 0), Times::default());
             let mut watch = |progress: Progress<'_>| {
                 assert!(progress.done >= last.0 && progress.done <= progress.of);
                 last = (progress.done, progress.of);
+                times.note(progress.check);
             };
             let (device, verdict) = open_probed(&selector, Some(cache.path()), &mut InProcess(&mut watch)).unwrap();
-            println!("{}: {} checks in {:.1?}", device.info().name, last.1, started.elapsed());
+            println!("{}: {} checks in {:.1?}, {times}", device.info().name, last.1, started.elapsed());
             assert_eq!(verdict, Some(Verdict { tier: Some(Tier::A), failure: None }));
             assert_eq!(last.0, last.1);
             let watch = |_: Progress<'_>| panic!("probed again");
@@ -301,9 +324,9 @@ mod tests {
             let mut device = open_adapter(&DeviceSelector::Index(index)).unwrap();
             device.set_memory_limit(super::MEMORY);
             device.set_tier(Tier::B);
-            let started = Instant::now();
-            assert_eq!(first_failure(&mut device, &short_checks(), &mut |_| ()).unwrap(), None);
-            println!("{}: {} checks in {:.1?}", device.info().name, short_checks().len(), started.elapsed());
+            let (started, mut times) = (Instant::now(), Times::default());
+            assert_eq!(first_failure(&mut device, &short_checks(), &mut |at| times.note(at.check)).unwrap(), None);
+            println!("{}: {} checks in {:.1?}, {times}", device.info().name, short_checks().len(), started.elapsed());
         }
     }
 

@@ -1,0 +1,208 @@
+//! Strangers' cases: kernels after public bug reports that once gave wrong bits, or were refused without need. `wgsl/NAME/` has the kernel; where
+//! it is to be run, `plan.txt` says how, `b1.bin` is what buffer 1 is filled with, and `expected.bin` what the buffer `out` holds afterwards, on
+//! every device and in both tiers.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+#[path = "../../../../tests/support/seen.rs"]
+mod seen;
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use isobit_device::{
+    BufferId, BufferUsage, Command, CpuDevice, Device, DeviceError, DeviceFault, DeviceSelector, GroupEntry, Kernel,
+    Source, SpotChecks, Tier, list_adapters, open_adapter,
+};
+use isobit_shader::{Profile, prepare};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/wgsl")
+}
+
+fn kernel(case: &str) -> Result<Kernel, String> {
+    let wgsl = fs::read_to_string(folder().join(case).join("kernel.wgsl")).unwrap();
+    prepare(&wgsl, Profile::Dp32).map_err(|error| error.to_string())
+}
+
+/// What a plan says.
+#[derive(Default)]
+struct Plan {
+    /// Bytes of each buffer.
+    buffers: Vec<u64>,
+    /// Buffer and contents.
+    loads: Vec<(usize, Vec<u8>)>,
+    /// Group, binding, buffer.
+    bound: Vec<(u32, u32, usize)>,
+    workgroups: [u32; 3],
+    out: usize,
+}
+
+impl Plan {
+    fn read(case: &Path) -> Self {
+        let mut plan = Self::default();
+        for line in fs::read_to_string(case.join("plan.txt")).unwrap().lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let number = |index: usize| words[index].parse::<u32>().unwrap();
+            match words[0] {
+                "buffer" => {
+                    assert_eq!(plan.buffers.len(), number(1) as usize, "{line}");
+                    plan.buffers.push(number(2).into());
+                }
+                "load" => {
+                    let contents = fs::read(case.join(format!("{}.bin", words[2]))).unwrap();
+                    plan.loads.push((number(1) as usize, contents));
+                }
+                "bind" => plan.bound.push((number(1), number(2), number(3) as usize)),
+                "dispatch" => plan.workgroups = [2, 3, 4].map(number),
+                "out" => plan.out = number(1) as usize,
+                _ => panic!("{line}"),
+            }
+        }
+        plan
+    }
+}
+
+/// A dispatch of a kernel with all that it is given, and its buffers.
+fn record<D: Device>(
+    device: &mut D,
+    kernel: &Kernel,
+    plan: &Plan,
+) -> Result<(Vec<Command>, Vec<BufferId>), DeviceError> {
+    device.set_memory_limit(1 << 20);
+    let module = device.create_shader_module(kernel)?;
+    let pipeline = device.create_compute_pipeline(module, None, None, &[])?;
+    let usage = BufferUsage { storage: true, uniform: true };
+    let create = |size: &u64| device.create_buffer(*size, usage);
+    let buffers: Vec<_> = plan.buffers.iter().map(create).collect::<Result<_, _>>()?;
+    for (buffer, contents) in &plan.loads {
+        device.write(buffers[*buffer], 0, Source::Slice(contents))?;
+    }
+    let mut commands = vec![Command::BeginPass, Command::SetPipeline(pipeline)];
+    for index in 0..3 {
+        let bound = plan.bound.iter().filter(|(group, ..)| *group == index);
+        let entry = |(_, binding, buffer): &(u32, u32, usize)| GroupEntry {
+            binding: *binding,
+            buffer: buffers[*buffer],
+            offset: 0,
+            size: None,
+        };
+        let entries: Vec<_> = bound.map(entry).collect();
+        if !entries.is_empty() {
+            let layout = device.bind_group_layout_of(pipeline, index)?;
+            let group = device.create_bind_group(layout, &entries)?;
+            commands.push(Command::SetBindGroup { index, group, dynamic_offsets: vec![] });
+        }
+    }
+    let [x, y, z] = plan.workgroups;
+    commands.extend([Command::Dispatch { x, y, z }, Command::EndPass]);
+    Ok((commands, buffers))
+}
+
+fn run<D: Device>(device: &mut D, kernel: &Kernel, plan: &Plan) -> Result<Vec<u8>, DeviceError> {
+    let (commands, buffers) = record(device, kernel, plan)?;
+    device.submit(&commands)?;
+    device.settle()?;
+    Ok(device.read(buffers[plan.out], 0, plan.buffers[plan.out])?.to_vec())
+}
+
+/// Each adapter that can run kernels in both tiers, and the CPU device: names, and what each makes of a plan.
+fn everywhere(kernel: &Kernel, plan: &Plan) -> Vec<(String, Result<Vec<u8>, DeviceError>)> {
+    let mut results = vec![("CPU device".to_owned(), run(&mut CpuDevice::open().unwrap(), kernel, plan))];
+    for adapter in list_adapters().iter().filter(|adapter| adapter.missing.is_empty()) {
+        for tier in [Tier::A, Tier::B] {
+            let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
+            device.set_tier(tier);
+            results.push((format!("{}, tier {tier:?}", adapter.info.name), run(&mut device, kernel, plan)));
+        }
+    }
+    results
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect()
+}
+
+/// Where a case goes wrong, if it does.
+fn wrong(kernel: &Kernel, plan: &Plan, expected: &[u8]) -> Vec<String> {
+    let compare = |(place, result): (String, Result<Vec<u8>, DeviceError>)| match result {
+        Ok(found) if found == expected => None,
+        Ok(found) => Some(format!("{place}: {:x?} instead of {:x?}", words(&found), words(expected))),
+        Err(error) => Some(format!("{place}: {error}")),
+    };
+    everywhere(kernel, plan).into_iter().filter_map(compare).collect()
+}
+
+#[test]
+fn every_case_has_its_expected_bits_on_every_device_in_both_tiers() {
+    seen::expect_drivers(list_adapters().iter().map(|adapter| adapter.info.name.as_str()));
+    let mut failed = Vec::new();
+    let mut seen = 0;
+    for entry in fs::read_dir(folder()).unwrap() {
+        let case = entry.unwrap().path();
+        if !case.join("plan.txt").exists() {
+            continue;
+        }
+        seen += 1;
+        let name = case.file_name().unwrap().to_str().unwrap();
+        let found = match kernel(name) {
+            Ok(kernel) => wrong(&kernel, &Plan::read(&case), &fs::read(case.join("expected.bin")).unwrap()),
+            Err(error) => vec![error],
+        };
+        failed.extend(found.into_iter().map(|what| format!("{name}: {what}")));
+    }
+    assert!(seen >= 16, "only {seen} cases were found");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn a_fault_that_an_entry_point_does_not_reach_is_not_its_own() {
+    for (case, entry) in [
+        ("refused-unused-enable-f16", "main"),
+        ("refused-other-entry-uses-texture", "step"),
+        ("refused-other-entry-atomic-result", "step"),
+    ] {
+        let kernel = kernel(case).unwrap_or_else(|error| panic!("{case}: {error}"));
+        let entry = kernel.entry_point(Some(entry)).unwrap();
+        kernel.lower(entry, &[]).unwrap_or_else(|error| panic!("{case}: {error}"));
+    }
+    let kernel = kernel("refused-other-entry-atomic-result").unwrap();
+    let lowered = kernel.entry_point(Some("append")).and_then(|entry| kernel.lower(entry, &[]));
+    assert!(lowered.is_err(), "an atomic's result is used");
+}
+
+#[test]
+fn a_zero_value_of_a_refused_type_does_not_ask_for_an_arrays_length() {
+    let error = match kernel("misleading-f16-zero-value") {
+        Ok(kernel) => match kernel.entry_point(None).and_then(|entry| kernel.lower(entry, &[])) {
+            Ok(_) => panic!("f16 is accepted"),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error,
+    };
+    assert!(!error.contains("length") && error.contains("f16"), "{error}");
+}
+
+#[test]
+fn invocations_beyond_the_end_of_a_buffer_do_not_race_for_its_last_word() {
+    let plan = Plan { buffers: vec![400], bound: vec![(0, 0, 0)], workgroups: [2, 1, 1], ..Plan::default() };
+    let expected: Vec<u8> = (0..100_u32).flat_map(u32::to_le_bytes).collect();
+    let failed = wrong(&kernel("oob-store-clamped-races").unwrap(), &plan, &expected);
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn a_race_within_a_workgroup_faults_as_one() {
+    let plan = Plan { buffers: vec![2000 * 256], bound: vec![(0, 0, 0)], workgroups: [2000, 1, 1], ..Plan::default() };
+    let kernel = kernel("race-within-a-workgroup").unwrap();
+    for adapter in list_adapters().iter().filter(|adapter| adapter.missing.is_empty()) {
+        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
+        device.set_spot_checks(SpotChecks { one_in: NonZeroU64::new(1) });
+        let (commands, _) = record(&mut device, &kernel, &plan).unwrap();
+        // On a busy machine there may be no time for a check at first.
+        let mut submit = || device.submit(&commands).err();
+        let found = (0..1000).find_map(|_| submit()).unwrap();
+        assert!(matches!(&found, DeviceError::Fault(DeviceFault::Irreproducible { race: Some(_), .. })), "{found}");
+    }
+}
