@@ -106,8 +106,8 @@ fn decode(input: Input) -> Result<(u32, u32, Vec<u8>), Box<dyn Error>> {
     let mut pixels = vec![0; size];
     reader.next_frame(&mut pixels)?;
     if reader.output_color_type().0 == png::ColorType::GrayscaleAlpha {
-        let (pairs, _) = pixels.as_chunks();
-        pixels = pairs.iter().flat_map(|&[gray, alpha]| [gray, gray, gray, alpha]).collect();
+        let pairs = pixels.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
+        pixels = pairs.flat_map(|[gray, alpha]| [gray, gray, gray, alpha]).collect();
     }
     Ok((width, height, pixels))
 }

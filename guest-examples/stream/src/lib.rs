@@ -16,7 +16,7 @@ isobit::takes! {
 #[isobit::main]
 fn main() -> isobit::Result<()> {
     let chunk: usize = isobit::param("chunk")?.unwrap_or(8 * 1024 * 1024);
-    if chunk == 0 || !chunk.is_multiple_of(4) {
+    if chunk == 0 || chunk % 4 != 0 {
         return Err(format!("chunk is {chunk}, but has to be a multiple of 4 bytes").into());
     }
 

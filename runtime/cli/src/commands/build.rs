@@ -180,7 +180,11 @@ impl Build {
                 module = info.module_of(&message).or(module);
             }
         }
-        if !child.wait().context("cannot wait for cargo")?.success() {
+        let status = child.wait().context("cannot wait for cargo")?;
+        if status.code().is_none() {
+            return Err(Failure::new(format!("cargo was ended while it compiled {}: {status}", info.name)).into());
+        }
+        if !status.success() {
             return Err(Failure::new(format!("{} does not compile", info.name))
                 .hint("the compiler's messages are above")
                 .into());
