@@ -137,7 +137,8 @@ impl Lowered {
         };
         crate::on_deep_stack(|| {
             let info = crate::kernel::validate(&module)?;
-            naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty()).map_err(defect)
+            let written = naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty());
+            Ok(crate::text::tidy(&written.map_err(defect)?))
         })
     }
 }
