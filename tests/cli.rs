@@ -288,8 +288,28 @@ fn what_is_no_workload_is_refused_with_what_it_is() {
     let component = inspect("component.wasm", b"\0asm\x0d\0\x01\0");
     assert_eq!(component.status.code(), Some(1));
     assert!(stderr(&component).contains("isobit:compute/workload"), "{}", stderr(&component));
-    assert_eq!(inspect("text.wasm", b"hello").status.code(), Some(1));
+    for (content, what) in [
+        (&b"hello"[..], "it is text; build a workload with `isobit build`"),
+        (b"@compute @workgroup_size(1) fn main() {}", "it is a kernel in WGSL; look at it with `isobit check`"),
+        (b"\x89PNG\r\n\x1a\n", "it is a PNG picture"),
+        (b"", "the file is empty"),
+        (b"\x01\x02\x03\x04\x05\x06\x07\x08", "it does not begin as WebAssembly does"),
+    ] {
+        let output = inspect("other.wasm", content);
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        // A sentence, not a dump of bytes.
+        assert!(said.contains(what) && !said.contains("0x") && !said.contains('['), "{said}");
+    }
     assert_eq!(run(&["inspect", "no such file"]).status.code(), Some(2));
+    // What cannot be run is bad usage, and a file without end is not read to it.
+    let path = folder.path().join("other.wasm");
+    assert_eq!(run(&["run", path.to_str().unwrap()]).status.code(), Some(2));
+    let endless = run(&["run", "/dev/zero"]);
+    assert_eq!(endless.status.code(), Some(2));
+    assert!(stderr(&endless).contains("at most 67108864 are allowed"), "{}", stderr(&endless));
+    let folder = run(&["run", folder.path().to_str().unwrap()]);
+    assert!(stderr(&folder).contains("is a folder, not a file"), "{}", stderr(&folder));
 }
 
 #[test]

@@ -106,6 +106,94 @@ fn a_good_receipt_agrees_in_all_that_can_be_checked() {
 }
 
 #[test]
+fn a_list_of_outputs_does_not_swallow_the_receipt() {
+    let delivery = Delivery::shared();
+    let out = delivery.named("out", "out");
+    for flag in ["--outputs", "-o"] {
+        let mut verify = isobit();
+        verify.args(["verify", flag, &out]).arg(delivery.receipt_path());
+        Ended::from(verify.output().unwrap()).failed(0, &["agrees (signature, shape, outputs)"]);
+        verify.args([flag, &delivery.named("other", "input")]);
+        Ended::from(verify.output().unwrap()).failed(1, &["disagrees (signature, shape, outputs)", "other"]);
+    }
+}
+
+#[test]
+fn that_a_job_trapped_is_said_before_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, receipt) = (folder.path().join("key"), folder.path().join("r.json"));
+    assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+    let mut run = isobit();
+    run.arg("run").arg(test_guest("misbehave")).args(["-p", "do=return-an-error", "--device", "cpu", "--key"]);
+    run.arg(&key).arg("--receipt").arg(&receipt);
+    Ended::from(run.output().unwrap()).failed(1, &[]);
+    let verify = Ended::from(isobit().arg("verify").arg(&receipt).output().unwrap());
+    verify.failed(0, &[]);
+    let said = "the job trapped: the workload says: the planet is not there\nagrees (signature, shape)\n";
+    assert!(verify.stdout.starts_with(said), "{}", verify.stdout);
+    let answer = Ended::from(isobit().arg("verify").arg(&receipt).arg("--json").output().unwrap()).done();
+    assert_eq!((&answer["outcome"]["status"], &answer["agrees"]), (&"trapped".into(), &true.into()));
+    let show = Ended::from(isobit().arg("show").arg(&receipt).output().unwrap());
+    show.failed(0, &[]);
+    assert!(
+        show.stdout.starts_with("outcome   trapped: the workload says: the planet is not there\n"),
+        "{}",
+        show.stdout
+    );
+}
+
+#[test]
+fn a_receipt_is_shown_to_people_and_in_json() {
+    let delivery = Delivery::shared();
+    let receipt = delivery.receipt();
+    let show =
+        |args: &[&str]| Ended::from(isobit().arg("show").arg(delivery.receipt_path()).args(args).output().unwrap());
+    let text = show(&[]);
+    text.failed(
+        0,
+        &["outcome   completed\n", "param     do=behave\n", "input     in  ", "output    out  ", " UTC; waited "],
+    );
+    text.failed(0, &[&receipt.claim.id().to_string(), &delivery.key, "guest-memory 1 GiB", "llvmpipe"]);
+    let answer = show(&["--json"]).done();
+    assert_eq!(answer["claim_id"], receipt.claim.id().to_string());
+    assert_eq!(answer["spec"]["params"]["do"], "behave");
+
+    // What nobody signed is not shown.
+    let mut envelope = delivery.envelope();
+    envelope["signatures"][0]["keyid"] = SecretKey::generate().public().to_string().into();
+    let changed = delivery.folder.path().join("changed.json");
+    fs::write(&changed, envelope.to_string()).unwrap();
+    let ended = Ended::from(isobit().arg("show").arg(&changed).output().unwrap());
+    ended.failed(1, &["signature does not hold", "nothing in it can be believed"]);
+    assert_eq!(ended.stdout, "");
+    Ended::from(isobit().arg("show").arg(&delivery.workload).output().unwrap()).failed(2, &["not a receipt"]);
+    Ended::from(isobit().args(["show", "/dev/zero"]).output().unwrap()).failed(2, &["/dev/zero"]);
+}
+
+#[test]
+fn a_rerun_that_cannot_be_done_refutes_nothing() {
+    let delivery = Delivery::shared();
+    let rerun = |workload: &Path, args: &[&str]| {
+        let mut verify = isobit();
+        verify.arg("verify").arg(delivery.receipt_path()).arg("--rerun").arg(workload).args(args);
+        Ended::from(verify.output().unwrap())
+    };
+    let input = delivery.named("in", "input");
+    rerun(&delivery.receipt_path(), &["-i", &input]).failed(2, &["is not a workload", "it is text"]);
+    // One that takes far longer than its deadline.
+    let folder = tempfile::tempdir().unwrap();
+    let (key, receipt) = (folder.path().join("key"), folder.path().join("r.json"));
+    assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+    let mut run = isobit();
+    run.arg("run").arg(&delivery.workload).args(["-p", "do=spin", "--fuel", "2G", "--device", "cpu", "--key"]);
+    Ended::from(run.arg(&key).arg("--receipt").arg(&receipt).output().unwrap()).failed(1, &["fuel ran out"]);
+    let mut late = isobit();
+    late.arg("verify").arg(&receipt).arg("--rerun").arg(&delivery.workload);
+    Ended::from(late.args(["--deadline", "1ms", "--device", "cpu"]).output().unwrap())
+        .failed(2, &["the job could not be run again: the job ran past its deadline of 1ms", "--deadline"]);
+}
+
+#[test]
 fn a_changed_signature_is_refuted() {
     let delivery = Delivery::shared();
     let mut envelope = delivery.envelope();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isobit_job::{Limits, NodeAddr, Outcome, Profile, SecretKey};
-use isobit_renter::{Event, Submission, submit};
+use isobit_renter::{Event, Places, Submission, submit};
 use tokio::runtime::Runtime;
 
 /// A provider with an empty store. Ends, and leaves nothing behind, when dropped.
@@ -74,19 +74,21 @@ impl Renter {
 
     /// Submits a job and waits for its end.
     pub fn submit(&self, provider: &Provider, submission: &Arc<Submission>, output: Option<&Path>) -> Times {
-        let outputs: BTreeMap<_, PathBuf> =
-            output.into_iter().map(|path| ("out".parse().unwrap(), path.to_owned())).collect();
+        let outputs = output.into_iter().map(|path| ("out".parse().unwrap(), path.to_owned().into())).collect();
+        let places = Arc::new(Places::check(&outputs, None, &[]).unwrap());
         let start = Instant::now();
         let mut times = Times { accepted: Duration::ZERO, first_line: Duration::ZERO };
         let events = |event| match event {
-            Event::Accepted => times.accepted = start.elapsed(),
+            Event::Accepted { .. } => times.accepted = start.elapsed(),
             Event::Log { .. } if times.first_line.is_zero() => times.first_line = start.elapsed(),
             _ => {}
         };
         let deadline = Duration::from_secs(60);
-        let job = submit(&provider.addr, &self.secret, submission, deadline, &outputs, events, std::future::pending());
+        let job = submit(&provider.addr, &self.secret, submission, deadline, &places, events, std::future::pending());
         let delivered = self.runtime.block_on(job).unwrap();
         assert_eq!(delivered.receipt.claim.outcome, Outcome::Completed);
+        let job = delivered.receipt.claim.job;
+        places.keep(delivered.outputs, None, job, &mut |_, _| Ok(())).unwrap();
         times
     }
 }

@@ -29,6 +29,9 @@
 //!
 //! What the crate does not offer is in [`bindings`], which can be used next to it.
 
+#[doc(hidden)]
+#[path = "takes.rs"]
+pub mod __takes;
 mod buffer;
 mod dispatch;
 mod entry;

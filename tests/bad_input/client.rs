@@ -77,7 +77,7 @@ impl Client {
     pub async fn missing(&mut self) -> Vec<Hash> {
         self.hear_of(|message| match message {
             ToRenter::Missing { blobs } => Some(blobs.clone()),
-            ToRenter::Accepted | ToRenter::Queued { .. } => Some(Vec::new()),
+            ToRenter::Accepted { .. } | ToRenter::Queued { .. } => Some(Vec::new()),
             _ => None,
         })
         .await

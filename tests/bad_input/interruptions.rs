@@ -29,6 +29,57 @@ fn ctrl_c_cancels_the_job_at_the_provider() {
 }
 
 #[test]
+fn a_closed_terminal_and_a_request_to_end_cancel_the_job_as_ctrl_c_does() {
+    let site = Site::own(&ONE_JOB);
+    for signal in [Signal::HUP, Signal::TERM] {
+        let mut job = site.start("half-an-output", &[]);
+        job.wait_for("half of it is written");
+        let worker = worker(&site);
+        job.signal(signal);
+        job.finish().failed(130, &["cancelled"]);
+        assert_gone(worker);
+        site.assert_unharmed();
+        assert!(site.provider.log().contains("cancelled by the renter"), "{}", site.provider.log());
+        // Here, too.
+        let outputs = Outputs::new();
+        let mut run = isobit();
+        run.arg("run").arg(misbehave()).args([
+            "--device",
+            super::DEVICE,
+            "-p",
+            "do=half-an-output",
+            "-o",
+            &outputs.out(),
+        ]);
+        let mut job = Running::start(&mut run);
+        job.wait_for("half of it is written");
+        job.signal(signal);
+        job.finish().failed(130, &["cancelled"]);
+        outputs.assert_empty();
+    }
+    assert!(!site.provider.log().contains("faulted"), "{}", site.provider.log());
+}
+
+#[test]
+fn a_job_under_nohup_outlives_the_terminal() {
+    let site = Site::own(&ONE_JOB);
+    let mut submit = std::process::Command::new("sh");
+    submit.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_isobit"), "submit"]).arg(misbehave());
+    submit.args(["--to", &site.provider.address, "-p", "do=half-an-output", "-o", &site.outputs.out()]);
+    let mut job = Running::start(submit.env("XDG_CONFIG_HOME", site.outputs.0.path()));
+    job.wait_for("half of it is written");
+    let worker = worker(&site);
+    job.signal(Signal::HUP);
+    // Were it heard, the job would be over before the next signal.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(!has_ended(worker));
+    job.signal(Signal::TERM);
+    job.finish().failed(130, &["cancelled"]);
+    assert_gone(worker);
+    site.assert_unharmed();
+}
+
+#[test]
 fn ctrl_c_ends_a_job_that_runs_here() {
     assert_ctrl_c_ends(super::DEVICE, "half-an-output", "half of it is written");
     if let Some(device) = super::device_with_endless_loops() {

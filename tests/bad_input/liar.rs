@@ -62,7 +62,7 @@ impl Liar {
         say(&mut session, &mut send, &ToRenter::Welcome { protocol: PROTOCOL, software: "liar".into() }).await;
         let ToProvider::Submit { spec_json, .. } = hear(&mut session, &mut receive).await else { panic!() };
         let spec = JobSpec::from_json(&spec_json).unwrap();
-        say(&mut session, &mut send, &ToRenter::Accepted).await;
+        say(&mut session, &mut send, &ToRenter::Accepted { deadline_ms: 60_000 }).await;
         say(&mut session, &mut send, &ToRenter::Running { device: "none".into() }).await;
         say(&mut session, &mut send, &ToRenter::Output { index: 0, name: "out".parse().unwrap() }).await;
         self.send_output(&connection).await;
@@ -104,6 +104,7 @@ impl Liar {
             queue_ms: Millis::ZERO,
             prepare_ms: Millis::ZERO,
             run_ms: Millis::ZERO,
+            instead_of: None,
         };
         let envelope = Receipt { spec, claim, observed, provider: key.public() }.sign(key);
         match self.lie {

@@ -143,11 +143,12 @@ fn an_input_file_that_is_not_there_is_named_before_anything_is_sent() {
 #[test]
 fn an_output_that_cannot_be_written_is_named() {
     let site = Site::shared();
-    let submit = site.submit("pour", &["-p", "bytes=100000", "-o", "log=/no/such/folder/out"]);
-    submit.failed(2, &["the workload created no output `log`"]);
-    let mut job = site.provider.submit(&misbehave());
-    job.args(["-p", "do=behave", "-o", "out=/no/such/folder/out"]);
-    Ended::from(job.output().unwrap()).failed(2, &["cannot write /no/such/folder/out", "check that the folder exists"]);
+    let words = ["cannot write /no/such/folder/out: there is no folder /no/such/folder", "mkdir -p /no/such/folder"];
+    site.submit("pour", &["-p", "bytes=100000", "-o", "log=/no/such/folder/out"]).failed(2, &words);
+    // Nothing was sent for it, to nobody: the address need not be right.
+    let mut submit = isobit();
+    submit.arg("submit").arg(misbehave()).args(["-p", "do=behave", "-o", "out=/no/such/folder/out", "--to"]);
+    Ended::from(submit.arg(format!("no-such-host.invalid:4433#{STRANGER}")).output().unwrap()).failed(2, &words);
     site.assert_unharmed();
 }
 
@@ -182,8 +183,9 @@ fn a_component_of_another_world_is_refused_by_every_command() {
     let submit = |workload: &PathBuf| Ended::from(site.provider.submit(workload).output().unwrap());
     let command =
         |name: &str, workload: &PathBuf| -> Ended { isobit().arg(name).arg(workload).output().unwrap().into() };
-    submit(&foreign).failed(1, &words);
-    command("run", &foreign).failed(1, &words);
+    // The answer of `inspect` is no; the others cannot do what they are asked to.
+    submit(&foreign).failed(2, &words);
+    command("run", &foreign).failed(2, &words);
     command("inspect", &foreign).failed(1, &["the component imports `wasi:http/types@0.2.0`"]);
 
     // The right name with the wrong type is found out where it is compiled.
@@ -194,7 +196,8 @@ fn a_component_of_another_world_is_refused_by_every_command() {
     command("run", &disguised).failed(2, &["the workload cannot be compiled"]);
 
     fs::write(&foreign, "\0asm and then nothing").unwrap();
-    submit(&foreign).failed(1, &["is not a workload: not a WebAssembly component"]);
+    submit(&foreign)
+        .failed(2, &["is not a workload: not a WebAssembly component: it is damaged or cut short, at byte 4"]);
     site.assert_unharmed();
 }
 

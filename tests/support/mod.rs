@@ -26,16 +26,11 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The command `isobit`, seeing every driver of this machine and no key of its user's.
+/// The command `isobit`, with no key of its user's.
 pub fn isobit() -> Command {
     let mut isobit = Command::new(env!("CARGO_BIN_EXE_isobit"));
-    isobit.envs(driver_env()).env_remove("ISOBIT_KEY").env_remove("ISOBIT_LOG");
+    isobit.env_remove("ISOBIT_KEY").env_remove("ISOBIT_LOG");
     isobit
-}
-
-/// The variables that make the Vulkan loader see every driver, SwiftShader included.
-pub fn driver_env() -> Vec<(&'static str, String)> {
-    drivers::variables()
 }
 
 /// A photograph, 512 by 512 pixels in RGB, or none where set-up did not run.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::process::Signal;
@@ -19,6 +19,7 @@ pub struct Provider {
     folder: TempDir,
     /// host:port#key
     pub address: String,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Provider {
@@ -36,11 +37,27 @@ impl Provider {
         serve.args(["serve", "--listen", "127.0.0.1:0", "--device", device]).args(flags);
         serve.arg("--key").arg(&key).arg("--data-dir").arg(folder.path().join("data"));
         serve.env("ISOBIT_LOG", "isobit=info").envs(variables.iter().copied());
+        Self::spawn(folder, &mut serve)
+    }
+
+    /// Starts one that says what it says to anybody, on the CPU device, with these arguments.
+    pub fn start_plain(args: &[&str]) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        let mut serve = isobit();
+        serve.args(["serve", "--device", "cpu", "--key"]).arg(&key).args(args);
+        serve.arg("--data-dir").arg(folder.path().join("data"));
+        Self::spawn(folder, &mut serve)
+    }
+
+    fn spawn(folder: TempDir, serve: &mut Command) -> Provider {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut address = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        let provider = Provider { child, folder, address: address.trim_end().to_owned() };
+        stdout.read_line(&mut address).unwrap();
+        let provider = Provider { child, folder, address: address.trim_end().to_owned(), stdout };
         assert!(!provider.address.is_empty(), "the provider did not start:\n{}", provider.log());
         provider
     }
@@ -63,9 +80,21 @@ impl Provider {
         self.address.split_once('#').unwrap().1
     }
 
+    /// Waits for its end, and returns the rest of what it printed on standard output.
+    pub fn rest_of_stdout(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
     /// What it said so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its folder for blobs and compiled workloads.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// The supervisor's process.

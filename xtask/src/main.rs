@@ -5,10 +5,12 @@
 mod acceptance;
 mod apt;
 mod bench;
+mod compiler;
 mod demo;
 mod divergence;
 mod document;
 mod drivers;
+mod fresh;
 mod setup;
 mod steps;
 mod test;
@@ -27,7 +29,7 @@ Commands:
                          write what all or those of dp32 found to BENCHMARKS.md
   divergence [--yes]     set up, then count what drivers compute differently, and write the table in the README
   acceptance             check public kernels, and write which are accepted to docs/acceptance.md
-  env                    print the variables that make all drivers visible, for `eval \"$(cargo xtask env)\"`
+  fresh [SUITE] [...]    try demo and test on a Debian that has nothing but Rust; `cargo xtask fresh help` tells more
 
 Options:
   --yes   install without asking; so it is for root and where CI is set
@@ -86,12 +88,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
             Options::parse(&[], args)?;
             acceptance::run()?;
         }
-        "env" => {
-            Options::parse(&[], args)?;
-            for (name, value) in drivers::variables() {
-                println!("export {name}='{}'", value.replace('\'', r"'\''"));
-            }
-        }
+        "fresh" => return fresh::run(args),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
         }

@@ -9,6 +9,14 @@
 
 use isobit::{Buffer, Gpu, Input, Kernel, Output, Pod, Zeroable};
 
+isobit::takes! {
+    param "n": "points of a transform, a power of two up to 1048576; 4096 if it is not set",
+    param "batch": "signals that lie one after the other; 1 if it is not set",
+    input "signal": "complex f32; made up if it is not given",
+    output "spectrum": "the transform, complex f32",
+    output "signal": "its inverse, complex f32",
+}
+
 /// The kernels' workgroup size.
 const SIZE: u32 = 256;
 

@@ -15,6 +15,16 @@ use std::io::{BufWriter, Write};
 use fixed::Fixed;
 use isobit::{Gpu, Output, Pod, Zeroable};
 
+isobit::takes! {
+    param "width": "in pixels; 640 if it is not set",
+    param "height": "in pixels; 480 if it is not set",
+    param "iterations": "256 if it is not set, at most 8192",
+    param "x": "of the point in the middle, a decimal; -0.5 if it is not set",
+    param "y": "of the point in the middle, a decimal; 0 if it is not set",
+    param "zoom": "how much narrower than 4 the picture is; 1 if it is not set",
+    output "out": "the picture, a PNG",
+}
+
 /// Workgroups are 16 x 16.
 const TILE: u32 = 16;
 

@@ -8,6 +8,14 @@
 
 use isobit::{Buffer, Gpu, Input, Output};
 
+isobit::takes! {
+    param "n": "rows and columns; 256 if it is not set, at most 5792",
+    param "check": "1: compute the product in the guest too, and compare",
+    input "a": "the left matrix, n * n f32; made up if it is not given",
+    input "b": "the right matrix, n * n f32; made up if it is not given",
+    output "c": "the product, n * n f32",
+}
+
 const TILE: u32 = 16;
 
 #[isobit::main]

@@ -13,6 +13,15 @@ use std::io::{BufWriter, Write};
 
 use isobit::{Buffer, Gpu, Kernel, Output, Pod, Zeroable};
 
+isobit::takes! {
+    param "steps": "10000 if it is not set",
+    param "bodies": "256 if it is not set, at most 16384",
+    param "seed": "of where the bodies start; 1 if it is not set",
+    param "dt": "length of a step; 1/128 if it is not set, at most 1",
+    param "check": "1: compute the energy before and after, and compare",
+    output "bodies": "eight f32 for each body: position, mass, velocity, a zero",
+}
+
 /// The kernel's workgroup size.
 const TILE: u32 = 64;
 

@@ -11,6 +11,13 @@ use std::io::{BufReader, BufWriter};
 
 use isobit::{Gpu, Input, Output, Pod, Zeroable};
 
+isobit::takes! {
+    param "radius": "of the blur in pixels; 3 if it is not set, at most 64",
+    param "strength": "of the ink; 1 if it is not set, 0 for none, at most 10",
+    input "photo": "a PNG",
+    output "out": "the picture, a PNG of the same size",
+}
+
 /// The kernels' workgroup size.
 const SIZE: u32 = 256;
 

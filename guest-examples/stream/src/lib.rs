@@ -7,6 +7,12 @@
 
 use isobit::{Gpu, Input, Output};
 
+isobit::takes! {
+    param "chunk": "bytes per buffer, a multiple of 4; 8388608 if it is not set",
+    input "in": "anything",
+    output "out": "the same bytes",
+}
+
 #[isobit::main]
 fn main() -> isobit::Result<()> {
     let chunk: usize = isobit::param("chunk")?.unwrap_or(8 * 1024 * 1024);

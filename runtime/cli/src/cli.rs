@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, submit, verify, worker,
+    build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, show, submit, verify, worker,
 };
 use crate::failure::Status;
 use crate::printer::Printer;
@@ -13,8 +13,8 @@ Exit status:
   0    done, or the answer is yes
   1    the answer is no, or the job failed
   2    it could not be done: bad usage, a missing file, no connection, ...
-  3    the provider faulted; run the job again elsewhere
-  130  cancelled
+  3    the provider faulted, or here the device or the deadline; run the job again, perhaps elsewhere
+  130  cancelled, by Ctrl-C, a closed terminal or the system
 
 Examples:
   isobit new blur && isobit build blur
@@ -59,6 +59,7 @@ pub enum Command {
     Serve(serve::Serve),
     Submit(submit::Submit),
     Verify(verify::Verify),
+    Show(show::Show),
     Worker(worker::Worker),
     Completions(completions::Completions),
     Man(man::Man),
@@ -79,6 +80,7 @@ impl Command {
             Self::Serve(command) => command.run(printer),
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
+            Self::Show(command) => command.run(printer),
             Self::Worker(command) => command.run(),
             Self::Completions(command) => command.run(printer),
             Self::Man(command) => command.run(printer),

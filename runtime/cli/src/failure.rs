@@ -1,6 +1,9 @@
 //! How a command ends: its exit status, and the one shape that all errors have at this edge.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use isobit_job::Name;
 
 /// A command's exit status. `isobit --help` documents them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +40,32 @@ pub struct Failure {
     message: String,
     hint: Option<String>,
     status: Status,
+    kept: Option<KeptFiles>,
+}
+
+/// What came of a job although the command failed, and where it is.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct KeptFiles {
+    /// The outputs.
+    pub outputs: BTreeMap<Name, String>,
+    /// The receipt.
+    pub receipt: Option<String>,
 }
 
 impl Failure {
     /// Something that could not be done.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, status: Status::CouldNot }
+        Self { message: message.into(), hint: None, status: Status::CouldNot, kept: None }
     }
 
     /// Says what to do about it.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Says where what came of a job is.
+    pub fn kept(self, kept: KeptFiles) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 
     /// Ends the command with another status than [`Status::CouldNot`].
@@ -72,6 +90,9 @@ pub struct Shown {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// What came of a job all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptFiles>,
     /// How the command ends.
     #[serde(skip)]
     pub status: Status,
@@ -91,6 +112,7 @@ impl From<&anyhow::Error> for Shown {
         Self {
             message,
             hint: failure.and_then(|failure| failure.hint.clone()),
+            kept: failure.and_then(|failure| failure.kept.clone()),
             status: failure.map_or(Status::CouldNot, |failure| failure.status),
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 
-use isobit_job::{Blob, Claim, ClaimId, FuelUsed, JobId, Name, Observed, Outcome, Rules, Trap};
+use isobit_job::{Blob, Claim, ClaimId, FuelUsed, JobId, Name, Observed, Outcome, Rules, Trap, Unread};
+use isobit_renter::Kept;
 use serde::Serialize;
 
 use crate::escape;
 use crate::failure::Status;
+use crate::printer::Printer;
 use crate::races::Races;
 
 /// The answer of `run` and `submit`.
@@ -19,29 +20,28 @@ pub struct Finished<'a> {
     rules: Rules,
     outcome: &'a Outcome,
     fuel: &'a FuelUsed,
-    outputs: BTreeMap<&'a Name, Output<'a>>,
+    outputs: BTreeMap<&'a Name, Output>,
     observed: &'a Observed,
-    receipt: Option<&'a PathBuf>,
+    receipt: Option<String>,
+    unread: &'a Unread,
     /// Present if races were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     races: Option<Races<'a>>,
 }
 
 #[derive(Serialize)]
-struct Output<'a> {
+struct Output {
     #[serde(flatten)]
     blob: Blob,
-    path: Option<&'a PathBuf>,
+    path: Option<String>,
 }
 
 impl<'a> Finished<'a> {
-    pub fn new(
-        claim: &'a Claim,
-        observed: &'a Observed,
-        kept: &'a BTreeMap<Name, PathBuf>,
-        receipt: Option<&'a PathBuf>,
-    ) -> Self {
-        let outputs = claim.outputs.iter().map(|(name, blob)| (name, Output { blob: *blob, path: kept.get(name) }));
+    pub fn new(claim: &'a Claim, observed: &'a Observed, kept: &Kept, unread: &'a Unread) -> Self {
+        let outputs = claim.outputs.iter().map(|(name, blob)| {
+            let path = kept.outputs.get(name).map(ToString::to_string);
+            (name, Output { blob: *blob, path })
+        });
         Self {
             job: claim.job,
             claim: claim.id(),
@@ -50,7 +50,8 @@ impl<'a> Finished<'a> {
             fuel: &claim.fuel,
             outputs: outputs.collect(),
             observed,
-            receipt,
+            receipt: kept.receipt.as_ref().map(ToString::to_string),
+            unread,
             races: None,
         }
     }
@@ -58,6 +59,32 @@ impl<'a> Finished<'a> {
     /// With what was found when looking for races, if they were looked for.
     pub fn with_races(self, races: Option<Races<'a>>) -> Self {
         Self { races, ..self }
+    }
+
+    /// Prints the answer: beside stdout if an output goes there. Warns of what was given in vain.
+    pub fn show(&self, printer: &Printer, stdout_is_taken: bool) -> anyhow::Result<Status> {
+        self.warn_of_unread(printer);
+        if stdout_is_taken {
+            printer.note(self.to_string().trim_end());
+        } else {
+            printer.answer(self, self)?;
+        }
+        Ok(self.status())
+    }
+
+    /// Names what the workload never looked at: most likely a name is spelled wrong. One that was cut short may not have
+    /// come to it.
+    fn warn_of_unread(&self, printer: &Printer) {
+        if !matches!(self.outcome, Outcome::Completed | Outcome::Trapped(Trap::GuestError { .. })) {
+            return;
+        }
+        for (what, names) in [("parameter", &self.unread.params), ("input", &self.unread.inputs)] {
+            for name in names {
+                printer.warn(format_args!(
+                    "the workload never looked at the {what} `{name}`: is the name right? `isobit inspect` may show those it takes"
+                ));
+            }
+        }
     }
 
     /// A job that trapped has failed, and so has one with races, if they were looked for.
@@ -78,12 +105,15 @@ impl fmt::Display for Finished<'_> {
         writeln!(f, "fuel     {} guest, {} kernel", self.fuel.guest, self.fuel.kernel)?;
         let device = escape::line(&self.observed.device);
         writeln!(f, "device   {device}, {} after {}", self.observed.run_ms, self.observed.prepare_ms)?;
+        if let Some(instead) = &self.observed.instead_of {
+            writeln!(f, "         instead of {}: {}", escape::line(&instead.device), escape::line(&instead.reason))?;
+        }
         for (name, output) in &self.outputs {
-            let place = output.path.map_or_else(|| "not kept".to_owned(), |path| path.display().to_string());
+            let place = output.path.as_deref().unwrap_or("not kept");
             writeln!(f, "output   {name}  {}  {}  {place}", output.blob.hash, output.blob.size)?;
         }
-        if let Some(receipt) = self.receipt {
-            writeln!(f, "receipt  {}", receipt.display())?;
+        if let Some(receipt) = &self.receipt {
+            writeln!(f, "receipt  {receipt}")?;
         }
         self.races.as_ref().map_or(Ok(()), |races| races.fmt(f))
     }

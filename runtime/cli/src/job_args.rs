@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use isobit_job::{Bytes, Fuel, Limits, Name, Profile};
+use isobit_renter::Destination;
+use isobit_sandbox::{Takes, Workload};
 
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -19,7 +21,17 @@ pub struct Pair<T> {
     pub value: T,
 }
 
-/// Reads `name=path`, for `-i` and `-o`.
+/// Reads `name=path`, or `name=-` for standard output, for `-o`.
+pub fn place_pair(text: &str) -> Result<Pair<Destination>, String> {
+    path_pair(text).map(|Pair { name, value }| Pair { name, value: value.into() })
+}
+
+/// Reads a path, or `-` for standard output.
+pub fn place(text: &str) -> Result<Destination, String> {
+    if text.is_empty() { Err("no path".to_owned()) } else { Ok(PathBuf::from(text).into()) }
+}
+
+/// Reads `name=path`, for `-i`.
 pub fn path_pair(text: &str) -> Result<Pair<PathBuf>, String> {
     let Pair { name, value } = pair(text, "path")?;
     if value.is_empty() {
@@ -75,6 +87,9 @@ impl FromStr for Span {
             _ => return Err(format!("`{unit}` is not a unit of time; write for example 90s, 10m or 2h")),
         };
         let number: u64 = number.parse().map_err(|_| "expected a number and a unit, for example 90s".to_owned())?;
+        if number == 0 {
+            return Err("it has to be longer than nothing".to_owned());
+        }
         Ok(Self(Duration::from_millis(number.saturating_mul(milliseconds))))
     }
 }
@@ -87,9 +102,9 @@ pub struct JobArgs {
     /// An input; may be given again
     #[arg(short, long, value_name = "NAME=PATH", value_parser = path_pair)]
     pub input: Vec<Pair<PathBuf>>,
-    /// Where an output goes; may be given again
-    #[arg(short, long, value_name = "NAME=PATH", value_parser = path_pair)]
-    pub output: Vec<Pair<PathBuf>>,
+    /// Where an output goes, `-` for stdout; may be given again
+    #[arg(short, long, value_name = "NAME=PATH", value_parser = place_pair)]
+    pub output: Vec<Pair<Destination>>,
     /// A parameter; may be given again
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = text_pair)]
     pub param: Vec<Pair<String>>,
@@ -113,6 +128,39 @@ impl JobArgs {
         }
         self.profile
     }
+}
+
+/// What a job is given, by name.
+pub struct JobNames {
+    pub inputs: BTreeMap<Name, PathBuf>,
+    pub outputs: BTreeMap<Name, Destination>,
+    pub params: BTreeMap<Name, String>,
+}
+
+impl JobNames {
+    /// Takes the names out of the arguments. A workload that says what it takes is held to that.
+    pub fn new(args: &mut JobArgs, workload: &Workload) -> anyhow::Result<Self> {
+        let inputs = by_name("input", std::mem::take(&mut args.input))?;
+        let outputs = by_name("output", std::mem::take(&mut args.output))?;
+        let params = by_name("parameter", std::mem::take(&mut args.param))?;
+        let Takes { params: known_params, inputs: known_inputs, outputs: known_outputs } = workload.takes();
+        refuse_unknown("takes no parameter", params.keys(), known_params)?;
+        refuse_unknown("takes no input", inputs.keys(), known_inputs)?;
+        refuse_unknown("makes no output", outputs.keys(), known_outputs)?;
+        Ok(Self { inputs, outputs, params })
+    }
+}
+
+/// Refuses a name that a workload says it does not know. One that says nothing may know any.
+fn refuse_unknown<'a>(
+    what: &str,
+    mut given: impl Iterator<Item = &'a Name>,
+    known: &BTreeMap<Name, String>,
+) -> anyhow::Result<()> {
+    let Some(name) = given.find(|name| !known.is_empty() && !known.contains_key(*name)) else { return Ok(()) };
+    let known: Vec<_> = known.keys().map(Name::as_str).collect();
+    let hint = format!("what it says of itself: {}; `isobit inspect` shows more", known.join(", "));
+    Err(Failure::new(format!("the workload {what} `{name}`")).hint(hint).into())
 }
 
 /// The heading of [`LimitArgs`] in the help. Each names it: `next_help_heading` would hold for what comes after them, too.
@@ -198,7 +246,7 @@ mod tests {
         assert_eq!(read("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(read("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(read("250ms"), Ok(Duration::from_millis(250)));
-        assert!(read("soon").is_err() && read("5 days").is_err() && read("").is_err());
+        assert!(read("soon").is_err() && read("5 days").is_err() && read("").is_err() && read("0s").is_err());
     }
 
     #[test]

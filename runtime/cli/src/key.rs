@@ -30,6 +30,11 @@ impl KeyArgs {
         read(&path)
     }
 
+    /// Where the key is, or would be.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.key.clone().or_else(|| default_path().ok())
+    }
+
     /// As [`KeyArgs::load`], but no key if none was named and the usual file does not exist.
     pub fn find(&self) -> anyhow::Result<Option<SecretKey>> {
         if self.key.is_none() && !default_path().is_ok_and(|path| path.exists()) {
@@ -97,6 +102,14 @@ fn refuse_if_shared(_path: &Path, _file: &fs::File) -> anyhow::Result<()> {
 /// Writes a new key file that only its owner can read. The file appears whole or not at all.
 pub fn write(path: &Path, key: &SecretKey, overwrite: bool) -> anyhow::Result<NodeKey> {
     let shown = path.display();
+    // What stands there and is no file is not replaced by one; where a link leads, the file is.
+    let path = &match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(Failure::new(format!("{shown} is no regular file")).hint("name a file for the key").into());
+        }
+        Ok(_) if overwrite => fs::canonicalize(path).with_context(|| format!("cannot write the key file {shown}"))?,
+        _ => path.to_owned(),
+    };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -145,6 +158,22 @@ mod tests {
         assert_eq!(read(&path).unwrap().public(), first.public());
         write(&path, &second, true).unwrap();
         assert_eq!(read(&path).unwrap().public(), second.public());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_replaces_no_device_and_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("key"), folder.path().join("link"));
+        let (first, second) = (SecretKey::generate(), SecretKey::generate());
+        write(&path, &first, false).unwrap();
+        std::os::unix::fs::symlink("key", &link).unwrap();
+        write(&link, &second, true).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(read(&path).unwrap().public(), second.public());
+        for place in [Path::new("/dev/null"), folder.path()] {
+            assert!(write(place, &first, true).unwrap_err().to_string().contains("is no regular file"));
+        }
     }
 
     #[cfg(unix)]

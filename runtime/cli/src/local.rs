@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use isobit_device::{CpuDevice, Device, DeviceInfo, DeviceSelector, RaceLog, RaceReport};
-use isobit_job::{Claim, Millis, Name, Observed, Outcome};
-use isobit_renter::{Part, Submission};
-use isobit_sandbox::{CodeCache, FaultKind, Input, Interrupt, Job, OutputSink, Reporter, Sandbox};
+use isobit_device::{CpuDevice, Device, DeviceInfo, DeviceKind, DeviceSelector, RaceLog, RaceReport};
+use isobit_job::{Claim, Instead, Millis, Name, Observed, Outcome, Unread};
+use isobit_renter::{Part, Places, Submission};
+use isobit_sandbox::{
+    CodeCache, CompiledWorkload, Fault, FaultKind, FinishedJob, Input, Interrupt, Job, OutputSink, Reporter, Sandbox,
+    Workload,
+};
 
-use crate::commands::read_workload;
 use crate::failure::{Failure, Status};
 use crate::opening;
 use crate::printer::Printer;
@@ -21,68 +23,116 @@ use crate::printer::Printer;
 /// What to run, and on what.
 pub struct LocalJob<'a> {
     pub submission: &'a Submission,
-    pub workload: &'a Path,
+    pub workload: &'a Workload,
     pub inputs: &'a BTreeMap<Name, PathBuf>,
     pub device: &'a DeviceSelector,
     /// On the CPU device, whichever is selected: look for races.
     pub detect_races: bool,
     pub deadline: Duration,
-    /// Where outputs are wanted; others are hashed and let go.
-    pub outputs: &'a BTreeMap<Name, PathBuf>,
+    /// Where outputs are wanted.
+    pub places: &'a Arc<Places>,
+    /// Warn of outputs that are not wanted.
+    pub tell_unwanted: bool,
     pub reporter: Arc<dyn Reporter>,
     pub printer: &'a Printer,
 }
 
-/// What came of it. The outputs are in their places only after [`LocalRun::keep`].
+/// What came of it.
 pub struct LocalRun {
     pub claim: Claim,
     pub observed: Observed,
     /// What was found, if it was looked for.
     pub races: Option<RaceReport>,
-    parts: Vec<Part>,
+    /// What of the job the workload never looked at.
+    pub unread: Unread,
+    /// The outputs, for [`Places::keep`]; none if the job trapped.
+    pub outputs: Option<Vec<Part>>,
 }
 
 impl LocalJob<'_> {
-    /// Compiles or loads, and runs. `started` is given a handle that stops the job.
-    pub fn run(self, started: impl FnOnce(Interrupt)) -> anyhow::Result<LocalRun> {
+    /// Compiles or loads, and runs. `started` is given a handle that stops the job. Where the device cannot run it to its
+    /// end, it runs anew on the CPU device.
+    pub fn run(self, started: impl Fn(Interrupt)) -> anyhow::Result<LocalRun> {
         let arrived = Instant::now();
-        let workload = read_workload(self.workload)?;
         let sandbox = Sandbox::new()?;
         let (device, races) = self.open_device()?;
         let compiled = match code_cache() {
-            Some(cache) => cache.load_or_compile(&sandbox, &workload),
-            None => sandbox.compile(&workload),
+            Some(cache) => cache.load_or_compile(&sandbox, self.workload),
+            None => sandbox.compile(self.workload),
         };
         let compiled =
             compiled.map_err(|error| Failure::new(error.to_string()).hint("look at it with `isobit inspect`"))?;
         let mut observed = unobserved(device.info());
+        let deadline = Instant::now() + self.deadline;
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let begun = Instant::now();
+        let on_interpreter = device.info().kind == DeviceKind::Interpreter;
+        let attempt = match self.attempt(&compiled, device, deadline, &started)? {
+            Err(fault) if fault.kind == FaultKind::LeftLoop && !on_interpreter => {
+                let device = CpuDevice::open().map_err(opening::no_device)?;
+                let reason = fault.message;
+                self.printer.note(format_args!("{reason}; running the job anew on {}", device.info().name));
+                let Observed { device: name, driver, .. } = observed;
+                observed = unobserved(device.info());
+                observed.instead_of = Some(Instead { device: name, driver, reason });
+                self.places.restart();
+                self.attempt(&compiled, Box::new(device), deadline, &started)?
+            }
+            attempt => attempt,
+        };
+        let (finished, parts) = attempt.map_err(|fault| self.faulted(&fault))?;
+        observed.started_unix_ms = Millis::from_duration(since_epoch);
+        observed.prepare_ms = Millis::from_duration(begun.duration_since(arrived));
+        observed.run_ms = Millis::from_duration(begun.elapsed());
+        let FinishedJob { rules, outcome, fuel, unread, .. } = finished;
+        let completed = (outcome == Outcome::Completed).then_some(parts);
+        let outputs = completed.iter().flatten().map(|part| (part.name().clone(), part.blob())).collect();
+        let claim = Claim { job: self.submission.spec().id(), rules, outcome, outputs, fuel };
+        let races = races.map(|races| races.report());
+        Ok(LocalRun { claim, observed: observed.bounded(), races, unread, outputs: completed })
+    }
+
+    /// One run on one device. A fault is for the caller to judge.
+    fn attempt(
+        &self,
+        compiled: &CompiledWorkload,
+        device: Box<dyn Device>,
+        deadline: Instant,
+        started: &impl Fn(Interrupt),
+    ) -> anyhow::Result<Result<(FinishedJob, Vec<Part>), Fault>> {
+        let spec = self.submission.spec();
         let (done, parts) = channel();
-        let spec = self.submission.spec().clone();
+        let told = self.tell_unwanted.then(|| self.printer.clone());
+        let sink = PartSink { places: Arc::clone(self.places), told, done };
         let job = Job {
             spec: spec.clone(),
             inputs: open_inputs(&spec.inputs, self.inputs)?,
             device,
-            outputs: Box::new(PartSink { wanted: self.outputs.clone(), done }),
-            reporter: self.reporter,
-            deadline: Some(Instant::now() + self.deadline),
+            outputs: Box::new(sink),
+            reporter: Arc::clone(&self.reporter),
+            deadline: Some(deadline),
         };
-        let prepared = compiled.prepare(job).map_err(|fault| faulted(&fault))?;
-        started(prepared.interrupt());
-        let begun = Instant::now();
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let finished = prepared.run().map_err(|fault| faulted(&fault))?;
-        observed.started_unix_ms = Millis::from_duration(since_epoch);
-        observed.prepare_ms = Millis::from_duration(begun.duration_since(arrived));
-        observed.run_ms = Millis::from_duration(begun.elapsed());
-        let parts = collect(&parts);
-        let outputs = match finished.outcome {
-            Outcome::Completed => parts.iter().map(|part| (part.name().clone(), part.blob())).collect(),
-            _ => BTreeMap::new(),
-        };
-        let claim =
-            Claim { job: spec.id(), rules: finished.rules, outcome: finished.outcome, outputs, fuel: finished.fuel };
-        let races = races.map(|races| races.report());
-        Ok(LocalRun { claim, observed: observed.bounded(), races, parts })
+        Ok(compiled.prepare(job).and_then(|prepared| {
+            started(prepared.interrupt());
+            prepared.run().map(|finished| (finished, collect(&parts)))
+        }))
+    }
+
+    /// Trouble of this machine's own, and what to do about it.
+    fn faulted(&self, fault: &Fault) -> anyhow::Error {
+        let failure = Failure::new(fault.to_string()).status(Status::Faulted);
+        match fault.kind {
+            FaultKind::Cancelled => Failure::new("cancelled").status(Status::Cancelled),
+            FaultKind::Deadline => Failure::new(format!("{} of {:?}", fault.message, self.deadline))
+                .hint("give it more time with --deadline")
+                .status(Status::Faulted),
+            // Not the device's trouble: the disk's, or that of who named the place.
+            FaultKind::Io => Failure::new(fault.message.clone())
+                .hint("look at the files given with -i and -o, and at the room on their disks"),
+            FaultKind::Stack => failure,
+            _ => failure.hint("run it again, or on another device with --device: cpu needs no driver"),
+        }
+        .into()
     }
 
     /// The device, and its log if races are looked for.
@@ -111,29 +161,7 @@ fn unobserved(device: &DeviceInfo) -> Observed {
         queue_ms: Millis::ZERO,
         prepare_ms: Millis::ZERO,
         run_ms: Millis::ZERO,
-    }
-}
-
-impl LocalRun {
-    /// Puts the wanted outputs of a completed job in their places.
-    pub fn keep(self, wanted: &BTreeMap<Name, PathBuf>) -> anyhow::Result<BTreeMap<Name, PathBuf>> {
-        if self.claim.outcome != Outcome::Completed {
-            return Ok(BTreeMap::new());
-        }
-        if let Some(name) = wanted.keys().find(|name| !self.claim.outputs.contains_key(*name)) {
-            let created: Vec<_> = self.claim.outputs.keys().map(Name::as_str).collect();
-            let created = if created.is_empty() { "none".to_owned() } else { created.join(", ") };
-            let failure = Failure::new(format!("the workload created no output `{name}`; it created: {created}"));
-            return Err(failure.hint("correct the name in -o NAME=PATH").into());
-        }
-        let mut kept = BTreeMap::new();
-        for part in self.parts {
-            let name = part.name().clone();
-            if let Some(path) = part.keep()? {
-                kept.insert(name, path);
-            }
-        }
-        Ok(kept)
+        instead_of: None,
     }
 }
 
@@ -155,27 +183,27 @@ fn open_inputs(
     Ok(inputs)
 }
 
-fn faulted(fault: &isobit_sandbox::Fault) -> anyhow::Error {
-    match fault.kind {
-        FaultKind::Cancelled => Failure::new("cancelled").status(Status::Cancelled).into(),
-        FaultKind::Deadline => {
-            Failure::new(fault.to_string()).hint("give it more time with --deadline").status(Status::Faulted).into()
-        }
-        _ => Failure::new(fault.to_string()).status(Status::Faulted).into(),
-    }
-}
-
 /// Creates parts, and gets them back when the sandbox is done with them.
 struct PartSink {
-    wanted: BTreeMap<Name, PathBuf>,
+    places: Arc<Places>,
+    /// Is told of outputs that nobody asked for.
+    told: Option<Printer>,
     done: Sender<Part>,
 }
 
 impl OutputSink for PartSink {
     fn create(&mut self, name: &Name) -> io::Result<Box<dyn Write + Send>> {
-        let part = Part::create(name.clone(), self.wanted.get(name).cloned()).map_err(io::Error::other)?;
+        let part = self.places.begin(name)?;
+        if let Some(printer) = self.told.as_ref().filter(|_| !self.places.wants(name)) {
+            printer.warn(unwanted(name));
+        }
         Ok(Box::new(Loan { part: Some(part), done: Mutex::new(self.done.clone()) }))
     }
+}
+
+/// Tells of an output that nobody asked for.
+pub fn unwanted(name: &Name) -> String {
+    format!("the workload writes an output `{name}` that is not asked for; keep it with -o {name}=PATH")
 }
 
 /// A part on loan to the sandbox; goes home when dropped.

@@ -2,6 +2,7 @@
 //!
 //! One file per command in `commands/`. [`Printer`] is the only way to the user.
 
+mod addresses;
 mod cli;
 mod commands;
 mod escape;
@@ -12,7 +13,9 @@ mod job_args;
 mod key;
 mod local;
 mod opening;
+mod outputs;
 mod printer;
+mod probing;
 mod races;
 mod table;
 mod watch;
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::failure::{Shown, Status};
 use crate::printer::Printer;
 
@@ -32,13 +35,14 @@ fn main() -> ExitCode {
         Err(error) => return refuse_usage(&error),
     };
     let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.verbose);
-    start_log(&printer);
+    start_log(&printer, &cli);
     let status = cli.command.run(&printer).unwrap_or_else(|error| {
         let shown = Shown::from(&error);
         printer.error(&shown);
         shown.status
     });
-    if status == Status::Cancelled {
+    // A kernel may still run, or a driver compile one: neither is waited for.
+    if matches!(status, Status::Cancelled | Status::Faulted) {
         interrupt::leave(status);
     }
     ExitCode::from(status.code())
@@ -68,6 +72,7 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     let shown = Shown {
         message: message.trim_start_matches("error: ").trim_end().to_owned(),
         hint: Some("see `isobit --help`, or `--help` of the command".to_owned()),
+        kept: None,
         status: Status::CouldNot,
     };
     Printer::new(true, true, 0).error(&shown);
@@ -75,8 +80,10 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
 }
 
 /// Sends `tracing` events to stderr. `ISOBIT_LOG` takes the directives of `RUST_LOG`.
-fn start_log(printer: &Printer) {
+fn start_log(printer: &Printer, cli: &Cli) {
     let default = match printer.verbosity() {
+        // A line for each job.
+        0 if matches!(cli.command, Command::Serve(_)) && !cli.global.quiet => "isobit=warn,isobit::job=info",
         0 => "isobit=warn",
         1 => "isobit=debug",
         _ => "debug",

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use indicatif::ProgressBar;
-use isobit_device::probe::{Progress, Verdict};
+use isobit_device::probe::Verdict;
 use isobit_device::{Device, DeviceSelector, OpenError};
 
 use crate::failure::Failure;
 use crate::printer::Printer;
+use crate::probing::{InChild, Watch};
 
 /// `$XDG_CACHE_HOME/isobit/NAME`, or `~/.cache/isobit/NAME`. Without a home nothing is kept.
 pub fn cache(name: &str) -> Option<PathBuf> {
@@ -36,43 +36,13 @@ pub fn probed(
     verdicts: Option<&Path>,
     printer: &Printer,
 ) -> anyhow::Result<(Box<dyn Device>, Option<Verdict>)> {
-    let mut watch = ProbeWatch::new(printer);
-    let opened = isobit_device::open_probed(selector, verdicts, &mut |progress| watch.show(progress));
-    watch.finish();
+    let mut watch = Watch::new(printer);
+    let mut told = |event| watch.show(event);
+    let opened = isobit_device::open_probed(selector, verdicts, &mut InChild::new(selector, verdicts, &mut told));
     opened.map_err(no_device)
 }
 
 /// That a device could not be opened, as a command says it.
 pub fn no_device(error: OpenError) -> anyhow::Error {
     Failure::new(error.to_string()).hint(error.hint()).into()
-}
-
-/// The progress bar of the probe.
-pub struct ProbeWatch<'a> {
-    printer: &'a Printer,
-    bar: Option<ProgressBar>,
-}
-
-impl<'a> ProbeWatch<'a> {
-    /// Not seen until there is something to show.
-    pub fn new(printer: &'a Printer) -> Self {
-        Self { printer, bar: None }
-    }
-
-    /// Shows how far the probe is.
-    pub fn show(&mut self, progress: Progress<'_>) {
-        let bar = self.bar.get_or_insert_with(|| {
-            self.printer.detail("probing the device, which is done once for each driver");
-            self.printer.steps("probing", progress.of as u64)
-        });
-        bar.set_position(progress.done as u64);
-        bar.set_message(progress.check.to_owned());
-    }
-
-    /// Takes the bar away.
-    pub fn finish(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
 }

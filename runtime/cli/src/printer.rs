@@ -35,6 +35,11 @@ impl Printer {
         self.verbose
     }
 
+    /// Whether `-q` was given.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether the answer is to be JSON.
     pub fn is_json(&self) -> bool {
         self.json
@@ -157,7 +162,8 @@ pub struct LogWriter {
 
 impl Write for LogWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        self.printer.stderr(&escape::lines(String::from_utf8_lossy(event).trim_end()));
+        // On one line: what a renter or a guest says in it must not pass for an event of its own.
+        self.printer.stderr(&escape::line(String::from_utf8_lossy(event).trim_end()));
         Ok(event.len())
     }
 

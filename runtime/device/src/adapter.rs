@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::probe::{self, Progress, Verdict};
+use crate::probe::{self, InProcess, Prober, Progress, Verdict};
 use crate::{CpuDevice, Device, OpenError, WgpuDevice, limits};
 
 /// What kind of thing an adapter is, best first.
@@ -170,14 +170,14 @@ pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
 }
 
 /// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is taken from `cache`, a folder, if it is
-/// there; if not, the adapter is probed, which takes some seconds, and the verdict put there. The CPU device needs none.
+/// there; if not, the adapter is probed by `prober`, which takes some seconds, and the verdict put there. The CPU device needs none.
 ///
 /// # Errors
 /// As [`open`]; or the adapter has failed altogether under the probe, or computes wrongly in every tier.
 pub fn open_probed(
     selector: &DeviceSelector,
     cache: Option<&Path>,
-    progress: &mut dyn FnMut(Progress<'_>),
+    prober: &mut dyn Prober,
 ) -> Result<(Box<dyn Device>, Option<Verdict>), OpenError> {
     if *selector == DeviceSelector::Cpu {
         return Ok((Box::new(CpuDevice::open()?), None));
@@ -187,7 +187,7 @@ pub fn open_probed(
         Found::Cpu(_) => return Ok((Box::new(CpuDevice::open()?), None)),
     };
     let open = || WgpuDevice::open(&adapter, report.info.clone());
-    let verdict = probe::verdict(&report.info, cache, open, progress)?;
+    let verdict = probe::verdict(&report.info, cache, &open, prober)?;
     let Some(tier) = verdict.tier else {
         let failure = verdict.failure.map_or_else(String::new, |failure| failure.to_string());
         return Err(OpenError::Unsound { name: report.info.name, failure });
@@ -212,7 +212,9 @@ pub fn reopen_if_demoted(
     // nothing away before the probe has confirmed it.
     let now = cache.and_then(|cache| probe::recall(cache, device.info()));
     match (verdict, now) {
-        (Some(then), Some(now)) if then.tier != now.tier => open_probed(selector, cache, &mut |_| ()),
+        (Some(then), Some(now)) if then.tier != now.tier => {
+            open_probed(selector, cache, &mut InProcess(|_: Progress<'_>| ()))
+        }
         _ => Ok(opened),
     }
 }

@@ -105,6 +105,7 @@ pub fn receipt() -> (Receipt, SecretKey) {
         queue_ms: Millis::ZERO,
         prepare_ms: Millis::from(12),
         run_ms: Millis::from(345),
+        instead_of: None,
     };
     (Receipt { spec: least(), claim, observed, provider: key.public() }, key)
 }

@@ -1,6 +1,6 @@
 //! Where a node is and who it has to be: `host:port#key`.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::{KeyError, NodeKey};
 
@@ -18,7 +18,8 @@ use crate::{KeyError, NodeKey};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeAddr {
-    /// A host name, an IPv4 address, or an IPv6 address without brackets.
+    /// A host name, an IPv4 address, or an IPv6 address without brackets; a link-local one with the zone that it has on the
+    /// machine that connects, as in `fe80::1%eth0`.
     pub host: String,
     /// The UDP port.
     pub port: u16,
@@ -51,11 +52,21 @@ pub enum AddrError {
         text: String,
     },
     /// An IPv6 address without brackets: its end and the port could not be told apart.
-    #[error("in address {text:?}: an IPv6 address goes in brackets; write [{host}]:port#key")]
+    #[error("in address {text:?}: an IPv6 address goes in brackets; write {suggestion}#key")]
     Brackets {
         /// The text found.
         text: String,
-        /// What seems to be the IPv6 address.
+        /// What seems to be meant: with the port if there seems to be one.
+        suggestion: String,
+    },
+    /// The address that listens on all of a machine's addresses, and is none of them.
+    #[error(
+        "in address {text:?}: {host} is where a provider listens, not where it is; write the address it has for others"
+    )]
+    Unspecified {
+        /// The text found.
+        text: String,
+        /// `0.0.0.0` or `::`.
         host: String,
     },
     /// The host is neither a name nor an IP address.
@@ -89,21 +100,44 @@ impl std::str::FromStr for NodeAddr {
         let port = digits.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
 
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bracketed.is_none() && place.parse::<Ipv6Addr>().is_ok() {
-            return Err(AddrError::Brackets { text: owned(), host: place.to_owned() });
-        }
-        if bracketed.is_none() && host.parse::<Ipv6Addr>().is_ok() {
-            return Err(AddrError::Brackets { text: owned(), host: host.to_owned() });
+        if let Some(suggestion) = in_brackets(place) {
+            return Err(AddrError::Brackets { text: owned(), suggestion });
         }
         let port = port.ok_or_else(|| AddrError::Port { text: owned() })?;
         let is_host = match bracketed {
-            Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+            Some(host) => is_ipv6(host),
             None => is_host_name(host),
         };
         if !is_host {
             return Err(AddrError::Host { text: owned(), host: host.to_owned() });
         }
-        Ok(NodeAddr { host: bracketed.unwrap_or(host).to_owned(), port, key })
+        let host = bracketed.unwrap_or(host);
+        if host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+            return Err(AddrError::Unspecified { text: owned(), host: host.to_owned() });
+        }
+        Ok(NodeAddr { host: host.to_owned(), port, key })
+    }
+}
+
+/// An IPv6 address, perhaps with a zone (RFC 4007, section 11).
+fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
+    let is_zone = |zone: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        (1..=32).contains(&zone.len()) && zone.chars().all(is_part)
+    };
+    address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)
+}
+
+/// What `place` should have been, if it begins with an IPv6 address that has no brackets: `[address]:port`. Where the last
+/// group can be a port it most likely is one, as a place has to have a port.
+pub fn in_brackets(place: &str) -> Option<String> {
+    let is_port =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0);
+    match place.rsplit_once(':') {
+        Some((host, port)) if is_ipv6(host) && is_port(port) => Some(format!("[{host}]:{port}")),
+        _ if is_ipv6(place) => Some(format!("[{place}]:port")),
+        _ => None,
     }
 }
 
@@ -158,16 +192,33 @@ mod tests {
                 format!("no port from 1 to 65535 in address \"{place}#KEY\"; write host:port#key")
             );
         }
-        assert_eq!(
-            refusal("fe80::1:4433"),
-            "in address \"fe80::1:4433#KEY\": an IPv6 address goes in brackets; write [fe80::1:4433]:port#key"
-        );
-        for host in ["", "a b", "http://x", "[x]", "[::1", "-x"] {
+        for (place, suggestion) in [
+            ("fe80::1:4433", "[fe80::1]:4433"),
+            ("fe80::1%eth0:4433", "[fe80::1%eth0]:4433"),
+            ("2001:db8::beef", "[2001:db8::beef]:port"),
+            ("2001:db8:0:0:0:0:0:5:4433", "[2001:db8:0:0:0:0:0:5]:4433"),
+        ] {
+            let expected =
+                format!("in address \"{place}#KEY\": an IPv6 address goes in brackets; write {suggestion}#key");
+            assert_eq!(refusal(place), expected);
+        }
+        for host in ["0.0.0.0", "[::]"] {
+            assert!(refusal(&format!("{host}:4433")).contains("is where a provider listens, not where it is"));
+        }
+        for host in ["", "a b", "http://x", "[x]", "[::1", "-x", "[fe80::1%]", "[fe80::1%a b]", "[::1]%eth0"] {
             let place = format!("{host}:1");
             assert_eq!(
                 refusal(&place),
                 format!("{host:?} in address \"{place}#KEY\" is not a host name or an IP address")
             );
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_keeps_its_zone() {
+        for place in ["[fe80::1%eth0]:4433", "[fe80::1%2]:4433"] {
+            let text = format!("{place}#{}", key());
+            assert_eq!(text.parse::<NodeAddr>().unwrap().to_string(), text);
         }
     }
 

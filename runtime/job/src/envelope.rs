@@ -31,6 +31,7 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// # let observed = Observed {
 /// #     device: "d".into(), driver: "d".into(), backend: "vulkan".into(), software: "isobit 0.1.0".into(),
 /// #     started_unix_ms: Millis::ZERO, queue_ms: Millis::ZERO, prepare_ms: Millis::ZERO, run_ms: Millis::ZERO,
+/// #     instead_of: None,
 /// # };
 /// let receipt = Receipt { spec, claim, observed, provider: key.public() };
 /// let json = receipt.sign(&key).to_json_pretty();

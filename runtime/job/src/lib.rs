@@ -38,8 +38,9 @@ mod name;
 mod quantity;
 mod receipt;
 mod spec;
+mod unread;
 
-pub use address::{AddrError, NodeAddr};
+pub use address::{AddrError, NodeAddr, in_brackets};
 pub use claim::{
     Claim, ClaimError, ClaimId, Comparison, Difference, FuelUsed, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome, Trap,
 };
@@ -50,5 +51,6 @@ pub use key::{KeyError, NodeKey, SecretKey, Signature};
 pub use limits::{Limits, Profile, Rules, UnknownProfile, UnknownRules};
 pub use name::{MAX_NAME, Name, NameError};
 pub use quantity::{Bytes, Fuel, Millis, OutOfRange, QuantityError};
-pub use receipt::{MAX_OBSERVED, Observed, PREDICATE_TYPE, Receipt, ReceiptError};
+pub use receipt::{Instead, MAX_OBSERVED, Observed, PREDICATE_TYPE, Receipt, ReceiptError};
 pub use spec::{JobId, JobSpec, MAX_INPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, SpecError};
+pub use unread::Unread;

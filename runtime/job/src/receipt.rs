@@ -44,13 +44,31 @@ pub struct Observed {
     pub prepare_ms: Millis,
     /// How long it took from then until the end.
     pub run_ms: Millis,
+    /// The device on which the run was begun, where it had to be finished on another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<Instead>,
+}
+
+/// A device that could not run a job to its end, and why. The provider ran the job anew on the device that
+/// [`Observed`] names. Texts have at most [`MAX_OBSERVED`] bytes each.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instead {
+    /// The device's name.
+    pub device: String,
+    /// Its driver and the driver's version.
+    pub driver: String,
+    /// What it could not do.
+    pub reason: String,
 }
 
 impl Observed {
     /// Cuts each text to [`MAX_OBSERVED`] bytes: drivers say what they like.
     #[must_use]
     pub fn bounded(mut self) -> Observed {
-        for text in [&mut self.device, &mut self.driver, &mut self.backend, &mut self.software] {
+        let own = [&mut self.device, &mut self.driver, &mut self.backend, &mut self.software];
+        let instead = self.instead_of.iter_mut().flat_map(|it| [&mut it.device, &mut it.driver, &mut it.reason]);
+        for text in own.into_iter().chain(instead) {
             text.truncate(text.floor_char_boundary(MAX_OBSERVED));
         }
         self
@@ -63,7 +81,10 @@ impl Observed {
             ("backend", &self.backend),
             ("software", &self.software),
         ];
-        match texts.into_iter().find(|(_, text)| text.len() > MAX_OBSERVED) {
+        let instead = self.instead_of.iter().flat_map(|it| {
+            [("instead-of.device", &it.device), ("instead-of.driver", &it.driver), ("instead-of.reason", &it.reason)]
+        });
+        match texts.into_iter().chain(instead).find(|(_, text)| text.len() > MAX_OBSERVED) {
             Some((field, text)) => Err(ReceiptError::ObservedTooLong { field, found: text.len() }),
             None => Ok(()),
         }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use isobit_job::{
-    Blob, Bytes, Claim, Comparison, Envelope, Fuel, FuelUsed, Hash, JobSpec, Limits, MAX_ENVELOPE_JSON,
+    Blob, Bytes, Claim, Comparison, Envelope, Fuel, FuelUsed, Hash, Instead, JobSpec, Limits, MAX_ENVELOPE_JSON,
     MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name,
     Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap,
 };
@@ -410,6 +410,24 @@ fn what_a_driver_says_is_cut_to_what_a_receipt_holds() {
     assert!(receipt.sign(&key).verify().is_ok());
 }
 
+#[test]
+fn a_receipt_says_on_which_device_a_run_was_given_up() {
+    let (mut receipt, key) = vectors::receipt();
+    let plain = receipt.sign(&key);
+    assert!(!String::from_utf8_lossy(plain.payload()).contains("instead-of"));
+    let long = || "\u{20ac}".repeat(1000);
+    receipt.observed.instead_of =
+        Some(Instead { device: "llvmpipe".to_owned(), driver: "Mesa".to_owned(), reason: long() });
+    let field = "instead-of.reason";
+    assert!(
+        matches!(receipt.sign(&key).verify(), Err(ReceiptError::ObservedTooLong { field: found, .. }) if found == field)
+    );
+    receipt.observed = receipt.observed.bounded();
+    assert_eq!(receipt.sign(&key).verify(), Ok(receipt.clone()));
+    // Where a run ended does not change what it claims.
+    assert_eq!(receipt.claim.id(), plain.verify().unwrap().claim.id());
+}
+
 /// The frames of isobit-wire hold 512 KiB; a receipt has to fit one.
 #[test]
 fn the_longest_receipt_stays_under_half_of_the_bound() {
@@ -441,11 +459,12 @@ fn the_longest_receipt_stays_under_half_of_the_bound() {
         device: text.clone(),
         driver: text.clone(),
         backend: text.clone(),
-        software: text,
+        software: text.clone(),
         started_unix_ms: Millis::MAX,
         queue_ms: Millis::MAX,
         prepare_ms: Millis::MAX,
         run_ms: Millis::MAX,
+        instead_of: Some(Instead { device: text.clone(), driver: text.clone(), reason: text }),
     };
     let receipt = Receipt { spec, claim, observed, provider: key.public() };
     let json = receipt.sign(&key).to_json();

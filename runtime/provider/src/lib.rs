@@ -1,14 +1,17 @@
 //! Runs jobs for renters. The supervisor owns the node's key, the sockets and the store; it neither
 //! compiles wasm nor touches a GPU driver. Each job runs in a worker process of its own.
 //!
-//! `server` accepts connections, `job` walks one job from spec to receipt, `admission` says who and what
+//! `server` accepts connections, `job` walks one job from spec to its turn, `run`
+//! from there to the receipt, `admission` says who and what
 //! gets in, `queue` who is next, `worker` is the other process.
 
 mod admission;
 mod job;
 mod queue;
 mod relay;
+mod run;
 mod server;
+mod stop;
 mod upload;
 mod worker;
 

@@ -15,15 +15,23 @@ const PIECE: usize = 256 << 10;
 
 /// What is left of a job's limit on output bytes; the worker counts too, but is not trusted with it.
 #[derive(Clone)]
-pub(crate) struct Budget(Arc<AtomicU64>);
+pub(crate) struct Budget {
+    left: Arc<AtomicU64>,
+    whole: Bytes,
+}
 
 impl Budget {
     pub(crate) fn new(bytes: Bytes) -> Self {
-        Self(Arc::new(AtomicU64::new(bytes.get())))
+        Self { left: Arc::new(AtomicU64::new(bytes.get())), whole: bytes }
+    }
+
+    /// One of which nothing is taken yet.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.whole)
     }
 
     fn take(&self, bytes: u64) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
 }
 

@@ -4,7 +4,6 @@ use isobit_job::{Hash, JobId, Name, NodeKey, ReceiptError};
 use isobit_store::SourceError;
 use isobit_transport::ConnectError;
 use isobit_wire::{FaultReason, ProtocolError, Rejection};
-use std::path::PathBuf;
 
 /// Why [`submit`](crate::submit) brought nothing home.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +21,7 @@ pub enum SubmitError {
     /// The provider does not take the job.
     #[error("the provider rejected the job: {0}")]
     Rejected(Rejection),
-    /// The provider's own trouble. Nothing is claimed and nothing billed.
+    /// The provider's own trouble. Nothing is claimed.
     #[error("the provider faulted ({reason}): {message}")]
     Faulted {
         /// What kind of trouble.
@@ -49,19 +48,11 @@ pub enum SubmitError {
         /// Hash in the receipt, or that there is none.
         claimed: String,
     },
-    /// The workload did not create an output that was asked for.
-    #[error("the workload created no output `{name}`; it created: {created}")]
-    NoSuchOutput {
-        /// The output asked for.
-        name: Name,
-        /// Those it did create.
-        created: String,
-    },
     /// An output cannot be written here.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write output {name}: {source}")]
     Write {
-        /// Where to.
-        path: PathBuf,
+        /// The output.
+        name: Name,
         /// What the system says.
         source: std::io::Error,
     },
@@ -100,12 +91,13 @@ impl SubmitError {
             Self::Connect(error) => error.hint().to_owned(),
             Self::Rejected(rejection) => rejection.hint().to_owned(),
             Self::Faulted { reason, .. } => reason.hint().to_owned(),
-            Self::Connection(_) => "nothing is billed; submit the job again, here or to another provider".into(),
+            Self::Connection(_) => "submit the job again, here or to another provider".into(),
             Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt(_) => {
                 "do not trust this provider with the job; submit it to another".into()
             }
-            Self::NoSuchOutput { .. } => "correct the name in -o NAME=PATH".into(),
-            Self::Write { .. } => "check that the folder exists and has room".into(),
+            Self::Write { .. } => {
+                "make room, or choose another place with -o; the job was given up at the provider".into()
+            }
             Self::Protocol(_) => "the two sides may run different versions of isobit".into(),
             Self::Source(_) | Self::Cancelled => String::new(),
         }

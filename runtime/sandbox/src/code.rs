@@ -14,6 +14,9 @@ use std::time::SystemTime;
 /// All files together: 1 GiB, some thousand workloads.
 const LIMIT: u64 = 1 << 30;
 
+/// What names of files begin with that are still being written.
+const HALF_KEPT: &str = ".isobit-";
+
 /// The folder of compiled workloads.
 #[derive(Clone, Debug)]
 pub struct CodeCache(PathBuf);
@@ -51,7 +54,7 @@ impl CodeCache {
     /// The copy cannot be written.
     pub fn keep(&self, workload: Hash, key: &str, mut code: File) -> io::Result<()> {
         code.rewind()?;
-        let mut copy = tempfile::NamedTempFile::new_in(&self.0)?;
+        let mut copy = tempfile::Builder::new().prefix(HALF_KEPT).tempfile_in(&self.0)?;
         io::copy(&mut code, copy.as_file_mut())?;
         copy.persist(self.path(workload, key)).map_err(|error| error.error)?;
         self.trim()
@@ -88,6 +91,11 @@ impl CodeCache {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
+            // Somebody may have named a folder that holds other things.
+            let is_half_kept = entry.file_name().to_string_lossy().starts_with(HALF_KEPT);
+            if !is_half_kept && entry.path().extension().is_none_or(|end| end != "cwasm") {
+                continue;
+            }
             let meta = entry.metadata()?;
             files.push((meta.modified()?, meta.len(), entry.path()));
         }
@@ -122,5 +130,19 @@ mod tests {
         cache.get(workload, "k").unwrap().read_to_string(&mut found).unwrap();
         assert_eq!(found, "code");
         assert!(cache.get(workload, "other").is_none());
+    }
+
+    #[test]
+    fn what_is_not_the_caches_own_is_never_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(dir.path()).unwrap();
+        let thesis = dir.path().join("thesis.tex");
+        // Sparse, and far over what the cache may take.
+        File::create(&thesis).unwrap().set_len(2 * LIMIT).unwrap();
+        let code = dir.path().join("old.cwasm");
+        File::create(&code).unwrap().set_len(2 * LIMIT).unwrap();
+        fs::create_dir(dir.path().join("figures")).unwrap();
+        cache.trim().unwrap();
+        assert!(thesis.is_file() && !code.exists());
     }
 }

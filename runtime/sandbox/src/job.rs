@@ -5,7 +5,7 @@ use crate::ending::{Ending, Fault, FaultKind, Stopped, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
 use isobit_device::{Device, Stop};
-use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Profile, Rules, Trap};
+use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Profile, Rules, Trap, Unread};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -107,6 +107,8 @@ pub struct FinishedJob {
     pub outcome: Outcome,
     /// What it cost.
     pub fuel: FuelUsed,
+    /// What of the job the guest never looked at.
+    pub unread: Unread,
     /// The device, with the job's memory released.
     pub device: Box<dyn Device>,
 }
@@ -167,8 +169,10 @@ impl PreparedJob {
         drop(ticker);
         match self.outcome(result) {
             Ok((outcome, fuel)) => {
-                let device = self.store.into_data().finish()?;
-                Ok(FinishedJob { rules: self.rules, outcome, fuel, device })
+                let state = self.store.into_data();
+                let unread = state.unread();
+                let device = state.finish()?;
+                Ok(FinishedJob { rules: self.rules, outcome, fuel, unread, device })
             }
             Err(fault) => {
                 self.store.into_data().abandon();

@@ -9,6 +9,7 @@ mod ending;
 mod engine;
 mod host;
 mod job;
+mod takes;
 mod wasi;
 mod workload;
 
@@ -16,6 +17,7 @@ pub use code::CodeCache;
 pub use ending::{Fault, FaultKind};
 pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode};
 pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter, rules};
+pub use takes::Takes;
 pub use workload::{MAX_WORKLOAD, Workload, WorkloadError};
 
 /// How much a line of a job's log matters.

@@ -1,6 +1,7 @@
 //! A workload's bytes, looked at but not compiled: is it a component, does it export the world, what
 //! does it import. Cheap enough for a renter to do before anything is sent.
 
+use crate::takes::{self, Takes};
 use isobit_job::{Blob, Bytes, Hash};
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
@@ -29,6 +30,7 @@ pub struct Workload {
     blob: Blob,
     imports: Vec<String>,
     exports: Vec<String>,
+    takes: Takes,
 }
 
 /// Why bytes are not a workload.
@@ -53,7 +55,7 @@ pub enum WorkloadError {
     #[error("the component imports `{0}`, which the world isobit:compute/workload does not offer")]
     UnknownImport(String),
     /// Larger than allowed.
-    #[error("the workload has {size} bytes; at most {MAX_WORKLOAD} are allowed")]
+    #[error("the workload has {size} bytes or more; at most {MAX_WORKLOAD} are allowed")]
     TooLarge {
         /// Its size in bytes.
         size: u64,
@@ -71,9 +73,9 @@ impl Workload {
             return Err(WorkloadError::TooLarge { size });
         }
         let size = Bytes::try_from(size).map_err(|_| WorkloadError::TooLarge { size })?;
-        let (imports, exports) = names(&bytes)?;
+        let Found { imports, exports, takes } = look_through(&bytes)?;
         let blob = Blob { hash: Hash::of(&bytes), size };
-        let workload = Self { bytes, blob, imports, exports };
+        let workload = Self { bytes, blob, imports, exports, takes };
         workload.check_world()?;
         Ok(workload)
     }
@@ -113,12 +115,32 @@ impl Workload {
     pub fn exports(&self) -> &[String] {
         &self.exports
     }
+
+    /// What the workload says that it takes and makes.
+    #[must_use]
+    pub fn takes(&self) -> &Takes {
+        &self.takes
+    }
 }
 
-/// Import and export names of the outermost component.
-fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), WorkloadError> {
-    let broken = |error: wasmparser::BinaryReaderError| WorkloadError::NotWasm(error.to_string());
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+/// What is in a component.
+#[derive(Default)]
+struct Found {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    takes: Takes,
+}
+
+/// Import and export names of the outermost component, and what its modules say of themselves.
+fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(WorkloadError::NotWasm(what_it_seems(bytes)));
+    }
+    let broken = |error: wasmparser::BinaryReaderError| {
+        let (at, of) = (error.offset(), bytes.len());
+        WorkloadError::NotWasm(format!("it is damaged or cut short, at byte {at} of {of}: {}", error.message()))
+    };
+    let Found { mut imports, mut exports, mut takes } = Found::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(broken)? {
@@ -138,10 +160,39 @@ fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), WorkloadError> {
                     }
                 }
             }
+            Payload::CustomSection(section) if section.name() == takes::SECTION => takes.read(section.data()),
             _ => {}
         }
     }
-    Ok((imports, exports))
+    Ok(Found { imports, exports, takes })
+}
+
+/// What WebAssembly begins with.
+const MAGIC: &[u8] = b"\0asm";
+
+/// In words, what a file seems to be that is not WebAssembly.
+fn what_it_seems(bytes: &[u8]) -> String {
+    const KNOWN: [(&[u8], &str); 6] = [
+        (b"\x7fELF", "it is a program for this kind of machine; give what `isobit build` made"),
+        (b"\x89PNG", "it is a PNG picture; inputs go after -i NAME="),
+        (b"\xff\xd8\xff", "it is a JPEG picture; inputs go after -i NAME="),
+        (b"PK\x03\x04", "it is a zip archive"),
+        (b"\x1f\x8b", "it is compressed with gzip; unpack it first"),
+        (b"(", "it may be WebAssembly in text form; only the binary form is taken"),
+    ];
+    if bytes.is_empty() {
+        return "the file is empty".to_owned();
+    }
+    if let Some((_, what)) = KNOWN.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return (*what).to_owned();
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.contains("@compute") => "it is a kernel in WGSL; look at it with `isobit check`".to_owned(),
+        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => {
+            "it is text; build a workload with `isobit build`".to_owned()
+        }
+        _ => "it does not begin as WebAssembly does".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -156,9 +207,38 @@ mod tests {
     }
 
     #[test]
-    fn random_bytes_are_refused() {
-        assert!(matches!(Workload::parse(b"hello world".to_vec()), Err(WorkloadError::NotWasm(_))));
-        assert!(matches!(Workload::parse(Vec::new()), Err(WorkloadError::NotWasm(_))));
+    fn what_is_no_component_is_told_in_a_sentence() {
+        for (bytes, what) in [
+            (&b"hello world"[..], "it is text"),
+            (b"@compute @workgroup_size(1) fn main() {}", "isobit check"),
+            (b"(module)", "text form"),
+            (b"", "empty"),
+            (b"\x7fELF\x02\x01", "a program"),
+            (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+            (b"\x01\x02\x03", "does not begin"),
+            (b"\0asm and then nothing", "damaged or cut short, at byte 4 of 21"),
+        ] {
+            let error = Workload::parse(bytes.to_vec()).err().unwrap().to_string();
+            assert!(error.starts_with("not a WebAssembly component: ") && error.contains(what), "{error}");
+            // No dump of what was read.
+            assert!(!error.contains("0x"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_module_inside_says_that_it_takes_is_found() {
+        let text = r#"(component
+            (core module $m (func (export "run")) (@custom "isobit:takes" "param count how many\0ainput in\0a"))
+            (core module (@custom "isobit:takes" "output out\0a") (@custom "other" "param other\0a"))
+            (core instance $i (instantiate $m)) (func (export "run") (canon lift (core func $i "run"))))"#;
+        let workload = Workload::parse(wat::parse_str(text).unwrap()).unwrap();
+        let Takes { params, inputs, outputs } = workload.takes();
+        assert_eq!(
+            params.iter().map(|(name, text)| format!("{name}: {text}")).collect::<Vec<_>>(),
+            ["count: how many"]
+        );
+        assert_eq!(inputs.keys().map(ToString::to_string).collect::<Vec<_>>(), ["in"]);
+        assert_eq!(outputs.keys().map(ToString::to_string).collect::<Vec<_>>(), ["out"]);
     }
 
     #[test]

@@ -241,6 +241,10 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
         checked: OnceLock::new(),
     });
     let kernel = Kernel { profile, source: wgsl.into(), entries: entries.collect(), parsed: Arc::new(module) };
+    if kernel.entries.is_empty() {
+        // A library: nothing will run, but what is wrong with it can be said.
+        check_module(&kernel.parsed, wgsl, profile)?;
+    }
     let mut refused = None;
     for entry in kernel.entries.iter().take(FIRST_ENTRY_POINTS) {
         match kernel.checked(entry) {
@@ -250,7 +254,7 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     }
     match refused {
         Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(reason),
-        // Of several, a later one may be right. Of none, there is nothing to be said before one is asked for.
+        // Of several, a later one may be right.
         _ => Ok(kernel),
     }
 }
@@ -279,22 +283,31 @@ fn no_entry_point() -> Diagnostic {
 /// Checks one entry point with all that it reaches.
 fn check_entry(parsed: &Module, index: usize, wgsl: &str, profile: Profile) -> Result<Checked, Diagnostic> {
     let mut module = alone(parsed, index);
+    if profile == Profile::Dp32 {
+        dp32::pointers::check(&module, wgsl)?;
+    }
     specialize::specialize(&mut module, wgsl)?;
     naga::compact::compact(&mut module, KeepUnused::No);
-    let validated = Validator::new(ValidationFlags::all(), capabilities(profile)).validate(&module);
-    let info = validated.map_err(|error| {
-        let known = check_globals(&module, wgsl).and_then(|()| dp32::unavailable(&module, wgsl));
-        known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
-    })?;
-    nesting::check_blocks(&module, wgsl)?;
-    check_globals(&module, wgsl)?;
-    if profile == Profile::Dp32 {
-        dp32::check(&module, &info, wgsl)?;
-    } else {
-        dp32::pointers::check_native(&module, wgsl)?;
-    }
+    let info = check_module(&module, wgsl, profile)?;
     let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
     Ok(Checked { module, info, entry_point })
+}
+
+/// Validates a module, and refuses what the interface or the profile lacks.
+fn check_module(module: &Module, wgsl: &str, profile: Profile) -> Result<ModuleInfo, Diagnostic> {
+    let validated = Validator::new(ValidationFlags::all(), capabilities(profile)).validate(module);
+    let info = validated.map_err(|error| {
+        let known = check_globals(module, wgsl).and_then(|()| dp32::unavailable(module, wgsl));
+        known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
+    })?;
+    nesting::check_blocks(module, wgsl)?;
+    check_globals(module, wgsl)?;
+    if profile == Profile::Dp32 {
+        dp32::check(module, &info, wgsl)?;
+    } else {
+        dp32::pointers::check_native(module, wgsl)?;
+    }
+    Ok(info)
 }
 
 /// A module with one of the entry points, and of the functions only those that it calls.

@@ -1,6 +1,6 @@
-//! Pointers to storage and workgroup variables, and to parts of private ones, as arguments.
+//! Pointers to the variables of a module as arguments.
 //!
-//! WGSL allows them and neither naga nor every driver can pass them. So each function that is given one is copied for the variable and the
+//! WGSL allows them; naga does not take those to storage and workgroup variables, and not every driver can pass any. So each function that is given one is copied for the variable and the
 //! path into it that the pointer stands for; what the path is indexed by becomes an argument of the copy. This comes before validation.
 
 use std::collections::HashMap;
@@ -69,29 +69,17 @@ fn gives_pointers(module: &Module, function: &Function) -> bool {
     let mut any = false;
     dp32::for_each_statement(&function.body, &mut |statement, _| {
         if let Statement::Call { function: callee, arguments, .. } = statement {
-            let given = (0..).zip(arguments);
-            any |= given.into_iter().any(|(index, argument)| needs_copy(module, *callee, index, function, *argument));
+            any |= (0..arguments.len()).any(|index| needs_copy(module, *callee, index));
         }
     });
     any
 }
 
-/// Whether an argument of a call cannot be passed as it is.
-fn needs_copy(
-    module: &Module,
-    callee: Handle<Function>,
-    index: usize,
-    caller: &Function,
-    argument: Handle<Expression>,
-) -> bool {
+/// Whether an argument of a call is a pointer to a module's variable.
+fn needs_copy(module: &Module, callee: Handle<Function>, index: usize) -> bool {
     let parameter = module.functions[callee].arguments.get(index);
-    match parameter.and_then(|parameter| module.types[parameter.ty].inner.pointer_space()) {
-        Some(AddressSpace::Storage { .. } | AddressSpace::WorkGroup | AddressSpace::Uniform) => true,
-        Some(AddressSpace::Private) => {
-            !matches!(caller.expressions[argument], Expression::GlobalVariable(_) | Expression::FunctionArgument(_))
-        }
-        _ => false,
-    }
+    let space = parameter.and_then(|parameter| module.types[parameter.ty].inner.pointer_space());
+    space.is_some_and(|space| space != AddressSpace::Function)
 }
 
 struct Specializer<'m> {
@@ -152,7 +140,7 @@ impl Specializer<'_> {
         let mut paths = Vec::with_capacity(arguments.len());
         let (mut given, mut indices) = (Vec::new(), Vec::new());
         for (index, argument) in arguments.into_iter().enumerate() {
-            let path = match needs_copy(self.guest, callee, index, caller, argument) {
+            let path = match needs_copy(self.guest, callee, index) {
                 true => path(caller, argument, &mut indices),
                 false => None,
             };

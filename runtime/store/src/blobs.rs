@@ -287,7 +287,11 @@ impl Shared {
     }
 
     fn remove_left_overs(&self) -> Result<(), StoreError> {
-        for path in entries(&self.temporary)? {
+        // What has another name than ours is not ours: somebody may have named a folder that holds other things.
+        let is_ours = |path: &PathBuf| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u64>().is_ok())
+        };
+        for path in entries(&self.temporary)?.into_iter().filter(is_ours) {
             fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
         }
         Ok(())

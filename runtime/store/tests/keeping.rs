@@ -151,10 +151,12 @@ fn left_overs_of_a_killed_process_are_removed_and_foreign_files_are_not() {
     fs::create_dir_all(foreign.parent().unwrap()).unwrap();
     fs::write(folder.path().join("temporary/0"), "half a blob").unwrap();
     fs::write(&foreign, "not a blob").unwrap();
+    let thesis = folder.path().join("temporary/thesis.txt");
+    fs::write(&thesis, "years of work").unwrap();
     let store = Store::open(folder.path(), bytes(64 * KIB)).unwrap();
-    assert!(files(folder.path(), "temporary").is_empty());
+    assert!(!folder.path().join("temporary/0").exists());
     assert_eq!(store.usage().stored, bytes(0));
-    assert!(foreign.exists());
+    assert!(foreign.exists() && thesis.exists());
 }
 
 #[test]

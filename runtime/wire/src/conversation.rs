@@ -91,7 +91,10 @@ pub(crate) struct Conversation {
     cancelled: bool,
     stage: Stage,
     asked_for_blobs: bool,
+    /// Since the job was restarted, if it was.
     outputs: BTreeSet<Name>,
+    /// Outputs that became void when the job was restarted; none if it was not.
+    void: Option<u32>,
 }
 
 impl Conversation {
@@ -103,6 +106,7 @@ impl Conversation {
             stage: Stage::Silent,
             asked_for_blobs: false,
             outputs: BTreeSet::new(),
+            void: None,
         }
     }
 
@@ -156,11 +160,14 @@ impl Conversation {
             ToRenter::Welcome { .. } => self.stage == Stage::Silent,
             ToRenter::Rejected(_) => self.stage < Stage::Running,
             ToRenter::Missing { .. } => answering && !self.asked_for_blobs,
-            ToRenter::Queued { .. } | ToRenter::Accepted => answering,
+            ToRenter::Queued { .. } | ToRenter::Accepted { .. } => answering,
             ToRenter::Running { .. } => self.stage == Stage::Accepted,
-            ToRenter::Log { .. } | ToRenter::Progress { .. } | ToRenter::Output { .. } | ToRenter::Finished { .. } => {
-                self.stage == Stage::Running
-            }
+            ToRenter::Log { .. }
+            | ToRenter::Progress { .. }
+            | ToRenter::Output { .. }
+            | ToRenter::Unread(_)
+            | ToRenter::Finished { .. } => self.stage == Stage::Running,
+            ToRenter::Restarted { .. } => self.stage == Stage::Running && self.void.is_none(),
             ToRenter::Faulted { .. } => self.submitted && self.stage >= Stage::Welcomed && self.stage < Stage::Over,
         };
         if !in_order {
@@ -179,7 +186,7 @@ impl Conversation {
                 }
                 self.asked_for_blobs = true;
             }
-            ToRenter::Accepted => self.stage = Stage::Accepted,
+            ToRenter::Accepted { .. } => self.stage = Stage::Accepted,
             ToRenter::Running { .. } => self.stage = Stage::Running,
             ToRenter::Output { index, name } => self.announce(*index, name)?,
             ToRenter::Finished { outputs, .. } => {
@@ -190,7 +197,11 @@ impl Conversation {
                 self.stage = Stage::Over;
             }
             ToRenter::Rejected(_) | ToRenter::Faulted { .. } => self.stage = Stage::Over,
-            ToRenter::Queued { .. } | ToRenter::Log { .. } | ToRenter::Progress { .. } => {}
+            ToRenter::Restarted { .. } => {
+                self.void = Some(self.announced());
+                self.outputs.clear();
+            }
+            ToRenter::Queued { .. } | ToRenter::Log { .. } | ToRenter::Progress { .. } | ToRenter::Unread(_) => {}
         }
         Ok(())
     }
@@ -200,8 +211,9 @@ impl Conversation {
     }
 
     fn announce(&mut self, index: u32, name: &Name) -> Result<(), ProtocolError> {
-        let expected = self.announced();
-        if index != expected || u64::from(index) >= MAX_OUTPUTS {
+        let announced = self.announced();
+        let expected = announced.saturating_add(self.void.unwrap_or(0));
+        if index != expected || u64::from(announced) >= MAX_OUTPUTS {
             return Err(ProtocolError::OutputIndex { found: index, expected });
         }
         if !self.outputs.insert(name.clone()) {

@@ -11,10 +11,12 @@
 //!                                      <--   Missing (if blobs are missing)
 //!   a stream per missing blob         ==>
 //!                                      <--   Queued (any number)
-//!                                      <--   Accepted
+//!                                      <--   Accepted (with the deadline that holds)
 //!                                      <--   Running
 //!                                      <--   Log, Progress, Output (any number, in any order)
 //!                                      <==   a stream per output
+//!                                      <--   Restarted (once at most; Log, Progress and Output begin anew)
+//!                                      <--   Unread (if the workload left something unread)
 //!                                      <--   Finished
 //! ```
 //!
@@ -59,7 +61,7 @@ pub const ALPN: &[u8] = b"isobit/1";
 
 /// The version of the messages. `Hello`, `Welcome` and the rejection for another version keep their bytes in all
 /// versions.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// The most bytes in a frame of the control stream, without its length: 512 KiB. The longest messages are a job
 /// spec (256 KiB of JSON) and a receipt (under 496 KiB, as a test of isobit-job shows).

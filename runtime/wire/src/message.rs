@@ -1,6 +1,6 @@
 //! The messages, the headers of data streams, and the bounds of what is in them.
 
-use isobit_job::{Blob, Hash, MAX_INPUTS, MAX_SPEC_JSON, Name};
+use isobit_job::{Blob, Hash, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Unread};
 use serde::{Deserialize, Serialize};
 
 use crate::{FaultReason, Frame, MAX_FRAME, MAX_HEADER, ProtocolError, Rejection};
@@ -46,7 +46,7 @@ pub enum ToRenter {
         /// The provider's software and version; at most [`MAX_SOFTWARE`] bytes.
         software: String,
     },
-    /// The job was not started and costs nothing. The last message.
+    /// The job was not started. The last message.
     Rejected(Rejection),
     /// The provider lacks these blobs of the job; the renter sends each on a stream of its own.
     Missing {
@@ -61,7 +61,11 @@ pub enum ToRenter {
         reason: String,
     },
     /// All blobs are there; the job has a place.
-    Accepted,
+    Accepted {
+        /// How long the job may run here, in milliseconds: what `Submit` asks for, or what the provider lets any job run if
+        /// that is less.
+        deadline_ms: u64,
+    },
     /// The guest is about to run.
     Running {
         /// The device's name.
@@ -83,16 +87,16 @@ pub enum ToRenter {
     },
     /// The guest created an output; the stream whose [`OutputHeader`] has this index carries it.
     Output {
-        /// Counted from 0 in the order of these messages.
+        /// Counted from 0 in the order of these messages, on over a `Restarted`.
         index: u32,
-        /// The output's name; none comes twice.
+        /// The output's name; none comes twice, unless `Restarted` is between.
         name: Name,
     },
     /// The job ran, and this is its receipt. The last message.
     Finished {
         /// The receipt: a DSSE envelope.
         envelope_json: Vec<u8>,
-        /// How many `Output` messages there were.
+        /// How many `Output` messages there were, since `Restarted` if it came.
         outputs: u32,
     },
     /// The provider could not run the job to its end, through no fault of the job. The last message.
@@ -102,6 +106,16 @@ pub enum ToRenter {
         /// More about it; at most [`MAX_TEXT`] bytes.
         message: String,
     },
+    /// The provider's device could not run the job to its end, so the job runs anew on another. The outputs that
+    /// came so far are void, whole ones too. Comes once at most.
+    Restarted {
+        /// The other device's name.
+        device: String,
+        /// What the first device could not do; at most [`MAX_TEXT`] bytes.
+        reason: String,
+    },
+    /// What the workload left unread. Comes before `Finished`, if anything was.
+    Unread(Unread),
 }
 
 /// How much a line of the log matters.
@@ -197,6 +211,11 @@ impl ToRenter {
         ToRenter::Faulted { reason, message: cut(message, MAX_TEXT).to_owned() }
     }
 
+    /// The job begins anew, its texts cut to [`MAX_TEXT`] bytes.
+    pub fn restarted(device: &str, reason: &str) -> ToRenter {
+        ToRenter::Restarted { device: cut(device, MAX_TEXT).to_owned(), reason: cut(reason, MAX_TEXT).to_owned() }
+    }
+
     /// Whether this is a job's last message.
     pub const fn is_last(&self) -> bool {
         matches!(self, ToRenter::Rejected(_) | ToRenter::Finished { .. } | ToRenter::Faulted { .. })
@@ -209,13 +228,15 @@ impl ToRenter {
             ToRenter::Rejected(_) => "Rejected",
             ToRenter::Missing { .. } => "Missing",
             ToRenter::Queued { .. } => "Queued",
-            ToRenter::Accepted => "Accepted",
+            ToRenter::Accepted { .. } => "Accepted",
             ToRenter::Running { .. } => "Running",
             ToRenter::Log { .. } => "Log",
             ToRenter::Progress { .. } => "Progress",
             ToRenter::Output { .. } => "Output",
             ToRenter::Finished { .. } => "Finished",
             ToRenter::Faulted { .. } => "Faulted",
+            ToRenter::Restarted { .. } => "Restarted",
+            ToRenter::Unread(_) => "Unread",
         }
     }
 
@@ -235,7 +256,13 @@ impl ToRenter {
             }
             ToRenter::Progress { message, .. } => bounded("message", message.len(), MAX_PROGRESS),
             ToRenter::Faulted { message, .. } => bounded("message", message.len(), MAX_TEXT),
-            ToRenter::Accepted | ToRenter::Output { .. } | ToRenter::Finished { .. } => Ok(()),
+            ToRenter::Restarted { device, reason } => {
+                bounded("device", device.len(), MAX_TEXT).and_then(|()| bounded("reason", reason.len(), MAX_TEXT))
+            }
+            ToRenter::Unread(Unread { params, inputs }) => {
+                bounded("params", params.len(), MAX_PARAMS).and_then(|()| bounded("inputs", inputs.len(), MAX_INPUTS))
+            }
+            ToRenter::Accepted { .. } | ToRenter::Output { .. } | ToRenter::Finished { .. } => Ok(()),
         }
     }
 }

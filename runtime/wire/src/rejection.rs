@@ -3,7 +3,7 @@
 use isobit_job::{Bytes, Hash};
 use serde::{Deserialize, Serialize};
 
-/// Why a provider does not run a job. Nothing was run and nothing is billed. Texts have at most
+/// Why a provider does not run a job. Nothing was run. Texts have at most
 /// [`MAX_TEXT`](crate::MAX_TEXT) bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
@@ -127,14 +127,14 @@ impl Rejection {
     }
 }
 
-/// Why a provider could not run a job to its end: its own trouble, never the job's. No claim, no bill.
+/// Why a provider could not run a job to its end: its own trouble, never the job's. Nothing is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaultReason {
     /// The renter cancelled the job.
     #[error("the job was cancelled")]
     Cancelled,
-    /// The job ran longer than the deadline it was submitted with, or than the provider lets any job run.
+    /// The job ran longer than the deadline it was submitted with.
     #[error("the job did not end before its deadline")]
     Deadline,
     /// The device stopped working.
@@ -158,6 +158,9 @@ pub enum FaultReason {
     /// Something else broke at the provider.
     #[error("the provider failed")]
     Internal,
+    /// The job ran longer than the provider lets any job run, which is less than the deadline it was submitted with.
+    #[error("the job did not end in the time that the provider gives to any job")]
+    ProviderDeadline,
 }
 
 impl FaultReason {
@@ -165,7 +168,10 @@ impl FaultReason {
     pub const fn hint(&self) -> &'static str {
         match self {
             FaultReason::Cancelled => "submit it again if it is wanted after all",
-            FaultReason::Deadline => "give it a longer deadline, or a faster provider",
+            FaultReason::Deadline => "give it more time with --deadline, or submit it to a faster provider",
+            FaultReason::ProviderDeadline => {
+                "--deadline cannot raise it: ask the provider's owner (`isobit serve --max-deadline`), or submit it to another"
+            }
             FaultReason::Delivery => "check the connection and the room for the outputs, and submit it again",
             FaultReason::DeviceLost
             | FaultReason::OutOfMemory

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
-use isobit_job::{Hash, MAX_OUTPUTS, MAX_SPEC_JSON, Name};
+use isobit_job::{Hash, MAX_OUTPUTS, MAX_SPEC_JSON, Name, Unread};
 use isobit_wire::{
     BlobHeader, FaultReason, FrameDecoder, FrameError, Level, MAX_FRAME, MAX_HEADER, MAX_LOG, MAX_PROGRESS, MAX_TEXT,
     OutputHeader, PROTOCOL, ProtocolError, ProviderSession, Rejection, RenterSession, ToProvider, ToRenter, encode,
@@ -27,6 +27,10 @@ fn missing() -> ToRenter {
 
 fn queued() -> ToRenter {
     ToRenter::Queued { position: 1, reason: "one job is running".to_owned() }
+}
+
+fn accepted() -> ToRenter {
+    ToRenter::Accepted { deadline_ms: 60_000 }
 }
 
 fn running() -> ToRenter {
@@ -64,7 +68,7 @@ fn a_whole_job_passes_and_ends_cleanly() {
         missing(),
         queued(),
         queued(),
-        ToRenter::Accepted,
+        accepted(),
         running(),
         ToRenter::log(Level::Info, "hello"),
         output(0),
@@ -78,12 +82,12 @@ fn a_whole_job_passes_and_ends_cleanly() {
 
 #[test]
 fn a_job_whose_blobs_are_all_there_may_start_at_once() {
-    after(&[welcome(), ToRenter::Accepted, running(), finished(0)]);
+    after(&[welcome(), accepted(), running(), finished(0)]);
 }
 
 #[test]
 fn a_job_may_be_rejected_until_it_runs_and_may_fault_until_it_ends() {
-    let path = [welcome(), missing(), queued(), ToRenter::Accepted, running(), output(0)];
+    let path = [welcome(), missing(), queued(), accepted(), running(), output(0)];
     for length in 0..=path.len() {
         let (mut renter, mut provider) = after(&path[..length]);
         let may_reject = length < 5;
@@ -112,15 +116,13 @@ fn a_message_out_of_order_neither_leaves_nor_enters() {
         (vec![welcome()], welcome(), "between `Submit` and `Accepted`"),
         (vec![welcome()], running(), "between `Submit` and `Accepted`"),
         (vec![welcome(), missing()], missing(), "between `Submit` and `Accepted`"),
-        (vec![welcome(), ToRenter::Accepted], queued(), "between `Accepted` and `Running`"),
-        (vec![welcome(), ToRenter::Accepted], output(0), "between `Accepted` and `Running`"),
-        (vec![welcome(), ToRenter::Accepted], finished(0), "between `Accepted` and `Running`"),
-        (vec![welcome(), ToRenter::Accepted, running()], running(), "while the job runs"),
+        (vec![welcome(), accepted()], queued(), "between `Accepted` and `Running`"),
+        (vec![welcome(), accepted()], output(0), "between `Accepted` and `Running`"),
+        (vec![welcome(), accepted()], finished(0), "between `Accepted` and `Running`"),
+        (vec![welcome(), accepted(), running()], running(), "while the job runs"),
     ];
-    let after_the_end = ends
-        .iter()
-        .cloned()
-        .map(|end| (vec![welcome(), ToRenter::Accepted, running(), finished(0)], end, "after the end"));
+    let after_the_end =
+        ends.iter().cloned().map(|end| (vec![welcome(), accepted(), running(), finished(0)], end, "after the end"));
     for (path, message, place) in cases.into_iter().chain(after_the_end) {
         let expected = Err(ProtocolError::OutOfOrder { message: message.name(), place });
         let (mut renter, mut provider) = after(&path);
@@ -152,7 +154,7 @@ fn the_renter_says_hello_then_submit_then_perhaps_cancel() {
 
 #[test]
 fn a_cancel_that_crosses_with_the_end_is_dropped() {
-    let (mut renter, mut provider) = after(&[welcome(), ToRenter::Accepted, running()]);
+    let (mut renter, mut provider) = after(&[welcome(), accepted(), running()]);
     let cancel = renter.send(&ToProvider::Cancel).unwrap();
     let end = provider.send(&finished(0)).unwrap();
     assert_eq!(provider.receive(&cancel), Ok(vec![]));
@@ -204,7 +206,7 @@ fn what_is_over_a_bound_neither_leaves_nor_enters() {
         assert_eq!(renter.receive(&encode(&message).unwrap()).unwrap_err().to_string(), error.to_string());
         error.to_string()
     };
-    let job_runs = [welcome(), ToRenter::Accepted, running()];
+    let job_runs = [welcome(), accepted(), running()];
     let log = ToRenter::Log { level: Level::Info, message: "x".repeat(MAX_LOG + 1) };
     assert_eq!(refused(&job_runs, log), "`message` has length 8193; the most is 8192");
     let progress = |fraction, message: String| ToRenter::Progress { fraction, message };
@@ -231,7 +233,7 @@ fn what_is_over_a_bound_neither_leaves_nor_enters() {
 
 #[test]
 fn a_job_has_256_outputs_at_most_and_no_name_twice() {
-    let (mut renter, mut provider) = after(&[welcome(), ToRenter::Accepted, running(), output(0)]);
+    let (mut renter, mut provider) = after(&[welcome(), accepted(), running(), output(0)]);
     let again = ToRenter::Output { index: 1, name: "out0".parse().unwrap() };
     assert!(matches!(provider.send(&again), Err(ProtocolError::OutputTwice { .. })));
     // What was refused left no trace.
@@ -243,8 +245,25 @@ fn a_job_has_256_outputs_at_most_and_no_name_twice() {
 }
 
 #[test]
+fn a_job_that_is_restarted_announces_its_outputs_anew_and_is_not_restarted_again() {
+    let restarted = ToRenter::restarted("isobit CPU device", "the driver left a loop");
+    let (mut renter, mut provider) =
+        after(&[welcome(), accepted(), running(), output(0), output(1), restarted.clone()]);
+    assert!(matches!(provider.send(&restarted), Err(ProtocolError::OutOfOrder { message: "Restarted", .. })));
+    // Streams of void outputs may still be on their way: no index is used twice.
+    assert!(matches!(provider.send(&output(0)), Err(ProtocolError::OutputIndex { found: 0, expected: 2 })));
+    let again = ToRenter::Output { index: 2, name: "out0".parse().unwrap() };
+    renter.receive(&provider.send(&again).unwrap()).unwrap();
+    assert!(matches!(provider.send(&finished(3)), Err(ProtocolError::OutputIndex { found: 3, expected: 1 })));
+    renter.receive(&provider.send(&finished(1)).unwrap()).unwrap();
+    // Before it runs there is nothing to begin anew.
+    let (_, mut provider) = after(&[welcome(), accepted()]);
+    assert!(provider.send(&restarted).is_err());
+}
+
+#[test]
 fn the_constructors_cut_what_a_guest_says_to_what_is_allowed() {
-    let (mut renter, mut provider) = after(&[welcome(), ToRenter::Accepted, running()]);
+    let (mut renter, mut provider) = after(&[welcome(), accepted(), running()]);
     let long = "\u{20ac}".repeat(10_000);
     for message in [
         ToRenter::log(Level::Error, &long),
@@ -252,6 +271,7 @@ fn the_constructors_cut_what_a_guest_says_to_what_is_allowed() {
         ToRenter::progress(f32::NAN, ""),
         ToRenter::progress(-1.0, ""),
         ToRenter::faulted(FaultReason::Internal, &long),
+        ToRenter::restarted(&long, &long),
     ] {
         renter.receive(&provider.send(&message).unwrap()).unwrap();
     }
@@ -272,9 +292,9 @@ fn the_longest_spec_and_receipt_fit_a_frame() {
     renter.send(&hello()).unwrap();
     renter.send(&ToProvider::Submit { spec_json: vec![b' '; MAX_SPEC_JSON], deadline_ms: u64::MAX }).unwrap();
     // 496 KiB: the bound that isobit-job keeps for its longest receipt.
-    let (_, mut provider) = after(&[welcome(), ToRenter::Accepted, running()]);
+    let (_, mut provider) = after(&[welcome(), accepted(), running()]);
     provider.send(&ToRenter::Finished { envelope_json: vec![b' '; 496 * 1024], outputs: 0 }).unwrap();
-    let (_, mut provider) = after(&[welcome(), ToRenter::Accepted, running()]);
+    let (_, mut provider) = after(&[welcome(), accepted(), running()]);
     let too_long = ToRenter::Finished { envelope_json: vec![b' '; MAX_FRAME], outputs: 0 };
     assert!(matches!(provider.send(&too_long), Err(ProtocolError::Frame(FrameError::TooLong { .. }))));
 }
@@ -328,7 +348,9 @@ fn to_renter() -> impl Strategy<Value = ToRenter> {
         4 => Just(welcome()),
         2 => Just(missing()),
         2 => Just(queued()),
-        4 => Just(ToRenter::Accepted),
+        4 => Just(accepted()),
+        1 => Just(ToRenter::restarted("isobit CPU device", "it left a loop")),
+        1 => Just(ToRenter::Unread(Unread::default())),
         4 => Just(running()),
         4 => (0u32..4, name).prop_map(|(index, name)| ToRenter::Output { index, name }),
         2 => (any::<f32>(), ".{0,9}").prop_map(|(fraction, message)| ToRenter::progress(fraction, &message)),
@@ -394,7 +416,7 @@ proptest! {
     fn random_bytes_are_an_error_or_wait_for_more_and_never_a_panic(
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..12], 0..400),
     ) {
-        let (mut renter, mut provider) = after(&[welcome(), ToRenter::Accepted, running()]);
+        let (mut renter, mut provider) = after(&[welcome(), accepted(), running()]);
         let _ = renter.receive(&bytes);
         let _ = provider.receive(&bytes);
         let mut provider = ProviderSession::new();
@@ -406,7 +428,7 @@ proptest! {
     fn a_frame_around_random_bytes_is_an_error_or_a_legal_message(body in prop::collection::vec(any::<u8>(), 0..100)) {
         let mut frame = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
         frame.extend(body);
-        let (mut renter, _) = after(&[welcome(), ToRenter::Accepted, running()]);
+        let (mut renter, _) = after(&[welcome(), accepted(), running()]);
         if let Ok(messages) = renter.receive(&frame) {
             prop_assert_eq!(messages.len(), 1);
         }

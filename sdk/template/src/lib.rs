@@ -4,6 +4,12 @@ use std::io::{BufWriter, Write};
 
 use isobit::{Gpu, Output};
 
+// What `isobit inspect` shows. Other names are refused before anything runs.
+isobit::takes! {
+    param "count": "how many numbers; 10 if it is not set",
+    output "out": "the doubled numbers, one to a line",
+}
+
 #[isobit::main]
 fn main() -> isobit::Result<()> {
     let count: u32 = isobit::param("count")?.unwrap_or(10);

@@ -2,26 +2,34 @@
 
 mod component;
 mod crate_info;
+mod shared;
 mod toolchain;
 
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use isobit_job::{Blob, Bytes, Hash};
 
 use self::crate_info::CrateInfo;
+use self::shared::Shared;
 use self::toolchain::Toolchain;
 use crate::failure::{Failure, Status};
+use crate::opening;
 use crate::printer::Printer;
 
 /// Compile a workload crate to a component
 ///
 /// The profile is the crate's release profile, but stripped, without unwinding, and optimized as a whole. The
 /// compiler is the ordinary one where it has the WebAssembly target; otherwise rustup installs the target,
-/// or, where it may not (RUSTUP_AUTO_INSTALL=0), Debian's compiler builds it from source.
+/// or, where it may not (RUSTUP_AUTO_INSTALL=0), Debian's compiler does it, which may have to compile the
+/// standard library first.
+///
+/// What all crates need is compiled once: build results are in isobit/build in your cache folder, one folder for
+/// each compiler, unless cargo was told of another target folder. What was not used for 60 days is removed there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  isobit build\n  isobit build blur -o blur.wasm --locked")]
 pub struct Build {
@@ -82,37 +90,85 @@ impl Build {
                 .hint("name a crate's folder, or make one with `isobit new DIR`")
                 .into());
         }
+        let start = Instant::now();
         let toolchain = toolchain::choose(&self.dir, self.target, printer)?;
-        let info = crate_info::read(&toolchain, &self.dir, &self.cargo_flags())?;
+        let info = crate_info::read(&toolchain, &self.dir, &self.cargo_flags(printer))?;
         printer.note(format_args!("compiling {} with {toolchain}", info.name));
 
-        let module = self.compile(&toolchain, &info)?;
+        // Locked until the module is read: another crate's module may have the same name.
+        let shared = self.shared(&toolchain, &info, printer)?;
+        let module = self.compile(&toolchain, &info, shared.as_ref(), printer)?;
         let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+        drop(shared);
         let workload = component::from_module(&module, self.target)?;
 
         let file = self.output.clone().unwrap_or_else(|| info.default_output());
         write_whole(&file, workload.bytes())?;
         let Blob { hash, size } = workload.blob();
         printer.answer(&Answer { file: &file, hash, size, toolchain: toolchain.to_string() }, &file.display())?;
-        printer.note(format_args!("built {} ({size}, {hash})", info.name));
+        printer.note(format_args!("built {} ({size}, {hash}) in {} s", info.name, start.elapsed().as_secs()));
         Ok(Status::Ok)
     }
 
-    fn cargo_flags(&self) -> Vec<&'static str> {
-        let flags = [("--offline", self.offline), ("--locked", self.locked)];
+    fn cargo_flags(&self, printer: &Printer) -> Vec<&'static str> {
+        let flags = [("--offline", self.offline), ("--locked", self.locked), ("--quiet", printer.is_quiet())];
         flags.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
     }
 
-    /// Runs cargo, whose messages go straight to the user, and finds the module it made.
-    fn compile(&self, toolchain: &Toolchain, info: &CrateInfo) -> anyhow::Result<PathBuf> {
-        let mut cargo = toolchain.cargo(&self.dir);
-        cargo.args(["build", "--lib", "--target", self.target.triple(), "--message-format=json-render-diagnostics"]);
-        cargo.args(toolchain.build_flags(self.target)).args(self.cargo_flags());
+    /// The compiler's folder in the user's cache, ready for this crate; or nothing where the user has chosen a folder, or none
+    /// can be kept.
+    fn shared(&self, toolchain: &Toolchain, info: &CrateInfo, printer: &Printer) -> anyhow::Result<Option<Shared>> {
+        let Some(root) = opening::cache("build").filter(|_| !info.has_chosen_target_dir()) else { return Ok(None) };
+        let shared = match Shared::open(&root, &toolchain.name(), printer) {
+            Ok(shared) => shared,
+            Err(error) => {
+                printer.note(format_args!("sharing no build results with other crates: {error:#}"));
+                return Ok(None);
+            }
+        };
+        let flags = self.cargo_flags(printer);
+        let packages = crate_info::local_packages(toolchain, &self.dir, info, self.target, &flags)?;
+        let foreign = shared.foreign(&packages, &info.workspace);
+        if !foreign.is_empty() {
+            let mut cargo = toolchain.cargo(&self.dir);
+            cargo.args(["clean", "--quiet", "--target", self.target.triple()]);
+            cargo.args(foreign.iter().flat_map(|name| ["--package", name]));
+            cargo.args(flags.iter().filter(|flag| **flag != "--quiet"));
+            self.set_profile(&mut cargo);
+            cargo.arg("--target-dir").arg(shared.folder()).stdin(Stdio::null());
+            if !cargo.status().context("cannot start cargo")?.success() {
+                return Err(Failure::new(format!("cargo cannot clean {}", shared.folder().display()))
+                    .hint("cargo's messages are above; removing that folder loses nothing but time")
+                    .into());
+            }
+        }
+        shared.claim(&packages, &info.workspace)?;
+        Ok(Some(shared))
+    }
+
+    fn set_profile(&self, cargo: &mut Command) {
         if !self.debug {
             cargo.args(["--profile", "guest"]);
             for setting in PROFILE {
                 cargo.arg("--config").arg(format!("profile.guest.{setting}"));
             }
+        }
+    }
+
+    /// Runs cargo, whose messages go straight to the user, and finds the module it made.
+    fn compile(
+        &self,
+        toolchain: &Toolchain,
+        info: &CrateInfo,
+        shared: Option<&Shared>,
+        printer: &Printer,
+    ) -> anyhow::Result<PathBuf> {
+        let mut cargo = toolchain.cargo(&self.dir);
+        cargo.args(["build", "--lib", "--target", self.target.triple(), "--message-format=json-render-diagnostics"]);
+        cargo.args(toolchain.build_flags(self.target)).args(self.cargo_flags(printer));
+        self.set_profile(&mut cargo);
+        if let Some(shared) = shared {
+            cargo.arg("--target-dir").arg(shared.folder());
         }
         let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
         let mut module = None;

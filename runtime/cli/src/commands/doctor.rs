@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use isobit_device::probe::{self, Verdict};
+use isobit_device::probe::{self, Prober as _, Verdict};
 use isobit_device::{DeviceInfo, DeviceKind, DeviceSelector, Tier, list_adapters, open_adapter, select};
 
 use crate::failure::Status;
-use crate::opening::{self, ProbeWatch};
+use crate::opening;
 use crate::printer::Printer;
+use crate::probing::{InChild, Watch};
 
 /// Check that devices compute every bit as they should
 ///
@@ -76,20 +77,19 @@ fn examine(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Probe
     if chosen.info.kind == DeviceKind::Interpreter {
         return Ok(Probed { info: chosen.info, verdict: None, error: None });
     }
-    let mut device = open_adapter(selector).map_err(opening::no_device)?;
-    let info = isobit_device::Device::info(&device).clone();
-    printer.detail(format_args!("probing {}", info.name));
-    let mut watch = ProbeWatch::new(printer);
-    let found = probe::probe(&mut device, &mut |progress| watch.show(progress));
-    watch.finish();
-    let (verdict, error) = match found {
+    let info = chosen.info;
+    let cache = opening::verdicts();
+    let mut watch = Watch::new(printer);
+    let mut told = |event| watch.show(event);
+    let mut prober = InChild::new(selector, cache.as_deref(), &mut told);
+    let (verdict, error) = match prober.probe(&info, &|| open_adapter(selector)) {
         Ok(verdict) => (Some(verdict), None),
         Err(error) => (None, Some(error.to_string())),
     };
-    if let (Some(cache), Some(verdict)) = (opening::verdicts(), &verdict)
-        && let Err(error) = probe::record(&cache, &info, verdict)
+    if let (Some(cache), Some(verdict)) = (&cache, &verdict)
+        && let Err(error) = probe::record(cache, &info, verdict)
     {
-        printer.warn(format_args!("the verdict is not kept in {}: {error}", cache.display()));
+        prober.not_kept(cache, &error);
     }
     Ok(Probed { info, verdict, error })
 }

@@ -1,15 +1,17 @@
 //! `isobit inspect`: what a component is, from its bytes alone.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use isobit_job::{Bytes, Hash};
+use isobit_job::{Bytes, Hash, Name};
 
-use crate::commands::read_workload;
 use crate::failure::Status;
 use crate::printer::Printer;
 
-/// Show a workload's imports, exports, size and hash
+/// Show a workload's size and hash, what it imports, and what it says that it takes
+///
+/// A workload says what it takes with `isobit::takes!` of the SDK. Exit status 1: the file is no workload.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  isobit inspect blur.wasm\n  isobit inspect blur.wasm --json")]
 pub struct Inspect {
@@ -24,15 +26,29 @@ struct Answer<'a> {
     size: Bytes,
     imports: &'a [String],
     exports: &'a [String],
+    takes: Takes<'a>,
+}
+
+/// Names with descriptions; nothing is known of those that the workload does not mention.
+#[derive(serde::Serialize)]
+struct Takes<'a> {
+    params: &'a BTreeMap<Name, String>,
+    inputs: &'a BTreeMap<Name, String>,
+    outputs: &'a BTreeMap<Name, String>,
 }
 
 impl Inspect {
     /// Prints what was found.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
-        let workload = read_workload(&self.workload)?;
-        let blob = workload.blob();
-        let answer =
-            Answer { hash: blob.hash, size: blob.size, imports: workload.imports(), exports: workload.exports() };
+        let workload = super::read_workload_or(Status::No, &self.workload)?;
+        let (blob, takes) = (workload.blob(), workload.takes());
+        let answer = Answer {
+            hash: blob.hash,
+            size: blob.size,
+            imports: workload.imports(),
+            exports: workload.exports(),
+            takes: Takes { params: &takes.params, inputs: &takes.inputs, outputs: &takes.outputs },
+        };
         printer.answer(&answer, &answer)?;
         Ok(Status::Ok)
     }
@@ -49,6 +65,19 @@ impl fmt::Display for Answer<'_> {
                 writeln!(f, "{label:<8} {}", crate::escape::line(name))?;
                 label = "";
             }
+        }
+        let Takes { params, inputs, outputs } = self.takes;
+        for (label, names) in [("params", params), ("inputs", inputs), ("outputs", outputs)] {
+            let width = names.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+            let mut label = label;
+            for (name, description) in names {
+                let line = format!("{label:<8} {:<width$}  {}", name.as_str(), crate::escape::line(description));
+                writeln!(f, "{}", line.trim_end())?;
+                label = "";
+            }
+        }
+        if params.is_empty() && inputs.is_empty() && outputs.is_empty() {
+            writeln!(f, "takes    it does not say")?;
         }
         Ok(())
     }

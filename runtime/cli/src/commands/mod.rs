@@ -11,31 +11,52 @@ pub mod man;
 pub mod new;
 pub mod run;
 pub mod serve;
+pub mod show;
 pub mod submit;
 pub mod verify;
 pub mod worker;
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use isobit_job::Envelope;
-use isobit_renter::Part;
-use isobit_sandbox::Workload;
+use isobit_job::{Envelope, MAX_ENVELOPE_JSON, Receipt, ReceiptError};
+use isobit_sandbox::{MAX_WORKLOAD, Workload, WorkloadError};
 
 use crate::failure::{Failure, Status};
 
-/// Reads a file and checks that it is a workload.
+/// Reads a file and checks that it is a workload, for a command that is of no use without one.
 pub fn read_workload(path: &Path) -> anyhow::Result<Workload> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| Failure::new(format!("cannot read {shown}: {error}")))?;
-    Ok(Workload::parse(bytes)
-        .map_err(|error| Failure::new(format!("{shown} is not a workload: {error}")).status(Status::No))?)
+    read_workload_or(Status::CouldNot, path)
 }
 
-/// Writes a receipt, whole or not at all.
-fn write_receipt(path: &Path, envelope: &Envelope) -> anyhow::Result<()> {
-    let mut part = Part::create("receipt".parse()?, Some(path.to_owned()))?;
-    writeln!(part, "{}", envelope.to_json_pretty())?;
-    part.keep()?;
-    Ok(())
+/// The same, with the status if it is none.
+fn read_workload_or(status: Status, path: &Path) -> anyhow::Result<Workload> {
+    let bytes = read_bounded(path, MAX_WORKLOAD)?;
+    Ok(Workload::parse(bytes).map_err(|error| {
+        let failure = Failure::new(format!("{} is not a workload: {error}", path.display())).status(status);
+        match error {
+            WorkloadError::NotWasm(_) | WorkloadError::CoreModule => failure.hint("make one with `isobit build DIR`"),
+            _ => failure.hint("look at the crate that it was built from: `isobit new DIR` makes one that fits"),
+        }
+    })?)
+}
+
+/// Reads a receipt's file and verifies it. What is wrong with a file that was read is the inner error.
+fn read_receipt(path: &Path) -> anyhow::Result<Result<Receipt, ReceiptError>> {
+    let bytes = read_bounded(path, u64::try_from(MAX_ENVELOPE_JSON)?)?;
+    Ok(Envelope::from_json(&bytes).and_then(|envelope| envelope.verify()))
+}
+
+/// Reads a file of at most so many bytes, and one more of a longer one: what is too long is for the caller to say.
+fn read_bounded(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let refused = |error: std::io::Error| Failure::new(format!("cannot read {shown}: {error}"));
+    let file = File::open(path).map_err(refused)?;
+    if file.metadata().map_err(refused)?.is_dir() {
+        return Err(Failure::new(format!("{shown} is a folder, not a file")).into());
+    }
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;
+    Ok(bytes)
 }

@@ -1,26 +1,31 @@
 //! `isobit run`: a job on this machine, in the sandbox.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{Limits, Receipt};
-use isobit_renter::Submission;
+use isobit_renter::{Destination, Submission};
 
 use crate::failure::Status;
 use crate::finished::Finished;
-use crate::job_args::{JobArgs, by_name};
+use crate::interrupt;
+use crate::job_args::{JobArgs, JobNames, place};
 use crate::key::KeyArgs;
-use crate::local::LocalJob;
+use crate::local::{LocalJob, LocalRun};
+use crate::outputs;
 use crate::printer::Printer;
 use crate::races::Races;
 use crate::watch::Watch;
 
 /// Run a workload on this machine, in the sandbox
+///
+/// Nothing is written before the job has completed. A file is then replaced whole; devices, named pipes and stdout (`-`)
+/// are written into.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit run photo.wasm -i photo=in.png -o out=out.png -p radius=3
   isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json
+  isobit run photo.wasm -i photo=in.png -o out=- | file -
   isobit run reduce.wasm -i in=data -o out=sum --detect-races")]
 pub struct Run {
     #[command(flatten)]
@@ -33,52 +38,47 @@ pub struct Run {
     #[arg(long, conflicts_with_all = ["device", "receipt"])]
     detect_races: bool,
     /// Sign the claim with this node's key and write the receipt here
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = place)]
+    receipt: Option<Destination>,
     #[command(flatten)]
     key: KeyArgs,
 }
 
 impl Run {
     /// Runs the job and puts its outputs in place.
-    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
-        // A receipt that cannot be signed is found out before the work, not after it.
+    pub fn run(mut self, printer: &Printer) -> anyhow::Result<Status> {
+        // What is wrong is found out before the work, not after it.
         let secret = self.receipt.is_some().then(|| self.key.load()).transpose()?;
+        let workload = super::read_workload(&self.job.workload)?;
+        let names = JobNames::new(&mut self.job, &workload)?;
+        let key = self.key.path().map(|path| ("key", path));
+        let key: Vec<_> = key.into_iter().collect();
+        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &self.job.workload, &key, printer)?);
         let profile = self.job.profile(printer);
-        let inputs = by_name("input", self.job.input)?;
-        let outputs = by_name("output", self.job.output)?;
-        let params = by_name("parameter", self.job.param)?;
         let limits = Limits::from(self.job.limits);
-        let submission = Submission::new(&self.job.workload, &inputs, params, limits, profile)?;
+        let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile)?;
         let watch = Arc::new(Watch::new(printer));
         let job = LocalJob {
             submission: &submission,
-            workload: &self.job.workload,
-            inputs: &inputs,
+            workload: &workload,
+            inputs: &names.inputs,
             device: &self.device,
             detect_races: self.detect_races,
             deadline: self.job.deadline.into(),
-            outputs: &outputs,
+            places: &places,
+            tell_unwanted: true,
             reporter: Arc::clone(&watch) as _,
             printer,
         };
-        let ran = job.run(crate::interrupt::on_ctrl_c);
+        let ran = job.run(interrupt::stop_job);
         watch.finish();
-        let ran = ran?;
-        let (claim, observed, races) = (ran.claim.clone(), ran.observed.clone(), ran.races.clone());
-        let kept = ran.keep(&outputs)?;
-        if let (Some(path), Some(secret)) = (&self.receipt, secret) {
-            let receipt = Receipt {
-                spec: submission.spec().clone(),
-                claim: claim.clone(),
-                observed: observed.clone(),
-                provider: secret.public(),
-            };
-            super::write_receipt(path, &receipt.sign(&secret))?;
-        }
-        let finished = Finished::new(&claim, &observed, &kept, self.receipt.as_ref());
-        let finished = finished.with_races(races.as_ref().map(Races::new));
-        printer.answer(&finished, &finished)?;
-        Ok(finished.status())
+        let LocalRun { claim, observed, races, unread, outputs: arrived } = ran?;
+        let receipt = secret.map(|secret| {
+            let (spec, claim, observed) = (submission.spec().clone(), claim.clone(), observed.clone());
+            Receipt { spec, claim, observed, provider: secret.public() }.sign(&secret)
+        });
+        let kept = outputs::keep(&places, arrived, receipt.as_ref(), claim.job, printer)?;
+        let finished = Finished::new(&claim, &observed, &kept, &unread);
+        finished.with_races(races.as_ref().map(Races::new)).show(printer, places.use_stdout())
     }
 }

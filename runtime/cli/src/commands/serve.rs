@@ -3,30 +3,34 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Context as _;
 use isobit_device::{DeviceSelector, SpotChecks};
 use isobit_job::{Bytes, NodeAddr, NodeKey};
 use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
 
+use crate::addresses::{listen_address, reachable};
 use crate::failure::{Failure, Status};
 use crate::interrupt::asked_to_stop;
 use crate::job_args::Span;
 use crate::key::KeyArgs;
 use crate::opening;
 use crate::printer::Printer;
+use crate::probing::{self, Watch};
 
 /// Offer this machine's device to renters
 ///
-/// Prints the address that renters need and serves until Ctrl-C. Each job runs in a process of its own.
+/// Prints the address that renters need, one for each interface where it listens on all of them, and serves until Ctrl-C. Each
+/// job runs in a process of its own, and is told of in a line on stderr when it has ended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit serve --listen 0.0.0.0:4433
+  isobit serve --listen [::]:4433 --max-deadline 10m
   isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe")]
 pub struct Serve {
     /// Where to listen; port 0 takes any
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4433")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4433", value_parser = listen_address)]
     listen: SocketAddr,
     /// Take jobs only from renters with these keys; without it, from anyone
     #[arg(long, value_name = "KEY", num_args = 1..)]
@@ -61,7 +65,9 @@ pub struct Serve {
 
 #[derive(serde::Serialize)]
 struct Answer<'a> {
-    address: NodeAddr,
+    /// The likeliest of all.
+    address: &'a NodeAddr,
+    addresses: &'a [NodeAddr],
     key: NodeKey,
     device: &'a DeviceSummary,
 }
@@ -77,8 +83,7 @@ impl Serve {
             false => Admission::Only(self.allow.into_iter().collect()),
         };
         let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
-        // Workers find the verdict there.
-        let verdicts = opening::verdicts().unwrap_or_else(|| data_dir.join("probe"));
+        let verdicts = verdicts(&data_dir, printer);
         let program = std::env::current_exe().context("cannot find this program to start workers with")?;
         let mut worker =
             ["worker", "--device", &self.device.to_string(), "--spot-checks", &self.spot_checks.to_string()]
@@ -104,10 +109,12 @@ impl Serve {
                 if error.hint().is_empty() { failure } else { failure.hint(error.hint()) }
             })?;
             let local = provider.local_addr()?;
-            let address = NodeAddr { host: local.ip().to_string(), port: local.port(), key: provider.key() };
-            let text = address.to_string();
+            let addresses = reachable(local, provider.key());
+            let address = addresses.first().context("the node has no address")?;
+            let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
             printer.note(format_args!("serving {}", provider.device().name));
-            printer.answer(&Answer { address, key: provider.key(), device: provider.device() }, &text)?;
+            let answer = Answer { address, addresses: &addresses, key: provider.key(), device: provider.device() };
+            printer.answer(&answer, &text)?;
             provider.serve(asked_to_stop()).await;
             printer.note("stopped");
             Ok(Status::Ok)
@@ -118,13 +125,27 @@ impl Serve {
 /// Has the device probed, unless it has been, so that no worker needs to: in a process of its own, since drivers have no business
 /// in this one. Why it cannot be opened the first worker will tell.
 fn probe(program: &Path, worker: &[OsString], printer: &Printer) {
-    let sign =
-        printer.spinner("opening the device; a driver that is new here is probed first, which takes some seconds");
-    let probe =
-        Command::new(program).args(worker).arg("--probe-only").stdin(Stdio::null()).stderr(Stdio::null()).status();
-    sign.finish_and_clear();
-    if let Err(error) = probe {
+    let mut watch = Watch::new(printer);
+    let found = probing::run(Command::new(program).args(worker).arg("--probe-only"), |event| watch.show(event));
+    if let Err(error) = found {
         printer.detail(format_args!("the device was not probed: {error}"));
+    }
+}
+
+/// Where workers find the verdict: in the user's cache, or where that cannot be written beside the blobs, since each worker would probe
+/// anew otherwise.
+fn verdicts(data_dir: &Path, printer: &Printer) -> PathBuf {
+    let beside = data_dir.join("probe");
+    let Some(cache) = opening::verdicts() else { return beside };
+    let written = std::fs::create_dir_all(&cache).and_then(|()| tempfile::tempfile_in(&cache));
+    match written {
+        Ok(_) => cache,
+        Err(error) => {
+            let (beside, cache) = (beside.display(), cache.display());
+            printer
+                .warn(format_args!("what the probe finds is kept in {beside}, as {cache} cannot be written: {error}"));
+            data_dir.join("probe")
+        }
     }
 }
 

@@ -1,24 +1,27 @@
 //! `isobit submit`: a job at a provider.
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use isobit_job::{Limits, NodeAddr, SecretKey};
-use isobit_renter::{Event, Submission, SubmitError, submit};
+use isobit_renter::{Destination, Event, Submission, SubmitError, submit};
 use isobit_sandbox::{LogLevel, Reporter as _};
 
+use crate::escape;
 use crate::failure::{Failure, Status};
 use crate::finished::Finished;
-use crate::interrupt::asked_to_stop;
-use crate::job_args::{JobArgs, by_name};
+use crate::interrupt::{asked_to_stop, leave_when_asked};
+use crate::job_args::{JobArgs, JobNames, place};
 use crate::key::KeyArgs;
+use crate::local::unwanted;
+use crate::outputs;
 use crate::printer::Printer;
 use crate::watch::Watch;
 
 /// Run a workload at a provider and bring outputs and receipt home
 ///
-/// Ctrl-C cancels the job at the provider. Nothing is written unless the receipt agrees with the bytes that
-/// arrived.
+/// Ctrl-C cancels the job at the provider, and so does closing the terminal. Nothing is written unless the receipt agrees
+/// with the bytes that arrived. A file is then replaced whole; devices, named pipes and stdout (`-`) are written into.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit submit photo.wasm --to provider.example:4433#KEY -i photo=in.png -o out=out.png
@@ -30,15 +33,15 @@ pub struct Submit {
     #[arg(long, value_name = "ADDRESS")]
     to: NodeAddr,
     /// Write the provider's receipt here
-    #[arg(long, value_name = "FILE")]
-    receipt: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = place)]
+    receipt: Option<Destination>,
     #[command(flatten)]
     key: KeyArgs,
 }
 
 impl Submit {
     /// Submits the job and waits for its end.
-    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+    pub fn run(mut self, printer: &Printer) -> anyhow::Result<Status> {
         let secret = match self.key.find()? {
             Some(secret) => secret,
             None => {
@@ -46,13 +49,14 @@ impl Submit {
                 SecretKey::generate()
             }
         };
+        let workload = super::read_workload(&self.job.workload)?;
+        let names = JobNames::new(&mut self.job, &workload)?;
+        let key: Vec<_> = self.key.path().map(|path| ("key", path)).into_iter().collect();
+        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &self.job.workload, &key, printer)?);
         let profile = self.job.profile(printer);
-        let inputs = by_name("input", self.job.input)?;
-        let outputs = by_name("output", self.job.output)?;
-        let params = by_name("parameter", self.job.param)?;
-        super::read_workload(&self.job.workload)?;
         let hashing = printer.spinner("hashing");
-        let submission = Submission::new(&self.job.workload, &inputs, params, Limits::from(self.job.limits), profile);
+        let limits = Limits::from(self.job.limits);
+        let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile);
         hashing.finish_and_clear();
         let submission = Arc::new(submission?);
         let watch = Watch::new(printer);
@@ -63,16 +67,16 @@ impl Submit {
             &secret,
             &submission,
             deadline,
-            &outputs,
-            |event| show(printer, &watch, event),
+            &places,
+            |event| show(printer, &watch, deadline, event),
             asked_to_stop(),
         ));
         watch.finish();
         let delivered = result.map_err(|error| failure(&error))?;
-        if let Some(path) = &self.receipt {
-            super::write_receipt(path, &delivered.envelope)?;
-        }
+        // The provider has done its part. A named pipe may still be waited for.
+        leave_when_asked();
         let receipt = &delivered.receipt;
+        let kept = outputs::keep(&places, delivered.outputs, Some(&delivered.envelope), receipt.claim.job, printer)?;
         let here = isobit_sandbox::rules(profile);
         if receipt.claim.rules != here {
             printer.warn(format_args!(
@@ -80,30 +84,35 @@ impl Submit {
                 receipt.claim.rules
             ));
         }
-        let finished = Finished::new(&receipt.claim, &receipt.observed, &delivered.outputs, self.receipt.as_ref());
-        printer.answer(&finished, &finished)?;
-        Ok(finished.status())
+        let finished = Finished::new(&receipt.claim, &receipt.observed, &kept, &delivered.unread);
+        finished.show(printer, places.use_stdout())
     }
 }
 
-fn show(printer: &Printer, watch: &Watch, event: Event) {
+fn show(printer: &Printer, watch: &Watch, asked: Duration, event: Event) {
     match event {
         Event::Connected { software } => printer.detail(format_args!("the provider runs {software}")),
         Event::Uploading { sent, total } => watch.bytes("sending", sent, total),
         Event::Queued { position, reason } => {
             printer.note(format_args!("waiting, number {position} in line: {reason}"))
         }
-        Event::Accepted => {
+        Event::Accepted { deadline } => {
             watch.finish();
             printer.detail("accepted");
+            if deadline < asked {
+                printer
+                    .note(format_args!("the provider gives any job {deadline:?}, less than the {asked:?} asked for"));
+            }
         }
-        Event::Running { device } => printer.note(format_args!("running on {device}")),
+        Event::Restarted { device, reason } => {
+            watch.finish();
+            printer.note(format_args!("{}; running anew on {}", escape::line(&reason), escape::line(&device)));
+        }
+        Event::Running { device } => printer.note(format_args!("running on {}", escape::line(&device))),
         Event::Log { level, message } => watch.log(of_wire(level), &message),
         Event::Progress { fraction, message } => watch.progress(fraction, &message),
         Event::Output { name, wanted: false } => {
-            printer.warn(format_args!(
-                "the workload writes an output `{name}` that is not asked for; keep it with -o {name}=PATH"
-            ));
+            printer.warn(unwanted(&name));
         }
         _ => {}
     }

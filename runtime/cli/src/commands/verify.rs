@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
-    Claim, ClaimId, Comparison, Envelope, JobId, JobSpec, Name, NodeKey, Profile, Receipt, ReceiptError, Rules,
+    Claim, ClaimId, Comparison, JobId, JobSpec, Name, NodeKey, Outcome, Profile, Receipt, ReceiptError, Rules,
 };
-use isobit_renter::{Submission, check_outputs};
+use isobit_renter::{Places, Submission, check_outputs};
 use serde::Serialize;
 
 use crate::escape;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Shown, Status};
+use crate::finished;
 use crate::job_args::{Pair, Span, by_name, path_pair};
 use crate::local::LocalJob;
 use crate::printer::Printer;
@@ -21,19 +22,19 @@ use crate::watch::Watch;
 
 /// Check a receipt: its signature and shape, its outputs, and the run itself
 ///
-/// Exit status 0: it agrees. 1: it disagrees, and the answer says in which field. 2: it could not be checked. That is
-/// so of --rerun too where the receipt's claim is under another version of profile dp32 than this isobit has: the two
+/// The answer begins with how the job ended, if it trapped. Exit status 0: it agrees. 1: it disagrees, and the answer says
+/// in which field. 2: it could not be checked. That is so of --rerun too where the receipt's claim is under another version of profile dp32 than this isobit has: the two
 /// runs are not comparable, which says nothing against either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit verify r.json
-  isobit verify r.json --outputs out=out.png
+  isobit verify --outputs out=out.png r.json
   isobit verify r.json --rerun photo.wasm -i photo=in.png --device llvmpipe")]
 pub struct Verify {
     /// The receipt
     receipt: PathBuf,
     /// Compare this file with the output of this name; may be given again
-    #[arg(short = 'o', long = "outputs", value_name = "NAME=PATH", value_parser = path_pair, num_args = 1..)]
+    #[arg(short = 'o', long = "outputs", value_name = "NAME=PATH", value_parser = path_pair)]
     outputs: Vec<Pair<PathBuf>>,
     /// Run the job again here, with this workload, and compare the claims
     #[arg(long, value_name = "WORKLOAD")]
@@ -60,6 +61,8 @@ struct Answer {
     checked: Vec<&'static str>,
     disagreements: Vec<Disagreement>,
     not_comparable: Option<NotComparable>,
+    /// How the job ended.
+    outcome: Option<Outcome>,
     signed_by: Option<NodeKey>,
     job: Option<JobId>,
     claim: Option<ClaimId>,
@@ -91,9 +94,7 @@ impl Verify {
     /// Checks all that was asked for.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let shown = self.receipt.display().to_string();
-        let bytes =
-            std::fs::read(&self.receipt).map_err(|error| Failure::new(format!("cannot read {shown}: {error}")))?;
-        let receipt = match Envelope::from_json(&bytes).and_then(|envelope| envelope.verify()) {
+        let receipt = match super::read_receipt(&self.receipt)? {
             Ok(receipt) => receipt,
             Err(ReceiptError::BadSignature { signer }) => {
                 let broken = Disagreement::new("signature", signer, "does not hold for this content");
@@ -165,6 +166,7 @@ impl Again<'_> {
                 .hint(format!("add -i {name}=PATH"))
                 .into());
         }
+        let component = super::read_workload(workload)?;
         let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits, spec.profile)?;
         let given = submission.spec();
         if given.workload != spec.workload {
@@ -179,22 +181,36 @@ impl Again<'_> {
             return Err(Failure::new(format!("the input {name} is not the one that the receipt names")).into());
         }
         let watch = Arc::new(Watch::new(printer));
-        let outputs = BTreeMap::new();
+        let places = Arc::new(Places::default());
         let job = LocalJob {
             submission: &submission,
-            workload,
+            workload: &component,
             inputs,
             device,
             detect_races: false,
             deadline: deadline.into(),
-            outputs: &outputs,
+            places: &places,
+            tell_unwanted: false,
             reporter: Arc::clone(&watch) as _,
             printer,
         };
-        let ran = job.run(crate::interrupt::on_ctrl_c);
+        let ran = job.run(crate::interrupt::stop_job);
         watch.finish();
-        // A fault here says nothing about the receipt: it could not be checked.
-        ran.map(|ran| ran.claim).map_err(|error| error.context("the job could not be run again"))
+        ran.map(|ran| ran.claim).map_err(could_not_rerun)
+    }
+}
+
+/// A fault here says nothing about the receipt: it could not be checked. That is so also of what `isobit run` calls by another
+/// status.
+fn could_not_rerun(error: anyhow::Error) -> anyhow::Error {
+    let shown = Shown::from(&error);
+    if shown.status == Status::Cancelled {
+        return error;
+    }
+    let failure = Failure::new(format!("the job could not be run again: {}", shown.message));
+    match shown.hint {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
     }
 }
 
@@ -203,6 +219,7 @@ impl Answer {
     fn of(receipt: &Receipt) -> Self {
         Self {
             checked: vec!["signature", "shape"],
+            outcome: Some(receipt.claim.outcome.clone()),
             signed_by: Some(receipt.provider),
             job: Some(receipt.claim.job),
             claim: Some(receipt.claim.id()),
@@ -252,6 +269,10 @@ impl Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checked = self.checked.join(", ");
+        // Before all else: that a receipt agrees may sound as if the job had come out well.
+        if let Some(outcome @ Outcome::Trapped(_)) = &self.outcome {
+            writeln!(f, "the job {}", finished::outcome(outcome))?;
+        }
         match self.agrees {
             Some(true) => writeln!(f, "agrees ({checked})")?,
             Some(false) => writeln!(f, "disagrees ({checked})")?,

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use isobit_device::probe;
 use isobit_device::{DeviceSelector, SpotChecks};
 
 use crate::failure::{Failure, Status};
+use crate::probing::{Event, InChild};
 
 /// Run one job for the supervisor that started this process
 #[derive(Debug, clap::Args)]
@@ -19,17 +21,31 @@ pub struct Worker {
     /// Folder with the probe's verdicts
     #[arg(long, value_name = "DIR")]
     verdicts: Option<PathBuf>,
-    /// Run no job: have the device probed, unless it has been
+    /// Run no job: have the device probed, unless it has been, and tell how far it is
     #[arg(long)]
     probe_only: bool,
+    /// Run no job: probe the device in this process, and tell how far it is
+    #[arg(long, conflicts_with = "probe_only")]
+    probe: bool,
 }
 
 impl Worker {
     /// Runs the job. Says nothing on stdout: the supervisor is told over a socket.
     pub fn run(self) -> anyhow::Result<Status> {
         if self.probe_only {
-            let opened = isobit_device::open_probed(&self.device, self.verdicts.as_deref(), &mut |_| ());
+            let (mut told, verdicts) = (|event: Event| event.say(), self.verdicts.as_deref());
+            let mut prober = InChild::new(&self.device, verdicts, &mut told);
+            let opened = isobit_device::open_probed(&self.device, verdicts, &mut prober);
             return opened.map(|_| Status::Ok).map_err(|error| Failure::new(error.to_string()).into());
+        }
+        if self.probe {
+            let mut device = isobit_device::open_adapter(&self.device)?;
+            let found = probe::probe(&mut device, &mut |progress| Event::at(progress).say());
+            match found {
+                Ok(verdict) => Event::Found(verdict).say(),
+                Err(error) => Event::Failed { reason: error.to_string() }.say(),
+            }
+            return Ok(Status::Ok);
         }
         match isobit_provider::run_worker(&self.device, self.spot_checks, self.verdicts.as_deref()) {
             Ok(()) => Ok(Status::Ok),

@@ -165,8 +165,8 @@ fn a_suspicion_costs_a_tier_only_where_the_probe_confirms_it() {
         device.set_verdict(Tier::A, Some(cache.path()));
         checked(&mut device, true).unwrap_err();
         let probe = |careless| {
-            let opened = || open(careless);
-            probe::verdict(&adapter.info, Some(cache.path()), opened, &mut |_| ()).unwrap()
+            let mut prober = probe::InProcess(|_: probe::Progress<'_>| ());
+            probe::verdict(&adapter.info, Some(cache.path()), &|| open(careless), &mut prober).unwrap()
         };
         // Native arithmetic is wrong: from now on the device computes with integers.
         let verdict = probe(Some(Tier::A));

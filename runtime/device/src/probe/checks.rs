@@ -1,7 +1,7 @@
 //! What the probe checks, in the order of cost.
 
 use super::kernels::{BUILTINS, PRIMITIVES, VECTOR_BUILTINS, kernel, kernel_with};
-use super::{OPERANDS, WORKGROUP, programs};
+use super::{OPERANDS, WORKGROUP, programs, structure};
 
 /// Operands of a shape of code, and of a random program.
 const SHAPE_OPERANDS: usize = 12 * WORKGROUP * 64;
@@ -113,6 +113,10 @@ pub(super) fn checks() -> Vec<Check> {
             add(name, kernel_with(width, &declarations, body), width, SHAPE_OPERANDS);
         }
     }
+    checks.extend(structure::checks());
+    let mut add = |name: String, wgsl: String, width: usize, count: usize| {
+        checks.push(Check { name, wgsl, width, count });
+    };
     for (name, expression) in VECTOR_BUILTINS {
         add((*name).to_owned(), kernel(3, expression), 3, OPERANDS);
     }
@@ -131,7 +135,7 @@ pub(super) fn short_checks() -> Vec<Check> {
         width: 1,
         count: SHAPE_OPERANDS,
     });
-    primitives.chain(SHORT_PROGRAMS.into_iter().map(random_program)).collect()
+    primitives.chain(structure::checks()).chain(SHORT_PROGRAMS.into_iter().map(random_program)).collect()
 }
 
 fn random_program(seed: u64) -> Check {

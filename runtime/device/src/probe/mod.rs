@@ -2,7 +2,7 @@
 //!
 //! Tier A trusts a device with native sums, products and comparisons, see [`isobit_shader::dp32`]. The probe runs each primitive and
 //! each builtin over operands that fall where arithmetic goes wrong, shapes of code that drivers like to fuse or
-//! rearrange, and random programs, and compares every bit with the CPU's interpreter. One wrong bit, and the device
+//! rearrange, kernels of as many parts as the pass lets through, and random programs, and compares every bit with the CPU's interpreter. One wrong bit, and the device
 //! gets tier B, which computes with integers only. That is tried as well then, with fewer operands; a device that fails there too
 //! gets no tier.
 
@@ -10,9 +10,11 @@ mod bench;
 mod checks;
 mod kernels;
 mod programs;
+mod structure;
 mod vectors;
 mod verdicts;
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ use self::kernels::WORKGROUP;
 use self::vectors::Vectors;
 pub(crate) use self::verdicts::suspect;
 pub use self::verdicts::{recall, record, suspicion};
-use crate::{Device, DeviceError, DeviceFault, DeviceInfo, WgpuDevice};
+use crate::{Device, DeviceError, DeviceFault, DeviceInfo, OpenError, WgpuDevice};
 
 /// Operands of the primitives and builtins: 2²⁰, a multiple of the components of every vector.
 const OPERANDS: usize = (1 << 20) / 12 * 12;
@@ -92,35 +94,69 @@ pub fn probe(device: &mut WgpuDevice, progress: &mut dyn FnMut(Progress<'_>)) ->
     })
 }
 
-/// What was found out about a device before, or else now with `opened`, kept in `cache` from then on.
+/// How a device is probed that nothing is known about yet.
+pub trait Prober {
+    /// Probes a device, which `open` opens.
+    ///
+    /// # Errors
+    /// The device could not be opened, or has failed altogether. Nothing is kept then.
+    fn probe(
+        &mut self,
+        info: &DeviceInfo,
+        open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
+    ) -> Result<Verdict, OpenError>;
+
+    /// Another process is probing; it is waited for. Called once, before.
+    fn waits(&mut self) {}
+
+    /// The verdict could not be kept, so the device will be probed again. Called at most once.
+    fn not_kept(&mut self, cache: &Path, error: &io::Error) {
+        tracing::warn!(target: "isobit::device", cache = %cache.display(), %error, "the probe's verdict is not kept");
+    }
+}
+
+/// Probes in this process, which a driver that crashes takes with it, and tells how far it is.
+pub struct InProcess<F>(pub F);
+
+impl<F: FnMut(Progress<'_>)> Prober for InProcess<F> {
+    fn probe(
+        &mut self,
+        info: &DeviceInfo,
+        open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
+    ) -> Result<Verdict, OpenError> {
+        let refused = |error: DeviceError| OpenError::Refused { name: info.name.clone(), reason: error.to_string() };
+        probe(&mut open()?, &mut self.0).map_err(refused)
+    }
+}
+
+/// What was found out about a device before, or else now by `prober`, kept in `cache` from then on.
 ///
 /// # Errors
-/// The device has failed altogether.
+/// As [`Prober::probe`].
 pub(crate) fn verdict(
     info: &DeviceInfo,
     cache: Option<&Path>,
-    opened: impl FnOnce() -> Result<WgpuDevice, crate::OpenError>,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Verdict, crate::OpenError> {
+    open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
+    prober: &mut dyn Prober,
+) -> Result<Verdict, OpenError> {
     let known = || cache.and_then(|cache| recall(cache, info));
     if let Some(known) = known() {
         return Ok(known);
     }
     // Of several processes one probes, and the others wait for what it finds out.
-    let _turn = cache.and_then(|cache| verdicts::lock(cache).ok());
+    let _turn = cache.and_then(|cache| verdicts::lock(cache, || prober.waits()).ok());
     if let Some(known) = known() {
         return Ok(known);
     }
-    let verdict = probe(&mut opened()?, progress)
-        .map_err(|error| crate::OpenError::Refused { name: info.name.clone(), reason: error.to_string() })?;
+    let verdict = prober.probe(info, open)?;
     if let Some(failure) = &verdict.failure {
         let then = if verdict.tier.is_some() { "using integers" } else { "it is not used" };
-        tracing::warn!(target: "isobit::device", device = info.name, %failure, "wrong arithmetic: {then}");
+        tracing::warn!(target: "isobit::device", device = info.name, %failure, "wrong results: {then}");
     }
     if let Some(cache) = cache
         && let Err(error) = record(cache, info, &verdict)
     {
-        tracing::warn!(target: "isobit::device", %error, "the probe's verdict is not kept");
+        prober.not_kept(cache, &error);
     }
     Ok(verdict)
 }
@@ -201,7 +237,7 @@ mod tests {
     use super::bench::Bench;
     use super::checks::{checks, short_checks};
     use super::vectors::Vectors;
-    use super::{Failure, OPERANDS, Progress, Verdict, first_failure, record};
+    use super::{Failure, InProcess, OPERANDS, Progress, Verdict, first_failure, record};
     use crate::{Device, DeviceSelector, OpenError, list_adapters, open_adapter, open_probed, reopen_if_demoted, seen};
 
     fn capable() -> Vec<usize> {
@@ -223,12 +259,12 @@ mod tests {
                 assert!(progress.done >= last.0 && progress.done <= progress.of);
                 last = (progress.done, progress.of);
             };
-            let (device, verdict) = open_probed(&selector, Some(cache.path()), &mut watch).unwrap();
+            let (device, verdict) = open_probed(&selector, Some(cache.path()), &mut InProcess(&mut watch)).unwrap();
             println!("{}: {} checks in {:.1?}", device.info().name, last.1, started.elapsed());
             assert_eq!(verdict, Some(Verdict { tier: Some(Tier::A), failure: None }));
             assert_eq!(last.0, last.1);
-            let mut watch = |_: Progress<'_>| panic!("probed again");
-            let (_, again) = open_probed(&selector, Some(cache.path()), &mut watch).unwrap();
+            let watch = |_: Progress<'_>| panic!("probed again");
+            let (_, again) = open_probed(&selector, Some(cache.path()), &mut InProcess(watch)).unwrap();
             assert_eq!(again, verdict);
         }
     }
@@ -247,7 +283,7 @@ mod tests {
             let selector = DeviceSelector::Index(index);
             let info = &list_adapters()[index].info;
             record(cache, info, &verdict(Some(Tier::A))).unwrap();
-            let opened = open_probed(&selector, Some(cache), &mut |_| ()).unwrap();
+            let opened = open_probed(&selector, Some(cache), &mut InProcess(|_: Progress<'_>| ())).unwrap();
             let opened = reopen_if_demoted(opened, &selector, Some(cache)).unwrap();
             assert_eq!(opened.1, Some(verdict(Some(Tier::A))));
             record(cache, info, &verdict(Some(Tier::B))).unwrap();

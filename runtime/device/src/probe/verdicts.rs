@@ -149,11 +149,14 @@ pub(crate) fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Fail
     Entry { suspicion: Some(failure), ..entry }.write(cache)
 }
 
-/// Waits for its turn to probe, which ends when the file is closed.
-pub(super) fn lock(cache: &Path) -> io::Result<fs::File> {
+/// Waits for its turn to probe, which ends when the file is closed. `waits` is called if it has not come yet.
+pub(super) fn lock(cache: &Path, waits: impl FnOnce()) -> io::Result<fs::File> {
     fs::create_dir_all(cache)?;
     let file = fs::File::create(cache.join("lock"))?;
-    file.lock()?;
+    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+        waits();
+        file.lock()?;
+    }
     Ok(file)
 }
 
@@ -251,7 +254,7 @@ mod tests {
         record(&cache, &info, &granted).unwrap();
         assert_eq!(recall(&cache, &info), Some(granted));
         // A damaged file is no verdict.
-        drop(super::lock(&cache).unwrap());
+        drop(super::lock(&cache, || ()).unwrap());
         let files = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
         let file = files.into_iter().find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();
         std::fs::write(file, "{").unwrap();

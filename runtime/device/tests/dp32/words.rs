@@ -97,6 +97,29 @@ const KERNELS: &[Kernel] = &[
             parts.into_iter().fold(add(add(x & 15)), |r, (factor, part)| r.wrapping_add(part.wrapping_mul(factor)))
         },
     },
+    // Pointers to storage and workgroup variables, and to parts of private ones.
+    Kernel {
+        declarations: "var<workgroup> w: array<array<u32, 4>, 64>;
+            var<private> v: array<vec2u, 4>;
+            fn put(q: ptr<workgroup, array<u32, 4>>, at: u32, x: u32) { (*q)[at] = x; }
+            fn triple(q: ptr<workgroup, u32>) { *q *= 3u; }
+            fn sum(q: ptr<workgroup, array<u32, 4>>) -> u32 { triple(&(*q)[1]); return (*q)[0] + (*q)[1] * 5u; }
+            fn look(s: ptr<storage, array<u32>, read>, at: u32) -> u32 { return (*s)[at] + arrayLength(s); }
+            fn bump(q: ptr<private, vec2u>) { (*q).y += (*q).x + 1u; }
+            fn deep(q: ptr<private, array<vec2u, 4>>, i: u32) { bump(&(*q)[i]); bump(&(*q)[2]); }",
+        body: "let mine = &w[id.x & 63u]; put(mine, 0u, x); put(mine, 1u, 7u); put(mine, x | 4u, 99u);
+            v[x & 3u] = vec2u(x, 5u); deep(&v, x & 3u); bump(&v[x | 8u]);
+            r = sum(mine) + 11u * look(&operands, 1000u) + 13u * v[x & 3u].y + 17u * v[2].y;",
+        host: |x| {
+            let mut v = [[0_u32; 2]; 4];
+            v[(x & 3) as usize] = [x, 5];
+            for at in [(x & 3) as usize, 2] {
+                v[at][1] = v[at][1].wrapping_add(v[at][0]).wrapping_add(1);
+            }
+            let parts = [x, 21 * 5, 11 * 256, v[(x & 3) as usize][1].wrapping_mul(13), v[2][1].wrapping_mul(17)];
+            parts.into_iter().fold(0, u32::wrapping_add)
+        },
+    },
     // Functions that end in a loop that is only left by returning.
     Kernel {
         declarations: "fn count(x: u32) -> u32 { var i = x; loop { i += 3u; if (i & 31u) == 5u { return i; } } }

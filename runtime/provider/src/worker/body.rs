@@ -2,11 +2,12 @@
 
 use super::channel::{self, ChannelError, Inbox, receive};
 use super::{CodeFile, DeviceSummary, FromWorker, Level, ToWorker};
-use isobit_device::probe::Verdict;
-use isobit_device::{Device, DeviceSelector, SpotChecks};
+use isobit_device::probe::{InProcess, Progress, Verdict};
+use isobit_device::{CpuDevice, Device, DeviceInfo, DeviceKind, DeviceSelector, SpotChecks};
 use isobit_job::{JobSpec, Name};
 use isobit_sandbox::{
-    CompiledWorkload, FaultKind, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, TrustedCode, Workload,
+    CompiledWorkload, Fault, FaultKind, FinishedJob, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, TrustedCode,
+    Workload,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -49,8 +50,7 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         Ok(opened) => opened,
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
-    let info = opened.0.info();
-    let summary = DeviceSummary { name: info.name.clone(), driver: info.driver.clone(), backend: info.backend.clone() };
+    let summary = summary(opened.0.info());
     supervisor.send(&FromWorker::Ready { device: summary, code_key: sandbox.code_key().as_str().to_owned() }, &[])?;
     let mut inbox = Inbox::default();
     let start = match Start::receive(&socket, &mut inbox) {
@@ -77,12 +77,17 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
     }
 }
 
+/// A device as it stands in receipts.
+fn summary(info: &DeviceInfo) -> DeviceSummary {
+    DeviceSummary { name: info.name.clone(), driver: info.driver.clone(), backend: info.backend.clone() }
+}
+
 /// A device, and what the probe found out about it.
 type Opened = (Box<dyn Device>, Option<Verdict>);
 
 fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Opened), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
-    let opened = isobit_device::open_probed(selector, verdicts, &mut |_| ());
+    let opened = isobit_device::open_probed(selector, verdicts, &mut InProcess(|_: Progress<'_>| ()));
     Ok((sandbox, opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?))
 }
 
@@ -125,6 +130,19 @@ impl Reporter for Supervisor {
 
     fn progress(&self, fraction: f32, message: &str) {
         self.send(&FromWorker::Progress { fraction, message: message.to_owned() }, &[]).ok();
+    }
+}
+
+/// Reports a job that runs anew: that it starts has been told.
+struct Again(Supervisor);
+
+impl Reporter for Again {
+    fn log(&self, level: LogLevel, message: &str) {
+        self.0.log(level, message);
+    }
+
+    fn progress(&self, fraction: f32, message: &str) {
+        self.0.progress(fraction, message);
     }
 }
 
@@ -203,18 +221,47 @@ impl Start {
                 Err(message) => return Ok(FromWorker::NotAWorkload { message }),
             },
         };
-        let job = Job {
-            spec: self.spec,
-            inputs: self.inputs,
-            device,
-            outputs: Box::new(supervisor.clone()),
-            reporter: Arc::new(supervisor.clone()),
-            deadline: Some(self.deadline),
+        let on_interpreter = device.info().kind == DeviceKind::Interpreter;
+        let ran = match self.attempt(&compiled, device, Arc::new(supervisor.clone()), supervisor)? {
+            // Drivers bound the turns of loops; the interpreter does not.
+            Err(fault) if fault.kind == FaultKind::LeftLoop && !on_interpreter => match CpuDevice::open() {
+                Ok(device) => {
+                    let device_summary = summary(device.info());
+                    supervisor.send(&FromWorker::Restarted { device: device_summary, reason: fault.message }, &[])?;
+                    let again = Arc::new(Again(supervisor.clone()));
+                    self.attempt(&compiled, Box::new(device), again, supervisor)?
+                }
+                Err(_) => Err(fault),
+            },
+            ran => ran,
         };
-        Ok(match compiled.prepare(job).and_then(isobit_sandbox::PreparedJob::run) {
-            Ok(finished) => FromWorker::Ended { rules: finished.rules, outcome: finished.outcome, fuel: finished.fuel },
+        Ok(match ran {
+            Ok(FinishedJob { rules, outcome, fuel, unread, .. }) => FromWorker::Ended { rules, outcome, fuel, unread },
             Err(fault) => FromWorker::Faulted { kind: fault.kind.to_string(), message: fault.message },
         })
+    }
+
+    /// One run on one device.
+    fn attempt(
+        &self,
+        compiled: &CompiledWorkload,
+        device: Box<dyn Device>,
+        reporter: Arc<dyn Reporter>,
+        supervisor: &Supervisor,
+    ) -> Result<Result<FinishedJob, Fault>, ChannelError> {
+        let mut inputs = BTreeMap::new();
+        for (name, input) in &self.inputs {
+            inputs.insert(name.clone(), Input { file: input.file.try_clone()?, size: input.size });
+        }
+        let job = Job {
+            spec: self.spec.clone(),
+            inputs,
+            device,
+            outputs: Box::new(supervisor.clone()),
+            reporter,
+            deadline: Some(self.deadline),
+        };
+        Ok(compiled.prepare(job).and_then(isobit_sandbox::PreparedJob::run))
     }
 
     fn load(&self, sandbox: &Sandbox) -> Result<CompiledWorkload, ChannelError> {

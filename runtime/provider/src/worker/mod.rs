@@ -11,7 +11,7 @@ pub use body::{WorkerError, run};
 pub(crate) use channel::ChannelError;
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
 
-use isobit_job::{FuelUsed, JobSpec, Outcome, Rules};
+use isobit_job::{FuelUsed, JobSpec, Outcome, Rules, Unread};
 use serde::{Deserialize, Serialize};
 
 /// From the supervisor.
@@ -60,7 +60,9 @@ pub(crate) enum FromWorker {
     /// The guest created an output; the file that comes along is a pipe with its bytes.
     Output { name: String },
     /// The job has run to an outcome. Its outputs' pipes are closed.
-    Ended { rules: Rules, outcome: Outcome, fuel: FuelUsed },
+    Ended { rules: Rules, outcome: Outcome, fuel: FuelUsed, unread: Unread },
+    /// The device could not run the job to its end, and the job begins anew on this one. Outputs so far are void. Once at most.
+    Restarted { device: DeviceSummary, reason: String },
     /// The component does not compile or does not fit the world.
     NotAWorkload { message: String },
     /// The provider's own trouble.

@@ -89,10 +89,13 @@ impl HostState {
 
 impl Host for HostState {
     fn parameters(&mut self) -> wasmtime::Result<Vec<Parameter>> {
+        // It has all values now.
+        self.unread_params.clear();
         Ok(self.params.iter().map(|(name, value)| Parameter { name: name.to_string(), value: value.clone() }).collect())
     }
 
     fn parameter_value(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.unread_params.remove(name.as_str());
         Ok(self.params.get(name.as_str()).cloned())
     }
 
@@ -110,6 +113,7 @@ impl Host for HostState {
 
 impl HostInput for HostState {
     fn open(&mut self, name: String) -> Result<Resource<InputHandle>, Failure> {
+        self.unread_inputs.remove(name.as_str());
         let input = self.inputs.get(name.as_str()).ok_or(Failure::Guest(Error::NotFound(name)))?;
         Ok(self.table.push(InputHandle(Arc::clone(input)))?)
     }

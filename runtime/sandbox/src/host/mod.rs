@@ -9,7 +9,7 @@ use crate::ending::{Ending, Fault, FaultKind};
 use crate::job::{Input, Job, OutputSink, Reporter};
 use crate::wasi::{self, VirtualClock, VirtualClockView};
 use isobit_device::{Device, DeviceError, ResourceId, Stop};
-use isobit_job::{Fuel, Limits, Name, Profile, Trap};
+use isobit_job::{Fuel, Limits, Name, Profile, Trap, Unread};
 use limiter::MemoryLimiter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,9 +55,11 @@ pub(crate) struct HostState {
     device: Option<Box<dyn Device>>,
     releases: Releases,
     params: BTreeMap<Name, String>,
+    unread_params: BTreeSet<Name>,
     limits: Limits,
     profile: Profile,
     inputs: BTreeMap<Name, Arc<Input>>,
+    unread_inputs: BTreeSet<Name>,
     sink: Box<dyn OutputSink>,
     created: BTreeSet<Name>,
     written: u64,
@@ -82,6 +84,8 @@ impl HostState {
             clock: VirtualClock::default(),
             device: Some(device),
             releases: Releases::default(),
+            unread_params: job.spec.params.keys().cloned().collect(),
+            unread_inputs: job.inputs.keys().cloned().collect(),
             params: job.spec.params,
             limiter: MemoryLimiter::new(job.spec.limits.guest_memory.get()),
             limits: job.spec.limits,
@@ -106,6 +110,14 @@ impl HostState {
 
     pub(crate) fn kernel_fuel(&self) -> Fuel {
         Fuel::try_from(self.kernel_fuel).unwrap_or(Fuel::MAX)
+    }
+
+    /// What of the job the guest has not looked at so far.
+    pub(crate) fn unread(&self) -> Unread {
+        Unread {
+            params: self.unread_params.iter().cloned().collect(),
+            inputs: self.unread_inputs.iter().cloned().collect(),
+        }
     }
 
     pub(crate) fn reporter(&self) -> &dyn Reporter {

@@ -48,6 +48,7 @@ pub(crate) use operands::of_expression;
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
 use self::define::Defined;
+pub use self::define::MAX_CONTROL_DEPTH;
 use crate::{Diagnostic, EntryPoint, SourceLocation};
 
 /// Changes whenever a kernel could come out with other bits or another cost. Claims made under different

@@ -1,6 +1,6 @@
 //! The operands of an expression, whatever it is.
 
-use naga::{Expression, Handle};
+use naga::{AtomicFunction, Expression, Handle, Statement};
 
 use super::link::defect;
 use crate::Diagnostic;
@@ -50,5 +50,29 @@ pub(crate) fn of_expression(
             [arg1, arg2, arg3].into_iter().flatten().try_for_each(change)
         }
         other => Err(defect(format!("no compute kernel has {other:?}"))),
+    }
+}
+
+/// Shows each expression that a statement uses by itself: not those in its blocks, and not what it results in.
+pub(crate) fn of_statement(statement: &Statement, see: &mut impl FnMut(Handle<Expression>)) {
+    match statement {
+        Statement::If { condition: operand, .. }
+        | Statement::Switch { selector: operand, .. }
+        | Statement::Loop { break_if: Some(operand), .. }
+        | Statement::Return { value: Some(operand) }
+        | Statement::WorkGroupUniformLoad { pointer: operand, .. } => see(*operand),
+        Statement::Store { pointer, value } => {
+            see(*pointer);
+            see(*value);
+        }
+        Statement::Atomic { pointer, fun, value, .. } => {
+            see(*pointer);
+            see(*value);
+            if let AtomicFunction::Exchange { compare: Some(compare) } = fun {
+                see(*compare);
+            }
+        }
+        Statement::Call { arguments, .. } => arguments.iter().for_each(|argument| see(*argument)),
+        _ => {}
     }
 }

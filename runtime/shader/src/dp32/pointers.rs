@@ -21,11 +21,6 @@ const BESIDE: Problem = Problem {
     help: "use the variable itself everywhere in the function, or pass a copy of it",
 };
 
-const PRIVATE_PART: Problem = Problem {
-    message: "a pointer to a part of a private variable cannot be given to a function",
-    help: "copy the part into a `var` of the function, pass a pointer to that, and store it back; or pass the whole variable",
-};
-
 const NATIVE_PART: Problem = Problem {
     message: "a pointer to a part of a variable cannot be given to a function under profile native: not every driver can pass it",
     help: "copy the part into a `var`, pass a pointer to that, and store it back; or run the kernel under profile dp32",
@@ -130,7 +125,7 @@ impl Pointers {
         effects
     }
 
-    /// Refuses calls that WGSL does not allow, and pointers to parts of private variables.
+    /// Refuses calls that WGSL does not allow.
     pub(super) fn check(&self, module: &Module, source: &str) -> Result<(), Diagnostic> {
         let mut refused = None;
         for function in functions(module) {
@@ -152,7 +147,9 @@ impl Pointers {
     ) -> Option<&'static Problem> {
         let mut given: HashMap<Root, Access> = HashMap::new();
         for (index, argument) in arguments.iter().enumerate() {
-            let Some(space) = pointer_space(module, callee, index) else { continue };
+            if pointer_space(module, callee, index).is_none() {
+                continue;
+            }
             let Some(root) = root(caller, *argument) else { continue };
             let access = self.parameter(callee, index);
             if let Some(before) = given.get_mut(&root) {
@@ -171,12 +168,14 @@ impl Pointers {
                     return Some(&BESIDE);
                 }
             }
-            if space == AddressSpace::Private && is_part(caller, *argument) {
-                return Some(&PRIVATE_PART);
-            }
         }
         None
     }
+}
+
+/// Refuses calls that WGSL does not allow.
+pub(crate) fn check(module: &Module, source: &str) -> Result<(), Diagnostic> {
+    Pointers::new(module).check(module, source)
 }
 
 /// A part of a variable that a pointer is given to. naga's back end for SPIR-V cannot pass such a pointer: the first

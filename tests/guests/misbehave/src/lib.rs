@@ -25,6 +25,17 @@ fn endless(@builtin(global_invocation_id) id: vec3<u32>) {
     while numbers[0] != 7u { numbers[1] = numbers[1] * 3u + id.x; }
 }";
 
+/// Turns each loop as often as a number that only the host knows says: a driver may leave it before.
+const LONG: &str = "
+@group(0) @binding(0) var<storage, read> turns: array<u32>;
+@group(0) @binding(1) var<storage, read_write> numbers: array<u32>;
+@compute @workgroup_size(64)
+fn long(@builtin(global_invocation_id) id: vec3<u32>) {
+    var number = id.x;
+    for (var turn = 0u; turn < turns[0]; turn++) { number = number * 1664525u + 1013904223u; }
+    numbers[id.x] = number;
+}";
+
 /// Two invocations write to each number.
 const RACE: &str = "
 @group(0) @binding(0) var<storage, read_write> numbers: array<u32>;
@@ -61,6 +72,11 @@ fn main() -> isobit::Result<()> {
             isobit::info!("half of it is written");
             spin()
         }
+        "two-outputs" => {
+            Output::create("out")?.write_all(b"the one")?;
+            Ok(Output::create("log")?.write_all(b"the other")?)
+        }
+        "long-loop" => long_loop(),
         "dispatch-too-much" => dispatch(65_535),
         "hoard-guest-memory" => hoard_guest_memory(),
         "hoard-device-memory" => hoard_device_memory(),
@@ -104,6 +120,19 @@ fn spin_in_a_kernel() -> isobit::Result<()> {
     isobit::info!("spinning");
     kernel.dispatch().bind(0, &numbers).workgroups(1, 1, 1).run()?;
     gpu.wait()
+}
+
+/// Writes half of an output before a loop that some drivers leave early.
+fn long_loop() -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let kernel = gpu.kernel(LONG)?;
+    let turns = gpu.buffer_from(&[200_000_u32])?;
+    let numbers = gpu.buffer::<u32>(64)?;
+    let mut out = Output::create("out")?;
+    out.write_all(b"before the loop")?;
+    isobit::info!("turning");
+    kernel.dispatch().bind(0, &turns).bind(1, &numbers).workgroups(1, 1, 1).run()?;
+    out.append_from(&numbers)
 }
 
 fn dispatch(workgroups: u32) -> isobit::Result<()> {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Target;
 use super::toolchain::Toolchain;
 use crate::failure::Failure;
 
@@ -15,6 +16,8 @@ use crate::failure::Failure;
 pub struct CrateInfo {
     /// The package's name.
     pub name: String,
+    /// The folder of the workspace that the crate is in, or is.
+    pub workspace: PathBuf,
     id: String,
     target_dir: PathBuf,
 }
@@ -23,6 +26,7 @@ pub struct CrateInfo {
 struct Metadata {
     packages: Vec<Package>,
     target_directory: PathBuf,
+    workspace_root: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -89,12 +93,52 @@ fn choose(metadata: Metadata, manifest: &Path) -> anyhow::Result<CrateInfo> {
                 .into())
         }
         Some(package) => {
-            Ok(CrateInfo { name: package.name.clone(), id: package.id.clone(), target_dir: metadata.target_directory })
+            let Package { name, id, .. } = package;
+            let (name, id) = (name.clone(), id.clone());
+            Ok(CrateInfo { name, id, target_dir: metadata.target_directory, workspace: metadata.workspace_root })
         }
     }
 }
 
+/// The crate and all that it is built from that lies in a folder of the user's, rather than in a registry or a repository: what may
+/// differ between two builds without another version.
+pub fn local_packages(
+    toolchain: &Toolchain,
+    dir: &Path,
+    info: &CrateInfo,
+    target: Target,
+    flags: &[&str],
+) -> anyhow::Result<Vec<String>> {
+    let mut cargo = toolchain.cargo(dir);
+    cargo.args(["tree", "--package", &info.id, "--target", target.triple(), "--edges", "normal,build"]);
+    cargo.args(["--prefix", "none", "--format", "{p}"]).args(flags);
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("cargo cannot find what {} is built from", info.name))
+            .hint("cargo's messages are above")
+            .into());
+    }
+    let mut packages: Vec<String> =
+        String::from_utf8_lossy(&output.stdout).lines().filter_map(local_package).map(str::to_owned).collect();
+    packages.sort();
+    packages.dedup();
+    Ok(packages)
+}
+
+/// The package's name, if it lies in a folder: `NAME vVERSION (proc-macro) (/FOLDER)`, where the second part may be missing.
+fn local_package(line: &str) -> Option<&str> {
+    let (name, rest) = line.split_once(' ')?;
+    let (_, folder) = rest.trim_end_matches(" (*)").split_once(" (")?;
+    let folder = folder.strip_prefix("proc-macro) (").unwrap_or(folder);
+    Path::new(folder.strip_suffix(')')?).is_absolute().then_some(name)
+}
+
 impl CrateInfo {
+    /// Whether the user has chosen a folder for build results, by a setting of cargo's or in the environment.
+    pub fn has_chosen_target_dir(&self) -> bool {
+        self.target_dir != self.workspace.join("target")
+    }
+
     /// Where the component goes if nobody says otherwise.
     pub fn default_output(&self) -> PathBuf {
         self.target_dir.join("isobit").join(format!("{}.wasm", self.name))
@@ -123,7 +167,13 @@ mod tests {
 
     #[test]
     fn only_the_crates_own_module_is_taken() {
-        let info = CrateInfo { name: "blur".into(), id: "path+file:///blur#0.1.0".into(), target_dir: "target".into() };
+        let info = CrateInfo {
+            name: "blur".into(),
+            id: "path+file:///blur#0.1.0".into(),
+            target_dir: "/blur/target".into(),
+            workspace: "/blur".into(),
+        };
+        assert!(!info.has_chosen_target_dir());
         let message = |id: &str, kind: &str| {
             serde_json::json!({
                 "reason": "compiler-artifact", "package_id": id, "target": { "crate_types": [kind] },
@@ -134,5 +184,24 @@ mod tests {
         assert_eq!(info.module_of(&message(&info.id, "lib")), None);
         assert_eq!(info.module_of(&message("other", "cdylib")), None);
         assert_eq!(info.module_of(&serde_json::json!({ "reason": "build-finished", "success": true })), None);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_packages_in_folders_are_local() {
+        for (line, name) in [
+            ("blur v0.1.0 (/home/me/blur)", Some("blur")),
+            ("isobit-macros v0.1.0 (proc-macro) (/home/me/a (b)/macros)", Some("isobit-macros")),
+            ("isobit-sdk v0.1.0 (/home/me/sdk) (*)", Some("isobit-sdk")),
+            ("bytemuck v1.25.2", None),
+            ("quote v1.0.47 (*)", None),
+            ("serde_derive v1.0.229 (proc-macro)", None),
+            ("serde_derive v1.0.229 (proc-macro) (*)", None),
+            ("one v1.0.0 (https://example.org/one#0123abcd)", None),
+            ("two v1.0.0 (registry `ours`)", None),
+            ("", None),
+        ] {
+            assert_eq!(local_package(line), name, "{line}");
+        }
     }
 }

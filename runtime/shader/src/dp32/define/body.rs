@@ -110,6 +110,18 @@ impl Body {
         self.blocks.pop().unwrap_or_default()
     }
 
+    /// Whether nothing may follow in the block that is being written.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut block = self.blocks.last();
+        loop {
+            match block.and_then(|block| block.last()) {
+                Some(Statement::Break | Statement::Continue | Statement::Return { .. }) => return true,
+                Some(Statement::Block(inner)) => block = Some(inner),
+                _ => return false,
+            }
+        }
+    }
+
     pub(super) fn when(&mut self, condition: Value, accept: impl FnOnce(&mut Self)) {
         self.flush();
         self.open();

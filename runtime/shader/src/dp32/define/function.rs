@@ -12,6 +12,7 @@ use super::body::{Body, Shape, Value};
 use super::content::{Content, FunctionContent};
 use super::counted::{Counted, Turns, counted_loops};
 use super::expression::Number;
+use super::flow::{Flow, Scope};
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
 use crate::Diagnostic;
 use crate::dp32::LoopCost;
@@ -40,14 +41,6 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// What a `break` leaves.
-#[derive(Clone, Copy)]
-enum Breakable {
-    /// A loop, with the variable that says it was left on purpose if it has one.
-    Loop(Option<Handle<LocalVariable>>),
-    Switch,
-}
-
 /// A part of a variable of which a callee is given a copy that it writes to.
 struct PassedCopy {
     copy: Value,
@@ -69,7 +62,7 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
     /// Loops met so far.
     loops: usize,
     counted: HashMap<usize, Counted>,
-    breakables: Vec<Breakable>,
+    pub(super) flow: Flow,
     copies: HashMap<Part, Handle<LocalVariable>>,
 }
 
@@ -90,7 +83,7 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
         locals: HashMap::new(),
         loops: 0,
         counted,
-        breakables: Vec::new(),
+        flow: Flow::default(),
         copies: HashMap::new(),
     };
     let source = origin.function;
@@ -104,7 +97,7 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
     };
     this.declare_locals()?;
     this.flush_arguments()?;
-    this.block(&source.body)?;
+    this.whole_body()?;
     let mut function = Function { name: source.name.clone(), arguments, result, ..Function::default() };
     for (old, name) in &source.named_expressions {
         if let Some(new) = this.values.get(old) {
@@ -180,7 +173,7 @@ impl FunctionDefiner<'_, '_, '_> {
         old.map(|old| self.value(old)).transpose()
     }
 
-    fn block(&mut self, block: &Block) -> Result<(), Diagnostic> {
+    pub(super) fn block(&mut self, block: &Block) -> Result<(), Diagnostic> {
         for (statement, span) in block.span_iter() {
             if self.origin.guest.is_some() {
                 self.body.span = *span;
@@ -193,13 +186,13 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    fn nested(&mut self, block: &Block) -> Result<Block, Diagnostic> {
+    pub(super) fn nested(&mut self, block: &Block) -> Result<Block, Diagnostic> {
         self.body.open();
         self.block(block)?;
         Ok(self.body.close())
     }
 
-    fn statement(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+    pub(super) fn statement(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
         match statement {
             Statement::Emit(range) => {
                 for old in range.clone() {
@@ -214,6 +207,7 @@ impl FunctionDefiner<'_, '_, '_> {
                 let block = self.nested(block)?;
                 self.body.push(Statement::Block(block));
             }
+            Statement::If { .. } if self.is_long_chain(statement) => self.chain(statement)?,
             Statement::If { condition, accept, reject } => {
                 let condition = self.value(*condition)?;
                 self.body.charge(1);
@@ -224,7 +218,7 @@ impl FunctionDefiner<'_, '_, '_> {
             Statement::Switch { selector, cases } => {
                 let selector = self.value(*selector)?;
                 self.body.charge(1);
-                self.breakables.push(Breakable::Switch);
+                self.flow.enter(Scope::Switch);
                 let cases = cases
                     .iter()
                     .map(|case| {
@@ -232,8 +226,8 @@ impl FunctionDefiner<'_, '_, '_> {
                         Ok(SwitchCase { value: case.value, body, fall_through: case.fall_through })
                     })
                     .collect::<Result<_, Diagnostic>>()?;
-                self.breakables.pop();
                 self.body.push(Statement::Switch { selector, cases });
+                self.leave();
             }
             Statement::Loop { body, continuing, break_if } => {
                 let ordinal = self.loops;
@@ -243,19 +237,14 @@ impl FunctionDefiner<'_, '_, '_> {
                     None => self.metered_loop(ordinal, body, continuing, *break_if)?,
                 }
             }
-            Statement::Break => {
-                if let Some(Breakable::Loop(Some(exited))) = self.breakables.last().copied() {
-                    self.note_exit(exited);
-                }
-                self.body.push(Statement::Break);
-            }
-            Statement::Continue => self.body.push(Statement::Continue),
+            Statement::Break => self.break_out(),
+            Statement::Continue => self.continue_on(),
             Statement::Return { value } => {
                 let value = match value {
                     Some(value) if self.content.result() == Content::Moved => Some(self.seen(*value)?),
                     other => self.optional(*other)?,
                 };
-                self.body.push(Statement::Return { value });
+                self.return_value(value);
             }
             Statement::ControlBarrier(barrier) => {
                 self.body.charge(8);
@@ -368,23 +357,20 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    fn note_exit(&mut self, exited: Handle<LocalVariable>) {
-        let (pointer, yes) = (self.body.local(exited), self.body.bool(true));
-        self.body.push(Statement::Store { pointer, value: yes });
-    }
-
     /// A loop that has been paid for as a whole.
     fn counted_loop(&mut self, counted: Counted, body: &Block, continuing: &Block) -> Result<(), Diagnostic> {
         let at = self.body.span;
         self.body.open_cost();
-        self.breakables.push(Breakable::Loop(None));
-        let body = self.nested(body)?;
+        self.flow.enter(Scope::Loop { exited: None });
+        self.body.open();
+        self.loop_body(body)?;
+        let body = self.body.close();
         let continuing = self.nested(continuing)?;
-        self.breakables.pop();
         let cost = u64::from(self.body.close_cost());
         self.body.charge(cost.saturating_mul(u64::from(counted.turns)));
         self.body.span = at;
         self.body.push(Statement::Loop { body, continuing, break_if: None });
+        self.leave();
 
         // A driver that has left it early (see `LEFT_LOOP`) is seen by the variable.
         let trap = self.definer.system.trap;
@@ -420,12 +406,12 @@ impl FunctionDefiner<'_, '_, '_> {
         let (pointer, no) = (self.body.local(exited), self.body.bool(false));
         self.body.push(Statement::Store { pointer, value: no });
         self.body.open_cost();
-        self.breakables.push(Breakable::Loop(Some(exited)));
+        self.flow.enter(Scope::Loop { exited: Some(exited) });
 
         self.body.open();
         let price = self.body.deferred();
         self.pay(fuel, price, exited);
-        self.block(body)?;
+        self.loop_body(body)?;
         let new_body = self.body.close();
 
         self.body.open();
@@ -437,7 +423,6 @@ impl FunctionDefiner<'_, '_, '_> {
         }
         let new_continuing = self.body.close();
 
-        self.breakables.pop();
         let cost = self.body.close_cost();
         self.body.settle(price, cost);
         self.body.span = at;
@@ -446,6 +431,7 @@ impl FunctionDefiner<'_, '_, '_> {
             self.definer.loops.push(LoopCost { location, turn: cost });
         }
         self.body.push(Statement::Loop { body: new_body, continuing: new_continuing, break_if: new_break_if });
+        self.leave();
 
         let trap = self.definer.system.trap;
         let pointer = self.body.local(exited);

@@ -2,15 +2,18 @@
 //!
 //! Every function that the entry point calls is written anew, callees first: `function` walks the statements,
 //! `expression` and `builtin` say what each expression becomes, `content` whose bits are moved and whose are made by arithmetic,
-//! `canonical` what happens where the two meet, `counted` which loops need no meter, and `entry` wraps the guest's entry point. `body` is what they all write to.
+//! `canonical` what happens where the two meet, `counted` which loops need no meter, `flow` how exits are
+//! written where they would nest too deep, which `depth` measures, and `entry` wraps the guest's entry point. `body` is what they all write to.
 
 mod body;
 mod builtin;
 mod canonical;
 mod content;
 mod counted;
+mod depth;
 mod entry;
 mod expression;
+mod flow;
 mod function;
 
 use std::collections::HashMap;
@@ -23,6 +26,7 @@ use naga::{
 
 use self::body::Shape;
 use self::content::{Content, Contents};
+use self::depth::Depth;
 use self::function::{Origin, define_function};
 use super::LoopCost;
 use super::pointers::Pointers;
@@ -33,6 +37,10 @@ use crate::prelude::Library;
 
 /// The most expressions that a lowered module may have in all its functions.
 const MAX_EXPRESSIONS: usize = 2_000_000;
+
+/// Branches and loops within one another, all calls inlined. lavapipe keeps 80 masks and is wrong without a word beyond; the second stage adds
+/// a branch around writes that may be out of bounds, and drivers some of their own.
+pub const MAX_CONTROL_DEPTH: u32 = 64;
 
 /// What the first stage makes.
 pub(super) struct Defined {
@@ -51,9 +59,34 @@ pub(super) fn define(
     uniformity: &Uniformity,
     source: &str,
 ) -> Result<Defined, Diagnostic> {
+    let defined = define_in_form(module, info, entry_point, uniformity, source, false)?;
+    if depth::of_module(&defined.module).depth <= MAX_CONTROL_DEPTH {
+        return Ok(defined);
+    }
+    let defined = define_in_form(module, info, entry_point, uniformity, source, true)?;
+    let Depth { depth, span } = depth::of_module(&defined.module);
+    if depth <= MAX_CONTROL_DEPTH {
+        return Ok(defined);
+    }
+    let message = format!(
+        "control flow nests {depth} deep with all calls inlined, more than the {MAX_CONTROL_DEPTH} that every driver keeps"
+    );
+    Err(Diagnostic::at_with_help(message, "use fewer branches and loops within one another, or a table", span, source))
+}
+
+/// `flat`: with as little nesting as can be, see `flow`.
+fn define_in_form(
+    module: &Module,
+    info: &ModuleInfo,
+    entry_point: usize,
+    uniformity: &Uniformity,
+    source: &str,
+    flat: bool,
+) -> Result<Defined, Diagnostic> {
     let entry = module.entry_points.get(entry_point).ok_or_else(|| Diagnostic::new("there is no such entry point"))?;
     let contents = content::analyze(module, info, entry_point);
     let mut definer = Definer::new(module, info, uniformity, contents, source);
+    definer.flat = flat;
     let origin =
         Origin { module, info: info.get_entry_point(entry_point), function: &entry.function, guest: Some(None) };
     let (mut guest, cost) = define_function(&mut definer, origin)?;
@@ -129,6 +162,7 @@ struct Definer<'a> {
     contents: Contents,
     pointers: Pointers,
     source: &'a str,
+    flat: bool,
     system: System,
     meters: Meters,
     /// Of the guest's functions.
@@ -171,6 +205,7 @@ impl<'a> Definer<'a> {
             contents,
             pointers: Pointers::new(guest),
             source,
+            flat: false,
             system,
             meters: Meters::default(),
             turns: counted::turns_of_functions(guest),

@@ -1,0 +1,305 @@
+//! Probes devices in processes of their own, since a driver that crashes would take this one with it; and shows how far it is.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use isobit_device::probe::{self, Failure, InProcess, Prober, Progress, Verdict};
+use isobit_device::{DeviceInfo, DeviceSelector, OpenError, WgpuDevice};
+use serde::{Deserialize, Serialize};
+
+use crate::printer::Printer;
+
+/// The longest line that a process says: a verdict with the first wrong result is some hundred bytes.
+const MAX_LINE: u64 = 64 << 10;
+
+/// Signals by which a driver that crashes ends its process: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE and SIGSEGV.
+const CRASHES: [i32; 6] = [4, 5, 6, 7, 8, 11];
+
+/// What happens while a device is probed. A line of JSON on the standard output of a process that probes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// Another process is probing.
+    Waits,
+    /// The probe begins.
+    Begun {
+        /// The device.
+        name: String,
+        /// What a job has found wrong with it, if that is why.
+        suspicion: Option<String>,
+    },
+    /// So many checks are done.
+    At {
+        /// Checks that are done.
+        done: usize,
+        /// All checks.
+        of: usize,
+        /// What is checked now.
+        check: String,
+    },
+    /// The probe has ended with this.
+    Found(Verdict),
+    /// The device could not be opened, or has failed altogether.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// The verdict could not be kept.
+    NotKept {
+        /// The folder.
+        cache: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// How far the probe is.
+    pub fn at(progress: Progress<'_>) -> Self {
+        Self::At { done: progress.done, of: progress.of, check: progress.check.to_owned() }
+    }
+
+    /// Says it to the process that started this one. Once that is gone there is nothing left to do.
+    pub fn say(&self) {
+        let line = serde_json::to_string(self).map(|line| writeln!(io::stdout().lock(), "{line}"));
+        if !matches!(line, Ok(Ok(()))) {
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Probes in a process of its own, and tells `told` what happens.
+pub struct InChild<'a> {
+    /// This program with the arguments that make it probe the device, if it is known where it is.
+    command: Option<(PathBuf, Vec<OsString>)>,
+    /// The folder of verdicts, where suspicions are noted.
+    cache: Option<&'a Path>,
+    told: &'a mut dyn FnMut(Event),
+}
+
+impl<'a> InChild<'a> {
+    /// For a device that is selected so.
+    pub fn new(selector: &DeviceSelector, cache: Option<&'a Path>, told: &'a mut dyn FnMut(Event)) -> Self {
+        let arguments = ["worker", "--device", &selector.to_string(), "--probe"].map(OsString::from).to_vec();
+        let command = std::env::current_exe().ok().map(|program| (program, arguments));
+        Self { command, cache, told }
+    }
+}
+
+impl Prober for InChild<'_> {
+    fn probe(
+        &mut self,
+        info: &DeviceInfo,
+        open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
+    ) -> Result<Verdict, OpenError> {
+        let suspicion = self.cache.and_then(|cache| probe::suspicion(cache, info)).map(|failure| failure.to_string());
+        (self.told)(Event::Begun { name: info.name.clone(), suspicion });
+        let refused = |reason| OpenError::Refused { name: info.name.clone(), reason };
+        let mut heard = Heard::default();
+        let told = &mut self.told;
+        let listen = |event: Event| {
+            heard.note(&event);
+            told(event);
+        };
+        let ended = match &self.command {
+            Some((program, arguments)) => run(Command::new(program).args(arguments), listen),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        let verdict = match ended {
+            Ok(status) => heard.verdict(status).map_err(refused)?,
+            // No process can be started: better here than not at all.
+            Err(_) => InProcess(|progress: Progress<'_>| told(Event::at(progress))).probe(info, open)?,
+        };
+        told(Event::Found(verdict.clone()));
+        Ok(verdict)
+    }
+
+    fn waits(&mut self) {
+        (self.told)(Event::Waits);
+    }
+
+    fn not_kept(&mut self, cache: &Path, error: &io::Error) {
+        (self.told)(Event::NotKept { cache: cache.to_owned(), reason: error.to_string() });
+    }
+}
+
+/// What a process has said so far.
+#[derive(Default)]
+struct Heard {
+    check: String,
+    verdict: Option<Verdict>,
+    failed: Option<String>,
+}
+
+impl Heard {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::At { check, .. } => self.check.clone_from(check),
+            Event::Found(verdict) => self.verdict = Some(verdict.clone()),
+            Event::Failed { reason } => self.failed = Some(reason.clone()),
+            _ => {}
+        }
+    }
+
+    /// What it has found out; or else that the driver has crashed, which makes a device unusable; or why nobody knows.
+    fn verdict(self, status: ExitStatus) -> Result<Verdict, String> {
+        if let Some(reason) = self.failed {
+            return Err(reason);
+        }
+        match self.verdict {
+            Some(verdict) if status.success() => return Ok(verdict),
+            _ => {}
+        }
+        match crash(status) {
+            Some(signal) => {
+                let check = if self.check.is_empty() { "opening the device".to_owned() } else { self.check };
+                let detail = format!("the driver crashed (signal {signal})");
+                Ok(Verdict { tier: None, failure: Some(Failure { check, detail }) })
+            }
+            None => Err(format!("the process that probes it has ended: {status}")),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn crash(status: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&status).filter(|signal| CRASHES.contains(signal))
+}
+
+/// Elsewhere than on Unix a crash is a status like 0xc0000005.
+#[cfg(not(unix))]
+fn crash(status: ExitStatus) -> Option<i32> {
+    status.code().filter(|code| *code < 0)
+}
+
+/// Runs a process to its end and passes on what it says. What drivers say is no event, and what they complain of nobody hears.
+pub fn run(command: &mut Command, mut told: impl FnMut(Event)) -> io::Result<ExitStatus> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    if let Some(stdout) = child.stdout.take() {
+        let mut stdout = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while stdout.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? > 0 {
+            if let Ok(event) = serde_json::from_slice(&line) {
+                told(event);
+            }
+            line.clear();
+        }
+    }
+    child.wait()
+}
+
+/// Shows the probe: a line when it begins and one when it has ended, and a bar on a terminal.
+pub struct Watch<'a> {
+    printer: &'a Printer,
+    /// The device, and since when it is probed.
+    begun: Option<(String, Instant)>,
+    bar: Option<ProgressBar>,
+}
+
+impl<'a> Watch<'a> {
+    /// Nothing is seen until there is something to show.
+    pub fn new(printer: &'a Printer) -> Self {
+        Self { printer, begun: None, bar: None }
+    }
+
+    /// Shows what happens.
+    pub fn show(&mut self, event: Event) {
+        match event {
+            Event::Waits => self.printer.note("another isobit is probing; waiting for what it finds"),
+            Event::Begun { name, suspicion } => {
+                match suspicion {
+                    Some(found) => self.printer.note(format_args!("probing {name} again, since in {found}")),
+                    None => self.printer.note(format_args!(
+                        "probing {name}, which is done once for each driver and takes up to a minute"
+                    )),
+                }
+                self.begun = Some((name, Instant::now()));
+            }
+            Event::At { done, of, check } => {
+                let bar = self.bar.get_or_insert_with(|| self.printer.steps("probing", of as u64));
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                bar.set_message(check);
+            }
+            Event::Found(verdict) => {
+                self.clear();
+                if let Some((name, since)) = self.begun.take() {
+                    let time = Duration::from_millis(100).max(since.elapsed()).as_secs_f64();
+                    self.printer.note(format_args!("probed {name} in {time:.1} s: {}", summary(&verdict)));
+                }
+            }
+            Event::Failed { .. } => self.clear(),
+            Event::NotKept { cache, reason } => self.printer.warn(format_args!(
+                "what the probe found cannot be kept in {}, so the device is probed every time: {reason}",
+                cache.display()
+            )),
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// A verdict in a few words.
+fn summary(verdict: &Verdict) -> &'static str {
+    match verdict.tier {
+        Some(isobit_device::Tier::A) => "every bit is right (tier A)",
+        Some(isobit_device::Tier::B) => "it computes with integers only (tier B)",
+        None => "it is not to be used",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// What is made of a process that says some events and ends so.
+    fn heard(events: &[Event], end: &str) -> Result<Verdict, String> {
+        let lines: Vec<_> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
+        let script = format!("echo noise of a driver; printf '%s\\n' '{}'; {end}", lines.join("' '"));
+        let mut heard = Heard::default();
+        let status = run(Command::new("sh").args(["-c", &script]), |event| heard.note(&event)).unwrap();
+        heard.verdict(status)
+    }
+
+    fn at(check: &str) -> Event {
+        Event::At { done: 1, of: 2, check: check.to_owned() }
+    }
+
+    #[test]
+    fn a_driver_that_crashes_takes_no_more_with_it_than_its_process() {
+        let granted = Verdict { tier: Some(isobit_device::Tier::A), failure: None };
+        assert_eq!(heard(&[at("a sum"), Event::Found(granted.clone())], "exit 0"), Ok(granted.clone()));
+        for (signal, number) in [("SEGV", 11), ("ABRT", 6), ("ILL", 4)] {
+            let crashed = heard(&[at("a sum"), at("early returns")], &format!("kill -{signal} $$")).unwrap();
+            let failure = crashed.failure.unwrap();
+            assert_eq!((crashed.tier, failure.check.as_str()), (None, "early returns"));
+            assert_eq!(failure.detail, format!("the driver crashed (signal {number})"));
+        }
+        // At its end, too: it cannot be told from one that spoils what comes after it.
+        assert_eq!(heard(&[Event::Found(granted)], "kill -SEGV $$").unwrap().tier, None);
+    }
+
+    #[test]
+    fn a_process_that_is_ended_by_others_says_nothing_about_the_driver() {
+        for end in ["kill -KILL $$", "kill -TERM $$", "exit 0", "exit 3"] {
+            heard(&[at("a sum")], end).unwrap_err();
+        }
+        let failed = Event::Failed { reason: "it did not finish".to_owned() };
+        assert_eq!(heard(&[at("a sum"), failed], "exit 0"), Err("it did not finish".to_owned()));
+    }
+}

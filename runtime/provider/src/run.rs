@@ -1,0 +1,272 @@
+//! A job with a worker: from its start to its receipt.
+
+use crate::SOFTWARE;
+use crate::job::{Admitted, Control, Walk};
+use crate::relay::{Budget, RelayError, relay};
+use crate::stop::Stop;
+use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, Level, ToWorker, Worker};
+use isobit_job::{Blob, Claim, FuelUsed, Hash, Instead, Millis, Name, Observed, Outcome, Receipt, Rules, Unread};
+use isobit_wire::{FaultReason, OutputHeader, ProtocolError, Rejection, ToRenter, encode};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Instant, SystemTime};
+use tokio::task::JoinSet;
+
+/// What a run came to, before it is signed.
+pub(crate) struct Ran {
+    end: End,
+    outputs: BTreeMap<Name, Blob>,
+    observed: Observed,
+    sent: u32,
+}
+
+/// How a worker says that a job has ended.
+struct End {
+    rules: Rules,
+    outcome: Outcome,
+    fuel: FuelUsed,
+    unread: Unread,
+}
+
+impl Walk<'_> {
+    /// Hands the job to the worker and relays what it says until it has ended.
+    pub(crate) async fn run(&self, control: &mut Control, job: &Admitted, worker: &mut Worker) -> Result<Ran, Stop> {
+        let turn = Instant::now();
+        let scratch = self.start(job, worker).await?;
+        let mut run = Running {
+            walk: self,
+            scratch,
+            budget: Budget::new(job.spec.limits.output_bytes),
+            relays: JoinSet::new(),
+            outputs: BTreeMap::new(),
+            first: 0,
+            sent: 0,
+            started: None,
+            device: worker.device.clone(),
+            instead_of: None,
+        };
+        let end = loop {
+            tokio::select! {
+                message = worker.receive() => {
+                    let (message, files) = message?;
+                    if let Some(end) = run.take(control, job, worker, message, files).await? {
+                        break end;
+                    }
+                }
+                Some(relayed) = run.relays.join_next() => run.outputs.extend([settle(relayed)?]),
+                stop = control.cancelled() => return Err(stop),
+            }
+        };
+        while !run.relays.is_empty() {
+            tokio::select! {
+                Some(relayed) = run.relays.join_next() => run.outputs.extend([settle(relayed)?]),
+                stop = control.cancelled() => return Err(stop),
+            }
+        }
+        let started = run.started.unwrap_or_else(Instant::now);
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let observed = Observed {
+            device: run.device.name,
+            driver: run.device.driver,
+            backend: run.device.backend,
+            software: SOFTWARE.to_owned(),
+            started_unix_ms: Millis::from_duration(since_epoch.saturating_sub(started.elapsed())),
+            queue_ms: Millis::from_duration(turn.duration_since(job.arrived)),
+            prepare_ms: Millis::from_duration(started.duration_since(turn)),
+            run_ms: Millis::from_duration(started.elapsed()),
+            instead_of: run.instead_of,
+        };
+        Ok(Ran { end, outputs: run.outputs, observed, sent: run.sent })
+    }
+
+    /// Sends the worker its job. Returns the file that it compiles into, if it has to compile.
+    async fn start(&self, job: &Admitted, worker: &mut Worker) -> Result<Option<File>, Stop> {
+        let trouble = |error: &dyn std::fmt::Display| Stop::trouble(FaultReason::Store, error);
+        let open = |hash: &Hash| {
+            let pin = job.pins.get(hash).ok_or_else(|| trouble(&"a blob is gone"))?;
+            pin.open().map_err(|error| trouble(&error))
+        };
+        let workload = job.spec.workload.hash;
+        let mut files: Vec<OwnedFd> = vec![open(&workload)?.into()];
+        let cached = self.shared.code.get(workload, &worker.code_key);
+        let code = if cached.is_some() { CodeFile::Compiled } else { CodeFile::Empty };
+        let code_file = match cached {
+            Some(file) => file,
+            None => self.shared.code.scratch().map_err(|error| trouble(&error))?,
+        };
+        files.push(code_file.try_clone().map_err(|error| trouble(&error))?.into());
+        for blob in job.spec.inputs.values() {
+            files.push(open(&blob.hash)?.into());
+        }
+        let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
+        let message = ToWorker::Start { spec: job.spec.clone(), deadline_ms, code };
+        let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        worker.send(&message, &borrowed).await?;
+        Ok((code == CodeFile::Empty).then_some(code_file))
+    }
+
+    /// Signs the claim and says good-bye.
+    pub(crate) async fn conclude(&self, control: &mut Control, job: Admitted, ran: Ran) -> Result<(), Stop> {
+        let End { rules, outcome, fuel, mut unread } = ran.end;
+        // The worker may name what it likes.
+        unread.params.retain(|name| job.spec.params.contains_key(name));
+        unread.inputs.retain(|name| job.spec.inputs.contains_key(name));
+        let outputs = if outcome == Outcome::Completed { ran.outputs } else { BTreeMap::new() };
+        let claim = Claim { job: job.spec.id(), rules, outcome, outputs, fuel };
+        let receipt =
+            Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
+        receipt.check().map_err(|error| Stop::trouble(FaultReason::Internal, &error))?;
+        if !unread.is_empty() {
+            control.say(&ToRenter::Unread(unread.bounded())).await?;
+        }
+        let envelope_json = receipt.sign(&self.shared.secret).to_json().into_bytes();
+        let told = control.say(&ToRenter::Finished { envelope_json, outputs: ran.sent }).await.is_ok();
+        let Receipt { claim, observed, .. } = &receipt;
+        let outcome = match &claim.outcome {
+            Outcome::Completed => "completed",
+            Outcome::Trapped(_) => "trapped",
+        };
+        tracing::info!(
+            target: "isobit::job", job = %claim.job, renter = %self.renter, claim = %claim.id(), device = observed.device,
+            run_ms = observed.run_ms.get(), guest_fuel = %claim.fuel.guest, kernel_fuel = %claim.fuel.kernel, told, "{outcome}"
+        );
+        Ok(())
+    }
+}
+
+/// The moving parts of a run.
+struct Running<'a> {
+    walk: &'a Walk<'a>,
+    scratch: Option<File>,
+    budget: Budget,
+    relays: JoinSet<Result<(Name, Blob), RelayError>>,
+    outputs: BTreeMap<Name, Blob>,
+    /// Index of the first output that is not void.
+    first: u32,
+    /// Outputs since then.
+    sent: u32,
+    started: Option<Instant>,
+    device: DeviceSummary,
+    instead_of: Option<Instead>,
+}
+
+impl Running<'_> {
+    /// Acts on one message of the worker. Returns how the job has ended when it has.
+    async fn take(
+        &mut self,
+        control: &mut Control,
+        job: &Admitted,
+        worker: &mut Worker,
+        message: FromWorker,
+        files: Vec<OwnedFd>,
+    ) -> Result<Option<End>, Stop> {
+        match message {
+            FromWorker::Compiled => {
+                self.keep_code(job, worker).await?;
+                worker.send(&ToWorker::Run, &[]).await?;
+            }
+            FromWorker::Started => {
+                self.started = Some(Instant::now());
+                control.say(&ToRenter::Running { device: self.device.name.clone() }).await?;
+            }
+            FromWorker::Log { level, message } => control.say(&ToRenter::log(level.into(), &message)).await?,
+            FromWorker::Progress { fraction, message } => control.say(&ToRenter::progress(fraction, &message)).await?,
+            FromWorker::Output { name } => self.open_output(control, job, &name, files).await?,
+            FromWorker::Restarted { device, reason } => self.restart(control, device, reason).await?,
+            FromWorker::Ended { rules, outcome, fuel, unread } => {
+                return Ok(Some(End { rules, outcome, fuel, unread }));
+            }
+            FromWorker::NotAWorkload { message } => return Err(Rejection::NotAWorkload(message).into()),
+            FromWorker::Faulted { kind, message } => return Err(fault(job, &kind, &message)),
+            FromWorker::Ready { .. } | FromWorker::Unusable { .. } => {
+                return Err(ChannelError::Broken("it came out of turn").into());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets go of all outputs, as the worker begins the job anew on another device. Once: then it has no other.
+    async fn restart(&mut self, control: &mut Control, device: DeviceSummary, reason: String) -> Result<(), Stop> {
+        if self.instead_of.is_some() {
+            return Err(ChannelError::Broken("it came out of turn").into());
+        }
+        tracing::info!(target: "isobit::provider", reason, device = device.name, "running a job anew");
+        // Their streams end as if they were whole; the renter is told that they are void.
+        self.relays.shutdown().await;
+        self.outputs.clear();
+        self.budget = self.budget.anew();
+        self.first = self.first.saturating_add(self.sent);
+        self.sent = 0;
+        control.say(&ToRenter::restarted(&device.name, &reason)).await?;
+        let before = std::mem::replace(&mut self.device, device);
+        self.instead_of = Some(Instead { device: before.name, driver: before.driver, reason });
+        Ok(())
+    }
+
+    async fn keep_code(&mut self, job: &Admitted, worker: &Worker) -> Result<(), Stop> {
+        let Some(code) = self.scratch.take() else { return Err(ChannelError::Broken("it came out of turn").into()) };
+        let (cache, workload, key) = (self.walk.shared.code.clone(), job.spec.workload.hash, worker.code_key.clone());
+        let kept = tokio::task::spawn_blocking(move || cache.keep(workload, &key, code)).await;
+        if let Ok(Err(error)) = kept {
+            // The job can go on; the next one compiles again.
+            tracing::warn!(target: "isobit::provider", %error, "compiled code could not be kept");
+        }
+        Ok(())
+    }
+
+    async fn open_output(
+        &mut self,
+        control: &mut Control,
+        job: &Admitted,
+        name: &str,
+        files: Vec<OwnedFd>,
+    ) -> Result<(), Stop> {
+        let (Ok(name), Some(pipe)) = (name.parse::<Name>(), files.into_iter().next()) else {
+            return Err(ChannelError::Broken("an output without a name or a pipe").into());
+        };
+        let index = self.first.saturating_add(self.sent);
+        if self.sent >= job.spec.limits.outputs {
+            return Err(ChannelError::Broken("more outputs than the job may have").into());
+        }
+        self.sent += 1;
+        control.say(&ToRenter::Output { index, name: name.clone() }).await?;
+        let mut stream = self.walk.connection.open_uni().await.map_err(|_| Stop::Gone)?;
+        let header = encode(&OutputHeader { job: self.walk.id, index }).map_err(ProtocolError::from)?;
+        stream.write_all(&header).await.map_err(|_| Stop::Gone)?;
+        self.relays.spawn(relay(name, pipe, stream, self.budget.clone()));
+        Ok(())
+    }
+}
+
+type Relayed = Result<Result<(Name, Blob), RelayError>, tokio::task::JoinError>;
+
+fn settle(relayed: Relayed) -> Result<(Name, Blob), Stop> {
+    match relayed {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(RelayError::Renter(_))) => Err(Stop::Gone),
+        Ok(Err(error)) => Err(Stop::trouble(FaultReason::Internal, &error)),
+        Err(error) => Err(Stop::trouble(FaultReason::Internal, &error)),
+    }
+}
+
+/// What the worker calls trouble.
+fn fault(job: &Admitted, kind: &str, message: &str) -> Stop {
+    match kind {
+        "deadline" => job.deadline.late(),
+        "device" | "left-loop" => Stop::faulted(FaultReason::DeviceLost, message),
+        "i/o" => Stop::trouble(FaultReason::Store, &message),
+        _ => Stop::faulted(FaultReason::Internal, message),
+    }
+}
+
+impl From<Level> for isobit_wire::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Why a job's walk through the supervisor ends without a receipt: what the renter is told of it, and what the log says.
+
+use crate::upload::UploadError;
+use crate::worker::ChannelError;
+use isobit_job::{JobId, NodeKey};
+use isobit_wire::{FaultReason, ProtocolError, Rejection, ToRenter};
+use std::fmt::Display;
+use std::time::Duration;
+
+/// Why a job's walk ended before its receipt.
+pub(crate) enum Stop {
+    /// The renter is gone; nobody is left to be told.
+    Gone,
+    /// The renter wants the job no more.
+    Cancelled,
+    /// The job is not taken.
+    Rejected(Rejection),
+    /// The provider's own trouble.
+    Faulted(Trouble),
+    /// The renter broke the protocol: the connection is closed, nothing more.
+    Protocol(ProtocolError),
+    /// The provider was asked to stop.
+    ShutDown,
+}
+
+/// The provider's own trouble. A renter is told nothing of how the provider's disk is laid out.
+pub(crate) struct Trouble {
+    pub(crate) reason: FaultReason,
+    /// For the renter.
+    shown: String,
+    /// For the log.
+    detail: String,
+}
+
+impl Stop {
+    /// Trouble of which the renter learns the kind alone.
+    pub(crate) fn trouble(reason: FaultReason, detail: &dyn Display) -> Self {
+        let shown = "the provider's log says more".to_owned();
+        Self::Faulted(Trouble { reason, shown, detail: detail.to_string() })
+    }
+
+    /// Trouble that has to do with the job, and that the renter is told.
+    pub(crate) fn faulted(reason: FaultReason, message: &str) -> Self {
+        Self::Faulted(Trouble { reason, shown: without_paths(message), detail: message.to_owned() })
+    }
+
+    /// The job ran longer than it may: `cut` if the provider allows less than was asked for.
+    pub(crate) fn late(deadline: Duration, cut: bool) -> Self {
+        let (reason, message) = match cut {
+            false => (FaultReason::Deadline, format!("the job ran past its deadline of {deadline:?}")),
+            true => (FaultReason::ProviderDeadline, format!("the job ran past the {deadline:?} that any job has here")),
+        };
+        Self::faulted(reason, &message)
+    }
+
+    /// The last message to the renter, if there is one.
+    pub(crate) fn last_word(&self) -> Option<ToRenter> {
+        Some(match self {
+            Self::Gone | Self::Protocol(_) => return None,
+            Self::Cancelled => ToRenter::faulted(FaultReason::Cancelled, "the renter cancelled the job"),
+            Self::Rejected(rejection) => ToRenter::Rejected(rejection.clone()),
+            Self::Faulted(Trouble { reason, shown, .. }) => ToRenter::faulted(*reason, shown),
+            Self::ShutDown => ToRenter::faulted(FaultReason::ShutDown, "it was asked to stop"),
+        })
+    }
+
+    /// One line for whoever keeps the provider. Only trouble is a warning: what a renter does is not.
+    pub(crate) fn log(&self, renter: &NodeKey, job: Option<JobId>) {
+        let job = job.map_or_else(|| "none".to_owned(), |job| job.to_string());
+        match self {
+            Self::Cancelled => tracing::info!(target: "isobit::job", job, %renter, "cancelled by the renter"),
+            Self::Gone => tracing::info!(target: "isobit::job", job, %renter, "given up: the renter has gone"),
+            Self::ShutDown => tracing::info!(target: "isobit::job", job, %renter, "given up: this provider stops"),
+            Self::Rejected(rejection) => tracing::info!(target: "isobit::job", job, %renter, %rejection, "rejected"),
+            Self::Faulted(Trouble { reason, detail, .. }) => {
+                tracing::warn!(target: "isobit::job", job, %renter, %reason, detail, "faulted");
+            }
+            Self::Protocol(error) => {
+                tracing::warn!(target: "isobit::job", job, %renter, %error, "the renter broke the protocol");
+            }
+        }
+    }
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(match rejection {
+            Rejection::NotAWorkload(message) => Rejection::NotAWorkload(without_paths(&message)),
+            other => other,
+        })
+    }
+}
+
+impl From<UploadError> for Stop {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Rejected(rejection) => rejection.into(),
+            UploadError::Store(error) => Self::trouble(FaultReason::Store, &error),
+        }
+    }
+}
+
+impl From<ProtocolError> for Stop {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<ChannelError> for Stop {
+    fn from(error: ChannelError) -> Self {
+        Self::trouble(FaultReason::WorkerDied, &error)
+    }
+}
+
+/// A text in which absolute paths are gone: drivers like to name their files in what they say.
+fn without_paths(text: &str) -> String {
+    let ends_path =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '(' | ')' | ',' | ';' | ':' | '<' | '>');
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('/') {
+        let (before, path) = rest.split_at(start);
+        kept.push_str(before);
+        let end = path.find(ends_path).unwrap_or(path.len());
+        let (path, after) = path.split_at(end);
+        let follows = before.chars().next_back().is_none_or(|c| ends_path(c) || c == '=');
+        let names = path.chars().nth(1).is_some_and(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '~'));
+        kept.push_str(if follows && names { "(a path)" } else { path });
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(stop: &Stop) -> String {
+        let Some(ToRenter::Faulted { message, .. }) = stop.last_word() else { panic!() };
+        message
+    }
+
+    #[test]
+    fn a_renter_is_not_told_where_things_are() {
+        let store = "cannot open /srv/isobit/store/blobs/ab/abcd: Permission denied";
+        assert!(!told(&Stop::trouble(FaultReason::Store, &store)).contains("/srv"));
+        for (said, shown) in [
+            ("cannot load '/usr/lib/libvulkan.so.1': no", "cannot load '(a path)': no"),
+            ("/etc/x and (/home/me/y)", "(a path) and ((a path))"),
+            ("file=/a/b c", "file=(a path) c"),
+            ("error at /tmp/k.wgsl:3:4", "error at (a path):3:4"),
+        ] {
+            assert_eq!(told(&Stop::faulted(FaultReason::DeviceLost, said)), shown);
+        }
+        // What is no path stays.
+        for said in ["a / b", "1/128 of it", "dp32/1", "and/or", "// a comment", "x/(y)", ""] {
+            assert_eq!(told(&Stop::faulted(FaultReason::DeviceLost, said)), said);
+        }
+    }
+
+    #[test]
+    fn the_deadline_that_holds_is_said_with_a_hint_that_fits() {
+        let minute = Duration::from_secs(60);
+        let reason = |stop: &Stop| match stop.last_word() {
+            Some(ToRenter::Faulted { reason, message }) => (reason, message),
+            _ => panic!(),
+        };
+        let (reason_own, message) = reason(&Stop::late(minute, false));
+        assert!(message.contains("its deadline of 60s") && reason_own.hint().contains("--deadline"));
+        let (reason_cut, message) = reason(&Stop::late(minute, true));
+        assert!(message.contains("60s that any job has here") && reason_cut.hint().contains("another"), "{message}");
+    }
+}

@@ -1,0 +1,418 @@
+//! The places of a job's outputs and of its receipt: looked at before the job starts, filled when it has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Seek as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use isobit_job::{Blob, Bytes, Hash, JobId, Name};
+
+use crate::spool::{Spool, folder_of};
+use crate::target::{Destination, Identity, Sink, Target, TargetError};
+
+/// Where a job's outputs and its receipt go.
+#[derive(Debug, Default)]
+pub struct Places {
+    outputs: BTreeMap<Name, Place>,
+    receipt: Option<Place>,
+    /// Outputs that the workload has created so far.
+    begun: Mutex<BTreeSet<Name>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    destination: Destination,
+    target: Target,
+}
+
+/// Why places cannot be used together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// One of them cannot be written.
+    #[error("the {what}: {source}")]
+    Target {
+        /// What was to go there.
+        what: String,
+        /// What is wrong.
+        source: TargetError,
+    },
+    /// Two things would be written to one file.
+    #[error("the {first} and the {second} go to one file: {}", same(places))]
+    Twice {
+        /// What goes there.
+        first: String,
+        /// What goes there too.
+        second: String,
+        /// The two spellings of it.
+        places: [Destination; 2],
+    },
+    /// Something that the job needs would be overwritten.
+    #[error("the {what} would overwrite the {source_name}: {}", same(places))]
+    Overwrites {
+        /// What would be written.
+        what: String,
+        /// What is there.
+        source_name: String,
+        /// The two spellings of it.
+        places: [Destination; 2],
+    },
+}
+
+impl PlaceError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Target { source, .. } => source.hint(),
+            Self::Twice { .. } | Self::Overwrites { .. } => "give each a path of its own".to_owned(),
+        }
+    }
+}
+
+/// Two spellings of one place, or the one there is.
+fn same([first, second]: &[Destination; 2]) -> String {
+    if first == second { first.to_string() } else { format!("{first} is {second}") }
+}
+
+impl Places {
+    /// Looks at all of them, and tries whether they can be written. `sources` are files that the job or the command reads, with
+    /// what they are called.
+    ///
+    /// # Errors
+    /// The first mistake found. Nothing has been changed on the disk.
+    pub fn check(
+        outputs: &BTreeMap<Name, Destination>,
+        receipt: Option<&Destination>,
+        sources: &[(String, PathBuf)],
+    ) -> Result<Self, PlaceError> {
+        let mut known: Vec<(String, Destination, Identity, PathBuf)> = Vec::new();
+        let mut add = |what: String, destination: &Destination| {
+            let (target, identity) =
+                Target::of(destination).map_err(|source| PlaceError::Target { what: what.clone(), source })?;
+            let folder = match &target {
+                Target::File { path, .. } => folder_of(path).to_owned(),
+                Target::Sink(_) => PathBuf::new(),
+            };
+            for (other, spelled, there, _) in &known {
+                if identity.is_same(there, &folder) {
+                    let places = [spelled.clone(), destination.clone()];
+                    return Err(PlaceError::Twice { first: other.clone(), second: what, places });
+                }
+            }
+            for (name, path) in sources {
+                if Identity::of_path(path).is_some_and(|there| there == identity) {
+                    let places = [destination.clone(), Destination::Path(path.clone())];
+                    return Err(PlaceError::Overwrites { what, source_name: name.clone(), places });
+                }
+            }
+            known.push((what, destination.clone(), identity, folder));
+            Ok(Place { destination: destination.clone(), target })
+        };
+        let mut places = BTreeMap::new();
+        for (name, destination) in outputs {
+            places.insert(name.clone(), add(format!("output {name}"), destination)?);
+        }
+        let receipt = receipt.map(|destination| add("receipt".to_owned(), destination)).transpose()?;
+        Ok(Self { outputs: places, receipt, begun: Mutex::default() })
+    }
+
+    /// Whether an output of this name is wanted.
+    #[must_use]
+    pub fn wants(&self, name: &Name) -> bool {
+        self.outputs.contains_key(name)
+    }
+
+    /// Whether something goes to standard output, so that nothing else may.
+    #[must_use]
+    pub fn use_stdout(&self) -> bool {
+        self.all().any(|place| matches!(place.target, Target::Sink(Sink::Stdout)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Place> {
+        self.outputs.values().chain(&self.receipt)
+    }
+
+    /// Begins an output. One that is not wanted is kept all the same while a wanted one is missing, as its name may be the one
+    /// that was meant; otherwise its bytes are hashed and let go.
+    ///
+    /// # Errors
+    /// A wanted one cannot be written.
+    pub fn begin(&self, name: &Name) -> io::Result<Part> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.insert(name.clone());
+        let part = |spool, wanted| Part { name: name.clone(), hasher: blake3::Hasher::new(), size: 0, spool, wanted };
+        if let Some(place) = self.outputs.get(name) {
+            let spool = match &place.target {
+                Target::File { path, .. } => Spool::beside(folder_of(path)),
+                Target::Sink(_) => Spool::passing(),
+            };
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", place.destination));
+            return Ok(part(Some(spool.map_err(named)?), true));
+        }
+        let missing = self.outputs.keys().find(|wanted| !begun.contains(*wanted));
+        let spare = missing.and_then(|missing| Spool::beside(&self.folder_for(missing)).ok());
+        Ok(part(spare, false))
+    }
+
+    /// Forgets what was begun: the job runs anew.
+    pub fn restart(&self) {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The folder in which something that has no place is kept.
+    fn folder_for(&self, name: &Name) -> PathBuf {
+        match self.outputs.get(name).map(|place| &place.target) {
+            Some(Target::File { path, .. }) => folder_of(path).to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+
+    /// Puts everything in its place. `arrived` is none for a job that trapped, which has no outputs. `pour` writes to what cannot
+    /// be replaced.
+    ///
+    /// # Errors
+    /// Something is not where it was wanted. Nothing that arrived is thrown away: what could not be put in its place is kept
+    /// under a name that the error states, and everything else is in its place.
+    pub fn keep(
+        &self,
+        arrived: Option<Vec<Part>>,
+        receipt: Option<&str>,
+        job: JobId,
+        pour: &mut dyn FnMut(&Sink, &mut File) -> io::Result<()>,
+    ) -> Result<Kept, NotKept> {
+        let mut kept = Kept::default();
+        let mut failed = Vec::new();
+        let completed = arrived.is_some();
+        let arrived = arrived.unwrap_or_default();
+        let created: Vec<Name> = arrived.iter().map(|part| part.name.clone()).collect();
+        let is_missing = |name: &&Name| completed && !created.contains(name);
+        let missing: Vec<Name> = self.outputs.keys().filter(is_missing).cloned().collect();
+        let short: String = job.to_string().chars().take(8).collect();
+        let mut spare = Vec::new();
+        for mut part in arrived {
+            let Some(mut spool) = part.spool.take() else { continue };
+            let Some(place) = self.outputs.get(&part.name) else {
+                spare.push((part.name, spool));
+                continue;
+            };
+            match place.put(&mut spool, pour) {
+                Ok(()) => drop(kept.outputs.insert(part.name, place.destination.clone())),
+                Err(error) => {
+                    failed.push((format!("output {}", part.name), place.destination.clone(), error));
+                    spare.push((part.name, spool));
+                }
+            }
+        }
+        if !missing.is_empty() || !failed.is_empty() {
+            for (name, mut spool) in spare {
+                let wanted = if self.wants(&name) { Some(&name) } else { missing.first() };
+                let folder = wanted.map_or_else(|| PathBuf::from("."), |name| self.folder_for(name));
+                match set_aside(&mut spool, &folder, &format!("isobit-{short}-{name}")) {
+                    Ok(path) => drop(kept.outputs.insert(name, Destination::Path(path))),
+                    Err(error) => failed.push((format!("output {name}"), Destination::Path(folder), error)),
+                }
+            }
+        }
+        if let Some(text) = receipt {
+            self.keep_receipt(text, &short, !missing.is_empty() || !failed.is_empty(), &mut kept, &mut failed, pour);
+        }
+        if missing.is_empty() && failed.is_empty() {
+            return Ok(kept);
+        }
+        Err(NotKept { missing, created, failed, kept })
+    }
+
+    /// Writes the receipt where it is wanted; where something else went wrong also if it is not, for it cannot be had again.
+    fn keep_receipt(
+        &self,
+        text: &str,
+        short: &str,
+        in_trouble: bool,
+        kept: &mut Kept,
+        failed: &mut Vec<(String, Destination, io::Error)>,
+        pour: &mut dyn FnMut(&Sink, &mut File) -> io::Result<()>,
+    ) {
+        let written = |mut spool: Spool| {
+            spool.file()?.write_all(text.as_bytes())?;
+            io::Result::Ok(spool)
+        };
+        if let Some(place) = &self.receipt {
+            let spool = match &place.target {
+                Target::File { path, .. } => Spool::beside(folder_of(path)),
+                Target::Sink(_) => Spool::passing(),
+            };
+            let put = spool.and_then(written).and_then(|mut spool| place.put(&mut spool, pour));
+            match put {
+                Ok(()) => return kept.receipt = Some(place.destination.clone()),
+                Err(error) => failed.push(("receipt".to_owned(), place.destination.clone(), error)),
+            }
+        } else if !in_trouble {
+            return;
+        }
+        let folder = self.outputs.keys().next().map_or_else(|| PathBuf::from("."), |name| self.folder_for(name));
+        let aside = Spool::passing()
+            .and_then(written)
+            .and_then(|mut spool| set_aside(&mut spool, &folder, &format!("isobit-{short}-receipt.json")));
+        match aside {
+            Ok(path) => kept.receipt = Some(Destination::Path(path)),
+            Err(error) => failed.push(("receipt".to_owned(), Destination::Path(folder), error)),
+        }
+    }
+}
+
+impl Place {
+    fn put(&self, spool: &mut Spool, pour: &mut dyn FnMut(&Sink, &mut File) -> io::Result<()>) -> io::Result<()> {
+        match &self.target {
+            Target::File { path, permissions } => {
+                // A folder, device or link that has come there meanwhile is not replaced.
+                match std::fs::symlink_metadata(path) {
+                    Ok(found) if !found.is_file() => return Err(io::Error::other("it is no regular file any more")),
+                    _ => spool.put(path, true, permissions.clone()),
+                }
+            }
+            Target::Sink(sink) => {
+                let file = spool.file()?;
+                file.rewind()?;
+                pour(sink, file)
+            }
+        }
+    }
+}
+
+/// Gives a file a name that is free, in `folder` or, where that fails, in the folder for temporary files.
+fn set_aside(spool: &mut Spool, folder: &Path, name: &str) -> io::Result<PathBuf> {
+    let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+    for folder in [folder.to_owned(), std::env::temp_dir()] {
+        for number in 1..100_u32 {
+            let name = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
+            let path = folder.join(name);
+            match spool.put_elsewhere(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    last = error;
+                    break;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Where everything is that was wanted.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The outputs.
+    pub outputs: BTreeMap<Name, Destination>,
+    /// The receipt, if it was kept.
+    pub receipt: Option<Destination>,
+}
+
+/// Something is not where it was wanted. The job has been run, and what came of it is in `kept`.
+#[derive(Debug)]
+pub struct NotKept {
+    /// Outputs that were wanted and that the workload did not create.
+    pub missing: Vec<Name>,
+    /// Outputs that it did create.
+    pub created: Vec<Name>,
+    /// What could not be put in its place, that place, and why.
+    pub failed: Vec<(String, Destination, io::Error)>,
+    /// Where everything is that arrived.
+    pub kept: Kept,
+}
+
+impl NotKept {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        if self.missing.is_empty() {
+            "move what was kept to where you want it; the job need not run again".to_owned()
+        } else {
+            "correct the name in -o NAME=PATH; what was kept need not be computed again".to_owned()
+        }
+    }
+}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn list(names: &[Name]) -> Vec<&str> {
+            names.iter().map(Name::as_str).collect()
+        }
+        let mut gap = "";
+        if !self.missing.is_empty() {
+            let created = if self.created.is_empty() { "none".to_owned() } else { list(&self.created).join(", ") };
+            write!(f, "the workload created no output `{}`; it created: {created}", list(&self.missing).join("`, `"))?;
+            gap = "; ";
+        }
+        for (what, place, error) in &self.failed {
+            write!(f, "{gap}cannot write the {what} to {place}: {error}")?;
+            gap = "; ";
+        }
+        for (name, place) in &self.kept.outputs {
+            write!(f, "{gap}output {name} is in {place}")?;
+        }
+        if let Some(place) = &self.kept.receipt {
+            write!(f, "{gap}the receipt is in {place}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NotKept {}
+
+/// An output on its way: hashed and counted as it is written. Dropping it leaves nothing behind.
+pub struct Part {
+    name: Name,
+    hasher: blake3::Hasher,
+    size: u64,
+    spool: Option<Spool>,
+    wanted: bool,
+}
+
+impl Part {
+    /// The output's name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Hash and size of what was written so far.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        Blob { hash: Hash::from(self.hasher.finalize()), size: Bytes::saturating_from(self.size) }
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl Write for Part {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.write_all(data).map(|()| data.len())
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        if let Some(spool) = &mut self.spool
+            && let Err(error) = spool.file().and_then(|file| file.write_all(data))
+        {
+            if self.wanted {
+                return Err(error);
+            }
+            // Nobody asked for it: that there is no room is no reason to end the job.
+            self.spool = None;
+        }
+        self.hasher.update(data);
+        self.size += data.len() as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

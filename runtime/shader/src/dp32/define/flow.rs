@@ -1,0 +1,413 @@
+//! Control flow that does not nest in drivers.
+//!
+//! Drivers without branches of their own put what follows a conditional `return` or `continue` under a mask, so that many of them in a
+//! row, or a long chain of `else if`, nest as deep as they are many; and some keep no more than 80 masks. A `break` in a row with
+//! others does not nest. So where an entry point would nest too deep, functions with many returns become a loop of
+//! one turn that returns break, the bodies of loops with many `continue`s likewise, and long chains become branches in a row.
+
+use std::collections::HashMap;
+
+use naga::{
+    Arena, BinaryOperator, Block, Expression, Handle, LocalVariable, Scalar, Statement, TypeInner, UnaryOperator,
+};
+
+use super::body::Value;
+use super::function::FunctionDefiner;
+use crate::Diagnostic;
+use crate::dp32::check::for_each_statement;
+use crate::dp32::operands;
+
+/// As many exits or branches in a row may nest.
+const FEW: usize = 8;
+
+/// What a `break` leaves.
+#[derive(Clone, Copy)]
+pub(super) enum Scope {
+    /// The loop of one turn that is the function's body.
+    Body,
+    /// A loop, with the variable that says it was left on purpose if it has one.
+    Loop {
+        exited: Option<Handle<LocalVariable>>,
+    },
+    /// The loop of one turn that is a loop's body: who breaks it continues the other.
+    Turn,
+    Switch,
+}
+
+/// Where an exit goes that leaves more than one scope.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Break = 1,
+    Continue = 2,
+    Return = 3,
+}
+
+/// The scopes around a statement.
+#[derive(Default)]
+pub(super) struct Flow {
+    /// Each with whether an exit from within goes on further out.
+    scopes: Vec<(Scope, bool)>,
+    /// An [`Exit`] under way, or 0.
+    pending: Option<Handle<LocalVariable>>,
+    result: Option<Handle<LocalVariable>>,
+    /// Returns break the function's body.
+    wrapped: bool,
+}
+
+impl Flow {
+    pub(super) fn enter(&mut self, scope: Scope) {
+        self.scopes.push((scope, false));
+    }
+
+    fn innermost(&self) -> Option<Scope> {
+        self.scopes.last().map(|(scope, _)| *scope)
+    }
+
+    /// Whether the loop around has its body in a loop of one turn.
+    fn is_in_turn(&self) -> bool {
+        let inner = self.scopes.iter().rev().map(|(scope, _)| scope);
+        inner.take_while(|scope| !matches!(scope, Scope::Loop { .. })).any(|scope| matches!(scope, Scope::Turn))
+    }
+}
+
+impl FunctionDefiner<'_, '_, '_> {
+    /// The function's body, in a loop that its returns break if there are many.
+    pub(super) fn whole_body(&mut self) -> Result<(), Diagnostic> {
+        let function = self.origin.function;
+        if !self.definer.flat || count(&function.body, |it| matches!(it, Statement::Return { .. })) <= FEW {
+            return self.block(&function.body);
+        }
+        self.flow.wrapped = true;
+        if let Some(result) = &function.result {
+            let ty = self.ty(result.ty)?;
+            let variable = LocalVariable { name: Some("result".to_owned()), ty, init: None };
+            self.flow.result = Some(self.body.new_local(variable));
+        }
+        self.one_turn(Scope::Body, &function.body)?;
+        self.flow.scopes.pop();
+        let value = self.flow.result.map(|variable| {
+            let pointer = self.body.local(variable);
+            self.body.emit(Expression::Load { pointer }, 0)
+        });
+        self.body.push(Statement::Return { value });
+        Ok(())
+    }
+
+    /// The body of a loop, in a loop of its own if it has many `continue`s.
+    pub(super) fn loop_body(&mut self, block: &Block) -> Result<(), Diagnostic> {
+        if !self.definer.flat || continues(block) <= FEW {
+            return self.block(block);
+        }
+        let Some((Scope::Loop { exited }, _)) = self.flow.scopes.last().copied() else { return self.block(block) };
+        self.one_turn(Scope::Turn, block)?;
+        let goes_on = self.flow.scopes.pop().is_some_and(|(_, goes_on)| goes_on);
+        if !goes_on {
+            return Ok(());
+        }
+        // What has broken the turn wants: to continue, or to leave the loop too.
+        let pending = self.pending();
+        let code = self.load_word(pending);
+        let (none, go_on, back) = (self.word(0), self.exit_word(Exit::Continue), self.exit_word(Exit::Return));
+        let continues = self.compare(BinaryOperator::Equal, code, go_on);
+        let returns = self.compare(BinaryOperator::Equal, code, back);
+        let is_under_way = self.compare(BinaryOperator::NotEqual, code, none);
+        let stays = self.body.emit(Expression::Select { condition: returns, accept: code, reject: none }, 0);
+        self.store_word(pending, stays);
+        let ends = self.not(continues);
+        let leaves = self.both(is_under_way, ends);
+        if self.flow.wrapped {
+            self.mark_outer();
+        }
+        self.body.open();
+        self.break_loop(exited);
+        let accept = self.body.close();
+        self.body.push(Statement::If { condition: leaves, accept, reject: Block::new() });
+        Ok(())
+    }
+
+    /// `block` in a loop that ends after one turn. The scope stays open.
+    fn one_turn(&mut self, scope: Scope, block: &Block) -> Result<(), Diagnostic> {
+        self.flow.enter(scope);
+        self.body.open();
+        self.block(block)?;
+        if !self.body.has_ended() {
+            self.body.push(Statement::Break);
+        }
+        let body = self.body.close();
+        self.body.push(Statement::Loop { body, continuing: Block::new(), break_if: None });
+        Ok(())
+    }
+
+    pub(super) fn break_out(&mut self) {
+        match self.flow.innermost() {
+            Some(Scope::Loop { exited }) => self.break_loop(exited),
+            Some(Scope::Turn) => self.set_out(Exit::Break),
+            _ => self.body.push(Statement::Break),
+        }
+    }
+
+    pub(super) fn continue_on(&mut self) {
+        if !self.flow.is_in_turn() {
+            self.body.push(Statement::Continue);
+        } else if let Some(Scope::Turn) = self.flow.innermost() {
+            self.body.push(Statement::Break);
+        } else {
+            self.set_out(Exit::Continue);
+        }
+    }
+
+    pub(super) fn return_value(&mut self, value: Option<Value>) {
+        if !self.flow.wrapped {
+            return self.body.push(Statement::Return { value });
+        }
+        if let Some((variable, value)) = self.flow.result.zip(value) {
+            let pointer = self.body.local(variable);
+            self.body.push(Statement::Store { pointer, value });
+        }
+        match self.flow.innermost() {
+            Some(Scope::Body) => self.body.push(Statement::Break),
+            _ => self.set_out(Exit::Return),
+        }
+    }
+
+    /// Closes a loop or switch that has been written, and passes on what goes further out.
+    pub(super) fn leave(&mut self) {
+        let Some((_, true)) = self.flow.scopes.pop() else { return };
+        let pending = self.pending();
+        let (code, none) = (self.load_word(pending), self.word(0));
+        let condition = self.compare(BinaryOperator::NotEqual, code, none);
+        self.body.open();
+        self.break_innermost();
+        let accept = self.body.close();
+        self.body.push(Statement::If { condition, accept, reject: Block::new() });
+    }
+
+    /// Begins an exit that leaves more than one scope.
+    fn set_out(&mut self, exit: Exit) {
+        let (pending, code) = (self.pending(), self.exit_word(exit));
+        self.store_word(pending, code);
+        self.break_innermost();
+    }
+
+    fn break_innermost(&mut self) {
+        if !matches!(self.flow.innermost(), Some(Scope::Body)) {
+            self.mark_outer();
+        }
+        match self.flow.innermost() {
+            Some(Scope::Loop { exited }) => self.break_loop(exited),
+            _ => self.body.push(Statement::Break),
+        }
+    }
+
+    fn mark_outer(&mut self) {
+        if let Some((_, goes_on)) = self.flow.scopes.last_mut() {
+            *goes_on = true;
+        }
+    }
+
+    /// Leaves a loop on purpose.
+    fn break_loop(&mut self, exited: Option<Handle<LocalVariable>>) {
+        if let Some(exited) = exited {
+            let (pointer, yes) = (self.body.local(exited), self.body.bool(true));
+            self.body.push(Statement::Store { pointer, value: yes });
+        }
+        self.body.push(Statement::Break);
+    }
+
+    fn pending(&mut self) -> Handle<LocalVariable> {
+        if let Some(pending) = self.flow.pending {
+            return pending;
+        }
+        let ty = self.definer.ty(TypeInner::Scalar(Scalar::U32));
+        let pending = self.body.new_local(LocalVariable { name: Some("pending".to_owned()), ty, init: None });
+        self.flow.pending = Some(pending);
+        pending
+    }
+
+    fn word(&mut self, word: u32) -> Value {
+        self.body.uint(word)
+    }
+
+    fn exit_word(&mut self, exit: Exit) -> Value {
+        self.body.uint(exit as u32)
+    }
+
+    fn load_word(&mut self, variable: Handle<LocalVariable>) -> Value {
+        let pointer = self.body.local(variable);
+        self.body.emit(Expression::Load { pointer }, 0)
+    }
+
+    fn store_word(&mut self, variable: Handle<LocalVariable>, value: Value) {
+        let pointer = self.body.local(variable);
+        self.body.push(Statement::Store { pointer, value });
+    }
+
+    fn compare(&mut self, op: BinaryOperator, left: Value, right: Value) -> Value {
+        self.body.emit(Expression::Binary { op, left, right }, 0)
+    }
+
+    fn not(&mut self, expr: Value) -> Value {
+        self.body.emit(Expression::Unary { op: UnaryOperator::LogicalNot, expr }, 0)
+    }
+
+    fn both(&mut self, left: Value, right: Value) -> Value {
+        self.body.emit(Expression::Binary { op: BinaryOperator::LogicalAnd, left, right }, 0)
+    }
+
+    /// Whether a branch begins a chain of many `else if`s that can be written in a row.
+    pub(super) fn is_long_chain(&self, statement: &Statement) -> bool {
+        self.definer.flat && links(statement).count() > FEW && self.keeps_to_itself(statement)
+    }
+
+    /// Whether what each link of a chain computes is used in that link alone. What is valid everywhere does not count.
+    fn keeps_to_itself(&self, statement: &Statement) -> bool {
+        let mut levels =
+            Levels { expressions: &self.origin.function.expressions, computed: HashMap::new(), level: 0, mixed: false };
+        for (level, link) in links(statement).enumerate() {
+            levels.level = level;
+            link.before.iter().for_each(|statement| levels.visit_all(statement));
+            link.condition.into_iter().for_each(|condition| levels.see(condition));
+            for_each_statement(link.accept, &mut |statement, _| levels.visit(statement));
+        }
+        !levels.mixed
+    }
+
+    /// A chain of `else if`s as branches in a row: each looks whether one before it was taken.
+    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+        let ty = self.definer.ty(TypeInner::Scalar(Scalar::BOOL));
+        let taken = self.body.new_local(LocalVariable { name: Some("taken".to_owned()), ty, init: None });
+        let (pointer, no) = (self.body.local(taken), self.body.bool(false));
+        self.body.push(Statement::Store { pointer, value: no });
+        for (level, link) in links(statement).enumerate() {
+            if level == 0 {
+                self.link(&link, taken)?;
+                continue;
+            }
+            let before = self.load_word(taken);
+            let condition = self.not(before);
+            self.body.open();
+            for statement in link.before {
+                self.statement(statement)?;
+            }
+            self.link(&link, taken)?;
+            let accept = self.body.close();
+            self.body.push(Statement::If { condition, accept, reject: Block::new() });
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, link: &Link<'_>, taken: Handle<LocalVariable>) -> Result<(), Diagnostic> {
+        let Some(condition) = link.condition else { return self.block(link.accept) };
+        let condition = self.value(condition)?;
+        self.body.charge(1);
+        self.body.open();
+        let (pointer, yes) = (self.body.local(taken), self.body.bool(true));
+        self.body.push(Statement::Store { pointer, value: yes });
+        self.block(link.accept)?;
+        let accept = self.body.close();
+        self.body.push(Statement::If { condition, accept, reject: Block::new() });
+        Ok(())
+    }
+}
+
+/// One branch of a chain: what is computed before it, its condition (None: the last `else`), and what it does.
+struct Link<'b> {
+    before: &'b [Statement],
+    condition: Option<Handle<Expression>>,
+    accept: &'b Block,
+}
+
+/// The branches of an `if` with its `else if`s. What comes before a later condition must not end the block.
+fn links(statement: &Statement) -> impl Iterator<Item = Link<'_>> {
+    let mut next = match statement {
+        Statement::If { condition, accept, reject } => {
+            Some((Link { before: &[], condition: Some(*condition), accept }, Some(reject)))
+        }
+        _ => None,
+    };
+    std::iter::from_fn(move || {
+        let (link, reject) = next.take()?;
+        next = reject.filter(|reject| !reject.is_empty()).map(|reject| match &**reject {
+            [before @ .., Statement::If { condition, accept, reject }] => {
+                (Link { before, condition: Some(*condition), accept }, Some(reject))
+            }
+            _ => (Link { before: &[], condition: None, accept: reject }, None),
+        });
+        Some(link)
+    })
+}
+
+/// Where in a chain each expression is computed.
+struct Levels<'f> {
+    expressions: &'f Arena<Expression>,
+    computed: HashMap<Handle<Expression>, usize>,
+    level: usize,
+    /// One was used in another link.
+    mixed: bool,
+}
+
+impl Levels<'_> {
+    fn see(&mut self, handle: Handle<Expression>) {
+        self.mixed |= self.computed.get(&handle).is_some_and(|level| *level != self.level);
+    }
+
+    fn visit(&mut self, statement: &Statement) {
+        if let Statement::Emit(range) = statement {
+            for handle in range.clone() {
+                self.computed.insert(handle, self.level);
+                let seen = operands::of_expression(&mut self.expressions[handle].clone(), |operand| {
+                    self.see(*operand);
+                    Ok(())
+                });
+                self.mixed |= seen.is_err();
+            }
+        }
+        operands::of_statement(statement, &mut |operand| self.see(operand));
+        if let Statement::Call { result: Some(result), .. }
+        | Statement::Atomic { result: Some(result), .. }
+        | Statement::WorkGroupUniformLoad { result, .. } = statement
+        {
+            self.computed.insert(*result, self.level);
+        }
+    }
+
+    /// With the blocks in it.
+    fn visit_all(&mut self, statement: &Statement) {
+        self.visit(statement);
+        match statement {
+            Statement::Block(block) => for_each_statement(block, &mut |statement, _| self.visit(statement)),
+            Statement::If { accept, reject, .. } => {
+                for_each_statement(accept, &mut |statement, _| self.visit(statement));
+                for_each_statement(reject, &mut |statement, _| self.visit(statement));
+            }
+            Statement::Loop { body, continuing, .. } => {
+                for_each_statement(body, &mut |statement, _| self.visit(statement));
+                for_each_statement(continuing, &mut |statement, _| self.visit(statement));
+            }
+            Statement::Switch { cases, .. } => {
+                for case in cases {
+                    for_each_statement(&case.body, &mut |statement, _| self.visit(statement));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn count(block: &Block, is: impl Fn(&Statement) -> bool) -> usize {
+    let mut count = 0;
+    for_each_statement(block, &mut |statement, _| count += usize::from(is(statement)));
+    count
+}
+
+/// The `continue`s of a loop with this body, without those of loops in it.
+fn continues(block: &Block) -> usize {
+    let of = |statement: &Statement| match statement {
+        Statement::Continue => 1,
+        Statement::Block(block) => continues(block),
+        Statement::If { accept, reject, .. } => continues(accept) + continues(reject),
+        Statement::Switch { cases, .. } => cases.iter().map(|case| continues(&case.body)).sum(),
+        _ => 0,
+    };
+    block.iter().map(of).sum()
+}

@@ -1,0 +1,225 @@
+//! `isobit serve` as its keeper and its renters see it: addresses, a line for each job, deadlines, and jobs that are run anew.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{Ended, Provider, eventually, isobit, test_guest};
+
+fn misbehave() -> PathBuf {
+    test_guest("misbehave")
+}
+
+/// Submits the guest that does this, and waits for its end.
+fn submit(provider: &Provider, wish: &str, args: &[&str]) -> Ended {
+    let mut submit = provider.submit(&misbehave());
+    submit.args(["-p", &format!("do={wish}")]).args(args).output().unwrap().into()
+}
+
+/// What a provider said of jobs, a line for each.
+fn lines(provider: &Provider) -> Vec<String> {
+    provider.log().lines().filter(|line| line.contains("isobit::job")).map(str::to_owned).collect()
+}
+
+/// Waits until a provider has told of so many jobs, and returns what it said of the last.
+fn line(provider: &Provider, number: usize) -> String {
+    let lines = eventually("a line about a job", || Some(lines(provider)).filter(|lines| lines.len() >= number));
+    assert_eq!(lines.len(), number, "{lines:?}");
+    lines[number - 1].clone()
+}
+
+#[test]
+fn a_provider_that_listens_everywhere_prints_addresses_that_a_renter_can_use() {
+    let mut provider = Provider::start_plain(&["--listen", "0.0.0.0:0"]);
+    let first = provider.address.clone();
+    assert!(!first.starts_with("0.0.0.0"), "{first}");
+    provider.stop();
+    let rest = provider.rest_of_stdout();
+    let addresses: Vec<&str> = std::iter::once(first.as_str()).chain(rest.lines()).collect();
+    // This machine is one of those that can be renters, so its own address is among them.
+    assert!(addresses.iter().any(|address| address.starts_with("127.0.0.1:")), "{addresses:?}");
+    drop(provider);
+
+    // All are reached, by IPv6 too, where there is any.
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let mut serve = isobit();
+        serve.args(["serve", "--device", "cpu", "--listen", listen, "--json", "--key"]);
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        serve.arg(&key).arg("--data-dir").arg(folder.path().join("data"));
+        serve.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = serve.spawn().unwrap();
+        let answer = serde_json::Deserializer::from_reader(child.stdout.as_mut().unwrap()).into_iter::<Value>().next();
+        let Some(Ok(answer)) = answer else {
+            let ended = Ended::from(child.wait_with_output().unwrap());
+            assert!(listen.starts_with('['), "{}", ended.stderr);
+            support::skip("no IPv6 here");
+            continue;
+        };
+        assert_eq!(answer["address"], answer["addresses"][0]);
+        for address in answer["addresses"].as_array().unwrap() {
+            let mut submit = isobit();
+            submit.arg("submit").arg(misbehave()).args(["-p", "do=behave", "--to", address.as_str().unwrap()]);
+            submit.env("XDG_CONFIG_HOME", folder.path().join("nothing"));
+            Ended::from(submit.output().unwrap()).failed(0, &["outcome  completed"]);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn an_address_without_brackets_or_port_is_answered_with_one_that_works() {
+    for (listen, words) in [
+        ("::1:4433", "write [::1]:4433"),
+        ("0.0.0.0", "there is no port; write 0.0.0.0:4433"),
+        ("localhost:4433", "`localhost` is no IP address of this machine"),
+    ] {
+        Ended::from(isobit().args(["serve", "--listen", listen]).output().unwrap()).failed(2, &[words]);
+    }
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    for (to, words) in [
+        (format!("::1:4433#{key}"), "write [::1]:4433#key"),
+        (format!("0.0.0.0:4433#{key}"), "0.0.0.0 is where a provider listens, not where it is"),
+    ] {
+        let mut submit = isobit();
+        submit.args(["submit", "x.wasm", "--to", &to]);
+        Ended::from(submit.output().unwrap()).failed(2, &[words]);
+    }
+}
+
+#[test]
+fn a_provider_says_a_line_for_each_job_and_calls_each_end_by_its_name() {
+    let provider = Provider::start_plain(&["--listen", "127.0.0.1:0", "--max-deadline", "1m"]);
+    let answer = submit(&provider, "behave", &[]).done();
+    let said = line(&provider, 1);
+    for part in ["INFO", "completed", answer["job"].as_str().unwrap(), "isobit CPU device"] {
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+    submit(&provider, "return-an-error", &[]).failed(1, &[]);
+    assert!(line(&provider, 2).contains("trapped"), "{}", provider.log());
+
+    let mut job = provider.start_job(&misbehave(), &["-p", "do=spin"]);
+    job.wait_for("spinning");
+    job.signal(Signal::INT);
+    job.finish().failed(130, &["cancelled"]);
+    let said = line(&provider, 3);
+    assert!(said.contains("INFO") && said.contains("cancelled by the renter"), "{said}");
+
+    let mut job = provider.start_job(&misbehave(), &["-p", "do=spin"]);
+    job.wait_for("spinning");
+    job.signal(Signal::KILL);
+    assert_eq!(job.finish().code, None);
+    let said = line(&provider, 4);
+    assert!(said.contains("INFO") && said.contains("the renter has gone"), "{said}");
+
+    submit(&provider, "behave", &["--device-memory", "5GiB"]).failed(2, &[]);
+    assert!(line(&provider, 5).contains("rejected"), "{}", provider.log());
+    submit(&provider, "spin", &["--deadline", "300ms"]).failed(3, &[]);
+    let said = line(&provider, 6);
+    assert!(said.contains("WARN") && said.contains("faulted") && said.contains("300ms"), "{said}");
+    assert!(!provider.log().contains("connected"), "{}", provider.log());
+}
+
+#[test]
+fn a_quiet_provider_says_nothing_of_jobs_that_went_well() {
+    let provider = Provider::start_plain(&["--listen", "127.0.0.1:0", "-q"]);
+    submit(&provider, "behave", &[]).done();
+    provider.settles();
+    assert_eq!(provider.log(), "");
+}
+
+#[test]
+fn the_deadline_that_holds_is_said_and_the_hint_is_about_it() {
+    let provider = Provider::start_plain(&["--listen", "127.0.0.1:0", "--max-deadline", "1s"]);
+    let ended = submit(&provider, "spin", &["--deadline", "10m"]);
+    ended.failed(
+        3,
+        &[
+            "the provider gives any job 1s, less than the 600s asked for",
+            "the job ran past the 1s that any job has here",
+            "--deadline cannot raise it: ask the provider's owner",
+        ],
+    );
+    // One that the renter has set itself.
+    let ended = submit(&provider, "spin", &["--deadline", "400ms"]);
+    ended.failed(3, &["the job ran past its deadline of 400ms", "give it more time with --deadline"]);
+    assert!(!ended.stderr.contains("gives any job"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_provider_that_is_in_trouble_does_not_show_its_paths() {
+    let provider = Provider::start_plain(&["--listen", "127.0.0.1:0"]);
+    submit(&provider, "behave", &[]).done();
+    provider.settles();
+    // Its store is there and cannot be used any more.
+    let data = provider.data();
+    let (store, away) = (data.join("store/temporary"), data.join("store/away"));
+    std::fs::rename(&store, &away).unwrap();
+    std::fs::write(&store, "in the way").unwrap();
+    let input = data.join("input");
+    std::fs::write(&input, "new to it").unwrap();
+    let ended = submit(&provider, "behave", &["-i", &format!("a={}", input.display())]);
+    ended.failed(3, &["the provider faulted (the provider's store failed)", "the job is not to blame"]);
+    let place = store.to_str().unwrap();
+    assert!(!ended.stdout.contains(place) && !ended.stderr.contains(place), "{}{}", ended.stdout, ended.stderr);
+    // The one who keeps it reads where.
+    let log = eventually("a line in the log", || Some(provider.log()).filter(|log| log.contains("faulted")));
+    assert!(log.contains(place), "{log}");
+    std::fs::remove_file(&store).unwrap();
+    std::fs::rename(&away, &store).unwrap();
+}
+
+#[test]
+fn a_loop_beyond_what_the_driver_turns_is_run_anew_on_the_cpu_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+    let run = |device: &str| {
+        let (out, receipt) =
+            (folder.path().join(format!("{device}-out")), folder.path().join(format!("{device}.json")));
+        let mut run = isobit();
+        run.arg("run").arg(misbehave()).args(["--device", device, "-p", "do=long-loop", "--json", "-o"]);
+        run.arg(format!("out={}", out.display())).arg("--receipt").arg(&receipt).arg("--key").arg(&key);
+        (Ended::from(run.output().unwrap()).done(), std::fs::read(out).unwrap(), receipt)
+    };
+    let (right, content, _) = run("cpu");
+    assert!(content.starts_with(b"before the loop") && content.len() == 15 + 4 * 64);
+    assert_eq!(right["observed"]["instead-of"], Value::Null);
+
+    let (here, out, receipt) = run("llvmpipe");
+    assert_eq!((&here["claim"], &out), (&right["claim"], &content));
+    if here["observed"]["instead-of"] == Value::Null {
+        return support::skip("this llvmpipe turns long loops to their end");
+    }
+    assert_anew(&here);
+    let show = Ended::from(isobit().arg("show").arg(&receipt).output().unwrap());
+    show.failed(0, &["outcome   completed", "device  isobit CPU device", "instead of llvmpipe"]);
+    let mut verify = isobit();
+    verify.arg("verify").arg(&receipt).arg("--rerun").arg(misbehave()).args(["--device", "llvmpipe"]);
+    Ended::from(verify.output().unwrap()).failed(0, &["agrees (signature, shape, rerun)"]);
+
+    let provider = Provider::start("llvmpipe", &[]);
+    let out = folder.path().join("out");
+    let ended = submit(&provider, "long-loop", &["-o", &format!("out={}", out.display())]);
+    let there = ended.done();
+    assert_eq!((&there["claim"], std::fs::read(&out).unwrap()), (&right["claim"], content));
+    assert_anew(&there);
+    ended.failed(0, &["running on llvmpipe", "running anew on isobit CPU device"]);
+    provider.settles();
+    // The driver has done nothing wrong, so the next job has it again.
+    let next = submit(&provider, "behave", &[]).done();
+    assert!(next["observed"]["device"].as_str().unwrap().contains("llvmpipe"), "{next}");
+}
+
+fn assert_anew(answer: &Value) {
+    assert_eq!(answer["observed"]["device"], "isobit CPU device");
+    let instead = &answer["observed"]["instead-of"];
+    assert!(instead["device"].as_str().unwrap().contains("llvmpipe"), "{answer}");
+    assert!(instead["reason"].as_str().unwrap().contains("loop"), "{answer}");
+}
