@@ -136,11 +136,7 @@ impl Lowered {
             Some(tier) => self.realize(tier)?,
             None => self.module.clone(),
         };
-        crate::on_deep_stack(|| {
-            let info = crate::kernel::validate(&module)?;
-            let written = naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty());
-            Ok(crate::text::tidy(&written.map_err(defect)?))
-        })
+        crate::on_deep_stack(|| crate::text::write(module))
     }
 }
 

@@ -1,18 +1,32 @@
 //! What naga's writer prints, as text that every parser of WGSL takes: numbers that are far from 1 with an exponent, and deep
 //! expressions in parts.
 
+use naga::Module;
+use naga::back::wgsl::WriterFlags;
+
 use super::edit::Edits;
 use super::lexer::{Place, TokenKind, lex};
 use super::number;
 use super::parse::parse_own;
 use super::tree::{Expr, ExprKind, Global, Statement, UnaryOp};
 use super::value::Scalar;
+use crate::Diagnostic;
+use crate::dp32::defect;
 
 /// Expressions within an expression before a part of it becomes a `let`. Parsers take some hundred.
 const MAX_HEIGHT: u32 = 64;
 
+/// A module that the pass has made, as WGSL.
+pub(crate) fn write(mut module: Module) -> Result<String, Diagnostic> {
+    // Nothing calls `frexp` or `modf` any more, and the types of their results have to be declared like any other.
+    module.special_types.predeclared_types = Default::default();
+    let info = crate::kernel::validate(&module)?;
+    let written = naga::back::wgsl::write_string(&module, &info, WriterFlags::empty()).map_err(defect)?;
+    Ok(tidy(&written))
+}
+
 /// The text in the form that all parsers take. What is not understood stays as it is.
-pub(crate) fn tidy(text: &str) -> String {
+fn tidy(text: &str) -> String {
     let text = with_exponents(text);
     split(&text).unwrap_or(text)
 }

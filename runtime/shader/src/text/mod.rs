@@ -34,7 +34,7 @@ mod value;
 use std::collections::HashMap;
 
 pub(crate) use edit::Map;
-pub(crate) use emit::tidy;
+pub(crate) use emit::write;
 pub(crate) use layout::{StructLayout, check_layouts};
 pub(crate) use spans::put_back;
 
