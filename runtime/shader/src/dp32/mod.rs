@@ -144,10 +144,7 @@ impl Lowered {
             Some(tier) => self.realize(tier)?,
             None => self.module.clone(),
         };
-        crate::on_deep_stack(|| {
-            let info = crate::kernel::validate(&module)?;
-            naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty()).map_err(defect)
-        })
+        crate::on_deep_stack(|| crate::text::write(module))
     }
 }
 

@@ -30,7 +30,9 @@ impl Edits {
 
     /// The changed text. Lines stay lines: a replacement ends with the line breaks of what it replaces.
     pub(crate) fn apply(mut self, source: &str) -> (String, Map) {
-        self.replacements.sort_by_key(|(place, _)| (place.start, std::cmp::Reverse(place.end)));
+        // What is put before a place stands before what replaces it.
+        self.replacements
+            .sort_by_key(|(place, _)| (place.start, place.end > place.start, std::cmp::Reverse(place.end)));
         let mut text = String::with_capacity(source.len() + self.bytes);
         let mut map = Map::default();
         let mut done = 0;

@@ -13,6 +13,7 @@ mod builtin;
 mod construct;
 mod edit;
 mod elementary;
+mod emit;
 mod evaluate;
 mod integer;
 mod layout;
@@ -33,6 +34,7 @@ mod value;
 use std::collections::HashMap;
 
 pub(crate) use edit::Map;
+pub(crate) use emit::write;
 pub(crate) use layout::{StructLayout, check_layouts};
 pub(crate) use spans::put_back;
 

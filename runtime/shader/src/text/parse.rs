@@ -18,6 +18,7 @@ pub(crate) struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     at: usize,
     nested_expressions: u32,
+    most_nested_expressions: u32,
     nested_braces: u32,
     /// Where a `--` stands for two minus signs.
     pub(super) double_minus: Vec<Place>,
@@ -25,12 +26,29 @@ pub(crate) struct Parser<'a> {
 
 /// What was parsed, and where a `--` stands for two minus signs.
 pub(crate) fn parse(tokens: Vec<Token<'_>>) -> Result<(Module<'_>, Vec<Place>), Fault> {
-    let mut parser = Parser { tokens, at: 0, nested_expressions: 0, nested_braces: 0, double_minus: Vec::new() };
+    let mut parser = Parser::new(tokens);
     let module = parser.module()?;
     Ok((module, parser.double_minus))
 }
 
+/// Parses a text of our own, in which expressions may nest as deep as they do.
+pub(super) fn parse_own(tokens: Vec<Token<'_>>) -> Result<Module<'_>, Fault> {
+    let mut parser = Parser { most_nested_expressions: u32::MAX, ..Parser::new(tokens) };
+    parser.module()
+}
+
 impl<'a> Parser<'a> {
+    fn new(tokens: Vec<Token<'a>>) -> Self {
+        Self {
+            tokens,
+            at: 0,
+            nested_expressions: 0,
+            most_nested_expressions: MAX_NESTED_EXPRESSIONS,
+            nested_braces: 0,
+            double_minus: Vec::new(),
+        }
+    }
+
     pub(super) fn peek(&self) -> Token<'a> {
         self.peek_after(0)
     }
@@ -98,7 +116,7 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn in_expression<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
-        if self.nested_expressions >= MAX_NESTED_EXPRESSIONS {
+        if self.nested_expressions >= self.most_nested_expressions {
             let message = format!("more than {MAX_NESTED_EXPRESSIONS} expressions within one another");
             return Err(Fault::with_help(self.peek().place, message, "use intermediate variables"));
         }

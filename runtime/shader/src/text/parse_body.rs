@@ -50,7 +50,7 @@ impl<'a> Parser<'a> {
                 self.next();
                 if self.take("if") {
                     let condition = self.expression()?;
-                    into.push(Statement::Expressions(vec![condition]));
+                    into.push(Statement::Simple(token.place, vec![condition]));
                 }
                 self.expect(";")?;
             }
@@ -62,7 +62,7 @@ impl<'a> Parser<'a> {
                 self.next();
                 if !self.is(";") {
                     let value = self.expression()?;
-                    into.push(Statement::Expressions(vec![value]));
+                    into.push(Statement::Simple(token.place, vec![value]));
                 }
                 self.expect(";")?;
             }
@@ -80,10 +80,10 @@ impl<'a> Parser<'a> {
     }
 
     fn branches(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Fault> {
-        self.expect("if")?;
+        let place = self.expect("if")?;
+        let condition = self.expression()?;
+        into.push(Statement::Simple(place, vec![condition]));
         loop {
-            let condition = self.expression()?;
-            into.push(Statement::Expressions(vec![condition]));
             self.attributes()?;
             into.push(Statement::Scope(self.block()?));
             if !self.take("else") {
@@ -94,13 +94,15 @@ impl<'a> Parser<'a> {
                 into.push(Statement::Scope(self.block()?));
                 return Ok(());
             }
+            let condition = self.expression()?;
+            into.push(Statement::Expressions(vec![condition]));
         }
     }
 
     fn switch(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Fault> {
-        self.expect("switch")?;
+        let place = self.expect("switch")?;
         let selector = self.expression()?;
-        into.push(Statement::Expressions(vec![selector]));
+        into.push(Statement::Simple(place, vec![selector]));
         self.attributes()?;
         let cases = self.in_braces(|parser| {
             let mut cases = Vec::new();
@@ -161,6 +163,7 @@ impl<'a> Parser<'a> {
         if !(token.kind == TokenKind::Word || matches!(token.text, "*" | "&" | "(")) {
             return Err(self.unexpected("a statement"));
         }
+        let place = token.place;
         let target = self.unary()?;
         let token = self.peek();
         let is_assignment =
@@ -168,11 +171,11 @@ impl<'a> Parser<'a> {
         if is_assignment {
             self.next();
             let value = self.expression()?;
-            return Ok(Statement::Expressions(vec![target, value]));
+            return Ok(Statement::Simple(place, vec![target, value]));
         }
         if matches!(token.text, "++" | "--") {
             self.next();
         }
-        Ok(Statement::Expressions(vec![target]))
+        Ok(Statement::Simple(place, vec![target]))
     }
 }

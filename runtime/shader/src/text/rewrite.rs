@@ -134,7 +134,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
                     self.names.close_scope();
                 }
                 Statement::Declare(declaration) => self.local(declaration, continues)?,
-                Statement::Expressions(expressions) => {
+                Statement::Expressions(expressions) | Statement::Simple(_, expressions) => {
                     expressions.iter().try_for_each(|expression| self.expression(expression))?;
                 }
                 Statement::Assert(condition) => self.assert(condition)?,

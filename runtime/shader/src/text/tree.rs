@@ -96,6 +96,8 @@ pub(crate) enum Statement<'a> {
     Declare(Declaration<'a>),
     /// Expressions of any other statement, in the order of the text.
     Expressions(Vec<Expr<'a>>),
+    /// The same, where another statement may stand before this one: its place.
+    Simple(Place, Vec<Expr<'a>>),
     Assert(Expr<'a>),
 }
 

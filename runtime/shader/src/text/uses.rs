@@ -82,7 +82,9 @@ impl<'a> Uses<'a> {
                     declaration.ty.iter().for_each(|ty| self.name(ty));
                     declaration.init.iter().for_each(|init| self.expression(init));
                 }
-                Statement::Expressions(expressions) => expressions.iter().for_each(|found| self.expression(found)),
+                Statement::Expressions(expressions) | Statement::Simple(_, expressions) => {
+                    expressions.iter().for_each(|found| self.expression(found))
+                }
                 Statement::Assert(condition) => self.expression(condition),
             }
         }

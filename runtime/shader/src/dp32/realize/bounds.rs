@@ -42,6 +42,13 @@ impl Rewriter<'_, '_> {
         index: Handle<Expression>,
     ) -> Result<Handle<Expression>, Diagnostic> {
         let (new_base, new_index) = (self.new_of(base)?, self.new_of(index)?);
+        // So the system's own counters, whose old values are used: those must not be under a condition.
+        if let Some(length) = self.length(base)?
+            && self.is_masked_below(index, length)
+        {
+            self.part_of(old, base);
+            return Ok(self.emit(Expression::Access { base: new_base, index: new_index }));
+        }
         let (length, last) = match self.length(base)? {
             Some(length) => (self.word(length), self.word(length.saturating_sub(1))),
             None => {
@@ -62,6 +69,16 @@ impl Rewriter<'_, '_> {
             return Ok(element);
         }
         self.or_zero(old, element, inside)
+    }
+
+    /// Whether an index is `x & m` for a constant m that is within bounds.
+    fn is_masked_below(&self, index: Handle<Expression>, length: u32) -> bool {
+        let Expression::Binary { op: BinaryOperator::And, left, right } = self.source.expressions[index] else {
+            return false;
+        };
+        [left, right].iter().any(|operand| {
+            matches!(self.source.expressions[*operand], Expression::Literal(Literal::U32(mask)) if mask < length)
+        })
     }
 
     /// A part of what has been indexed is within bounds where that is.
