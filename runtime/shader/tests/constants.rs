@@ -373,6 +373,9 @@ fn constants_without_end_are_refused() {
     assert!(error.message.contains("parts") && error.message.contains('^'), "{error}");
     let table = format!("struct S {{ a: array<u32, 5000> }} const s = S(array<u32, 5000>({}1));", "1, ".repeat(4999));
     assert_refused(&table, "let t = s.a;", "s.a", "more than 4096 numbers");
+    let many = "const a = 1.0;".to_owned() + &"const_assert sin(a) < 1.0;".repeat(2000);
+    let error = kernel(&many, "").unwrap_err();
+    assert!(error.message.contains("more than 262144 operations"), "{error}");
     let sines = "sin(".repeat(100) + "0.5" + &")".repeat(100);
     kernel("", &format!("out[0] = {sines};")).unwrap();
     assert_refused("const a = b + 1; const b = a;", "", "a", "cyclic");

@@ -62,6 +62,11 @@ pub(crate) fn compute(function: &str, operands: &[u32]) -> Option<[u32; 4]> {
     Some([results.next()?, results.next()?, results.next()?, results.next()?])
 }
 
+/// Whether the interpreter computes a function.
+pub(crate) fn is_elementary(function: &str) -> bool {
+    names().any(|name| name == function)
+}
+
 fn names() -> impl Iterator<Item = &'static str> {
     let shaped = PACKS.into_iter().chain(UNPACKS).map(|(name, _)| name);
     OF_ONE.into_iter().chain(OF_TWO).chain(shaped)

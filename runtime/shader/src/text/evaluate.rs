@@ -5,6 +5,7 @@ use super::arithmetic::{binary, unary};
 use super::bounds::{MAX_PARTS, too_many_parts};
 use super::builtin::{self, is_builtin};
 use super::construct;
+use super::elementary;
 use super::integer::bitcast;
 use super::lexer::Place;
 use super::names::{Found, Item, Names, scalar_kind, shaped};
@@ -14,6 +15,9 @@ use super::value::{Kind, Scalar, Ty, Value};
 
 /// Operations on constants in one kernel.
 const MAX_STEPS: u32 = 1 << 18;
+
+/// What an elementary function of up to four components counts as: the interpreter computes it.
+const ELEMENTARY_STEPS: u32 = 256;
 
 impl<'t, 'a> Names<'t, 'a> {
     /// Whether an expression is a constant: made of literals and constants by operators, constructors and builtins.
@@ -84,6 +88,15 @@ impl<'t, 'a> Names<'t, 'a> {
                 self.call(name, arguments, values, place)
             }
         }
+    }
+
+    fn step(&mut self, steps: u32, place: Place) -> Result<(), Fault> {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > MAX_STEPS {
+            let message = format!("the constants up to here take more than {MAX_STEPS} operations");
+            return Err(Fault::with_help(place, message, "compute them in the kernel, or write the numbers"));
+        }
+        Ok(())
     }
 
     fn operation(
@@ -207,6 +220,9 @@ impl<'t, 'a> Names<'t, 'a> {
         let text = name.ident.text;
         let is_predeclared = matches!(self.find(text), Found::Predeclared);
         if is_predeclared && is_builtin(text) {
+            if elementary::is_elementary(text) {
+                self.step(ELEMENTARY_STEPS, place)?;
+            }
             let computed = match (text, name.template.as_slice(), values.as_slice()) {
                 ("bitcast", [to], [value]) => {
                     let to = match &to.kind {

@@ -17,8 +17,8 @@ use super::uses::named;
 use super::value::{Scalar, Ty, Value};
 use crate::overrides::NOT_POSITIVE;
 
-/// Bytes of all computed constants of a kernel together.
-const MAX_BYTES: usize = 1 << 22;
+/// Bytes of all computed constants of a kernel together: as many as the kernel's own text may have.
+const MAX_BYTES: usize = crate::MAX_WGSL_BYTES;
 
 pub(crate) struct Rewriter<'n, 't, 'a> {
     pub(crate) names: &'n mut Names<'t, 'a>,

@@ -188,7 +188,7 @@ impl Generator {
             Kind::I32 => {
                 let value = match self.below(3) {
                     0 => self.pick(&[0, 1, 7, 31, i32::MAX]),
-                    1 => self.below(100) as i32,
+                    1 => (self.below(100) as u32).cast_signed(),
                     _ => (self.random() as u32 >> 1).cast_signed(),
                 };
                 (format!("{value}i"), value.cast_unsigned())
