@@ -17,6 +17,9 @@ use crate::Diagnostic;
 use crate::dp32::check::for_each_statement;
 use crate::dp32::operands;
 
+/// The member of the system's parameters that is zero.
+const ZERO: u32 = 1;
+
 /// As many exits or branches in a row may nest.
 const FEW: usize = 8;
 
@@ -128,13 +131,18 @@ impl FunctionDefiner<'_, '_, '_> {
     /// `block` in a loop that ends after one turn. The scope stays open.
     fn one_turn(&mut self, scope: Scope, block: &Block) -> Result<(), Diagnostic> {
         self.flow.enter(scope);
+        let mut body = self.nested(block)?;
+        // A driver that knows of the one turn would take the loop away, and its breaks would nest. So the loop ends by the zero that only
+        // the running device knows, and not by a last break.
+        drop_last_break(&mut body);
         self.body.open();
-        self.block(block)?;
-        if !self.body.has_ended() {
-            self.body.push(Statement::Break);
-        }
-        let body = self.body.close();
-        self.body.push(Statement::Loop { body, continuing: Block::new(), break_if: None });
+        let params = self.body.global(self.definer.system.params);
+        let zero = self.body.emit(Expression::AccessIndex { base: params, index: ZERO }, 0);
+        let zero = self.body.emit(Expression::Load { pointer: zero }, 0);
+        let none = self.word(0);
+        let ends = self.compare(BinaryOperator::Equal, zero, none);
+        let continuing = self.body.close();
+        self.body.push(Statement::Loop { body, continuing, break_if: Some(ends) });
         Ok(())
     }
 
@@ -272,15 +280,23 @@ impl FunctionDefiner<'_, '_, '_> {
         !levels.mixed
     }
 
-    /// A chain of `else if`s as branches in a row: each looks whether one before it was taken.
+    /// A chain of `else if`s as branches in a row: each looks whether one before it was taken. Where a condition only takes
+    /// computing, that is done for everybody: a `break` in a branch within a branch would nest again in some drivers.
     pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
         let ty = self.definer.ty(TypeInner::Scalar(Scalar::BOOL));
         let taken = self.body.new_local(LocalVariable { name: Some("taken".to_owned()), ty, init: None });
         let (pointer, no) = (self.body.local(taken), self.body.bool(false));
         self.body.push(Statement::Store { pointer, value: no });
-        for (level, link) in links(statement).enumerate() {
-            if level == 0 {
-                self.link(&link, taken)?;
+        // Whether who has taken a branch comes here.
+        let mut may_be_taken = false;
+        for link in links(statement) {
+            let only_computes = link.before.iter().all(|statement| matches!(statement, Statement::Emit(_)));
+            if !may_be_taken || only_computes {
+                for statement in link.before {
+                    self.statement(statement)?;
+                }
+                let guard = may_be_taken.then_some(taken);
+                may_be_taken |= self.link(&link, guard, taken)?;
                 continue;
             }
             let before = self.load_word(taken);
@@ -289,24 +305,43 @@ impl FunctionDefiner<'_, '_, '_> {
             for statement in link.before {
                 self.statement(statement)?;
             }
-            self.link(&link, taken)?;
+            may_be_taken |= self.link(&link, None, taken)?;
             let accept = self.body.close();
             self.body.push(Statement::If { condition, accept, reject: Block::new() });
         }
         Ok(())
     }
 
-    fn link(&mut self, link: &Link<'_>, taken: Handle<LocalVariable>) -> Result<(), Diagnostic> {
-        let Some(condition) = link.condition else { return self.block(link.accept) };
-        let condition = self.value(condition)?;
-        self.body.charge(1);
+    /// One branch, not entered where `guard` is true. Says whether who takes it goes on behind it.
+    fn link(
+        &mut self,
+        link: &Link<'_>,
+        guard: Option<Handle<LocalVariable>>,
+        taken: Handle<LocalVariable>,
+    ) -> Result<bool, Diagnostic> {
+        let mut condition = link.condition.map(|condition| self.value(condition)).transpose()?;
+        if link.condition.is_some() {
+            self.body.charge(1);
+        }
+        if let Some(guard) = guard {
+            let before = self.load_word(guard);
+            let free = self.not(before);
+            condition = Some(condition.map_or(free, |condition| self.both(condition, free)));
+        }
+        let Some(condition) = condition else {
+            self.block(link.accept)?;
+            return Ok(true);
+        };
         self.body.open();
-        let (pointer, yes) = (self.body.local(taken), self.body.bool(true));
-        self.body.push(Statement::Store { pointer, value: yes });
         self.block(link.accept)?;
+        let goes_on = !self.body.has_ended();
+        if goes_on {
+            let (pointer, yes) = (self.body.local(taken), self.body.bool(true));
+            self.body.push(Statement::Store { pointer, value: yes });
+        }
         let accept = self.body.close();
         self.body.push(Statement::If { condition, accept, reject: Block::new() });
-        Ok(())
+        Ok(goes_on)
     }
 }
 
@@ -392,6 +427,15 @@ impl Levels<'_> {
             _ => {}
         }
     }
+}
+
+fn drop_last_break(block: &mut Block) {
+    match block.span_iter_mut().last() {
+        Some((Statement::Block(inner), _)) => return drop_last_break(inner),
+        Some((Statement::Break, _)) => {}
+        _ => return,
+    }
+    block.cull(block.len() - 1..);
 }
 
 fn count(block: &Block, is: impl Fn(&Statement) -> bool) -> usize {
