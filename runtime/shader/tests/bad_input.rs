@@ -281,6 +281,6 @@ fn values_without_end_are_refused() {
     assert_accepted(&kernel("array<u32, 16384>", 15));
     assert!(refusal(&kernel("array<u32, 16384>", 17)).contains("1 MiB"));
     assert!(refusal(&kernel("array<u32, 16385>", 1)).contains("64 KiB"));
-    assert_accepted(&kernel("array<f32, 256>", 8));
-    assert!(refusal(&kernel("array<f32, 257>", 1)).contains("copy the elements in a loop"));
+    // What is only moved is not looked at number by number.
+    assert_accepted(&kernel("array<f32, 16384>", 8));
 }

@@ -143,10 +143,10 @@ const TRAPS: &[Trap] = &[
     Trap { wgsl: "var p = a * b; let q = p; p = -q; return -p - q;", host: |a, b, _, _| a * b - a * b },
     // What a driver could know of helper functions and of bits.
     Trap { wgsl: "return b / zero() * a;", host: |a, b, _, _| b / Dp(0.0) * a },
-    Trap { wgsl: "return bitcast<f32>(0x7f800000u) * a;", host: |a, _, _, _| Dp(f32::INFINITY) * a },
+    Trap { wgsl: "var bits = 0x7f800000u; return bitcast<f32>(bits) * a;", host: |a, _, _, _| Dp(f32::INFINITY) * a },
     Trap { wgsl: "return sqrt(zero()) * a + b;", host: |a, b, _, _| Dp(0.0) * a + b },
-    // Constants are folded before profile dp32 begins, in plain IEEE arithmetic; what is left of them is flushed.
-    Trap { wgsl: "return TINY * 1e38 + a;", host: |a, _, _, _| Dp(1e-30_f32 * 1e-8 * 1e38) + a },
+    // Constants are computed by the same rules.
+    Trap { wgsl: "return TINY * 1e38 + a;", host: |a, _, _, _| Dp(1e-30) * Dp(1e-8) * Dp(1e38) + a },
     Trap { wgsl: "return TINY * b + a;", host: |a, b, _, _| Dp(0.0) * b + a },
     Trap { wgsl: "return select(1.0, 2.0, a == a);", host: |a, _, _, _| Dp(if a.0.is_nan() { 1.0 } else { 2.0 }) },
     Trap {

@@ -22,7 +22,7 @@ const ENDLESS: &str = "
 @group(0) @binding(0) var<storage, read_write> numbers: array<u32>;
 @compute @workgroup_size(64)
 fn endless(@builtin(global_invocation_id) id: vec3<u32>) {
-    while numbers[0] != 7u { numbers[1] = numbers[1] * 3u + id.x; }
+    while numbers[id.x] != 7u { numbers[id.x] = numbers[id.x] * 2u; }
 }";
 
 /// Turns each loop as often as a number that only the host knows says: a driver may leave it before.
