@@ -291,7 +291,7 @@ impl Place {
             Target::File { path, permissions } => {
                 // A folder, device or link that has come there meanwhile is not replaced.
                 match std::fs::symlink_metadata(path) {
-                    Ok(found) if !found.is_file() => return Err(io::Error::other("it is no regular file any more")),
+                    Ok(found) if !found.is_file() => Err(io::Error::other("it is no regular file any more")),
                     _ => spool.put(path, true, permissions.clone()),
                 }
             }
