@@ -9,6 +9,9 @@ pub const SYSTEM_GROUP: u32 = GUEST_BIND_GROUPS;
 /// a fast device. A workgroup cannot be cut, so this bounds how long one holds the device.
 pub const INVOCATION_FUEL: u32 = 1 << 28;
 
+/// The member of the parameters that is zero, which only the running device knows.
+pub(crate) const ZERO_MEMBER: u32 = 1;
+
 /// Bytes of [`SystemParams`] in a buffer.
 pub const SYSTEM_PARAMS_BYTES: usize = 32;
 

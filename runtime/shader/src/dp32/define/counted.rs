@@ -70,7 +70,8 @@ impl Uses {
     }
 }
 
-fn each_block(statement: &Statement, visit: &mut impl FnMut(&Block)) {
+/// Shows the blocks in a statement.
+pub(super) fn each_block(statement: &Statement, visit: &mut impl FnMut(&Block)) {
     match statement {
         Statement::Block(block) => visit(block),
         Statement::If { accept, reject, .. } => {

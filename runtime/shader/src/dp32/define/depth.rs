@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use naga::{Block, Function, Handle, Module, Span, Statement};
 
+use crate::dp32::check::for_each_statement;
+
 /// Of one function, with what it calls.
 #[derive(Clone, Copy)]
 pub(super) struct Depth {
@@ -53,8 +55,8 @@ fn of_block(block: &Block, callees: &HashMap<Handle<Function>, Depth>) -> (Depth
                 (accept.0.max(reject.0).deeper(1, *span), u32::from(accept.1.max(reject.1) > 0))
             }
             Statement::Loop { body, continuing, .. } => {
-                let (body, continuing) = (of_block(body, callees), of_block(continuing, callees));
-                (body.0.max(continuing.0).deeper(1, *span), u32::from(returns(block_of(statement))))
+                let within = of_block(body, callees).0.max(of_block(continuing, callees).0);
+                (within.deeper(1, *span), u32::from(returns(body)))
             }
             Statement::Switch { cases, .. } => {
                 // Drivers make branches in a row of it.
@@ -76,19 +78,8 @@ fn of_block(block: &Block, callees: &HashMap<Handle<Function>, Depth>) -> (Depth
     (deepest, exits)
 }
 
-fn block_of(statement: &Statement) -> Option<&Block> {
-    match statement {
-        Statement::Loop { body, .. } => Some(body),
-        _ => None,
-    }
-}
-
-fn returns(block: Option<&Block>) -> bool {
+fn returns(block: &Block) -> bool {
     let mut any = false;
-    if let Some(block) = block {
-        crate::dp32::check::for_each_statement(block, &mut |statement, _| {
-            any |= matches!(statement, Statement::Return { .. });
-        });
-    }
+    for_each_statement(block, &mut |statement, _| any |= matches!(statement, Statement::Return { .. }));
     any
 }

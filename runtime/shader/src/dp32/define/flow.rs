@@ -12,13 +12,12 @@ use naga::{
 };
 
 use super::body::Value;
+use super::counted::each_block;
 use super::function::FunctionDefiner;
 use crate::Diagnostic;
 use crate::dp32::check::for_each_statement;
 use crate::dp32::operands;
-
-/// The member of the system's parameters that is zero.
-const ZERO: u32 = 1;
+use crate::dp32::system::ZERO_MEMBER;
 
 /// As many exits or branches in a row may nest.
 const FEW: usize = 8;
@@ -137,7 +136,7 @@ impl FunctionDefiner<'_, '_, '_> {
         drop_last_break(&mut body);
         self.body.open();
         let params = self.body.global(self.definer.system.params);
-        let zero = self.body.emit(Expression::AccessIndex { base: params, index: ZERO }, 0);
+        let zero = self.body.emit(Expression::AccessIndex { base: params, index: ZERO_MEMBER }, 0);
         let zero = self.body.emit(Expression::Load { pointer: zero }, 0);
         let none = self.word(0);
         let ends = self.compare(BinaryOperator::Equal, zero, none);
@@ -409,23 +408,7 @@ impl Levels<'_> {
     /// With the blocks in it.
     fn visit_all(&mut self, statement: &Statement) {
         self.visit(statement);
-        match statement {
-            Statement::Block(block) => for_each_statement(block, &mut |statement, _| self.visit(statement)),
-            Statement::If { accept, reject, .. } => {
-                for_each_statement(accept, &mut |statement, _| self.visit(statement));
-                for_each_statement(reject, &mut |statement, _| self.visit(statement));
-            }
-            Statement::Loop { body, continuing, .. } => {
-                for_each_statement(body, &mut |statement, _| self.visit(statement));
-                for_each_statement(continuing, &mut |statement, _| self.visit(statement));
-            }
-            Statement::Switch { cases, .. } => {
-                for case in cases {
-                    for_each_statement(&case.body, &mut |statement, _| self.visit(statement));
-                }
-            }
-            _ => {}
-        }
+        each_block(statement, &mut |block| for_each_statement(block, &mut |statement, _| self.visit(statement)));
     }
 }
 

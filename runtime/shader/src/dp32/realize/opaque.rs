@@ -10,7 +10,7 @@ use naga::{
 use super::{Realizer, Rewriter, Width, slot};
 use crate::Diagnostic;
 use crate::dp32::link::defect;
-use crate::dp32::system::SYSTEM_GROUP;
+use crate::dp32::system::{SYSTEM_GROUP, ZERO_MEMBER};
 use crate::dp32::{Tier, operands};
 
 /// Scalars in a value up to which its zeros are made opaque one by one. What is larger keeps its zeros, and what is
@@ -22,9 +22,8 @@ pub(super) const MAGNITUDE: i32 = i32::MAX;
 /// The bits of every NaN that can be seen.
 pub(super) const NAN: u32 = 0x7fc0_0000;
 
-/// Where the system's parameters are bound, and the place of `zero` among them.
+/// Where the system's parameters are bound.
 const PARAMS: ResourceBinding = ResourceBinding { group: SYSTEM_GROUP, binding: 0 };
-const ZERO_MEMBER: u32 = 1;
 
 /// The run-time zero in one width, where a function has it.
 #[derive(Clone, Copy, Default)]
