@@ -9,7 +9,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use isobit_device::{BufferId, BufferUsage, Command, Device, DeviceSelector, GroupEntry, Source, Tier};
+use isobit_device::{
+    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceSelector, Gpu, GroupEntry, JobLimits, Source,
+    Stop, Tier, open_cpu,
+};
 use isobit_job::Profile;
 use support::{Contender, time};
 
@@ -50,7 +53,7 @@ fn kernels(criterion: &mut Criterion) {
         let native = RefCell::new(Run::new(open(&selector, Tier::A), case, Profile::Native));
         let tier_a = RefCell::new(Run::new(open(&selector, Tier::A), case, Profile::Dp32));
         let tier_b = RefCell::new(Run::new(open(&selector, Tier::B), case, Profile::Dp32));
-        let cpu = RefCell::new(Run::new(isobit_device::open(&DeviceSelector::Cpu).unwrap(), case, Profile::Dp32));
+        let cpu = RefCell::new(Run::new(open_cpu().unwrap(), case, Profile::Dp32));
         let result = tier_a.borrow_mut().result();
         assert!(result == tier_b.borrow_mut().result() && result == cpu.borrow_mut().result(), "{}", case.name);
         let contenders: Vec<Contender<'_>> = vec![
@@ -63,56 +66,54 @@ fn kernels(criterion: &mut Criterion) {
     }
 }
 
-fn open(selector: &DeviceSelector, tier: Tier) -> Box<dyn Device> {
-    let mut device = isobit_device::open_adapter(selector).unwrap();
-    device.set_tier(tier);
-    Box::new(device)
+fn open(selector: &DeviceSelector, tier: Tier) -> Device {
+    Adapter::select(selector).unwrap().open(AdapterOptions { tier, staging_only: false }).unwrap()
 }
 
 /// A case on a device, ready to be dispatched.
 struct Run {
-    device: Box<dyn Device>,
-    commands: Vec<Command>,
-    output: BufferId,
+    gpu: Gpu,
+    commands: CommandBuffer,
+    output: Buffer,
     bytes: u64,
 }
 
 impl Run {
-    fn new(mut device: Box<dyn Device>, case: &Case, profile: Profile) -> Self {
-        device.set_memory_limit(u64::MAX);
-        let buffers = case.words.map(|words| device.create_buffer(words as u64 * 4, BufferUsage::STORAGE).unwrap());
+    fn new(device: Device, case: &Case, profile: Profile) -> Self {
+        let mut gpu = device.start(JobLimits { memory: u64::MAX, kernel_fuel: u64::MAX }, Stop::default());
+        let buffers = case.words.map(|words| gpu.create_buffer(words as u64 * 4, BufferUsage::STORAGE).unwrap());
         for (buffer, words) in buffers.iter().zip(case.words).take(2) {
             let data: Vec<u8> = (0..words).flat_map(|index| word(index, case.integers).to_le_bytes()).collect();
-            device.write(*buffer, 0, Source::Slice(&data)).unwrap();
+            gpu.write(buffer, 0, Source::Slice(&data)).unwrap();
         }
-        let module = device.create_shader_module(&isobit_shader::prepare(case.wgsl, profile).unwrap()).unwrap();
-        let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
-        let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
+        let kernel = isobit_shader::prepare(case.wgsl, profile).unwrap();
+        let pipeline = gpu.create_compute_pipeline(&kernel, None, None, &[]).unwrap();
+        let layout = gpu.bind_group_layout_of(&pipeline, 0).unwrap();
+        let bound = (0..).zip(buffers.clone());
         let entries: Vec<GroupEntry> =
-            (0..).zip(buffers).map(|(binding, buffer)| GroupEntry { binding, buffer, offset: 0, size: None }).collect();
-        let group = device.create_bind_group(layout, &entries).unwrap();
-        let [x, y, z] = case.workgroups;
-        let commands = vec![
-            Command::BeginPass,
-            Command::SetPipeline(pipeline),
-            Command::SetBindGroup { index: 0, group, dynamic_offsets: vec![] },
-            Command::Dispatch { x, y, z },
-            Command::EndPass,
-        ];
-        Self { device, commands, output: buffers[2], bytes: case.words[2] as u64 * 4 }
+            bound.map(|(binding, buffer)| GroupEntry { binding, buffer, offset: 0, size: None }).collect();
+        let group = gpu.create_bind_group(&layout, &entries).unwrap();
+        let mut encoder = gpu.create_command_encoder();
+        encoder.begin_pass();
+        encoder.set_pipeline(&pipeline);
+        encoder.set_bind_group(0, &group, &[]);
+        encoder.dispatch(case.workgroups);
+        encoder.end_pass();
+        let [_, _, output] = buffers;
+        Self { commands: encoder.finish().unwrap(), gpu, output, bytes: case.words[2] as u64 * 4 }
     }
 
     fn once(&mut self) -> Duration {
         time(|| {
-            self.device.submit(&self.commands).unwrap();
-            self.device.wait().unwrap();
+            self.gpu.submit(&self.commands).unwrap();
+            self.gpu.wait().unwrap();
         })
     }
 
     fn result(&mut self) -> Vec<u8> {
         self.once();
-        self.device.settle().unwrap();
-        self.device.read(self.output, 0, self.bytes).unwrap().to_vec()
+        self.gpu.settle().unwrap();
+        self.gpu.read(&self.output, 0, self.bytes).unwrap().to_vec()
     }
 }
 
@@ -178,9 +179,9 @@ fn probe(criterion: &mut Criterion) {
         (
             "cold",
             Box::new(|| {
-                let mut device = isobit_device::open_adapter(&support::selector()).unwrap();
+                let adapter = Adapter::select(&support::selector()).unwrap();
                 time(|| {
-                    let verdict = isobit_device::probe::probe(&mut device, &mut |_| ()).unwrap();
+                    let verdict = isobit_device::probe::probe(&adapter, &mut |_| ()).unwrap();
                     isobit_device::probe::record(folder.path(), &info, &verdict).unwrap();
                 })
             }),

@@ -111,7 +111,7 @@ impl Job {
         let ran = Ran {
             device: device.clone(),
             claim: answer["claim"].as_str().unwrap().to_owned(),
-            kernel_fuel: answer["fuel"]["kernel"].as_u64().unwrap(),
+            kernel_fuel: answer["cost"]["kernel-fuel"].as_u64().unwrap(),
             outputs,
             receipt,
         };

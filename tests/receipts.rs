@@ -190,7 +190,7 @@ fn a_rerun_that_cannot_be_done_refutes_nothing() {
     let mut late = isobit();
     late.arg("verify").arg(&receipt).arg("--rerun").arg(&delivery.workload);
     Ended::from(late.args(["--deadline", "1ms", "--device", "cpu"]).output().unwrap())
-        .failed(2, &["the job could not be run again: the job ran past its deadline of 1ms", "--deadline"]);
+        .failed(2, &["the job could not be run again: the job did not end before its deadline of 1ms", "--deadline"]);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_signed_lie_is_refuted_where_it_lies() {
     let mut wrong = good;
     let output = wrong.claim.outputs.values_mut().next().unwrap();
     output.hash = isobit_job::Hash::of(b"something else");
-    wrong.claim.fuel.guest = (u32::try_from(wrong.claim.fuel.guest.get()).unwrap() + 1).into();
+    wrong.claim.cost.guest_fuel = (u32::try_from(wrong.claim.cost.guest_fuel.get()).unwrap() + 1).into();
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), wrong.sign(&liar).to_json()).unwrap();
     assert_eq!(verify(file.path(), &[]).code, Some(0));
@@ -262,37 +262,38 @@ fn a_signed_lie_is_refuted_where_it_lies() {
     let (workload, input) = (delivery.workload.to_str().unwrap(), delivery.named("in", "input"));
     let rerun = verify(file.path(), &["--rerun", workload, "-i", &input, "--device", "llvmpipe"]);
     assert_refuted(&rerun, "outputs.out.hash");
-    assert_refuted(&rerun, "fuel.guest");
+    assert_refuted(&rerun, "cost.guest-fuel");
 }
 
 #[test]
-fn a_claim_under_another_pass_is_not_comparable() {
+fn a_claim_under_other_rules_is_not_comparable() {
     let delivery = Delivery::shared();
     let key = SecretKey::generate();
     let mut receipt = delivery.receipt();
     receipt.provider = key.public();
-    let Rules::Dp32 { pass_version } = receipt.claim.rules else { panic!("{}", receipt.claim.rules) };
-    receipt.claim.rules = Rules::Dp32 { pass_version: pass_version + 1 };
+    let here = receipt.claim.rules;
+    let other = Rules { sandbox: here.sandbox + 1, ..here };
+    receipt.claim.rules = other;
     // Nothing that a rerun would find here can be held against it.
-    receipt.claim.fuel.kernel = Fuel::from(12_345);
+    receipt.claim.cost.kernel_fuel = Fuel::from(12_345);
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), receipt.sign(&key).to_json()).unwrap();
 
     let (workload, input) = (delivery.workload.to_str().unwrap(), delivery.named("in", "input"));
     let rerun = ["--rerun", workload, "-i", &input, "--device", "llvmpipe"];
-    assert_eq!(verify(file.path(), &[]).done()["rules"], format!("dp32/{}", pass_version + 1));
+    assert_eq!(verify(file.path(), &[]).done()["rules"], other.to_string());
     let ended = verify(file.path(), &rerun);
     assert_eq!(ended.code, Some(2), "{}\n{}", ended.stdout, ended.stderr);
     let answer = ended.json();
     assert_eq!(answer["agrees"], Value::Null);
     assert_eq!(answer["disagreements"], json!([]));
-    assert_eq!(answer["not_comparable"]["receipt"], format!("dp32/{}", pass_version + 1));
-    assert_eq!(answer["not_comparable"]["here"], format!("dp32/{pass_version}"));
+    assert_eq!(answer["not_comparable"]["receipt"], other.to_string());
+    assert_eq!(answer["not_comparable"]["here"], here.to_string());
     let text: Ended = isobit().arg("verify").arg(file.path()).args(rerun).output().unwrap().into();
     text.failed(2, &["not comparable (agrees: signature, shape)", "the job was not run again"]);
     // What is refuted beside it stays refuted.
-    let other = delivery.named("out", "input");
-    assert_refuted(&verify(file.path(), &[&rerun[..], &["-o", &other]].concat()), "outputs.out.hash");
+    let wrong = delivery.named("out", "input");
+    assert_refuted(&verify(file.path(), &[&rerun[..], &["-o", &wrong]].concat()), "outputs.out.hash");
 }
 
 #[test]
@@ -304,7 +305,7 @@ fn profile_native_is_warned_of_and_stated_in_the_claim() {
         isobit().args(args).args(more).output().unwrap().into()
     };
     let (native, default) = (run(&["--profile", "native"]), run(&[]));
-    assert_eq!(native.done()["rules"], "native");
+    assert_eq!(native.done()["rules"], "native sandbox/1");
     assert!(native.stderr.contains("warning: profile native"), "{}", native.stderr);
     assert_eq!(default.done()["rules"], delivery.receipt().claim.rules.to_string());
     assert!(!default.stderr.contains("profile native"), "{}", default.stderr);

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use isobit_device::{Device, DeviceKind, DeviceSelector};
-use isobit_job::{Blob, Bytes, Hash, JobSpec, Limits, Name, Outcome, Profile};
-use isobit_sandbox::{CompiledWorkload, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, Workload};
+use isobit_job::{Blob, Bytes, Hash, JobSpec, Limits, LogLevel, Name, Outcome, Profile};
+use isobit_sandbox::{CompiledWorkload, Input, Job, OutputSink, Reporter, Sandbox, Workload};
 
 #[allow(unused_imports, reason = "no benchmark uses all of it")]
 pub use tests::guest;
@@ -102,7 +102,7 @@ pub fn selector() -> DeviceSelector {
 }
 
 /// Opens the device, and notes for `cargo xtask bench` which it was.
-pub fn device() -> Box<dyn Device> {
+pub fn device() -> Device {
     let device = isobit_device::open(&selector()).unwrap();
     let folder = tests::target_dir().join("criterion");
     fs::create_dir_all(&folder).unwrap();
@@ -115,7 +115,7 @@ pub fn device() -> Box<dyn Device> {
 pub struct Guest {
     pub compiled: CompiledWorkload,
     workload: Blob,
-    device: Option<Box<dyn Device>>,
+    device: Option<Device>,
 }
 
 impl Guest {

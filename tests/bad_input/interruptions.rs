@@ -105,7 +105,7 @@ fn a_worker_that_dies_costs_its_job_and_no_other() {
     let mut job = site.start("half-an-output", &[]);
     job.wait_for("half of it is written");
     signal_to(worker(&site), Signal::KILL);
-    job.finish().failed(3, &["the provider faulted (the provider's worker died)", "the job is not to blame"]);
+    job.finish().failed(3, &["the provider faulted: the worker died", "the job is not to blame"]);
     site.assert_unharmed();
 }
 
@@ -150,7 +150,7 @@ fn a_provider_that_is_stopped_says_so_to_its_renters() {
     job.wait_for("half of it is written");
     let worker = worker(&site);
     site.provider.stop();
-    job.finish().failed(3, &["the provider faulted (the provider was shut down)", "the job is not to blame"]);
+    job.finish().failed(3, &["the provider faulted: the provider was shut down", "the job is not to blame"]);
     site.outputs.assert_empty();
     assert_gone(worker);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isobit_job::{
-    Blob, Claim, Envelope, Fuel, FuelUsed, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, Rules, SecretKey,
+    Blob, Bytes, Claim, Cost, Envelope, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, Rules, SecretKey,
 };
 use isobit_transport::listen;
 use isobit_wire::{OutputHeader, PROTOCOL, ProviderSession, ToProvider, ToRenter, encode};
@@ -90,10 +90,16 @@ impl Liar {
         }
         let other = SecretKey::generate();
         let key = if self.lie == Lie::Signer { &other } else { &self.key };
-        let fuel = FuelUsed { guest: Fuel::ZERO, kernel: Fuel::ZERO };
-        let outputs = [("out".parse().unwrap(), Blob::of(CONTENT))].into();
-        let claim =
-            Claim { job: spec.id(), rules: Rules::of(spec.profile, 1), outcome: Outcome::Completed, outputs, fuel };
+        let output = Blob::of(CONTENT);
+        let input_bytes = spec.inputs.values().map(|input| input.size.get()).sum::<u64>();
+        let cost = Cost {
+            input_bytes: Bytes::saturating_from(input_bytes),
+            output_bytes: output.size,
+            ..Cost::default()
+        };
+        let outputs = [("out".parse().unwrap(), output)].into();
+        let (rules, outcome) = (Rules::of(spec.profile, 1, 1), Outcome::Completed);
+        let claim = Claim { job: spec.id(), rules, outcome, outputs, cost, trace: None };
         let none = || "none".to_owned();
         let observed = Observed {
             device: none(),

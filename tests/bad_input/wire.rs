@@ -4,11 +4,11 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use isobit_job::{Hash, JobSpec, Limits, Outcome, Profile, SecretKey};
+use isobit_job::{FaultKind, Hash, JobSpec, Limits, Outcome, Profile, SecretKey};
 use isobit_renter::{Submission, SubmitError, submit};
 use isobit_transport::{RESET_ABANDONED, read_header};
 use isobit_wire::{
-    BlobHeader, FaultReason, FrameDecoder, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode,
+    BlobHeader, FrameDecoder, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode,
 };
 
 use super::client::{Client, encoded, spec};
@@ -334,6 +334,6 @@ async fn a_renter_that_does_not_take_its_output_is_given_up_at_the_deadline() {
     let spec = spec("pour", &[("bytes", "200000000")], &[]);
     let mut client = Client::submit(&site.provider, &spec, Duration::from_secs(1)).await;
     let last = client.last().await;
-    assert!(matches!(&last, ToRenter::Faulted { reason: FaultReason::Deadline, .. }), "{last:?}");
+    assert!(matches!(&last, ToRenter::Faulted(fault) if fault.kind == FaultKind::Deadline), "{last:?}");
     site.assert_unharmed();
 }

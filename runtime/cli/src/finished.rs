@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use isobit_job::{Blob, Claim, ClaimId, FuelUsed, JobId, Name, Observed, Outcome, Rules, Trap, Unread};
+use isobit_job::{Blob, Claim, ClaimId, Cost, JobId, LimitName, Name, Observed, Outcome, Rules, Trap, Unread};
 use isobit_renter::Kept;
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub struct Finished<'a> {
     claim: ClaimId,
     rules: Rules,
     outcome: &'a Outcome,
-    fuel: &'a FuelUsed,
+    cost: &'a Cost,
     outputs: BTreeMap<&'a Name, Output>,
     observed: &'a Observed,
     receipt: Option<String>,
@@ -47,7 +47,7 @@ impl<'a> Finished<'a> {
             claim: claim.id(),
             rules: claim.rules,
             outcome: &claim.outcome,
-            fuel: &claim.fuel,
+            cost: &claim.cost,
             outputs: outputs.collect(),
             observed,
             receipt: kept.receipt.as_ref().map(ToString::to_string),
@@ -102,7 +102,7 @@ impl fmt::Display for Finished<'_> {
         writeln!(f, "job      {}", self.job)?;
         writeln!(f, "claim    {}", self.claim)?;
         writeln!(f, "rules    {}", self.rules)?;
-        writeln!(f, "fuel     {} guest, {} kernel", self.fuel.guest, self.fuel.kernel)?;
+        writeln!(f, "fuel     {} guest, {} kernel", self.cost.guest_fuel, self.cost.kernel_fuel)?;
         let device = escape::line(&self.observed.device);
         writeln!(f, "device   {device}, {} after {}", self.observed.run_ms, self.observed.prepare_ms)?;
         if let Some(instead) = &self.observed.instead_of {
@@ -128,7 +128,7 @@ pub fn outcome(outcome: &Outcome) -> String {
             Trap::GuestTrap { code } => format!("trapped: the guest crashed ({code})"),
             Trap::Fuel => "trapped: the guest's fuel ran out; raise it with --fuel".to_owned(),
             Trap::KernelFuel => "trapped: the fuel for dispatches ran out; raise it with --kernel-fuel".to_owned(),
-            Trap::Limit { limit } if limit == "guest-memory" => {
+            Trap::Limit { limit: limit @ LimitName::GuestMemory } => {
                 format!("trapped: the limit {limit} was reached; raise it with --{limit}")
             }
             // Fixed ones, the same for every job.

@@ -5,16 +5,14 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use isobit_device::{CpuDevice, Device, DeviceInfo, DeviceKind, DeviceSelector, RaceLog, RaceReport};
-use isobit_job::{Claim, Instead, Millis, Name, Observed, Outcome, Unread};
+use isobit_device::{Device, DeviceInfo, DeviceSelector, Policy, RaceLog, RaceReport, open_cpu};
+use isobit_job::{Claim, Fault, FaultKind, Name, Observed, Outcome, Unread};
 use isobit_renter::{Part, Places, Submission};
-use isobit_sandbox::{
-    CodeCache, CompiledWorkload, Fault, FaultKind, FinishedJob, Input, Interrupt, Job, OutputSink, Reporter, Sandbox,
-    Workload,
-};
+use isobit_runner::{Embedder, Task};
+use isobit_sandbox::{CodeCache, Input, Interrupt, OutputSink, Reporter, Sandbox, Workload};
 
 use crate::failure::{Failure, Status};
 use crate::opening;
@@ -50,8 +48,7 @@ pub struct LocalRun {
 }
 
 impl LocalJob<'_> {
-    /// Compiles or loads, and runs. `started` is given a handle that stops the job. Where the device cannot run it to its
-    /// end, it runs anew on the CPU device.
+    /// Compiles or loads, and runs. `started` is given a handle that stops the job.
     pub fn run(self, started: impl Fn(Interrupt)) -> anyhow::Result<LocalRun> {
         let arrived = Instant::now();
         let sandbox = Sandbox::new()?;
@@ -62,106 +59,85 @@ impl LocalJob<'_> {
         };
         let compiled =
             compiled.map_err(|error| Failure::new(error.to_string()).hint("look at it with `isobit inspect`"))?;
-        let mut observed = unobserved(device.info());
-        let deadline = Instant::now() + self.deadline;
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let begun = Instant::now();
-        let on_interpreter = device.info().kind == DeviceKind::Interpreter;
-        let attempt = match self.attempt(&compiled, device, deadline, &started)? {
-            Err(fault) if fault.kind == FaultKind::LeftLoop && !on_interpreter => {
-                let device = CpuDevice::open().map_err(opening::no_device)?;
-                let reason = fault.message;
-                self.printer.note(format_args!("{reason}; running the job anew on {}", device.info().name));
-                let Observed { device: name, driver, .. } = observed;
-                observed = unobserved(device.info());
-                observed.instead_of = Some(Instead { device: name, driver, reason });
-                self.places.restart();
-                self.attempt(&compiled, Box::new(device), deadline, &started)?
-            }
-            attempt => attempt,
-        };
-        let (finished, parts) = attempt.map_err(|fault| self.faulted(&fault))?;
-        observed.started_unix_ms = Millis::from_duration(since_epoch);
-        observed.prepare_ms = Millis::from_duration(begun.duration_since(arrived));
-        observed.run_ms = Millis::from_duration(begun.elapsed());
-        let FinishedJob { rules, outcome, fuel, unread, .. } = finished;
-        let completed = (outcome == Outcome::Completed).then_some(parts);
-        let outputs = completed.iter().flatten().map(|part| (part.name().clone(), part.blob())).collect();
-        let claim = Claim { job: self.submission.spec().id(), rules, outcome, outputs, fuel };
-        let races = races.map(|races| races.report());
-        Ok(LocalRun { claim, observed: observed.bounded(), races, unread, outputs: completed })
-    }
-
-    /// One run on one device. A fault is for the caller to judge.
-    fn attempt(
-        &self,
-        compiled: &CompiledWorkload,
-        device: Box<dyn Device>,
-        deadline: Instant,
-        started: &impl Fn(Interrupt),
-    ) -> anyhow::Result<Result<(FinishedJob, Vec<Part>), Fault>> {
         let spec = self.submission.spec();
-        let (done, parts) = channel();
-        let told = self.tell_unwanted.then(|| self.printer.clone());
-        let sink = PartSink { places: Arc::clone(self.places), told, done };
-        let job = Job {
-            spec: spec.clone(),
-            inputs: open_inputs(&spec.inputs, self.inputs)?,
-            device,
-            outputs: Box::new(sink),
-            reporter: Arc::clone(&self.reporter),
-            deadline: Some(deadline),
-        };
-        Ok(compiled.prepare(job).and_then(|prepared| {
-            started(prepared.interrupt());
-            prepared.run().map(|finished| (finished, collect(&parts)))
-        }))
+        let inputs = open_inputs(&spec.inputs, self.inputs)?;
+        let prepare = arrived.elapsed();
+        let deadline = Instant::now() + self.deadline;
+        let embedder = Here { job: &self, started, parts: Mutex::default() };
+        let task = Task { spec, inputs: &inputs, device, deadline };
+        let run = isobit_runner::run(&compiled, task, &embedder).map_err(|fault| self.faulted(&fault))?;
+        let observed = run.observed(isobit_renter::SOFTWARE, prepare);
+        let unread = run.ended.unread.clone();
+        let parts = (run.ended.outcome == Outcome::Completed).then(|| embedder.parts());
+        let outputs = parts.iter().flatten().map(|part| (part.name().clone(), part.blob())).collect();
+        let claim = run.ended.claim(spec.id(), outputs);
+        let races = races.map(|races| races.report());
+        Ok(LocalRun { claim, observed, races, unread, outputs: parts })
     }
 
     /// Trouble of this machine's own, and what to do about it.
     fn faulted(&self, fault: &Fault) -> anyhow::Error {
-        let failure = Failure::new(fault.to_string()).status(Status::Faulted);
         match fault.kind {
             FaultKind::Cancelled => Failure::new("cancelled").status(Status::Cancelled),
-            FaultKind::Deadline => Failure::new(format!("{} of {:?}", fault.message, self.deadline))
-                .hint("give it more time with --deadline")
+            FaultKind::Deadline => Failure::new(format!("{fault} of {:?}", self.deadline))
+                .hint(fault.kind.hint())
                 .status(Status::Faulted),
             // Not the device's trouble: the disk's, or that of who named the place.
-            FaultKind::Io => Failure::new(fault.message.clone())
+            FaultKind::Storage => Failure::new(fault.detail.clone())
                 .hint("look at the files given with -i and -o, and at the room on their disks"),
-            FaultKind::Stack => failure,
-            _ => failure.hint("run it again, or on another device with --device: cpu needs no driver"),
+            kind => Failure::new(fault.to_string()).hint(kind.hint()).status(Status::Faulted),
         }
         .into()
     }
 
     /// The device, and its log if races are looked for.
-    fn open_device(&self) -> anyhow::Result<(Box<dyn Device>, Option<RaceLog>)> {
-        let (mut device, races) = if self.detect_races {
-            let mut device = CpuDevice::open().map_err(opening::no_device)?;
-            let races = device.detect_races();
-            (Box::new(device) as Box<dyn Device>, Some(races))
-        } else {
-            (opening::open(self.device, self.printer)?, None)
-        };
+    fn open_device(&self) -> anyhow::Result<(Device, Option<RaceLog>)> {
         // Longer than the deadline, which has a better word for it.
-        device.set_patience(self.deadline.saturating_add(Duration::from_secs(60)));
-        Ok((device, races))
+        let patience = self.deadline.saturating_add(Duration::from_secs(60));
+        let races = self.detect_races.then(RaceLog::default);
+        let device = match self.detect_races {
+            true => open_cpu().map_err(opening::no_device)?,
+            false => opening::open(self.device, self.printer)?,
+        };
+        Ok((device.with(Policy { patience, races: races.clone(), ..Policy::default() }), races))
     }
 }
 
-/// What is known of a run before it begins.
-fn unobserved(device: &DeviceInfo) -> Observed {
-    Observed {
-        device: device.name.clone(),
-        driver: device.driver.clone(),
-        backend: device.backend.clone(),
-        software: isobit_renter::SOFTWARE.to_owned(),
-        started_unix_ms: Millis::ZERO,
-        queue_ms: Millis::ZERO,
-        prepare_ms: Millis::ZERO,
-        run_ms: Millis::ZERO,
-        instead_of: None,
+/// Takes a job's outputs as parts, and tells the user how it goes.
+struct Here<'a, F> {
+    job: &'a LocalJob<'a>,
+    started: F,
+    /// Where the sandbox gives back the parts of the last attempt.
+    parts: Mutex<Option<Receiver<Part>>>,
+}
+
+impl<F> Here<'_, F> {
+    fn parts(&self) -> Vec<Part> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().flat_map(Receiver::try_iter).collect()
+    }
+}
+
+impl<F: Fn(Interrupt)> Embedder for Here<'_, F> {
+    fn outputs(&self) -> Box<dyn OutputSink> {
+        let told = self.job.tell_unwanted.then(|| self.job.printer.clone());
+        let (done, parts) = channel();
+        *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
+        Box::new(PartSink { places: Arc::clone(self.job.places), told, done })
+    }
+
+    fn reporter(&self, _: bool) -> Arc<dyn Reporter> {
+        Arc::clone(&self.job.reporter)
+    }
+
+    fn starting(&self, interrupt: Interrupt) {
+        (self.started)(interrupt);
+    }
+
+    fn restarting(&self, device: &DeviceInfo, reason: &Fault) -> Result<(), Fault> {
+        self.job.printer.note(format_args!("{reason}; running the job anew on {}", device.name));
+        self.job.places.restart();
+        Ok(())
     }
 }
 
@@ -229,8 +205,4 @@ impl Drop for Loan {
             let _ = done.send(part);
         }
     }
-}
-
-fn collect(parts: &Receiver<Part>) -> Vec<Part> {
-    parts.try_iter().collect()
 }

@@ -22,7 +22,7 @@ pub fn verdicts() -> Option<PathBuf> {
 }
 
 /// Opens a device, which is probed if it is not known yet.
-pub fn open(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Box<dyn Device>> {
+pub fn open(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Device> {
     let (device, verdict) = probed(selector, verdicts().as_deref(), printer)?;
     if let Some(Verdict { failure: Some(failure), .. }) = verdict {
         printer.detail(format_args!("{} computes with integers only: {failure}", device.info().name));
@@ -35,7 +35,7 @@ pub fn probed(
     selector: &DeviceSelector,
     verdicts: Option<&Path>,
     printer: &Printer,
-) -> anyhow::Result<(Box<dyn Device>, Option<Verdict>)> {
+) -> anyhow::Result<(Device, Option<Verdict>)> {
     let mut watch = Watch::new(printer);
     let mut told = |event| watch.show(event);
     let opened = isobit_device::open_probed(selector, verdicts, &mut InChild::new(selector, verdicts, &mut told));

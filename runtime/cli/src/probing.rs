@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use isobit_device::probe::{self, Failure, InProcess, Prober, Progress, Verdict};
-use isobit_device::{DeviceInfo, DeviceSelector, OpenError, WgpuDevice};
+use isobit_device::{Adapter, DeviceSelector, OpenError};
 use serde::{Deserialize, Serialize};
 
 use crate::printer::Printer;
@@ -91,11 +91,8 @@ impl<'a> InChild<'a> {
 }
 
 impl Prober for InChild<'_> {
-    fn probe(
-        &mut self,
-        info: &DeviceInfo,
-        open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
-    ) -> Result<Verdict, OpenError> {
+    fn probe(&mut self, adapter: &Adapter) -> Result<Verdict, OpenError> {
+        let info = adapter.info();
         let suspicion = self.cache.and_then(|cache| probe::suspicion(cache, info)).map(|failure| failure.to_string());
         (self.told)(Event::Begun { name: info.name.clone(), suspicion });
         let refused = |reason| OpenError::Refused { name: info.name.clone(), reason };
@@ -112,7 +109,7 @@ impl Prober for InChild<'_> {
         let verdict = match ended {
             Ok(status) => heard.verdict(status).map_err(refused)?,
             // No process can be started: better here than not at all.
-            Err(_) => InProcess(|progress: Progress<'_>| told(Event::at(progress))).probe(info, open)?,
+            Err(_) => InProcess(|progress: Progress<'_>| told(Event::at(progress))).probe(adapter)?,
         };
         told(Event::Found(verdict.clone()));
         Ok(verdict)

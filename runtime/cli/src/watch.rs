@@ -3,7 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::ProgressBar;
-use isobit_sandbox::{LogLevel, Reporter};
+use isobit_job::LogLevel;
+use isobit_sandbox::Reporter;
 
 use crate::escape;
 use crate::printer::Printer;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use isobit_device::{BufferUsage, Device, DeviceSelector, Source, WgpuDevice, list_adapters, open_adapter};
+use isobit_device::{
+    Adapter, AdapterOptions, BufferUsage, DeviceSelector, Gpu, JobLimits, Source, Stop, list_adapters,
+};
 
 const BYTES: u64 = 256 << 20;
 const ROUNDS: usize = 15;
@@ -18,11 +20,10 @@ fn main() {
         let index = adapter.index;
         let plain = Plain::open(index);
         for staging in [false, true] {
-            let mut ours = open_adapter(&DeviceSelector::Index(index)).expect("opens");
-            ours.set_memory_limit(BYTES);
-            if staging {
-                ours.set_staging_only();
-            }
+            let options = AdapterOptions { staging_only: staging, ..AdapterOptions::default() };
+            let ours = Adapter::select(&DeviceSelector::Index(index)).and_then(|adapter| adapter.open(options));
+            let limits = JobLimits { memory: BYTES, kernel_fuel: u64::MAX };
+            let mut ours = ours.expect("opens").start(limits, Stop::default());
             let how = if staging { "staging" } else { "as opened" };
             compare(how, &mut ours, &plain, &bytes, staging);
         }
@@ -30,17 +31,17 @@ fn main() {
 }
 
 /// Rounds alternate, so that whatever else the machine does falls on both; the best round counts.
-fn compare(how: &str, ours: &mut WgpuDevice, plain: &Plain, bytes: &[u8], staging: bool) {
+fn compare(how: &str, ours: &mut Gpu, plain: &Plain, bytes: &[u8], staging: bool) {
     let buffer = ours.create_buffer(BYTES, BufferUsage::STORAGE).expect("fits");
     let paths = if plain.direct.is_some() && !staging { 3 } else { 2 };
     let (mut up, mut down, mut plain_up, mut plain_down) = Default::default();
     for _ in 0..ROUNDS {
         best(&mut up, || {
-            ours.write(buffer, 0, Source::Slice(bytes)).expect("writes");
+            ours.write(&buffer, 0, Source::Slice(bytes)).expect("writes");
             ours.wait().expect("waits");
         });
         best(&mut down, || {
-            consume(&ours.read(buffer, 0, BYTES).expect("reads"));
+            consume(&ours.read(&buffer, 0, BYTES).expect("reads"));
         });
         for path in 0..paths {
             best(&mut plain_up, || plain.upload(path, bytes));

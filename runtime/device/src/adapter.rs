@@ -6,8 +6,10 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::probe::{self, InProcess, Prober, Progress, Verdict};
-use crate::{CpuDevice, Device, OpenError, WgpuDevice, limits};
+use crate::on_cpu::{self, CpuBackend};
+use crate::on_wgpu::WgpuBackend;
+use crate::probe::{self, InProcess, Prober, Progress, Suspicions, Verdict};
+use crate::{AdapterOptions, Device, OpenError, limits};
 
 /// What kind of thing an adapter is, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -24,7 +26,7 @@ pub enum DeviceKind {
     Cpu,
     /// The driver does not say.
     Other,
-    /// No driver at all: the interpreter that is part of isobit, [`CpuDevice`].
+    /// No driver at all: the interpreter that is part of isobit.
     Interpreter,
 }
 
@@ -99,7 +101,7 @@ pub enum DeviceSelector {
     /// The best kind that can run kernels: discrete, integrated, virtual, CPU; without any driver the CPU device.
     #[default]
     Best,
-    /// The [`CpuDevice`], which needs no driver.
+    /// The the CPU device, which needs no driver.
     Cpu,
     /// By its number in [`list_devices`].
     Index(usize),
@@ -136,7 +138,7 @@ pub fn list_adapters() -> Vec<AdapterReport> {
     adapters(&instance()).into_iter().map(|(report, _)| report).collect()
 }
 
-/// All that [`open`] can open: the adapters, and at last the [`CpuDevice`].
+/// All that [`open`] can open: the adapters, and at last the the CPU device.
 pub fn list_devices() -> Vec<AdapterReport> {
     let mut reports = list_adapters();
     reports.push(cpu_report(&reports));
@@ -152,21 +154,24 @@ pub fn select(selector: &DeviceSelector) -> Result<AdapterReport, OpenError> {
         return Ok(cpu_report(&list_adapters()));
     }
     find(selector).map(|found| match found {
-        Found::Adapter(report, _) | Found::Cpu(report) => report,
+        Found::Adapter(Adapter { report, .. }) | Found::Cpu(report) => report,
     })
 }
 
 /// Opens the selected device. An adapter is taken at its word: kernels under profile dp32 run in tier A.
-pub fn open(selector: &DeviceSelector) -> Result<Box<dyn Device>, OpenError> {
-    // Without a look at any driver.
-    if *selector == DeviceSelector::Cpu {
-        return Ok(Box::new(CpuDevice::open()?));
+pub fn open(selector: &DeviceSelector) -> Result<Device, OpenError> {
+    match find(selector)? {
+        Found::Adapter(adapter) => adapter.open(AdapterOptions::default()),
+        Found::Cpu(_) => open_cpu(),
     }
-    let found = find(selector)?;
-    Ok(match found {
-        Found::Adapter(report, adapter) => Box::new(WgpuDevice::open(&adapter, report.info)?),
-        Found::Cpu(_) => Box::new(CpuDevice::open()?),
-    })
+}
+
+/// Opens the CPU device, which needs no driver.
+///
+/// # Errors
+/// The system has no thread to spare.
+pub fn open_cpu() -> Result<Device, OpenError> {
+    Ok(Device::new(Box::new(CpuBackend::open()?), Suspicions::default()))
 }
 
 /// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is taken from `cache`, a folder, if it is
@@ -178,23 +183,18 @@ pub fn open_probed(
     selector: &DeviceSelector,
     cache: Option<&Path>,
     prober: &mut dyn Prober,
-) -> Result<(Box<dyn Device>, Option<Verdict>), OpenError> {
-    if *selector == DeviceSelector::Cpu {
-        return Ok((Box::new(CpuDevice::open()?), None));
-    }
-    let (report, adapter) = match find(selector)? {
-        Found::Adapter(report, adapter) => (report, adapter),
-        Found::Cpu(_) => return Ok((Box::new(CpuDevice::open()?), None)),
+) -> Result<(Device, Option<Verdict>), OpenError> {
+    let adapter = match find(selector)? {
+        Found::Adapter(adapter) => adapter,
+        Found::Cpu(_) => return Ok((open_cpu()?, None)),
     };
-    let open = || WgpuDevice::open(&adapter, report.info.clone());
-    let verdict = probe::verdict(&report.info, cache, &open, prober)?;
+    let verdict = probe::verdict(&adapter, cache, prober)?;
     let Some(tier) = verdict.tier else {
         let failure = verdict.failure.map_or_else(String::new, |failure| failure.to_string());
-        return Err(OpenError::Unsound { name: report.info.name, failure });
+        return Err(OpenError::Unsound { name: adapter.report.info.name, failure });
     };
-    let mut device = open()?;
-    device.set_verdict(tier, cache);
-    Ok((Box::new(device), Some(verdict)))
+    let backend = adapter.backend(AdapterOptions { tier, ..AdapterOptions::default() })?;
+    Ok((Device::new(Box::new(backend), Suspicions::kept_in(cache, tier)), Some(verdict)))
 }
 
 /// Opens a device of [`open_probed`] anew if `cache` has another verdict on it by now: the probe in another process may have shown
@@ -203,10 +203,10 @@ pub fn open_probed(
 /// # Errors
 /// As [`open_probed`].
 pub fn reopen_if_demoted(
-    opened: (Box<dyn Device>, Option<Verdict>),
+    opened: (Device, Option<Verdict>),
     selector: &DeviceSelector,
     cache: Option<&Path>,
-) -> Result<(Box<dyn Device>, Option<Verdict>), OpenError> {
+) -> Result<(Device, Option<Verdict>), OpenError> {
     let (device, verdict) = &opened;
     // Where there is none any more, the old one holds: the driver in this process is the one that it is about, and a suspicion takes
     // nothing away before the probe has confirmed it.
@@ -219,20 +219,59 @@ pub fn reopen_if_demoted(
     }
 }
 
-/// Opens the selected adapter, and not the [`CpuDevice`]: for tests and measurements of the wgpu device.
-pub fn open_adapter(selector: &DeviceSelector) -> Result<WgpuDevice, OpenError> {
-    match find(selector)? {
-        Found::Adapter(report, adapter) => WgpuDevice::open(&adapter, report.info),
-        Found::Cpu(_) => Err(OpenError::NoDriver),
+/// An adapter that can run kernels.
+#[derive(Debug)]
+pub struct Adapter {
+    raw: wgpu::Adapter,
+    report: AdapterReport,
+    /// The driver is given kernels as the guest wrote them in this tier: a device that miscomputes.
+    #[cfg(test)]
+    pub(crate) careless: Option<isobit_shader::Tier>,
+}
+
+impl Adapter {
+    /// The selected adapter, and not the CPU device.
+    ///
+    /// # Errors
+    /// There is none, or it cannot run kernels.
+    pub fn select(selector: &DeviceSelector) -> Result<Self, OpenError> {
+        match find(selector)? {
+            Found::Adapter(adapter) => Ok(adapter),
+            Found::Cpu(_) => Err(OpenError::NoDriver),
+        }
+    }
+
+    /// Who it is.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.report.info
+    }
+
+    /// Opens it as the options say, whatever the probe thinks of it.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn open(&self, options: AdapterOptions) -> Result<Device, OpenError> {
+        Ok(Device::new(Box::new(self.backend(options)?), Suspicions::default()))
+    }
+
+    pub(crate) fn backend(&self, options: AdapterOptions) -> Result<WgpuBackend, OpenError> {
+        let backend = WgpuBackend::open(&self.raw, self.info().clone(), options)?;
+        #[cfg(test)]
+        let backend = backend.careless(self.careless);
+        Ok(backend)
     }
 }
 
 enum Found {
-    Adapter(AdapterReport, wgpu::Adapter),
+    Adapter(Adapter),
     Cpu(AdapterReport),
 }
 
 fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
+    if *selector == DeviceSelector::Cpu {
+        // Without a look at any driver; so nobody knows how many there are.
+        return Ok(Found::Cpu(cpu_report(&[])));
+    }
     let instance = instance();
     let mut adapters = adapters(&instance);
     let mut reports: Vec<_> = adapters.iter().map(|(report, _)| report.clone()).collect();
@@ -248,13 +287,18 @@ fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     if number >= adapters.len() {
         return Ok(Found::Cpu(report));
     }
-    let (report, adapter) = adapters.swap_remove(number);
-    Ok(Found::Adapter(report, adapter))
+    let (report, raw) = adapters.swap_remove(number);
+    Ok(Found::Adapter(Adapter {
+        raw,
+        report,
+        #[cfg(test)]
+        careless: None,
+    }))
 }
 
 /// The CPU device, behind the others.
 fn cpu_report(adapters: &[AdapterReport]) -> AdapterReport {
-    AdapterReport { index: adapters.len(), info: CpuDevice::describe(), missing: Vec::new() }
+    AdapterReport { index: adapters.len(), info: on_cpu::describe(), missing: Vec::new() }
 }
 
 /// The selected report, and how many are before it.

@@ -1,13 +1,11 @@
-//! What can go wrong: the guest's mistakes, the provider's trouble, and why no device could be opened.
+//! What can go wrong: the guest's mistakes, and why no device could be opened. The provider's own trouble is a [`Fault`].
 
-use std::time::Duration;
+use isobit_job::Fault;
+use isobit_shader::{Diagnostic, KernelError};
 
-use isobit_shader::Diagnostic;
-
-/// Why a call on a device failed. All but [`DeviceError::Fault`] are the guest's mistakes, functions of the
-/// job alone, and may be shown to it.
+/// Why a call on a device failed. All but [`DeviceError::Fault`] are the guest's mistakes: functions of the job alone,
+/// which it may be shown.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DeviceError {
     /// A rule of WebGPU or WGSL is broken.
     #[error("{0}")]
@@ -34,7 +32,7 @@ pub enum DeviceError {
     },
     /// The provider's own trouble: the job can be run again elsewhere.
     #[error(transparent)]
-    Fault(#[from] DeviceFault),
+    Fault(#[from] Fault),
 }
 
 impl DeviceError {
@@ -44,66 +42,12 @@ impl DeviceError {
     }
 }
 
-/// The provider's own trouble with a device.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeviceFault {
-    /// The device or its driver is gone or broken. It stays so: open another.
-    #[error("the device is lost: {reason}")]
-    Lost {
-        /// What the driver said.
-        reason: String,
-    },
-    /// The machine, not the job, has run out of memory.
-    #[error("the machine has not enough memory for the device")]
-    HostOutOfMemory,
-    /// The device did not finish in time, or a readback was not dropped in time.
-    #[error("the device did not finish within {} s", after.as_secs())]
-    TimedOut {
-        /// How long it was waited for.
-        after: Duration,
-    },
-    /// The embedder no longer waits, see [`Stop`](crate::Stop).
-    #[error("the device was no longer waited for")]
-    Stopped,
-    /// The driver failed at something that is valid, such as compiling a checked kernel.
-    #[error("the driver failed: {message}")]
-    Driver {
-        /// What it said.
-        message: String,
-    },
-    /// The device did not do what a kernel says. What it has computed in this job is worthless.
-    #[error("the device computed wrongly: {what}")]
-    Miscomputed {
-        /// How that was noticed.
-        what: String,
-    },
-    /// The driver left a loop that had not ended, as lavapipe does once an invocation has made 65 535 turns. The device keeps its
-    /// tier and the job is not to blame: run it again on a device without that limit. [`CpuDevice`](crate::CpuDevice) has none.
-    #[error(
-        "the driver left a loop that had not ended, as lavapipe does after 65 535 turns; the CPU device runs it to its end"
-    )]
-    LeftLoop,
-    /// A workgroup wrote something else than on the CPU, and the kernel races or the workgroup alone agrees. What this job has
-    /// computed cannot be claimed, but the device is not to blame.
-    #[error("a result cannot be reproduced: {what}; {}", why_irreproducible(race.as_deref()))]
-    Irreproducible {
-        /// The word that differs.
-        what: String,
-        /// Two accesses to one word, one of them writing, without a barrier between; if such were found.
-        race: Option<String>,
-    },
-    /// The source of a write could not be read.
-    #[error("a source of device memory could not be read: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-fn why_irreproducible(race: Option<&str>) -> String {
-    match race {
-        Some(race) => format!("the kernel races, so no two devices need agree: {race}"),
-        None => "alone the workgroup agrees with the CPU, so the kernel's workgroups race, or the device erred for a moment; \
-                 `isobit run --detect-races` tells"
-            .to_owned(),
+impl From<KernelError> for DeviceError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Refused(diagnostic) => Self::Validation(diagnostic),
+            KernelError::Fault(fault) => Self::Fault(fault),
+        }
     }
 }
 

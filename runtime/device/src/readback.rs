@@ -3,43 +3,27 @@
 use std::fmt;
 use std::ops::{Deref, Range};
 
+use crate::backend::Mapped;
+
 /// Bytes of device memory, mapped. Owns what it needs, so it may outlive the device and move between threads; drop it
-/// soon, see [`crate::Device::read`].
+/// soon, see [`crate::Gpu::read`].
 #[derive(Default)]
 pub struct Readback {
-    // Order matters: the view goes before what keeps the memory mapped.
-    bytes: Bytes,
+    /// None: no bytes.
+    bytes: Option<Box<dyn Mapped>>,
     range: Range<usize>,
-    _keeper: Option<Box<dyn Send + Sync>>,
-}
-
-#[derive(Default)]
-enum Bytes {
-    #[default]
-    None,
-    Mapped(wgpu::BufferView),
-    Copied(Vec<u8>),
 }
 
 impl Readback {
-    /// `range` of `view`, which stays mapped until `keeper` is dropped.
-    pub(crate) fn new(view: wgpu::BufferView, range: Range<usize>, keeper: Box<dyn Send + Sync>) -> Self {
-        Self { bytes: Bytes::Mapped(view), range, _keeper: Some(keeper) }
-    }
-
-    /// Bytes of their own.
-    pub(crate) fn copied(bytes: Vec<u8>) -> Self {
-        Self { range: 0..bytes.len(), bytes: Bytes::Copied(bytes), _keeper: None }
+    /// `range` of `bytes`.
+    pub(crate) fn new(bytes: impl Mapped + 'static, range: Range<usize>) -> Self {
+        Self { bytes: Some(Box::new(bytes)), range }
     }
 }
 
 impl AsRef<[u8]> for Readback {
     fn as_ref(&self) -> &[u8] {
-        let bytes: &[u8] = match &self.bytes {
-            Bytes::None => &[],
-            Bytes::Mapped(view) => view,
-            Bytes::Copied(bytes) => bytes,
-        };
+        let bytes: &[u8] = self.bytes.as_ref().map_or(&[], |bytes| bytes);
         bytes.get(self.range.clone()).unwrap_or_default()
     }
 }

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use wgpu::WriteOnly;
-
 /// Piece in which a reader is read: 256 KiB stay in a core's cache between reading and copying. Mapped
 /// device memory may be write-combining, so a reader must not be handed it as `&mut [u8]`.
 const PIECE_BYTES: usize = 256 << 10;
@@ -32,28 +30,27 @@ impl Source<'_> {
         }
     }
 
-    /// Moves the next `target.len()` bytes into `target`; at most [`Source::length`] in all.
-    pub(crate) fn fill(&mut self, mut target: WriteOnly<'_, [u8]>) -> io::Result<()> {
+    /// Hands the next `length` bytes to `sink`, piece by piece; at most [`Source::length`] in all. Every piece but the last of
+    /// all is a multiple of 4 bytes long.
+    pub(crate) fn take(&mut self, length: usize, mut sink: impl FnMut(&[u8])) -> io::Result<()> {
         match self {
             Self::Slice(bytes) => {
-                let (now, later) = bytes.split_at_checked(target.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-                target.copy_from_slice(now);
+                let (now, later) = bytes.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;
+                sink(now);
                 *bytes = later;
-                Ok(())
             }
-            Self::Reader { reader, length } => {
-                let mut piece = vec![0; PIECE_BYTES.min(target.len())];
-                let mut at = 0;
-                while at < target.len() {
-                    let end = target.len().min(at + piece.len());
-                    let now = piece.get_mut(..end - at).unwrap_or_default();
-                    *length = length.saturating_sub(read_padded(reader, now, *length)?);
-                    target.slice(at..end).copy_from_slice(now);
-                    at = end;
+            Self::Reader { reader, length: left } => {
+                let mut piece = vec![0; PIECE_BYTES.min(length)];
+                let mut taken = 0;
+                while taken < length {
+                    let now = piece.get_mut(..PIECE_BYTES.min(length - taken)).unwrap_or_default();
+                    *left = left.saturating_sub(read_padded(reader, now, *left)?);
+                    taken += now.len();
+                    sink(now);
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// The next `length` bytes in memory, for a write too small to map anything for.
@@ -63,8 +60,8 @@ impl Source<'_> {
         {
             return Ok(then(bytes));
         }
-        let mut copy = vec![0; length];
-        self.fill(WriteOnly::from_mut(copy.as_mut_slice()))?;
+        let mut copy = Vec::with_capacity(length);
+        self.take(length, |bytes| copy.extend_from_slice(bytes))?;
         Ok(then(&copy))
     }
 }
@@ -102,9 +99,7 @@ mod tests {
     fn filled(mut source: Source<'_>, pieces: &[usize]) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         for &piece in pieces {
-            let mut bytes = vec![9; piece];
-            source.fill(WriteOnly::from_mut(bytes.as_mut_slice()))?;
-            all.extend(bytes);
+            source.take(piece, |bytes| all.extend_from_slice(bytes))?;
         }
         Ok(all)
     }

@@ -4,26 +4,26 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::DeviceFault;
+use isobit_job::{Fault, FaultKind};
 
-/// How often it is asked while a device is waited for.
+/// How often [`Stop`] is asked while a device is waited for.
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// Asked while a device is waited for and between slices of long dispatches. Once it says yes, the call is given up with
-/// [`DeviceFault::Stopped`], whatever the device is doing. By default it never does.
+/// The check that is polled while a device is waited for, and between slices of long dispatches. A kind of fault gives the call
+/// up with it, whatever the device is doing. By default it never does.
 #[derive(Clone, Default)]
-pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+pub struct Stop(Option<Arc<dyn Fn() -> Option<FaultKind> + Send + Sync>>);
 
 impl Stop {
-    /// Stops when `asked` returns true.
-    pub fn when(asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    /// Stops when `asked` returns why.
+    pub fn when(asked: impl Fn() -> Option<FaultKind> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(asked)))
     }
 
-    pub(crate) fn check(&self) -> Result<(), DeviceFault> {
-        match &self.0 {
-            Some(asked) if asked() => Err(DeviceFault::Stopped),
-            _ => Ok(()),
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        match self.0.as_ref().and_then(|asked| asked()) {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
         }
     }
 }

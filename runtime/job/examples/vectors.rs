@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use isobit_job::{
-    Blob, Bytes, Claim, Fuel, FuelUsed, JobSpec, Limits, Millis, Name, Observed, Outcome, Profile, Receipt, Rules,
-    SecretKey, Trap,
+    Blob, Bytes, Claim, Cost, Fuel, Hash, JobSpec, LimitName, Limits, Millis, Name, Observed, Outcome, Profile, Receipt,
+    Rules, SecretKey, Trap, TrapCode,
 };
 use serde_json::{Value, json};
 
@@ -73,21 +73,28 @@ pub fn full() -> JobSpec {
 pub fn outcomes() -> Vec<(&'static str, Claim)> {
     let completed = Claim {
         job: least().id(),
-        rules: Rules::Dp32 { pass_version: 1 },
+        rules: Rules::of(Profile::Dp32, 2, 1),
         outcome: Outcome::Completed,
         outputs: [("out.png", &b"picture"[..]), ("log", b"")].map(|(out, data)| (name(out), Blob::of(data))).into(),
-        fuel: FuelUsed { guest: Fuel::from(123_456), kernel: Fuel::saturating_from(7_890_123_456) },
+        cost: Cost {
+            guest_fuel: Fuel::from(123_456),
+            kernel_fuel: Fuel::saturating_from(7_890_123_456),
+            input_bytes: Bytes::ZERO,
+            output_bytes: Bytes::from(7),
+        },
+        trace: None,
     };
     let trapped = |trap| Claim { outcome: Outcome::Trapped(trap), outputs: Default::default(), ..completed.clone() };
     vec![
         ("completed", completed.clone()),
         ("completed without outputs", Claim { outputs: Default::default(), ..completed.clone() }),
-        ("guest trap", trapped(Trap::GuestTrap { code: "memory-out-of-bounds".to_owned() })),
-        ("another version of the pass", Claim { rules: Rules::Dp32 { pass_version: u32::MAX }, ..completed.clone() }),
-        ("profile native", Claim { job: full().id(), rules: Rules::Native, ..completed.clone() }),
+        ("guest trap", trapped(Trap::GuestTrap { code: TrapCode::MemoryOutOfBounds })),
+        ("another version of pass and sandbox", Claim { rules: Rules::of(Profile::Dp32, u32::MAX, u32::MAX), ..completed.clone() }),
+        ("profile native", Claim { job: full().id(), rules: Rules::of(Profile::Native, 0, 1), ..completed.clone() }),
+        ("with a trace", Claim { trace: Some(Hash::of(b"trace")), ..completed.clone() }),
         ("fuel", trapped(Trap::Fuel)),
         ("kernel fuel", trapped(Trap::KernelFuel)),
-        ("limit", trapped(Trap::Limit { limit: "guest-memory".to_owned() })),
+        ("limit", trapped(Trap::Limit { limit: LimitName::GuestMemory })),
         ("guest error", trapped(Trap::guest_error("cannot read \"photo\":\n\tnot a PNG \u{1f600}"))),
     ]
 }

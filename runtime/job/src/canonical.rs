@@ -48,14 +48,35 @@ where
     deserializer.deserialize_map(UniqueKeys(PhantomData))
 }
 
-/// Defines the type tag of one kind of document: a field that has one value.
+/// Defines the type tag of one kind of document: a field that has one value, a name and a version. Another version of the same is told
+/// as such.
 macro_rules! tag {
     ($name:ident, $value:literal) => {
-        #[derive(serde::Serialize, serde::Deserialize)]
+        #[derive(serde::Serialize)]
         enum $name {
             #[serde(rename = $value)]
             Tag,
         }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                let found = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                crate::canonical::check_tag(&found, $value).map_err(serde::de::Error::custom)?;
+                Ok($name::Tag)
+            }
+        }
     };
 }
 pub(crate) use tag;
+
+/// Whether a document's tag is the one that this version reads.
+pub(crate) fn check_tag(found: &str, expected: &str) -> Result<(), String> {
+    let kind = |tag: &str| tag.split_once('/').map(|(kind, _)| kind.to_owned());
+    if found == expected {
+        Ok(())
+    } else if kind(found).is_some() && kind(found) == kind(expected) {
+        Err(format!("it is a {found:?}, of another version of isobit; this one reads {expected:?}"))
+    } else {
+        Err(format!("it is a {found:?}, not a {expected:?}"))
+    }
+}

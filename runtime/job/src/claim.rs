@@ -4,21 +4,19 @@
 use std::collections::BTreeMap;
 
 use crate::canonical::{self, tag, unique_keys};
-use crate::{Blob, Fuel, Hash, JobId, Name, Rules, hash};
+use crate::{Blob, Bytes, Fuel, Hash, JobId, Name, Rules, Unread, hash};
 
 /// The most outputs a job has.
 pub const MAX_OUTPUTS: u64 = 256;
 /// The most bytes of a guest's error message that a claim holds: 4 KiB. [`Trap::guest_error`] cuts to it.
 pub const MAX_GUEST_ERROR: usize = 4 * 1024;
-/// The most bytes of a trap code or a limit's name.
-const MAX_CODE: usize = 64;
 
 hash::id! {
     /// The name of a claim: the BLAKE3 hash of its canonical bytes.
     ClaimId
 }
 
-tag!(ClaimTag, "claim/1");
+tag!(ClaimTag, "claim/2");
 
 /// What a run of a job asserts.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,24 +24,53 @@ tag!(ClaimTag, "claim/1");
 pub struct Claim {
     /// The job that was run.
     pub job: JobId,
-    /// The arithmetic rules it went by.
+    /// The rules it went by.
     pub rules: Rules,
     /// How it ended.
     pub outcome: Outcome,
     /// What came out, by name; empty when trapped.
     pub outputs: BTreeMap<Name, Blob>,
     /// What it cost.
-    pub fuel: FuelUsed,
+    pub cost: Cost,
+    /// The root of its trace, if it was traced.
+    pub trace: Option<Hash>,
 }
 
-/// The fuel that a run used.
+/// What a run cost: all that may be billed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Cost {
+    /// Fuel for the guest's own instructions.
+    pub guest_fuel: Fuel,
+    /// Fuel for dispatches.
+    pub kernel_fuel: Fuel,
+    /// Bytes of all inputs that the job spec names.
+    pub input_bytes: Bytes,
+    /// Bytes that were appended to outputs.
+    pub output_bytes: Bytes,
+}
+
+/// How a run ended and what it cost: all that a claim says but for what came out.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FuelUsed {
-    /// By the guest's own instructions.
-    pub guest: Fuel,
-    /// By dispatches.
-    pub kernel: Fuel,
+pub struct Ended {
+    /// What it went by.
+    pub rules: Rules,
+    /// Completed or trapped.
+    pub outcome: Outcome,
+    /// What it cost.
+    pub cost: Cost,
+    /// What of the job the workload never looked at. No part of the claim.
+    pub unread: Unread,
+}
+
+impl Ended {
+    /// The claim about a job, whose outputs came out as these; a run that trapped claims none of them.
+    pub fn claim(self, job: JobId, outputs: BTreeMap<Name, Blob>) -> Claim {
+        let Ended { rules, outcome, cost, unread: _ } = self;
+        let outputs = if outcome == Outcome::Completed { outputs } else { BTreeMap::new() };
+        Claim { job, rules, outcome, outputs, cost, trace: None }
+    }
 }
 
 /// How a run ended, where that is a function of the job. A run that ended through trouble of the provider's own
@@ -60,27 +87,86 @@ pub enum Outcome {
 /// Why a run was stopped.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "cause", rename_all = "kebab-case", deny_unknown_fields)]
-#[non_exhaustive]
 pub enum Trap {
     /// A WebAssembly instruction trapped.
     GuestTrap {
-        /// Which trap, for example `unreachable` or `memory-out-of-bounds`.
-        code: String,
+        /// Which trap.
+        code: TrapCode,
     },
     /// The guest's fuel ran out.
     Fuel,
     /// The fuel for dispatches ran out.
     KernelFuel,
-    /// A limit of the job, other than fuel, was reached in a way that the guest cannot handle.
+    /// A limit, other than fuel, was reached in a way that the guest cannot handle.
     Limit {
-        /// The limit's name as in the job spec.
-        limit: String,
+        /// Which limit.
+        limit: LimitName,
     },
     /// The guest returned an error.
     GuestError {
         /// The guest's own words, cut to [`MAX_GUEST_ERROR`] bytes.
         message: String,
     },
+}
+
+/// Defines an enum whose variants have one name each, in JSON and for people.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &[$name] = &[$($name::$variant,)*];
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $($name::$variant => $text,)* })
+            }
+        }
+    };
+}
+
+named! {
+    /// Why a WebAssembly instruction trapped.
+    TrapCode {
+        /// An `unreachable` instruction: a panic, mostly.
+        Unreachable => "unreachable",
+        /// A load or store outside of linear memory.
+        MemoryOutOfBounds => "memory-out-of-bounds",
+        /// An access outside of a table.
+        TableOutOfBounds => "table-out-of-bounds",
+        /// An indirect call of an element that is not there.
+        IndirectCallToNull => "indirect-call-to-null",
+        /// An indirect call of a function of another type.
+        BadSignature => "bad-signature",
+        /// A quotient that its type cannot hold.
+        IntegerOverflow => "integer-overflow",
+        /// A division by zero.
+        IntegerDivisionByZero => "integer-division-by-zero",
+        /// A conversion of a number that the integer type does not have.
+        BadConversionToInteger => "bad-conversion-to-integer",
+        /// An atomic operation at an address that is not aligned.
+        UnalignedAtomic => "unaligned-atomic",
+        /// A breach of the component model's canonical ABI: the guest's bindings are broken.
+        ComponentAbi => "component-abi",
+    }
+}
+
+named! {
+    /// A limit that traps.
+    LimitName {
+        /// [`Limits::guest_memory`](crate::Limits::guest_memory): the guest ended right after more was refused to it.
+        GuestMemory => "guest-memory",
+        /// Handles of all kinds that a guest may hold at once.
+        Handles => "handles",
+        /// Bytes that one host call may hand over.
+        HostCallBytes => "host-call-bytes",
+    }
 }
 
 impl Trap {
@@ -92,13 +178,12 @@ impl Trap {
     }
 
     fn check(&self) -> Result<(), ClaimError> {
-        let (field, found, maximum) = match self {
-            Trap::GuestTrap { code } => ("code", code.len(), MAX_CODE),
-            Trap::Limit { limit } => ("limit", limit.len(), MAX_CODE),
-            Trap::GuestError { message } => ("message", message.len(), MAX_GUEST_ERROR),
-            Trap::Fuel | Trap::KernelFuel => return Ok(()),
-        };
-        if found > maximum { Err(ClaimError::TooLong { field, found, maximum }) } else { Ok(()) }
+        match self {
+            Trap::GuestError { message } if message.len() > MAX_GUEST_ERROR => {
+                Err(ClaimError::TooLong { field: "message", found: message.len(), maximum: MAX_GUEST_ERROR })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -216,13 +301,14 @@ struct Document {
     outcome: Outcome,
     #[serde(deserialize_with = "unique_keys")]
     outputs: BTreeMap<Name, Blob>,
-    fuel: FuelUsed,
+    cost: Cost,
+    trace: Option<Hash>,
 }
 
 impl From<Claim> for Document {
     fn from(claim: Claim) -> Document {
-        let Claim { job, rules, outcome, outputs, fuel } = claim;
-        Document { isobit: ClaimTag::Tag, job, rules, outcome, outputs, fuel }
+        let Claim { job, rules, outcome, outputs, cost, trace } = claim;
+        Document { isobit: ClaimTag::Tag, job, rules, outcome, outputs, cost, trace }
     }
 }
 
@@ -230,8 +316,8 @@ impl TryFrom<Document> for Claim {
     type Error = ClaimError;
 
     fn try_from(document: Document) -> Result<Claim, ClaimError> {
-        let Document { isobit: ClaimTag::Tag, job, rules, outcome, outputs, fuel } = document;
-        let claim = Claim { job, rules, outcome, outputs, fuel };
+        let Document { isobit: ClaimTag::Tag, job, rules, outcome, outputs, cost, trace } = document;
+        let claim = Claim { job, rules, outcome, outputs, cost, trace };
         claim.check()?;
         Ok(claim)
     }
@@ -268,13 +354,14 @@ impl Claim {
     /// say; that is never a difference.
     ///
     /// ```
-    /// # use isobit_job::{Blob, Claim, Comparison, FuelUsed, Hash, JobId, Outcome, Rules};
+    /// # use isobit_job::{Blob, Claim, Comparison, Cost, Hash, JobId, Outcome, Profile, Rules};
     /// let claim = |output: &[u8], pass_version| Claim {
     ///     job: JobId(Hash::of(b"job")),
-    ///     rules: Rules::Dp32 { pass_version },
+    ///     rules: Rules::of(Profile::Dp32, pass_version, 1),
     ///     outcome: Outcome::Completed,
     ///     outputs: [("out".parse().unwrap(), Blob::of(output))].into(),
-    ///     fuel: FuelUsed::default(),
+    ///     cost: Cost::default(),
+    ///     trace: None,
     /// };
     /// let Comparison::Different(differences) = claim(b"a", 1).compare(&claim(b"b", 1)) else { panic!() };
     /// assert_eq!(differences.len(), 1);
@@ -304,13 +391,16 @@ impl Claim {
 
     /// The claim but for its rules as flat text, by the path of each field.
     fn fields(&self) -> BTreeMap<String, String> {
-        let Claim { job, rules: _, outcome, outputs, fuel } = self;
+        let Claim { job, rules: _, outcome, outputs, cost, trace } = self;
         let mut fields = BTreeMap::from([
             ("job".to_owned(), job.to_string()),
             ("outcome".to_owned(), outcome.to_string()),
-            ("fuel.guest".to_owned(), fuel.guest.to_string()),
-            ("fuel.kernel".to_owned(), fuel.kernel.to_string()),
+            ("cost.guest-fuel".to_owned(), cost.guest_fuel.to_string()),
+            ("cost.kernel-fuel".to_owned(), cost.kernel_fuel.to_string()),
+            ("cost.input-bytes".to_owned(), cost.input_bytes.get().to_string()),
+            ("cost.output-bytes".to_owned(), cost.output_bytes.get().to_string()),
         ]);
+        fields.extend(trace.map(|root| ("trace".to_owned(), root.to_string())));
         for (name, Blob { hash, size }) in outputs {
             fields.insert(format!("outputs.{name}.hash"), hash.to_string());
             fields.insert(format!("outputs.{name}.size"), size.get().to_string());

@@ -25,8 +25,8 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// #     limits: Limits::default(), profile: Profile::Dp32,
 /// # };
 /// # let claim = Claim {
-/// #     job: spec.id(), rules: Rules::Dp32 { pass_version: 1 }, outcome: Outcome::Completed,
-/// #     outputs: Default::default(), fuel: FuelUsed::default(),
+/// #     job: spec.id(), rules: Rules::of(Profile::Dp32, 2, 1), outcome: Outcome::Completed,
+/// #     outputs: Default::default(), cost: Cost::default(), trace: None,
 /// # };
 /// # let observed = Observed {
 /// #     device: "d".into(), driver: "d".into(), backend: "vulkan".into(), software: "isobit 0.1.0".into(),

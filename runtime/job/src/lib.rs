@@ -30,27 +30,34 @@ mod address;
 mod canonical;
 mod claim;
 mod envelope;
+mod fault;
 mod hash;
 mod hex;
 mod key;
 mod limits;
+mod log;
 mod name;
 mod quantity;
 mod receipt;
+mod rules;
 mod spec;
 mod unread;
 
 pub use address::{AddrError, NodeAddr, in_brackets};
 pub use claim::{
-    Claim, ClaimError, ClaimId, Comparison, Difference, FuelUsed, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome, Trap,
+    Claim, ClaimError, ClaimId, Comparison, Cost, Difference, Ended, LimitName, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome, Trap,
+    TrapCode,
 };
 pub use envelope::{Envelope, MAX_ENVELOPE_JSON, PAYLOAD_TYPE};
+pub use fault::{Fault, FaultKind, MAX_DETAIL};
 pub use hash::{Blob, Hash};
 pub use hex::HexError;
 pub use key::{KeyError, NodeKey, SecretKey, Signature};
-pub use limits::{Limits, Profile, Rules, UnknownProfile, UnknownRules};
+pub use limits::{Limits, Profile, UnknownProfile};
+pub use log::LogLevel;
 pub use name::{MAX_NAME, Name, NameError};
 pub use quantity::{Bytes, Fuel, Millis, OutOfRange, QuantityError};
 pub use receipt::{Instead, MAX_OBSERVED, Observed, PREDICATE_TYPE, Receipt, ReceiptError};
+pub use rules::{KernelRules, Rules, UnknownRules};
 pub use spec::{JobId, JobSpec, MAX_INPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, SpecError};
 pub use unread::Unread;

@@ -1,4 +1,4 @@
-//! What a job may use, and the arithmetic rules it runs under.
+//! What a job may use, and the profile it runs under.
 
 use crate::{Bytes, Fuel, MAX_OUTPUTS, SpecError};
 
@@ -48,88 +48,6 @@ impl std::str::FromStr for Profile {
             _ => Err(UnknownProfile { found: text.to_owned() }),
         }
     }
-}
-
-/// The arithmetic rules that a run went by, as its claim states them: the profile, and of dp32 the version of the pass that
-/// rewrote the kernels. Another version may give other bits or another cost.
-///
-/// Written as `native` or, for version 1 of the pass, `dp32/1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Rules {
-    /// Profile dp32.
-    Dp32 {
-        /// The version of the pass.
-        pass_version: u32,
-    },
-    /// Profile native.
-    Native,
-}
-
-impl Rules {
-    /// The rules of runs in this profile, where kernels are rewritten by this version of the pass.
-    pub const fn of(profile: Profile, pass_version: u32) -> Rules {
-        match profile {
-            Profile::Dp32 => Rules::Dp32 { pass_version },
-            Profile::Native => Rules::Native,
-        }
-    }
-
-    /// The profile that a job spec asks for to have these rules.
-    pub const fn profile(self) -> Profile {
-        match self {
-            Rules::Dp32 { .. } => Profile::Dp32,
-            Rules::Native => Profile::Native,
-        }
-    }
-}
-
-impl std::fmt::Display for Rules {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Rules::Dp32 { pass_version } => write!(f, "dp32/{pass_version}"),
-            Rules::Native => f.write_str("native"),
-        }
-    }
-}
-
-impl From<Rules> for String {
-    fn from(rules: Rules) -> String {
-        rules.to_string()
-    }
-}
-
-impl TryFrom<String> for Rules {
-    type Error = UnknownRules;
-
-    fn try_from(text: String) -> Result<Rules, UnknownRules> {
-        text.parse()
-    }
-}
-
-impl std::str::FromStr for Rules {
-    type Err = UnknownRules;
-
-    fn from_str(text: &str) -> Result<Rules, UnknownRules> {
-        let unknown = || UnknownRules { found: text.to_owned() };
-        let rules = match text.strip_prefix("dp32/") {
-            Some(version) => Rules::Dp32 { pass_version: version.parse().map_err(|_| unknown())? },
-            None if text == "native" => Rules::Native,
-            None => return Err(unknown()),
-        };
-        // One spelling each: neither `dp32/01` nor `dp32/+1`.
-        if rules.to_string() == text { Ok(rules) } else { Err(unknown()) }
-    }
-}
-
-/// No arithmetic rules are written like this.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no arithmetic rules are called {found:?}; this version knows native, and dp32 with the pass's version, as in dp32/1"
-)]
-pub struct UnknownRules {
-    /// The text found.
-    pub found: String,
 }
 
 /// What a job may use. Part of the job spec, so that a job meets the same limits on every provider.
@@ -208,17 +126,5 @@ mod tests {
             "dp64".parse::<Profile>().unwrap_err().to_string(),
             "no profile is called \"dp64\"; the profiles of this version are: dp32, native"
         );
-    }
-
-    #[test]
-    fn rules_have_one_spelling() {
-        for rules in [Rules::Native, Rules::Dp32 { pass_version: 0 }, Rules::Dp32 { pass_version: u32::MAX }] {
-            assert_eq!(rules.to_string().parse(), Ok(rules));
-        }
-        assert_eq!(Rules::Dp32 { pass_version: 12 }.to_string(), "dp32/12");
-        let strange = ["", "dp32", "dp32/", "dp32/01", "dp32/+1", "dp32/-1", "dp32/1/2", "dp32/4294967296", "native/1"];
-        for text in strange {
-            assert_eq!(text.parse::<Rules>().unwrap_err().found, text);
-        }
     }
 }

@@ -1,12 +1,12 @@
 //! The receipt: a claim, with what one provider observed beside it. Signed, it is an [`Envelope`].
 
 use crate::{
-    Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile, Rules, SecretKey,
+    Blob, Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile, Rules, SecretKey,
     envelope,
 };
 
 /// The predicate type of receipts in their in-toto statement.
-pub const PREDICATE_TYPE: &str = "https://isobit.dev/receipt/v1";
+pub const PREDICATE_TYPE: &str = "https://isobit.dev/receipt/v2";
 /// The most bytes in each text of [`Observed`].
 pub const MAX_OBSERVED: usize = 256;
 
@@ -191,6 +191,16 @@ pub enum ReceiptError {
         /// What the spec allows.
         maximum: u64,
     },
+    /// The claim bills other bytes than there are.
+    #[error("the receipt claims {found} for `cost.{field}`, which is {expected}")]
+    WrongBytes {
+        /// The field of the cost.
+        field: &'static str,
+        /// What the claim says.
+        found: u64,
+        /// What it has to be.
+        expected: u64,
+    },
     /// A text of what was observed is too long.
     #[error("`{field}` of the receipt has {found} bytes; the most is {MAX_OBSERVED}")]
     ObservedTooLong {
@@ -227,8 +237,23 @@ impl Receipt {
             return Err(ReceiptError::OtherProfile { claim: claim.rules, spec: spec.profile });
         }
         claim.check()?;
+        self.check_bytes()?;
         self.check_limits()?;
         observed.check()
+    }
+
+    /// The bytes that the claim bills are those of the job spec and of the outputs.
+    fn check_bytes(&self) -> Result<(), ReceiptError> {
+        let Receipt { spec, claim, .. } = self;
+        let sum = |blobs: &mut dyn Iterator<Item = &Blob>| blobs.fold(0, |sum: u64, blob| sum.saturating_add(blob.size.get()));
+        let inputs = ("input-bytes", claim.cost.input_bytes.get(), sum(&mut spec.inputs.values()));
+        let outputs = ("output-bytes", claim.cost.output_bytes.get(), sum(&mut claim.outputs.values()));
+        // A run that trapped has appended to outputs that are void.
+        let outputs = Some(outputs).filter(|_| claim.outcome == Outcome::Completed);
+        match [Some(inputs), outputs].into_iter().flatten().find(|(_, found, expected)| found != expected) {
+            Some((field, found, expected)) => Err(ReceiptError::WrongBytes { field, found, expected }),
+            None => Ok(()),
+        }
     }
 
     /// A run that completed did so within its limits; one that trapped may have reached any of them.
@@ -241,8 +266,8 @@ impl Receipt {
         let used = [
             ("outputs", u64::try_from(claim.outputs.len()).unwrap_or(u64::MAX), u64::from(limits.outputs)),
             ("output-bytes", output_bytes, limits.output_bytes.get()),
-            ("fuel", claim.fuel.guest.get(), limits.fuel.get()),
-            ("kernel-fuel", claim.fuel.kernel.get(), limits.kernel_fuel.get()),
+            ("fuel", claim.cost.guest_fuel.get(), limits.fuel.get()),
+            ("kernel-fuel", claim.cost.kernel_fuel.get(), limits.kernel_fuel.get()),
         ];
         match used.into_iter().find(|(_, found, maximum)| found > maximum) {
             Some((limit, found, maximum)) => Err(ReceiptError::BeyondLimits { limit, found, maximum }),

@@ -4,11 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use isobit_job::{
-    Blob, Bytes, Claim, Comparison, Envelope, Fuel, FuelUsed, Hash, Instead, JobSpec, Limits, MAX_ENVELOPE_JSON,
-    MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name,
-    Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap,
-};
+use isobit_job::{Blob, Bytes, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec, LimitName, Limits, MAX_ENVELOPE_JSON, MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name, Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap, TrapCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -64,19 +60,17 @@ fn spec() -> impl Strategy<Value = JobSpec> {
 
 /// Few versions, so that two are often the same.
 fn rules() -> impl Strategy<Value = Rules> {
-    prop_oneof![
-        Just(Rules::Native),
-        (0..3u32).prop_map(|pass_version| Rules::Dp32 { pass_version }),
-        any::<u32>().prop_map(|pass_version| Rules::Dp32 { pass_version }),
-    ]
+    let profile = prop_oneof![Just(Profile::Dp32), Just(Profile::Native)];
+    let version = || prop_oneof![0..3u32, any::<u32>()];
+    (profile, version(), version()).prop_map(|(profile, pass, sandbox)| Rules::of(profile, pass, sandbox))
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     let trap = prop_oneof![
-        "[a-z-]{0,64}".prop_map(|code| Trap::GuestTrap { code }),
+        prop::sample::select(TrapCode::ALL).prop_map(|code| Trap::GuestTrap { code }),
         Just(Trap::Fuel),
         Just(Trap::KernelFuel),
-        "[a-z-]{0,64}".prop_map(|limit| Trap::Limit { limit }),
+        prop::sample::select(LimitName::ALL).prop_map(|limit| Trap::Limit { limit }),
         any::<String>().prop_map(|message| Trap::guest_error(&message)),
     ];
     prop_oneof![Just(Outcome::Completed), trap.prop_map(Outcome::Trapped)]
@@ -88,11 +82,14 @@ prop_compose! {
         rules in rules(),
         outcome in outcome(),
         outputs in prop::collection::btree_map(name(), blob(), 0..8),
-        guest in fuel(),
-        kernel in fuel(),
+        guest_fuel in fuel(),
+        kernel_fuel in fuel(),
+        [input_bytes, output_bytes] in [bytes(), bytes()],
+        trace in prop::option::of(hash()),
     ) -> Claim {
         let outputs = if outcome == Outcome::Completed { outputs } else { BTreeMap::new() };
-        Claim { job: isobit_job::JobId(job), rules, outcome, outputs, fuel: FuelUsed { guest, kernel } }
+        let cost = Cost { guest_fuel, kernel_fuel, input_bytes, output_bytes };
+        Claim { job: isobit_job::JobId(job), rules, outcome, outputs, cost, trace }
     }
 }
 
@@ -199,15 +196,28 @@ fn an_unknown_profile_is_told_apart_from_broken_json() {
 fn a_claim_states_its_rules_in_one_field() {
     let (_, claim) = vectors::outcomes().swap_remove(0);
     let json = |claim: &Claim| serde_json::to_value(claim).unwrap();
-    assert_eq!(json(&claim)["rules"], "dp32/1");
-    assert_eq!(json(&Claim { rules: Rules::Native, ..claim.clone() })["rules"], "native");
+    assert_eq!(json(&claim)["rules"], "dp32/2 sandbox/1");
+    let native = Rules::of(Profile::Native, 0, 3);
+    assert_eq!(json(&Claim { rules: native, ..claim.clone() })["rules"], "native sandbox/3");
 
-    for strange in ["dp32", "dp32/01", "dp64/1", ""] {
+    for strange in ["dp32", "dp32/1", "dp32/01 sandbox/1", "dp64/1 sandbox/1", ""] {
         let mut document = json(&claim);
         document["rules"] = strange.into();
         let error = serde_json::from_value::<Claim>(document).unwrap_err().to_string();
-        assert!(error.contains("as in dp32/1"), "{error}");
+        assert!(error.contains("as in `dp32/2 sandbox/1`"), "{error}");
     }
+}
+
+#[test]
+fn a_claim_of_another_version_is_told_as_one() {
+    let (_, claim) = vectors::outcomes().swap_remove(0);
+    let mut document = serde_json::to_value(&claim).unwrap();
+    let mut refusal = |tag: &str| {
+        document["isobit"] = tag.into();
+        serde_json::from_value::<Claim>(document.clone()).unwrap_err().to_string()
+    };
+    assert!(refusal("claim/1").contains("of another version of isobit; this one reads \"claim/2\""));
+    assert!(refusal("job/1").contains("not a \"claim/2\""));
 }
 
 #[test]
@@ -253,14 +263,14 @@ fn a_claim_that_breaks_a_rule_is_not_read() {
 fn differences_name_the_field_and_both_values() {
     let (_, left) = vectors::outcomes().swap_remove(0);
     let mut right = left.clone();
-    right.fuel.guest = Fuel::from(1);
+    right.cost.guest_fuel = Fuel::from(1);
     right.outputs.remove("log");
     let Comparison::Different(differences) = left.compare(&right) else { panic!() };
     let shown: Vec<_> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
         [
-            "fuel.guest: 123_456 is not 1".to_owned(),
+            "cost.guest-fuel: 123_456 is not 1".to_owned(),
             format!("outputs.log.hash: {} is not none", Hash::of(b"")),
             "outputs.log.size: 0 is not none".to_owned(),
         ]
@@ -302,7 +312,7 @@ fn statement() -> (Value, SecretKey) {
 fn a_statement_made_by_hand_from_the_documentation_verifies() {
     let (statement, key) = statement();
     assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
-    assert_eq!(statement["predicateType"], "https://isobit.dev/receipt/v1");
+    assert_eq!(statement["predicateType"], "https://isobit.dev/receipt/v2");
     assert_eq!(statement["subject"][0]["name"], "claim");
     assert_eq!(statement["subject"][1]["name"], "output/log");
     assert_eq!(signed(&statement, &key), Ok(vectors::receipt().0));
@@ -321,10 +331,14 @@ fn a_well_signed_receipt_that_does_not_hold_together_is_refused() {
     assert!(matches!(alter("/predicate/provider", json!(other)), ReceiptError::WrongSigner { .. }));
     assert!(matches!(alter("/predicate/spec/limits/outputs", json!(63)), ReceiptError::OtherJob { .. }));
     assert!(matches!(alter("/predicate/claim/job", json!(Hash::of(b"x"))), ReceiptError::OtherJob { .. }));
-    let native = ReceiptError::OtherProfile { claim: Rules::Native, spec: Profile::Dp32 };
-    assert_eq!(alter("/predicate/claim/rules", json!("native")), native);
-    assert_eq!(alter("/predicate/claim/rules", json!("dp32/2")), ReceiptError::Subjects);
-    assert_eq!(alter("/predicate/claim/fuel/guest", json!(1)), ReceiptError::Subjects);
+    let native = ReceiptError::OtherProfile { claim: Rules::of(Profile::Native, 0, 1), spec: Profile::Dp32 };
+    assert_eq!(alter("/predicate/claim/rules", json!("native sandbox/1")), native);
+    assert_eq!(alter("/predicate/claim/rules", json!("dp32/2 sandbox/2")), ReceiptError::Subjects);
+    assert_eq!(alter("/predicate/claim/cost/guest-fuel", json!(1)), ReceiptError::Subjects);
+    for (field, expected) in [("input-bytes", 0), ("output-bytes", 7)] {
+        let found = alter(&format!("/predicate/claim/cost/{field}"), json!(99));
+        assert_eq!(found, ReceiptError::WrongBytes { field, found: 99, expected });
+    }
     assert_eq!(alter("/subject/1/name", json!("output/other")), ReceiptError::Subjects);
     assert_eq!(alter("/subject", json!([])), ReceiptError::Subjects);
     assert!(matches!(alter("/predicate/spec", json!(null)), ReceiptError::Statement { .. }));
@@ -333,7 +347,7 @@ fn a_well_signed_receipt_that_does_not_hold_together_is_refused() {
         ReceiptError::ObservedTooLong { .. }
     ));
     assert!(matches!(
-        alter("/predicate/claim/fuel/kernel", json!(1_000_000_000_000_001u64)),
+        alter("/predicate/claim/cost/kernel-fuel", json!(1_000_000_000_000_001u64)),
         ReceiptError::BeyondLimits { limit: "kernel-fuel", .. }
     ));
 }
@@ -443,16 +457,20 @@ fn the_longest_receipt_stays_under_half_of_the_bound() {
         }
     }
     assert!(spec.canonical().len() > MAX_SPEC_JSON - 4096);
+    let size = Bytes::saturating_from(Bytes::MAX.get() / 256);
+    let output = |i| (long_name('o', i), Blob { hash: Hash::of(b""), size });
     let claim = Claim {
         job: spec.id(),
-        rules: Rules::Dp32 { pass_version: u32::MAX },
+        rules: Rules::of(Profile::Dp32, u32::MAX, u32::MAX),
         outcome: Outcome::Completed,
-        outputs: (0..MAX_OUTPUTS)
-            .map(|i| {
-                (long_name('o', i), Blob { hash: Hash::of(b""), size: Bytes::saturating_from(Bytes::MAX.get() / 256) })
-            })
-            .collect(),
-        fuel: FuelUsed { guest: spec.limits.fuel, kernel: spec.limits.kernel_fuel },
+        outputs: (0..MAX_OUTPUTS).map(output).collect(),
+        cost: Cost {
+            guest_fuel: spec.limits.fuel,
+            kernel_fuel: spec.limits.kernel_fuel,
+            input_bytes: Bytes::saturating_from(spec.inputs.values().map(|input| input.size.get()).sum::<u64>()),
+            output_bytes: Bytes::saturating_from(size.get() * MAX_OUTPUTS),
+        },
+        trace: Some(Hash::of(b"trace")),
     };
     let text = "\u{1}".repeat(MAX_OBSERVED);
     let observed = Observed {

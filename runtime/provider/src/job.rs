@@ -4,10 +4,10 @@ use crate::server::Shared;
 use crate::stop::Stop;
 use crate::upload::{self, STALL, Wanted};
 use crate::{SOFTWARE, queue::Ticket};
-use isobit_job::{Blob, Hash, JobId, JobSpec, NodeKey};
+use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
-use isobit_wire::{BlobHeader, FaultReason, PROTOCOL, ProviderSession, Rejection, ToProvider, ToRenter};
+use isobit_wire::{BlobHeader, PROTOCOL, ProviderSession, Rejection, ToProvider, ToRenter};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -164,7 +164,7 @@ impl Walk<'_> {
         let job = Admitted { spec, deadline, pins, arrived };
         let ticket = self.wait_turn(control, &job, ticket).await?;
         let taken = self.shared.workers.take().await;
-        let mut worker = taken.map_err(|error| Stop::trouble(FaultReason::Internal, &error))?;
+        let mut worker = taken.map_err(|error| Stop::trouble(FaultKind::Internal, &error))?;
         // Around all of it: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
         let ran = ran.unwrap_or_else(|_| Err(job.deadline.late()));
@@ -225,7 +225,7 @@ impl Walk<'_> {
                     }
                 },
                 Some(received) = uploads.join_next() => {
-                    let pin = received.map_err(|error| Stop::trouble(FaultReason::Store, &error))??;
+                    let pin = received.map_err(|error| Stop::trouble(FaultKind::Storage, &error))??;
                     pins.insert(pin.blob().hash, pin);
                 }
                 stop = control.cancelled() => return Err(stop),

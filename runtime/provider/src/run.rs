@@ -4,9 +4,9 @@ use crate::SOFTWARE;
 use crate::job::{Admitted, Control, Walk};
 use crate::relay::{Budget, RelayError, relay};
 use crate::stop::Stop;
-use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, Level, ToWorker, Worker};
-use isobit_job::{Blob, Claim, FuelUsed, Hash, Instead, Millis, Name, Observed, Outcome, Receipt, Rules, Unread};
-use isobit_wire::{FaultReason, OutputHeader, ProtocolError, Rejection, ToRenter, encode};
+use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
+use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
+use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,18 +15,10 @@ use tokio::task::JoinSet;
 
 /// What a run came to, before it is signed.
 pub(crate) struct Ran {
-    end: End,
+    ended: Ended,
     outputs: BTreeMap<Name, Blob>,
     observed: Observed,
     sent: u32,
-}
-
-/// How a worker says that a job has ended.
-struct End {
-    rules: Rules,
-    outcome: Outcome,
-    fuel: FuelUsed,
-    unread: Unread,
 }
 
 impl Walk<'_> {
@@ -46,7 +38,7 @@ impl Walk<'_> {
             device: worker.device.clone(),
             instead_of: None,
         };
-        let end = loop {
+        let ended = loop {
             tokio::select! {
                 message = worker.receive() => {
                     let (message, files) = message?;
@@ -77,12 +69,12 @@ impl Walk<'_> {
             run_ms: Millis::from_duration(started.elapsed()),
             instead_of: run.instead_of,
         };
-        Ok(Ran { end, outputs: run.outputs, observed, sent: run.sent })
+        Ok(Ran { ended, outputs: run.outputs, observed, sent: run.sent })
     }
 
     /// Sends the worker its job. Returns the file that it compiles into, if it has to compile.
     async fn start(&self, job: &Admitted, worker: &mut Worker) -> Result<Option<File>, Stop> {
-        let trouble = |error: &dyn std::fmt::Display| Stop::trouble(FaultReason::Store, error);
+        let trouble = |error: &dyn std::fmt::Display| Stop::trouble(FaultKind::Storage, error);
         let open = |hash: &Hash| {
             let pin = job.pins.get(hash).ok_or_else(|| trouble(&"a blob is gone"))?;
             pin.open().map_err(|error| trouble(&error))
@@ -108,15 +100,14 @@ impl Walk<'_> {
 
     /// Signs the claim and says good-bye.
     pub(crate) async fn conclude(&self, control: &mut Control, job: Admitted, ran: Ran) -> Result<(), Stop> {
-        let End { rules, outcome, fuel, mut unread } = ran.end;
         // The worker may name what it likes.
+        let mut unread = ran.ended.unread.clone();
         unread.params.retain(|name| job.spec.params.contains_key(name));
         unread.inputs.retain(|name| job.spec.inputs.contains_key(name));
-        let outputs = if outcome == Outcome::Completed { ran.outputs } else { BTreeMap::new() };
-        let claim = Claim { job: job.spec.id(), rules, outcome, outputs, fuel };
+        let claim = ran.ended.claim(job.spec.id(), ran.outputs);
         let receipt =
             Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
-        receipt.check().map_err(|error| Stop::trouble(FaultReason::Internal, &error))?;
+        receipt.check().map_err(|error| Stop::trouble(FaultKind::Internal, &error))?;
         if !unread.is_empty() {
             control.say(&ToRenter::Unread(unread.bounded())).await?;
         }
@@ -129,7 +120,7 @@ impl Walk<'_> {
         };
         tracing::info!(
             target: "isobit::job", job = %claim.job, renter = %self.renter, claim = %claim.id(), device = observed.device,
-            run_ms = observed.run_ms.get(), guest_fuel = %claim.fuel.guest, kernel_fuel = %claim.fuel.kernel, told, "{outcome}"
+            run_ms = observed.run_ms.get(), guest_fuel = %claim.cost.guest_fuel, kernel_fuel = %claim.cost.kernel_fuel, told, "{outcome}"
         );
         Ok(())
     }
@@ -160,7 +151,7 @@ impl Running<'_> {
         worker: &mut Worker,
         message: FromWorker,
         files: Vec<OwnedFd>,
-    ) -> Result<Option<End>, Stop> {
+    ) -> Result<Option<Ended>, Stop> {
         match message {
             FromWorker::Compiled => {
                 self.keep_code(job, worker).await?;
@@ -170,15 +161,13 @@ impl Running<'_> {
                 self.started = Some(Instant::now());
                 control.say(&ToRenter::Running { device: self.device.name.clone() }).await?;
             }
-            FromWorker::Log { level, message } => control.say(&ToRenter::log(level.into(), &message)).await?,
+            FromWorker::Log { level, message } => control.say(&ToRenter::log(level, &message)).await?,
             FromWorker::Progress { fraction, message } => control.say(&ToRenter::progress(fraction, &message)).await?,
             FromWorker::Output { name } => self.open_output(control, job, &name, files).await?,
             FromWorker::Restarted { device, reason } => self.restart(control, device, reason).await?,
-            FromWorker::Ended { rules, outcome, fuel, unread } => {
-                return Ok(Some(End { rules, outcome, fuel, unread }));
-            }
+            FromWorker::Ended(ended) => return Ok(Some(ended)),
             FromWorker::NotAWorkload { message } => return Err(Rejection::NotAWorkload(message).into()),
-            FromWorker::Faulted { kind, message } => return Err(fault(job, &kind, &message)),
+            FromWorker::Faulted(fault) => return Err(faulted(job, fault)),
             FromWorker::Ready { .. } | FromWorker::Unusable { .. } => {
                 return Err(ChannelError::Broken("it came out of turn").into());
             }
@@ -245,28 +234,20 @@ fn settle(relayed: Relayed) -> Result<(Name, Blob), Stop> {
     match relayed {
         Ok(Ok(output)) => Ok(output),
         Ok(Err(RelayError::Renter(_))) => Err(Stop::Gone),
-        Ok(Err(error)) => Err(Stop::trouble(FaultReason::Internal, &error)),
-        Err(error) => Err(Stop::trouble(FaultReason::Internal, &error)),
+        Ok(Err(error)) => Err(Stop::trouble(FaultKind::Internal, &error)),
+        Err(error) => Err(Stop::trouble(FaultKind::Internal, &error)),
     }
 }
 
-/// What the worker calls trouble.
-fn fault(job: &Admitted, kind: &str, message: &str) -> Stop {
-    match kind {
-        "deadline" => job.deadline.late(),
-        "device" | "left-loop" => Stop::faulted(FaultReason::DeviceLost, message),
-        "i/o" => Stop::trouble(FaultReason::Store, &message),
-        _ => Stop::faulted(FaultReason::Internal, message),
-    }
-}
-
-impl From<Level> for isobit_wire::Level {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Error => Self::Error,
-            Level::Warn => Self::Warn,
-            Level::Info => Self::Info,
-            Level::Debug => Self::Debug,
-        }
+/// What the worker calls trouble. It says nothing of the supervisor's own.
+fn faulted(job: &Admitted, fault: Fault) -> Stop {
+    match fault.kind {
+        FaultKind::Deadline => job.deadline.late(),
+        FaultKind::Cancelled
+        | FaultKind::ProviderDeadline
+        | FaultKind::Delivery
+        | FaultKind::WorkerDied
+        | FaultKind::ShutDown => Stop::trouble(FaultKind::Internal, &fault),
+        kind => Stop::trouble(kind, &fault.detail),
     }
 }

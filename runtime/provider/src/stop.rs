@@ -2,8 +2,8 @@
 
 use crate::upload::UploadError;
 use crate::worker::ChannelError;
-use isobit_job::{JobId, NodeKey};
-use isobit_wire::{FaultReason, ProtocolError, Rejection, ToRenter};
+use isobit_job::{Fault, FaultKind, JobId, NodeKey};
+use isobit_wire::{ProtocolError, Rejection, ToRenter};
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -16,51 +16,33 @@ pub(crate) enum Stop {
     /// The job is not taken.
     Rejected(Rejection),
     /// The provider's own trouble.
-    Faulted(Trouble),
+    Faulted(Fault),
     /// The renter broke the protocol: the connection is closed, nothing more.
     Protocol(ProtocolError),
     /// The provider was asked to stop.
     ShutDown,
 }
 
-/// The provider's own trouble. A renter is told nothing of how the provider's disk is laid out.
-pub(crate) struct Trouble {
-    pub(crate) reason: FaultReason,
-    /// For the renter.
-    shown: String,
-    /// For the log.
-    detail: String,
-}
-
 impl Stop {
-    /// Trouble of which the renter learns the kind alone.
-    pub(crate) fn trouble(reason: FaultReason, detail: &dyn Display) -> Self {
-        let shown = "the provider's log says more".to_owned();
-        Self::Faulted(Trouble { reason, shown, detail: detail.to_string() })
-    }
-
-    /// Trouble that has to do with the job, and that the renter is told.
-    pub(crate) fn faulted(reason: FaultReason, message: &str) -> Self {
-        Self::Faulted(Trouble { reason, shown: without_paths(message), detail: message.to_owned() })
+    /// The provider's own trouble.
+    pub(crate) fn trouble(kind: FaultKind, detail: &dyn Display) -> Self {
+        Self::Faulted(Fault::new(kind, detail))
     }
 
     /// The job ran longer than it may: `cut` if the provider allows less than was asked for.
     pub(crate) fn late(deadline: Duration, cut: bool) -> Self {
-        let (reason, message) = match cut {
-            false => (FaultReason::Deadline, format!("the job ran past its deadline of {deadline:?}")),
-            true => (FaultReason::ProviderDeadline, format!("the job ran past the {deadline:?} that any job has here")),
-        };
-        Self::faulted(reason, &message)
+        let kind = if cut { FaultKind::ProviderDeadline } else { FaultKind::Deadline };
+        Self::trouble(kind, &format_args!("{deadline:?}"))
     }
 
     /// The last message to the renter, if there is one.
     pub(crate) fn last_word(&self) -> Option<ToRenter> {
         Some(match self {
             Self::Gone | Self::Protocol(_) => return None,
-            Self::Cancelled => ToRenter::faulted(FaultReason::Cancelled, "the renter cancelled the job"),
+            Self::Cancelled => ToRenter::Faulted(FaultKind::Cancelled.into()),
             Self::Rejected(rejection) => ToRenter::Rejected(rejection.clone()),
-            Self::Faulted(Trouble { reason, shown, .. }) => ToRenter::faulted(*reason, shown),
-            Self::ShutDown => ToRenter::faulted(FaultReason::ShutDown, "it was asked to stop"),
+            Self::Faulted(fault) => ToRenter::Faulted(shown(fault)),
+            Self::ShutDown => ToRenter::Faulted(FaultKind::ShutDown.into()),
         })
     }
 
@@ -72,8 +54,8 @@ impl Stop {
             Self::Gone => tracing::info!(target: "isobit::job", job, %renter, "given up: the renter has gone"),
             Self::ShutDown => tracing::info!(target: "isobit::job", job, %renter, "given up: this provider stops"),
             Self::Rejected(rejection) => tracing::info!(target: "isobit::job", job, %renter, %rejection, "rejected"),
-            Self::Faulted(Trouble { reason, detail, .. }) => {
-                tracing::warn!(target: "isobit::job", job, %renter, %reason, detail, "faulted");
+            Self::Faulted(Fault { kind, detail }) => {
+                tracing::warn!(target: "isobit::job", job, %renter, %kind, detail, "faulted");
             }
             Self::Protocol(error) => {
                 tracing::warn!(target: "isobit::job", job, %renter, %error, "the renter broke the protocol");
@@ -95,7 +77,7 @@ impl From<UploadError> for Stop {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::Rejected(rejection) => rejection.into(),
-            UploadError::Store(error) => Self::trouble(FaultReason::Store, &error),
+            UploadError::Store(error) => Self::trouble(FaultKind::Storage, &error),
         }
     }
 }
@@ -108,8 +90,20 @@ impl From<ProtocolError> for Stop {
 
 impl From<ChannelError> for Stop {
     fn from(error: ChannelError) -> Self {
-        Self::trouble(FaultReason::WorkerDied, &error)
+        Self::trouble(FaultKind::WorkerDied, &error)
     }
+}
+
+/// A fault as the renter is told of it: in whole where it has to do with the job, else the kind alone. How the provider's disk is laid out
+/// is nobody's business.
+fn shown(fault: &Fault) -> Fault {
+    let detail = match fault.kind {
+        FaultKind::Storage | FaultKind::WorkerDied | FaultKind::OutOfMemory | FaultKind::Internal => {
+            "the provider's log says more".to_owned()
+        }
+        _ => without_paths(&fault.detail),
+    };
+    Fault::new(fault.kind, detail)
 }
 
 /// A text in which absolute paths are gone: drivers like to name their files in what they say.
@@ -136,39 +130,35 @@ fn without_paths(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(stop: &Stop) -> String {
-        let Some(ToRenter::Faulted { message, .. }) = stop.last_word() else { panic!() };
-        message
+    fn told(stop: &Stop) -> Fault {
+        let Some(ToRenter::Faulted(fault)) = stop.last_word() else { panic!() };
+        fault
     }
 
     #[test]
     fn a_renter_is_not_told_where_things_are() {
         let store = "cannot open /srv/isobit/store/blobs/ab/abcd: Permission denied";
-        assert!(!told(&Stop::trouble(FaultReason::Store, &store)).contains("/srv"));
+        assert!(!told(&Stop::trouble(FaultKind::Storage, &store)).detail.contains("/srv"));
         for (said, shown) in [
             ("cannot load '/usr/lib/libvulkan.so.1': no", "cannot load '(a path)': no"),
             ("/etc/x and (/home/me/y)", "(a path) and ((a path))"),
             ("file=/a/b c", "file=(a path) c"),
             ("error at /tmp/k.wgsl:3:4", "error at (a path):3:4"),
         ] {
-            assert_eq!(told(&Stop::faulted(FaultReason::DeviceLost, said)), shown);
+            assert_eq!(told(&Stop::trouble(FaultKind::DeviceLost, &said)).detail, shown);
         }
         // What is no path stays.
         for said in ["a / b", "1/128 of it", "dp32/1", "and/or", "// a comment", "x/(y)", ""] {
-            assert_eq!(told(&Stop::faulted(FaultReason::DeviceLost, said)), said);
+            assert_eq!(told(&Stop::trouble(FaultKind::DeviceLost, &said)).detail, said);
         }
     }
 
     #[test]
     fn the_deadline_that_holds_is_said_with_a_hint_that_fits() {
         let minute = Duration::from_secs(60);
-        let reason = |stop: &Stop| match stop.last_word() {
-            Some(ToRenter::Faulted { reason, message }) => (reason, message),
-            _ => panic!(),
-        };
-        let (reason_own, message) = reason(&Stop::late(minute, false));
-        assert!(message.contains("its deadline of 60s") && reason_own.hint().contains("--deadline"));
-        let (reason_cut, message) = reason(&Stop::late(minute, true));
-        assert!(message.contains("60s that any job has here") && reason_cut.hint().contains("another"), "{message}");
+        let own = told(&Stop::late(minute, false));
+        assert!(own.to_string().contains("its deadline: 60s") && own.kind.hint().contains("--deadline"), "{own}");
+        let cut = told(&Stop::late(minute, true));
+        assert!(cut.to_string().contains("any job run: 60s") && cut.kind.hint().contains("another"), "{cut}");
     }
 }

@@ -1,9 +1,9 @@
 //! What can go wrong between submitting a job and having its outputs, each with what to do about it.
 
-use isobit_job::{Hash, JobId, Name, NodeKey, ReceiptError};
+use isobit_job::{Fault, Hash, JobId, Name, NodeKey, ReceiptError};
 use isobit_store::SourceError;
 use isobit_transport::ConnectError;
-use isobit_wire::{FaultReason, ProtocolError, Rejection};
+use isobit_wire::{ProtocolError, Rejection};
 
 /// Why [`submit`](crate::submit) brought nothing home.
 #[derive(Debug, thiserror::Error)]
@@ -22,13 +22,8 @@ pub enum SubmitError {
     #[error("the provider rejected the job: {0}")]
     Rejected(Rejection),
     /// The provider's own trouble. Nothing is claimed.
-    #[error("the provider faulted ({reason}): {message}")]
-    Faulted {
-        /// What kind of trouble.
-        reason: FaultReason,
-        /// One line on what happened.
-        message: String,
-    },
+    #[error("the provider faulted: {0}")]
+    Faulted(Fault),
     /// An input changed or went away while it was being sent.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -90,7 +85,7 @@ impl SubmitError {
         match self {
             Self::Connect(error) => error.hint().to_owned(),
             Self::Rejected(rejection) => rejection.hint().to_owned(),
-            Self::Faulted { reason, .. } => reason.hint().to_owned(),
+            Self::Faulted(fault) => fault.kind.hint().to_owned(),
             Self::Connection(_) => "submit the job again, here or to another provider".into(),
             Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt(_) => {
                 "do not trust this provider with the job; submit it to another".into()

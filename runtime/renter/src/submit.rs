@@ -6,9 +6,9 @@ use crate::error::{SubmitError, WrongReceipt};
 use crate::places::{Part, Places};
 use crate::submission::Submission;
 use crate::upload;
-use isobit_job::{Claim, Envelope, Hash, Name, NodeAddr, Outcome, Receipt, SecretKey, Unread};
+use isobit_job::{Claim, Envelope, Hash, LogLevel, Name, NodeAddr, Outcome, Receipt, SecretKey, Unread};
 use isobit_transport::{CLOSE_DONE, RESET_ABANDONED, connect, read_header};
-use isobit_wire::{Level, OutputHeader, PROTOCOL, RenterSession, ToProvider, ToRenter};
+use isobit_wire::{OutputHeader, PROTOCOL, RenterSession, ToProvider, ToRenter};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub enum Event {
     /// A line of the guest's log. The text is the guest's: escape it before it reaches a terminal.
     Log {
         /// How much it matters.
-        level: Level,
+        level: LogLevel,
         /// The line.
         message: String,
     },
@@ -241,7 +241,7 @@ impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
                     ToRenter::Missing { blobs } => total = self.upload(&blobs)?,
                     ToRenter::Finished { envelope_json, outputs } => return Ok(End { envelope_json, outputs }),
                     ToRenter::Rejected(rejection) => return Err(SubmitError::Rejected(rejection)),
-                    ToRenter::Faulted { reason, message } => return Err(SubmitError::Faulted { reason, message }),
+                    ToRenter::Faulted(fault) => return Err(SubmitError::Faulted(fault)),
                     ToRenter::Restarted { device, reason } => self.restart(device, reason),
                     ToRenter::Unread(unread) => self.unread = unread,
                     other => self.note(other),

@@ -1,72 +1,7 @@
 //! How a job ends. Endings that follow from the job are outcomes and go into the claim; endings that
 //! are the provider's own trouble are faults, and claim nothing.
 
-use isobit_device::DeviceFault;
-use isobit_job::{Outcome, Trap};
-
-/// The provider's own trouble: no claim is made, and the job can be run again elsewhere.
-#[derive(Debug, thiserror::Error)]
-#[error("{kind}: {message}")]
-pub struct Fault {
-    /// What kind of trouble.
-    pub kind: FaultKind,
-    /// One line on what happened.
-    pub message: String,
-}
-
-/// Kinds of [`Fault`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FaultKind {
-    /// The job ran past its deadline.
-    Deadline,
-    /// The embedder asked the job to stop.
-    Cancelled,
-    /// The device was lost, hung, or ran out of real memory.
-    Device,
-    /// The driver left a loop that had not ended, see [`DeviceFault::LeftLoop`]: the CPU device can run the job.
-    LeftLoop,
-    /// An input could not be read or an output not be written.
-    Io,
-    /// The guest's native stack overflowed; how deep it goes depends on the host's compiler.
-    Stack,
-    /// wasmtime could not give the guest what it needs.
-    Sandbox,
-}
-
-impl std::fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Deadline => "deadline",
-            Self::Cancelled => "cancelled",
-            Self::Device => "device",
-            Self::LeftLoop => "left-loop",
-            Self::Io => "i/o",
-            Self::Stack => "stack",
-            Self::Sandbox => "sandbox",
-        })
-    }
-}
-
-impl Fault {
-    pub(crate) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-
-    pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
-        Self::new(FaultKind::Io, format!("{what}: {error}"))
-    }
-}
-
-impl From<DeviceFault> for Fault {
-    fn from(fault: DeviceFault) -> Self {
-        let kind = match fault {
-            DeviceFault::LeftLoop => FaultKind::LeftLoop,
-            _ => FaultKind::Device,
-        };
-        Self::new(kind, fault.to_string())
-    }
-}
+use isobit_job::{Fault, FaultKind, LimitName, Outcome, Trap, TrapCode};
 
 /// An ending raised by a host call; travels through wasmtime as an error and is recognized at the other end.
 #[derive(Debug, thiserror::Error)]
@@ -85,56 +20,46 @@ impl Ending {
         wasmtime::Error::new(self)
     }
 
-    pub(crate) fn limit(name: &str) -> Self {
-        Self::Trapped(Trap::Limit { limit: name.to_owned() })
+    pub(crate) fn limit(limit: LimitName) -> Self {
+        Self::Trapped(Trap::Limit { limit })
     }
 }
 
-/// Why the guest, or a wait for the device, was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stopped {
-    Deadline,
-    Cancelled,
-}
-
-impl From<Stopped> for Fault {
-    fn from(stopped: Stopped) -> Self {
-        match stopped {
-            Stopped::Deadline => Self::new(FaultKind::Deadline, "the job ran past its deadline"),
-            Stopped::Cancelled => Self::new(FaultKind::Cancelled, "the job was cancelled"),
-        }
-    }
-}
-
-/// Sorts an error that ended the guest into outcome or fault.
+/// Sorts an error that ended the guest into outcome or fault. What is not known to follow from the job is a fault.
 ///
 /// `memory_denied` says whether the guest's last request for memory was refused: a guest that aborts
 /// right after that ran into its memory limit, and the renter should read so. `entered` says whether
-/// the guest's `run` was called: what wasmtime finds wrong after that is the guest's doing.
+/// the guest's `run` was called: only then a breach of the ABI is the guest's.
 pub(crate) fn classify(
     error: &wasmtime::Error,
     memory_denied: bool,
     entered: bool,
-    stopped: Option<Stopped>,
+    stopped: Option<FaultKind>,
 ) -> Result<Outcome, Fault> {
     match error.downcast_ref::<Ending>() {
         Some(Ending::Trapped(trap)) => return Ok(Outcome::Trapped(trap.clone())),
-        Some(Ending::Fault(fault)) => {
-            return Err(stopped.map_or_else(|| Fault::new(fault.kind, fault.message.clone()), Fault::from));
-        }
+        Some(Ending::Fault(fault)) => return Err(stopped.map_or_else(|| fault.clone(), Fault::from)),
         None => {}
     }
-    match (stopped, error.downcast_ref::<wasmtime::Trap>()) {
-        (Some(stopped), _) => Err(stopped.into()),
-        (None, Some(trap)) => of_trap(*trap, memory_denied),
-        (None, None) if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() => {
-            let code = error.downcast_ref::<wasmtime_wasi::I32Exit>().map_or(0, |exit| exit.0);
-            Ok(exit_outcome(code))
-        }
-        (None, None) if memory_denied => Ok(Outcome::Trapped(Trap::Limit { limit: "guest-memory".into() })),
-        // A pointer outside of memory, text that is not UTF-8, a handle that is none of the guest's, ...
-        (None, None) if entered => Ok(Outcome::Trapped(Trap::GuestTrap { code: "component-abi".to_owned() })),
-        (None, None) => Err(Fault::new(FaultKind::Sandbox, format!("{error:#}"))),
+    if let Some(stopped) = stopped {
+        return Err(stopped.into());
+    }
+    let unknown = || Fault::new(FaultKind::Internal, format_args!("the guest ended in an unknown way: {error:#}"));
+    let out_of_memory = || Outcome::Trapped(Trap::Limit { limit: LimitName::GuestMemory });
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return Ok(exit_outcome(exit.0));
+    }
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::OutOfFuel) => Ok(Outcome::Trapped(Trap::Fuel)),
+        Some(wasmtime::Trap::StackOverflow) => Err(Fault::new(FaultKind::GuestStack, "it ran over 1 MiB")),
+        Some(wasmtime::Trap::UnreachableCodeReached) if memory_denied => Ok(out_of_memory()),
+        Some(trap) => match trap_code(*trap) {
+            Some(code) => Ok(Outcome::Trapped(Trap::GuestTrap { code })),
+            None => Err(unknown()),
+        },
+        None if memory_denied => Ok(out_of_memory()),
+        None if entered => abi_breach(&format!("{error:#}")).ok_or_else(unknown),
+        None => Err(unknown()),
     }
 }
 
@@ -146,31 +71,80 @@ fn exit_outcome(code: i32) -> Outcome {
     }
 }
 
-fn of_trap(trap: wasmtime::Trap, memory_denied: bool) -> Result<Outcome, Fault> {
+/// The traps that guests come to by what they do.
+fn trap_code(trap: wasmtime::Trap) -> Option<TrapCode> {
     use wasmtime::Trap as Wasm;
-    let code = match trap {
-        Wasm::OutOfFuel => return Ok(Outcome::Trapped(Trap::Fuel)),
-        Wasm::StackOverflow => {
-            return Err(Fault::new(
-                FaultKind::Stack,
-                "the guest's call stack ran over 1 MiB: is there an endless recursion?",
-            ));
+    Some(match trap {
+        Wasm::UnreachableCodeReached => TrapCode::Unreachable,
+        Wasm::MemoryOutOfBounds => TrapCode::MemoryOutOfBounds,
+        Wasm::TableOutOfBounds => TrapCode::TableOutOfBounds,
+        Wasm::IndirectCallToNull => TrapCode::IndirectCallToNull,
+        Wasm::BadSignature => TrapCode::BadSignature,
+        Wasm::IntegerOverflow => TrapCode::IntegerOverflow,
+        Wasm::IntegerDivisionByZero => TrapCode::IntegerDivisionByZero,
+        Wasm::BadConversionToInteger => TrapCode::BadConversionToInteger,
+        Wasm::HeapMisaligned => TrapCode::UnalignedAtomic,
+        Wasm::CannotEnterComponent
+        | Wasm::CannotLeaveComponent
+        | Wasm::InvalidChar
+        | Wasm::StringOutOfBounds
+        | Wasm::ListOutOfBounds
+        | Wasm::InvalidDiscriminant
+        | Wasm::UnalignedPointer => TrapCode::ComponentAbi,
+        _ => return None,
+    })
+}
+
+/// What wasmtime 48 says when a guest breaks the canonical ABI and there is no trap for it: parts of its messages.
+const ABI_BREACHES: [&str; 17] = [
+    "out of bounds of memory",
+    "not aligned",
+    "out of range [0..",
+    "size overflow copying a",
+    "byte length too large",
+    "byte length overflow",
+    "invalid utf-8 sequence",
+    "incomplete utf-8 byte sequence",
+    "invalid utf-16",
+    "unpaired surrogate",
+    "unknown handle index",
+    "is not a resource",
+    "is not an own resource",
+    "cannot remove owned resource while borrowed",
+    "borrow handles still remain at the end of the call",
+    "converted integer out of range for `char`",
+    "realloc",
+];
+
+/// The outcome of a guest that broke the canonical ABI, if that is what this message says.
+fn abi_breach(message: &str) -> Option<Outcome> {
+    if message.contains("too much data is being copied between the host and the guest") {
+        return Some(Outcome::Trapped(Trap::Limit { limit: LimitName::HostCallBytes }));
+    }
+    let breach = ABI_BREACHES.iter().any(|part| message.contains(part));
+    breach.then_some(Outcome::Trapped(Trap::GuestTrap { code: TrapCode::ComponentAbi }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_never_claimed() {
+        for unknown in ["failed to allocate a fiber", "something new in wasmtime 49", ""] {
+            let error = wasmtime::Error::msg(unknown.to_owned());
+            let fault = classify(&error, false, true, None).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Internal, "{unknown}");
         }
-        Wasm::Interrupt => return Err(Fault::new(FaultKind::Deadline, "the job was interrupted")),
-        Wasm::UnreachableCodeReached if memory_denied => {
-            return Ok(Outcome::Trapped(Trap::Limit { limit: "guest-memory".into() }));
+        for trap in [wasmtime::Trap::Interrupt, wasmtime::Trap::AsyncDeadlock, wasmtime::Trap::DisabledOpcode] {
+            assert_eq!(classify(&trap.into(), true, true, None).unwrap_err().kind, FaultKind::Internal, "{trap}");
         }
-        Wasm::UnreachableCodeReached => "unreachable",
-        Wasm::MemoryOutOfBounds => "memory-out-of-bounds",
-        Wasm::TableOutOfBounds => "table-out-of-bounds",
-        Wasm::IndirectCallToNull => "indirect-call-to-null",
-        Wasm::BadSignature => "bad-signature",
-        Wasm::IntegerOverflow => "integer-overflow",
-        Wasm::IntegerDivisionByZero => "integer-division-by-zero",
-        Wasm::BadConversionToInteger => "bad-conversion-to-integer",
-        Wasm::HeapMisaligned => "unaligned-atomic",
-        // The component model's own checks: a guest whose bindings break the canonical ABI.
-        _ => "component-abi",
-    };
-    Ok(Outcome::Trapped(Trap::GuestTrap { code: code.to_owned() }))
+        let breach = wasmtime::Error::msg("string pointer/length out of bounds of memory");
+        assert!(classify(&breach, false, true, None).is_ok());
+        // Before the guest runs there is nobody else to blame.
+        assert!(classify(&breach, false, false, None).is_err());
+        let stopped = classify(&wasmtime::Trap::UnreachableCodeReached.into(), false, true, Some(FaultKind::Deadline));
+        assert_eq!(stopped.unwrap_err().kind, FaultKind::Deadline);
+    }
 }

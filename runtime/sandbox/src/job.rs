@@ -1,16 +1,16 @@
 //! One job: what it is given, and the run itself.
 
-use crate::LogLevel;
-use crate::ending::{Ending, Fault, FaultKind, Stopped, classify};
+use isobit_job::LogLevel;
+use crate::ending::{Ending, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
 use isobit_device::{Device, Stop};
-use isobit_job::{Fuel, FuelUsed, JobSpec, Name, Outcome, Profile, Rules, Trap, Unread};
+use isobit_job::{Cost, Fault, FaultKind, Fuel, JobSpec, Name, Outcome, Profile, Rules, Trap, Unread};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -56,8 +56,8 @@ pub struct Job {
     pub spec: JobSpec,
     /// An open file for every input of the spec.
     pub inputs: BTreeMap<Name, Input>,
-    /// Runs the kernels. Its ledger is set to the job's limit.
-    pub device: Box<dyn Device>,
+    /// Runs the kernels.
+    pub device: Device,
     /// Takes the outputs.
     pub outputs: Box<dyn OutputSink>,
     /// Takes logs and progress.
@@ -68,16 +68,16 @@ pub struct Job {
 
 /// Stops a running job from another thread.
 #[derive(Clone, Default)]
-pub struct Interrupt(Arc<AtomicU8>);
+pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Ends the job as faulted with [`FaultKind::Cancelled`] within some 10 ms, or when its host call returns.
     pub fn cancel(&self) {
-        self.0.store(1, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
 
     fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -88,15 +88,21 @@ pub struct PreparedJob {
     rules: Rules,
     fuel: u64,
     interrupt: Interrupt,
-    stopped: Arc<AtomicU8>,
+    /// Why it was stopped, once it was.
+    stopped: Arc<OnceLock<FaultKind>>,
     /// Whether the guest's `run` has been called.
     entered: bool,
 }
 
+/// The version of the sandbox's semantics: what a guest sees of its host, the calls of `wit/` and their limits, and how wasmtime counts its
+/// fuel. It is raised whenever a guest could end otherwise, or cost otherwise, than before; `tests/endings.rs` holds what some guests
+/// cost against it, so that an update of wasmtime cannot change that unseen.
+pub const SANDBOX_VERSION: u32 = 1;
+
 /// The rules that every run in this profile goes by here.
 #[must_use]
 pub fn rules(profile: Profile) -> Rules {
-    Rules::of(profile, isobit_shader::dp32::PASS_VERSION)
+    Rules::of(profile, isobit_shader::dp32::PASS_VERSION, SANDBOX_VERSION)
 }
 
 /// A job that has run to an outcome.
@@ -106,11 +112,11 @@ pub struct FinishedJob {
     /// Completed or trapped.
     pub outcome: Outcome,
     /// What it cost.
-    pub fuel: FuelUsed,
+    pub cost: Cost,
     /// What of the job the guest never looked at.
     pub unread: Unread,
     /// The device, with the job's memory released.
-    pub device: Box<dyn Device>,
+    pub device: Device,
 }
 
 impl CompiledWorkload {
@@ -120,33 +126,32 @@ impl CompiledWorkload {
     /// The inputs given are not those of the spec, or the device cannot be used.
     pub fn prepare(&self, job: Job) -> Result<PreparedJob, Fault> {
         if job.spec.workload.hash != self.workload() || !job.spec.inputs.keys().eq(job.inputs.keys()) {
-            return Err(Fault::new(FaultKind::Sandbox, "the job's spec and its files do not belong together"));
+            return Err(Fault::new(FaultKind::Internal, "the job's spec and its files do not belong together"));
         }
         let interrupt = Interrupt::default();
-        let stopped = Arc::new(AtomicU8::new(0));
+        let stopped = Arc::new(OnceLock::new());
         let fuel = job.spec.limits.fuel.get();
         let rules = rules(job.spec.profile);
         let deadline = job.deadline;
         let (asked, why) = (interrupt.clone(), Arc::clone(&stopped));
         // Asked between the guest's instructions, and while the device is waited for.
         let stop = move || {
+            let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let stop = if asked.requested() {
-                Stopped::Cancelled
-            } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                Stopped::Deadline
+                Some(FaultKind::Cancelled)
             } else {
-                return false;
-            };
-            why.store(code(stop), Ordering::Relaxed);
-            true
+                is_late().then_some(FaultKind::Deadline)
+            }?;
+            why.set(stop).ok();
+            Some(stop)
         };
         let mut store = Store::new(&self.engine, HostState::new(job, Stop::when(stop.clone())));
         store.limiter(|state| state.limiter());
         store.set_hostcall_fuel(HOSTCALL_BYTES);
-        store.set_fuel(fuel).map_err(|error| Fault::new(FaultKind::Sandbox, error.to_string()))?;
+        store.set_fuel(fuel).map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
-            Ok(if stop() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+            Ok(if stop().is_some() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
         Ok(PreparedJob { workload: self.clone(), store, rules, fuel, interrupt, stopped, entered: false })
     }
@@ -164,15 +169,21 @@ impl PreparedJob {
     /// # Errors
     /// The provider's own trouble. What follows from the job itself is an [`Outcome`].
     pub fn run(mut self) -> Result<FinishedJob, Fault> {
-        let ticker = Ticker::start(&self.workload);
+        let ticker = match Ticker::start(&self.workload) {
+            Ok(ticker) => ticker,
+            Err(error) => {
+                self.store.into_data().abandon();
+                return Err(Fault::new(FaultKind::OutOfMemory, error));
+            }
+        };
         let result = self.enter();
         drop(ticker);
         match self.outcome(result) {
-            Ok((outcome, fuel)) => {
+            Ok((outcome, cost)) => {
                 let state = self.store.into_data();
                 let unread = state.unread();
                 let device = state.finish()?;
-                Ok(FinishedJob { rules: self.rules, outcome, fuel, unread, device })
+                Ok(FinishedJob { rules: self.rules, outcome, cost, unread, device })
             }
             Err(fault) => {
                 self.store.into_data().abandon();
@@ -182,25 +193,30 @@ impl PreparedJob {
     }
 
     /// What the run came to, and what it cost.
-    fn outcome(&mut self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, FuelUsed), Fault> {
+    fn outcome(&mut self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, Cost), Fault> {
         let left = self.store.get_fuel().unwrap_or(0);
-        let stopped = || stopped(self.stopped.load(Ordering::Relaxed));
+        let stopped = self.stopped.get().copied();
         let state = self.store.data_mut();
         let mut outcome = match result {
             Ok(Ok(())) => Outcome::Completed,
             Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
-            Err(error) => classify(&error, state.memory_denied(), self.entered, stopped())?,
+            Err(error) => classify(&error, state.memory_denied(), self.entered, stopped)?,
         };
         // Work still on the device belongs to the job, whatever the guest has come to.
         if outcome != Outcome::Trapped(Trap::KernelFuel) {
             match state.settle().and_then(|()| state.wait()) {
                 Ok(()) => {}
                 Err(Ending::Trapped(trap)) => outcome = Outcome::Trapped(trap),
-                Err(Ending::Fault(fault)) => return Err(stopped().map_or(fault, Fault::from)),
+                Err(Ending::Fault(fault)) => return Err(self.stopped.get().copied().map_or(fault, Fault::from)),
             }
         }
-        let guest = Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX);
-        Ok((outcome, FuelUsed { guest, kernel: state.kernel_fuel() }))
+        let cost = Cost {
+            guest_fuel: Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX),
+            kernel_fuel: state.kernel_fuel(),
+            input_bytes: state.input_bytes(),
+            output_bytes: state.output_bytes(),
+        };
+        Ok((outcome, cost))
     }
 
     fn enter(&mut self) -> wasmtime::Result<Result<(), String>> {
@@ -218,15 +234,15 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(workload: &CompiledWorkload) -> Self {
+    fn start(workload: &CompiledWorkload) -> io::Result<Self> {
         let (stop, stopped) = std::sync::mpsc::channel();
         let engine = workload.engine.clone();
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
             while stopped.recv_timeout(EPOCH_TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 engine.increment_epoch();
             }
-        });
-        Self { stop, thread: Some(thread) }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
     }
 }
 
@@ -236,21 +252,6 @@ impl Drop for Ticker {
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
         }
-    }
-}
-
-fn code(stopped: Stopped) -> u8 {
-    match stopped {
-        Stopped::Deadline => 1,
-        Stopped::Cancelled => 2,
-    }
-}
-
-fn stopped(code: u8) -> Option<Stopped> {
-    match code {
-        1 => Some(Stopped::Deadline),
-        2 => Some(Stopped::Cancelled),
-        _ => None,
     }
 }
 

@@ -14,21 +14,7 @@ mod wasi;
 mod workload;
 
 pub use code::CodeCache;
-pub use ending::{Fault, FaultKind};
 pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode};
-pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter, rules};
+pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter, SANDBOX_VERSION, rules};
 pub use takes::Takes;
 pub use workload::{MAX_WORKLOAD, Workload, WorkloadError};
-
-/// How much a line of a job's log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Something went wrong.
-    Error,
-    /// Something may be wrong.
-    Warn,
-    /// What a renter wants to know; standard output of WASI guests.
-    Info,
-    /// What only the workload's author wants to know.
-    Debug,
-}

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
 use isobit_device::DeviceSelector;
-use isobit_job::{Blob, Bytes, Fuel, JobSpec, Limits, Name, Outcome, Profile, Trap};
+use isobit_job::{
+    Blob, Bytes, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome, Profile, Trap,
+};
 use isobit_sandbox::{
-    CodeCache, Fault, FaultKind, FinishedJob, Job, LogLevel, OutputSink, PreparedJob, Reporter, Sandbox, Workload,
+    CodeCache, FinishedJob, Job, OutputSink, PreparedJob, Reporter, Sandbox, Workload,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -95,17 +97,17 @@ const ENDLESS: &str = "(loop (br 0)) unreachable";
 fn a_guest_that_returns_ok_completes() {
     let finished = run("i32.const 0").unwrap();
     assert_eq!(finished.outcome, Outcome::Completed);
-    assert!(finished.fuel.guest.get() > 0);
-    assert_eq!(finished.fuel.kernel, Fuel::ZERO);
+    assert!(finished.cost.guest_fuel.get() > 0);
+    assert_eq!(finished.cost.kernel_fuel, Fuel::ZERO);
 }
 
 #[test]
 fn fuel_is_the_same_on_every_run() {
     let body = "(local $n i32) (local.set $n (i32.const 1000))
         (loop (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if 0 (local.get $n))) i32.const 0";
-    let first = run(body).unwrap().fuel;
-    assert!(first.guest.get() > 1000);
-    assert_eq!(run(body).unwrap().fuel, first);
+    let first = run(body).unwrap().cost;
+    assert!(first.guest_fuel.get() > 1000);
+    assert_eq!(run(body).unwrap().cost, first);
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn a_guests_error_is_part_of_the_outcome() {
 #[test]
 fn a_trap_is_named_by_its_cause() {
     let code = |body| match run(body).unwrap().outcome {
-        Outcome::Trapped(Trap::GuestTrap { code }) => code,
+        Outcome::Trapped(Trap::GuestTrap { code }) => code.to_string(),
         other => panic!("{other:?}"),
     };
     assert_eq!(code("unreachable"), "unreachable");
@@ -133,7 +135,7 @@ fn a_guest_that_spends_its_fuel_is_trapped_with_all_of_it_spent() {
     let limits = Limits { fuel: Fuel::from(100_000_u32), ..Limits::default() };
     let finished = prepare(&guest(ENDLESS), limits, None).run().unwrap();
     assert_eq!(finished.outcome, Outcome::Trapped(Trap::Fuel));
-    assert_eq!(finished.fuel.guest.get(), 100_000);
+    assert_eq!(finished.cost.guest_fuel.get(), 100_000);
 }
 
 #[test]
@@ -141,7 +143,7 @@ fn a_guest_that_wants_too_much_memory_is_told_so_in_the_outcome() {
     let grow = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
     let limits = Limits { guest_memory: Bytes::mib(8), ..Limits::default() };
     let finished = prepare(&guest(grow), limits, None).run().unwrap();
-    assert_eq!(finished.outcome, Outcome::Trapped(Trap::Limit { limit: "guest-memory".into() }));
+    assert_eq!(finished.outcome, Outcome::Trapped(Trap::Limit { limit: LimitName::GuestMemory }));
 }
 
 #[test]
@@ -171,7 +173,7 @@ fn a_running_guest_can_be_cancelled() {
 
 #[test]
 fn endless_recursion_is_the_providers_fault_to_bear() {
-    assert_eq!(fault(run("call $run")), FaultKind::Stack);
+    assert_eq!(fault(run("call $run")), FaultKind::GuestStack);
 }
 
 #[test]
@@ -220,6 +222,22 @@ fn compiled_code_from_the_cache_runs_like_fresh_code() {
         assert_eq!(compiled.workload(), workload.blob().hash);
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// What these guests cost is part of their claims. A number that changes, by an update of wasmtime say, changes the rules: raise
+/// `SANDBOX_VERSION` and write the new ones here.
+#[test]
+fn what_guests_cost_is_what_this_version_of_the_rules_says() {
+    assert_eq!(isobit_sandbox::SANDBOX_VERSION, 1);
+    let count = "(local $n i32) (local.set $n (i32.const 1000))
+        (loop (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if 0 (local.get $n))) i32.const 0";
+    let memory = "(drop (memory.grow (i32.const 3))) (memory.fill (i32.const 64) (i32.const 7) (i32.const 1000))
+        (memory.copy (i32.const 4096) (i32.const 64) (i32.const 1000)) (memory.fill (i32.const 0) (i32.const 0) (i32.const 16))
+        i32.const 0";
+    let branches = "(local $n i32) (block (block (block (br_table 0 1 2 (i32.const 1))) (local.set $n (i32.const 5)))
+        (local.set $n (i32.add (i32.const 1) (select (i32.const 2) (i32.const 3) (local.get $n))))) i32.const 0";
+    let cost = |body| run(body).unwrap().cost.guest_fuel.get();
+    assert_eq!([count, memory, branches, "i32.const 0"].map(cost), [6004, 2032, 11, 2]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as _;
 use std::fmt;
 
+use isobit_job::{Fault, FaultKind};
 use naga::valid::ValidationError;
 use naga::{Span, WithSpan};
 
@@ -49,13 +50,54 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Where in the WGSL source, if it is about one place in it.
     pub location: Option<SourceLocation>,
+    /// It is the compiler's own defect, which no guest may see.
+    pub(crate) is_defect: bool,
+}
+
+/// Why a kernel cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    /// Something is wrong with it. The same on every device and machine: a guest may see it.
+    #[error("{0}")]
+    Refused(Diagnostic),
+    /// The provider's own trouble.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<Diagnostic> for KernelError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        match diagnostic.is_defect {
+            true => Self::Fault(Fault::new(FaultKind::Internal, diagnostic.reason)),
+            false => Self::Refused(diagnostic),
+        }
+    }
+}
+
+impl KernelError {
+    /// For people: what is wrong, be it with the kernel or not.
+    pub fn diagnostic(self) -> Diagnostic {
+        match self {
+            Self::Refused(diagnostic) => diagnostic,
+            Self::Fault(fault) => Diagnostic::new(fault.to_string()),
+        }
+    }
+
+    /// For what a provider has lowered itself, and that only its own device refuses: a fault in any case.
+    pub fn into_fault(self) -> Fault {
+        match self {
+            Self::Refused(diagnostic) => Fault::new(FaultKind::Internal, diagnostic),
+            Self::Fault(fault) => fault,
+        }
+    }
 }
 
 impl Diagnostic {
     /// A diagnostic that is not about one place in the source.
     pub fn new(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { reason: one_line(&message), message, notes: Vec::new(), help: None, location: None }
+        let reason = one_line(&message);
+        Self { reason, message, notes: Vec::new(), help: None, location: None, is_defect: false }
     }
 
     /// Like [`Diagnostic::new`], with what to do about it.
@@ -125,6 +167,7 @@ impl Diagnostic {
             notes: notes.iter().map(|note| one_line(note)).collect(),
             help: help.map(str::to_owned),
             location: error.location(source).map(Into::into),
+            is_defect: false,
         }
     }
 }

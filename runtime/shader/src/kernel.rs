@@ -10,7 +10,7 @@ use naga::{AddressSpace, Arena, Function, Module, ShaderStage, Statement, Storag
 
 use crate::dp32::{self, Lowered};
 use crate::text::{self, Rewritten, Specialization, nesting};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, Profile, overrides, specialize, tails};
+use crate::{Diagnostic, KernelError, GUEST_BIND_GROUPS, Profile, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +69,7 @@ struct Entry {
     name: String,
     /// Its place among all of the module's.
     index: usize,
-    checked: OnceLock<Result<Checked, Diagnostic>>,
+    checked: OnceLock<Result<Checked, KernelError>>,
 }
 
 /// An entry point that has passed every check, alone in a module with what it reaches.
@@ -109,7 +109,7 @@ impl Kernel {
     ///
     /// # Errors
     /// There is no such entry point, or it is refused.
-    pub fn module(&self, entry_point: &str) -> Result<(&Module, &ModuleInfo), Diagnostic> {
+    pub fn module(&self, entry_point: &str) -> Result<(&Module, &ModuleInfo), KernelError> {
         let checked = self.checked(self.named(entry_point)?)?;
         Ok((&checked.module, &checked.info))
     }
@@ -123,17 +123,15 @@ impl Kernel {
     ///
     /// # Errors
     /// There is no such entry point, or it is refused.
-    pub fn entry_point(&self, name: Option<&str>) -> Result<&EntryPoint, Diagnostic> {
+    pub fn entry_point(&self, name: Option<&str>) -> Result<&EntryPoint, KernelError> {
         let entry = match (name, &*self.entries) {
             (Some(name), _) => self.named(name)?,
             (None, [only]) => only,
-            (None, []) => return Err(no_entry_point()),
+            (None, []) => return Err(no_entry_point().into()),
             (None, several) => {
-                return Err(Diagnostic::new(format!(
-                    "the shader has {} compute entry points ({}); name one",
-                    several.len(),
-                    self.all_names()
-                )));
+                let (count, names) = (several.len(), self.all_names());
+                let reason = format!("the shader has {count} compute entry points ({names}); name one");
+                return Err(Diagnostic::new(reason).into());
             }
         };
         Ok(&self.checked(entry)?.entry_point)
@@ -146,7 +144,7 @@ impl Kernel {
         })
     }
 
-    fn checked<'k>(&'k self, entry: &'k Entry) -> Result<&'k Checked, Diagnostic> {
+    fn checked<'k>(&'k self, entry: &'k Entry) -> Result<&'k Checked, KernelError> {
         let check = || crate::on_deep_stack(|| check_entry(&self.parsed, entry.index, &self.source, self.profile));
         entry.checked.get_or_init(check).as_ref().map_err(Clone::clone)
     }
@@ -155,7 +153,7 @@ impl Kernel {
     ///
     /// A constant is named by its identifier, or by its `@id` in decimal. Refused: a name that no
     /// override has, an override without value, a value that does not fit its type.
-    pub fn specialize(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<EntryPoint, Diagnostic> {
+    pub fn specialize(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<EntryPoint, KernelError> {
         if self.parsed.overrides.is_empty() && constants.is_empty() {
             return Ok(entry_point.clone());
         }
@@ -167,19 +165,20 @@ impl Kernel {
     ///
     /// # Errors
     /// What is wrong with the values.
-    pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), Diagnostic> {
+    pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), KernelError> {
         let (module, _) = self.module(&entry_point.name)?;
         let values = overrides::values(&self.parsed, module, constants)?;
         match self.with_values(&entry_point.name, &values) {
             Ok(Some(Checked { module, info, .. })) => {
                 match process_overrides(&module, &info, None, &PipelineConstants::default()) {
                     Ok(_) => Ok(()),
-                    Err(error) => overrides::about_values(&module, &error).map_or(Ok(()), Err),
+                    Err(error) => overrides::about_values(&module, &error).map_or(Ok(()), |it| Err(it.into())),
                 }
             }
-            Err(error) if error.reason == overrides::NOT_POSITIVE => Err(error),
+            Err(KernelError::Refused(error)) if error.reason == overrides::NOT_POSITIVE => Err(error.into()),
+            Err(error @ KernelError::Fault(_)) => Err(error),
             // Then it is not about the values themselves.
-            Ok(None) | Err(_) => Ok(()),
+            Ok(None) | Err(KernelError::Refused(_)) => Ok(()),
         }
     }
 
@@ -187,10 +186,10 @@ impl Kernel {
     ///
     /// # Errors
     /// What [`Kernel::specialize`] refuses, and what is found only once the overrides are known.
-    pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, Diagnostic> {
+    pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, KernelError> {
         crate::on_deep_stack(|| {
             let Resolved { module, info, entry_point } = self.resolve(entry_point, constants)?;
-            dp32::lower(&module, &info, entry_point, &self.source)
+            dp32::lower(&module, &info, entry_point, &self.source).map_err(KernelError::from)
         })
     }
 
@@ -198,7 +197,7 @@ impl Kernel {
     ///
     /// # Errors
     /// What [`Kernel::specialize`] refuses.
-    pub fn resolve(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, Diagnostic> {
+    pub fn resolve(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, KernelError> {
         let checked = self.checked(self.named(&entry_point.name)?)?;
         let values = overrides::values(&self.parsed, &checked.module, constants)?;
         let Some(Checked { module, info, .. }) = self.with_values(&entry_point.name, &values)? else {
@@ -214,7 +213,7 @@ impl Kernel {
 
     /// An entry point of the text in which every override with a value is a constant, so that it is computed like any other; None
     /// if there are no overrides.
-    fn with_values(&self, entry_point: &str, values: &PipelineConstants) -> Result<Option<Checked>, Diagnostic> {
+    fn with_values(&self, entry_point: &str, values: &PipelineConstants) -> Result<Option<Checked>, KernelError> {
         if self.parsed.overrides.is_empty() {
             return Ok(None);
         }
@@ -232,7 +231,7 @@ impl Kernel {
 }
 
 /// Parses, validates, and refuses what the interface or the profile lacks.
-pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
+pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, KernelError> {
     let module = parse(wgsl, profile, None)?;
     let entries = module.entry_points.iter().enumerate();
     let entries = entries.filter(|(_, entry)| entry.stage == ShaderStage::Compute).map(|(index, entry)| Entry {
@@ -249,11 +248,12 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic
     for entry in kernel.entries.iter().take(FIRST_ENTRY_POINTS) {
         match kernel.checked(entry) {
             Ok(_) => return Ok(kernel),
-            Err(reason) => refused = refused.or(Some(reason)),
+            Err(KernelError::Refused(reason)) => refused = refused.or(Some(reason)),
+            Err(fault) => return Err(fault),
         }
     }
     match refused {
-        Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(reason),
+        Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(reason.into()),
         // Of several, a later one may be right.
         _ => Ok(kernel),
     }

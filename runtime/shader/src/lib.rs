@@ -13,8 +13,9 @@ mod specialize;
 mod tails;
 mod text;
 
-pub use diagnostic::{Diagnostic, SourceLocation};
+pub use diagnostic::{Diagnostic, KernelError, SourceLocation};
 pub use dp32::{LoopCost, Lowered, Tier};
+use isobit_job::{Fault, FaultKind};
 pub use isobit_job::Profile;
 pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
 
@@ -33,29 +34,51 @@ const COMPILER_STACK_BYTES: usize = 1 << 28;
 /// Everything that is wrong with the text comes back as a [`Diagnostic`] which shows the source line with
 /// a caret. The compiler runs on a thread of its own with a deep stack, so that hostile nesting
 /// cannot overflow the caller's.
-pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, Diagnostic> {
+pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, KernelError> {
     if wgsl.len() > MAX_WGSL_BYTES {
-        return Err(Diagnostic::new(format!(
-            "the source has {} bytes, more than the {MAX_WGSL_BYTES} that a kernel may have",
-            wgsl.len()
-        )));
+        let reason =
+            format!("the source has {} bytes, more than the {MAX_WGSL_BYTES} that a kernel may have", wgsl.len());
+        return Err(Diagnostic::new(reason).into());
     }
     on_deep_stack(|| kernel::compile(wgsl, profile))
 }
 
-/// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack; a panic in it becomes a diagnostic.
-fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, Diagnostic> + Send) -> Result<T, Diagnostic> {
+/// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack. A thread that cannot be had and a panic are faults: the first depends on the
+/// machine, the second on who knows what.
+fn on_deep_stack<T, E>(work: impl FnOnce() -> Result<T, E> + Send) -> Result<T, KernelError>
+where
+    T: Send,
+    E: Into<KernelError> + Send,
+{
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("wgsl".to_owned())
             .stack_size(COMPILER_STACK_BYTES)
             .spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(result)) => result,
-            Ok(Err(_panic)) => {
-                Err(Diagnostic::new("the shader compiler failed on this source; please simplify it".to_owned()))
+            Ok(Ok(result)) => result.map_err(Into::into),
+            Ok(Err(_panic)) => Err(Fault::new(FaultKind::Internal, "the shader compiler panicked").into()),
+            Err(error) => {
+                let what = format_args!("the shader compiler could not be started: {error}");
+                Err(Fault::new(FaultKind::OutOfMemory, what).into())
             }
-            Err(error) => Err(Diagnostic::new(format!("the shader compiler could not be started: {error}"))),
         }
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_panics_is_a_fault() {
+        let panicked = on_deep_stack(|| -> Result<(), Diagnostic> { panic!("a defect") });
+        let Err(KernelError::Fault(fault)) = panicked else { panic!("{panicked:?}") };
+        assert_eq!(fault.kind, FaultKind::Internal);
+        let defect = on_deep_stack(|| -> Result<(), Diagnostic> { Err(dp32::defect("a helper is missing")) });
+        assert!(matches!(defect, Err(KernelError::Fault(_))), "{defect:?}");
+        let refused = on_deep_stack(|| -> Result<(), Diagnostic> { Err(Diagnostic::new("no")) });
+        assert!(matches!(refused, Err(KernelError::Refused(_))), "{refused:?}");
+    }
 }

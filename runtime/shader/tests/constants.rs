@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use isobit_shader::dp32::SystemParams;
 use isobit_shader::interpreter::{Buffers, Program, SystemBuffers};
-use isobit_shader::{Diagnostic, Kernel, Profile, prepare};
+use isobit_shader::{Diagnostic, Kernel, KernelError, Profile, prepare};
 
 /// The builtins that have a definition of many steps, each with arguments.
 const ELEMENTARY: [(&str, &[&str]); 19] = [
@@ -43,7 +43,7 @@ fn source(declarations: &str, statements: &str) -> String {
 }
 
 fn kernel(declarations: &str, statements: &str) -> Result<Kernel, Diagnostic> {
-    prepare(&source(declarations, statements), Profile::Dp32)
+    prepare(&source(declarations, statements), Profile::Dp32).map_err(KernelError::diagnostic)
 }
 
 /// The bits in `out` and in `words` after a kernel has run; both begin as zeros.
@@ -429,7 +429,7 @@ fn an_override_is_a_constant_once_it_has_its_value() {
     assert_eq!((out[0], &words[..4]), (sine(1.0), &[1, 5, 1, 3][..]));
     // What a value makes of the kernel is said of the kernel.
     let kernel = kernel("override n = 1; const c = array(1, 2);", "words[0] = u32(100 / n);").unwrap();
-    let error = kernel.lower(kernel.entry_point(None).unwrap(), &[("n".to_owned(), 0.0)]).unwrap_err();
+    let error = kernel.lower(kernel.entry_point(None).unwrap(), &[("n".to_owned(), 0.0)]).unwrap_err().diagnostic();
     assert!(error.message.contains("divides by zero") && error.message.contains("100 / n"), "{error}");
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use isobit_shader::dp32::{MAX_CONTROL_DEPTH, SystemParams};
 use isobit_shader::interpreter::{Buffers, Program, SystemBuffers};
-use isobit_shader::{Diagnostic, Lowered, Profile, prepare};
+use isobit_shader::{KernelError, Lowered, Profile, prepare};
 
 const INVOCATIONS: u32 = 512;
 
@@ -26,7 +26,7 @@ fn kernel(declarations: &str, body: &str) -> String {
     )
 }
 
-fn lower(wgsl: &str) -> Result<Lowered, Diagnostic> {
+fn lower(wgsl: &str) -> Result<Lowered, KernelError> {
     let kernel = prepare(wgsl, Profile::Dp32)?;
     kernel.lower(kernel.entry_point(None)?, &[])
 }
@@ -95,7 +95,7 @@ fn what_nests_by_itself_is_refused_beyond_the_bound() {
         kernel("", &(open + &"}".repeat(n as usize)))
     };
     assert_goes_the_same_way(&nested(30));
-    let error = lower(&nested(MAX_CONTROL_DEPTH + 1)).unwrap_err();
+    let error = lower(&nested(MAX_CONTROL_DEPTH + 1)).unwrap_err().diagnostic();
     assert!(error.message.contains("control flow nests 66 deep"), "{error}");
     assert!(error.location.is_some(), "{error}");
     let calls = |n: u32| {
@@ -106,7 +106,7 @@ fn what_nests_by_itself_is_refused_beyond_the_bound() {
         kernel(&functions, &format!("r = f{}(x);", n - 1))
     };
     assert_goes_the_same_way(&calls(50));
-    assert!(lower(&calls(100)).unwrap_err().message.contains("with all calls inlined"));
+    assert!(lower(&calls(100)).unwrap_err().to_string().contains("with all calls inlined"));
 }
 
 /// Statements at random, with every kind of exit where it is allowed.

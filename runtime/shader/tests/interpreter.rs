@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use isobit_shader::dp32::SystemParams;
 use isobit_shader::interpreter::{Buffers, Program, Race, RaceMemory, RaceReport, Races, Stopped, SystemBuffers};
-use isobit_shader::{Diagnostic, Profile};
+use isobit_shader::{KernelError, Profile};
 
-fn compile(wgsl: &str) -> Result<Program, Diagnostic> {
+fn compile(wgsl: &str) -> Result<Program, KernelError> {
     let kernel = isobit_shader::prepare(wgsl, Profile::Native).unwrap();
     let (module, info) = kernel.module(&kernel.entry_point(None).unwrap().name).unwrap();
     Program::compile(module, info)

@@ -284,7 +284,7 @@ fn nested_alignments_hold_in_uniforms_and_arrays_without_end() {
 fn what_does_not_fit_is_refused_where_it_stands() {
     let refused = |declarations: &str, marked: &str, part: &str| {
         let wgsl = format!("{declarations} @compute @workgroup_size(1) fn main() {{ }}");
-        let error = prepare(&wgsl, Profile::Dp32).map(drop).unwrap_err();
+        let error = prepare(&wgsl, Profile::Dp32).map(drop).unwrap_err().diagnostic();
         let location = error.location.unwrap();
         assert!(error.message.contains(part), "{error}");
         assert_eq!(&wgsl[location.offset as usize..][..location.length as usize], marked, "{error}");

@@ -185,7 +185,7 @@ fn what_an_invocation_may_spend_bounds_what_it_calls() {
     };
     assert!(lower(&calls(2)).invocation_cost() > 16 * 4096);
     let kernel = prepare(&calls(6), Profile::Dp32).unwrap();
-    let refused = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err();
+    let refused = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err().diagnostic();
     assert!(refused.message.contains("costs more than"), "{refused}");
 }
 

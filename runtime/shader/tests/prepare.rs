@@ -1,10 +1,10 @@
 //! What `prepare` accepts, what it refuses, and how it says so.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers panic like the test")]
 
-use isobit_shader::{BufferBindingType, Diagnostic, Kernel, MAX_WGSL_BYTES, Profile};
+use isobit_shader::{BufferBindingType, Diagnostic, Kernel, KernelError, MAX_WGSL_BYTES, Profile};
 
 fn prepare(wgsl: &str) -> Result<Kernel, Diagnostic> {
-    isobit_shader::prepare(wgsl, Profile::Native)
+    isobit_shader::prepare(wgsl, Profile::Native).map_err(KernelError::diagnostic)
 }
 
 const DOUBLE: &str = "
@@ -91,11 +91,11 @@ fn what_the_interface_lacks_is_refused_where_it_is_declared() {
 fn an_entry_point_is_found_by_name_or_because_it_is_alone() {
     let two = prepare("@compute @workgroup_size(1) fn a() {} @compute @workgroup_size(1) fn b() {}").unwrap();
     assert_eq!(two.entry_point(Some("b")).unwrap().name, "b");
-    assert!(two.entry_point(None).unwrap_err().message.contains("a, b"));
-    assert!(two.entry_point(Some("c")).unwrap_err().message.contains("a, b"));
+    assert!(two.entry_point(None).unwrap_err().to_string().contains("a, b"));
+    assert!(two.entry_point(Some("c")).unwrap_err().to_string().contains("a, b"));
     let none = prepare("fn f() {}").unwrap();
     assert!(
-        none.entry_point(None).unwrap_err().message.contains("no compute entry point; mark a function with `@compute")
+        none.entry_point(None).unwrap_err().to_string().contains("no compute entry point; mark a function with `@compute")
     );
     // Entry points of other stages do not count.
     let vertex = prepare("@vertex fn v() -> @builtin(position) vec4f { return vec4f(); }").unwrap();
@@ -128,7 +128,7 @@ fn a_wrong_override_is_named() {
         let constants: Vec<_> = constants.iter().map(|&(n, v)| (n.to_owned(), v)).collect();
         let kernel = overridable();
         let entry = kernel.entry_point(None).unwrap();
-        kernel.specialize(entry, &constants).unwrap_err().message
+        kernel.specialize(entry, &constants).unwrap_err().to_string()
     };
     assert_eq!(refused(&[("width", 4.0)]), "the override `7` (scale) has no value");
     let unknown = "the shader has no override `height`; it has `width`, `7` (scale)";

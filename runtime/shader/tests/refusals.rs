@@ -1,7 +1,7 @@
 //! What profile dp32 refuses beyond WGSL's own rules and naga's, and that each refusal shows where, and says what to do.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers panic like the test")]
 
-use isobit_shader::{Diagnostic, Kernel, Profile, Tier};
+use isobit_shader::{Diagnostic, Kernel, KernelError, Profile, Tier};
 
 fn prepare(declarations: &str, body: &str) -> Result<Kernel, Diagnostic> {
     let kernel = format!(
@@ -11,7 +11,7 @@ fn prepare(declarations: &str, body: &str) -> Result<Kernel, Diagnostic> {
             {body}
         }}"
     );
-    isobit_shader::prepare(&kernel, Profile::Dp32)
+    isobit_shader::prepare(&kernel, Profile::Dp32).map_err(KernelError::diagnostic)
 }
 
 /// Refused with a message that has all of these, a place in the text and a help.
@@ -136,7 +136,7 @@ fn a_function_may_end_with_a_loop_that_only_returns_leave() {
 fn a_pointer_to_a_part_is_refused_under_profile_native() {
     let native = "fn f(p: ptr<function, u32>) { *p = 1u; }
         @compute @workgroup_size(1) fn main() { var t = vec4u(); var u = array(1u, 2u); f(&u[t.x]); }";
-    let error = isobit_shader::prepare(native, Profile::Native).unwrap_err();
+    let error = isobit_shader::prepare(native, Profile::Native).unwrap_err().diagnostic();
     assert!(error.message.contains("under profile native") && error.message.contains('^'), "{error}");
     isobit_shader::prepare(native, Profile::Dp32).unwrap();
 }

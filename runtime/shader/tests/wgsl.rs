@@ -84,7 +84,7 @@ fn what_uses_f16_is_refused_where_it_is_used() {
     ] {
         for enable in ["enable f16; ", ""] {
             let wgsl = format!("{enable}{use_of_it} @compute @workgroup_size(1) fn main() {{ }}");
-            let error = prepare(&wgsl, Profile::Dp32).map(drop).unwrap_err();
+            let error = prepare(&wgsl, Profile::Dp32).map(drop).unwrap_err().diagnostic();
             let location = error.location.unwrap();
             assert!(error.message.contains("f16") && error.message.contains("not available"), "{error}");
             let start = location.offset as usize;
@@ -109,7 +109,7 @@ fn messages_point_into_the_text_as_it_was_written() {
         ),
     ] {
         let wgsl = format!("{wgsl} @compute @workgroup_size(1) fn main() {{ let called = {call}; }}");
-        let error = prepare(&wgsl, Profile::Dp32).map(drop).unwrap_err();
+        let error = prepare(&wgsl, Profile::Dp32).map(drop).unwrap_err().diagnostic();
         let location = error.location.unwrap();
         let start = location.offset as usize;
         let found = &wgsl[start..start + location.length as usize];
@@ -129,7 +129,7 @@ fn syntax_errors_say_what_was_expected_and_what_is_there() {
         ("const a = 1 # 2;", "expected `;`, found `#`"),
         ("let a = 1;", "expected a declaration, found `let`"),
     ] {
-        let error = prepare(wgsl, Profile::Dp32).map(drop).unwrap_err();
+        let error = prepare(wgsl, Profile::Dp32).map(drop).unwrap_err().diagnostic();
         assert!(error.message.contains(message) && error.message.contains('^'), "{error}");
     }
 }

@@ -168,7 +168,7 @@ impl Conversation {
             | ToRenter::Unread(_)
             | ToRenter::Finished { .. } => self.stage == Stage::Running,
             ToRenter::Restarted { .. } => self.stage == Stage::Running && self.void.is_none(),
-            ToRenter::Faulted { .. } => self.submitted && self.stage >= Stage::Welcomed && self.stage < Stage::Over,
+            ToRenter::Faulted(_) => self.submitted && self.stage >= Stage::Welcomed && self.stage < Stage::Over,
         };
         if !in_order {
             return Err(ProtocolError::OutOfOrder { message: message.name(), place: self.place() });
@@ -196,7 +196,7 @@ impl Conversation {
                 }
                 self.stage = Stage::Over;
             }
-            ToRenter::Rejected(_) | ToRenter::Faulted { .. } => self.stage = Stage::Over,
+            ToRenter::Rejected(_) | ToRenter::Faulted(_) => self.stage = Stage::Over,
             ToRenter::Restarted { .. } => {
                 self.void = Some(self.announced());
                 self.outputs.clear();

@@ -51,9 +51,9 @@ mod session;
 pub use conversation::ProtocolError;
 pub use frame::{Frame, FrameDecoder, FrameError, encode};
 pub use message::{
-    BlobHeader, Level, MAX_LOG, MAX_PROGRESS, MAX_SOFTWARE, MAX_TEXT, OutputHeader, ToProvider, ToRenter, cut,
+    BlobHeader, MAX_LOG, MAX_PROGRESS, MAX_SOFTWARE, MAX_TEXT, OutputHeader, ToProvider, ToRenter, cut,
 };
-pub use rejection::{FaultReason, Rejection};
+pub use rejection::Rejection;
 pub use session::{ProviderSession, RenterSession};
 
 /// The TLS application protocol: the wire format's major version.
@@ -61,7 +61,7 @@ pub const ALPN: &[u8] = b"isobit/1";
 
 /// The version of the messages. `Hello`, `Welcome` and the rejection for another version keep their bytes in all
 /// versions.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// The most bytes in a frame of the control stream, without its length: 512 KiB. The longest messages are a job
 /// spec (256 KiB of JSON) and a receipt (under 496 KiB, as a test of isobit-job shows).

@@ -1,9 +1,9 @@
 //! The messages, the headers of data streams, and the bounds of what is in them.
 
-use isobit_job::{Blob, Hash, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Unread};
+use isobit_job::{Blob, Fault, Hash, LogLevel, MAX_DETAIL, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Unread};
 use serde::{Deserialize, Serialize};
 
-use crate::{FaultReason, Frame, MAX_FRAME, MAX_HEADER, ProtocolError, Rejection};
+use crate::{Frame, MAX_FRAME, MAX_HEADER, ProtocolError, Rejection};
 
 /// The most bytes in the name of a peer's software.
 pub const MAX_SOFTWARE: usize = 256;
@@ -55,7 +55,7 @@ pub enum ToRenter {
     },
     /// The job waits.
     Queued {
-        /// How many jobs are before it.
+        /// Its number in line: 1 is the next.
         position: u32,
         /// What it waits for.
         reason: String,
@@ -74,7 +74,7 @@ pub enum ToRenter {
     /// A line of the guest's log.
     Log {
         /// How much it matters.
-        level: Level,
+        level: LogLevel,
         /// The line; at most [`MAX_LOG`] bytes. The guest's words: may hold control characters.
         message: String,
     },
@@ -100,12 +100,7 @@ pub enum ToRenter {
         outputs: u32,
     },
     /// The provider could not run the job to its end, through no fault of the job. The last message.
-    Faulted {
-        /// What went wrong.
-        reason: FaultReason,
-        /// More about it; at most [`MAX_TEXT`] bytes.
-        message: String,
-    },
+    Faulted(Fault),
     /// The provider's device could not run the job to its end, so the job runs anew on another. The outputs that
     /// came so far are void, whole ones too. Comes once at most.
     Restarted {
@@ -116,19 +111,6 @@ pub enum ToRenter {
     },
     /// What the workload left unread. Comes before `Finished`, if anything was.
     Unread(Unread),
-}
-
-/// How much a line of the log matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Level {
-    /// Something failed.
-    Error,
-    /// Something is odd.
-    Warn,
-    /// Something of interest.
-    Info,
-    /// Something for whoever looks for a mistake.
-    Debug,
 }
 
 /// The start of a stream from renter to provider that carries a blob.
@@ -196,7 +178,7 @@ impl ToProvider {
 
 impl ToRenter {
     /// A line of the log, cut to [`MAX_LOG`] bytes.
-    pub fn log(level: Level, message: &str) -> ToRenter {
+    pub fn log(level: LogLevel, message: &str) -> ToRenter {
         ToRenter::Log { level, message: cut(message, MAX_LOG).to_owned() }
     }
 
@@ -206,11 +188,6 @@ impl ToRenter {
         ToRenter::Progress { fraction, message: cut(message, MAX_PROGRESS).to_owned() }
     }
 
-    /// The end through no fault of the job, the message cut to [`MAX_TEXT`] bytes.
-    pub fn faulted(reason: FaultReason, message: &str) -> ToRenter {
-        ToRenter::Faulted { reason, message: cut(message, MAX_TEXT).to_owned() }
-    }
-
     /// The job begins anew, its texts cut to [`MAX_TEXT`] bytes.
     pub fn restarted(device: &str, reason: &str) -> ToRenter {
         ToRenter::Restarted { device: cut(device, MAX_TEXT).to_owned(), reason: cut(reason, MAX_TEXT).to_owned() }
@@ -218,7 +195,7 @@ impl ToRenter {
 
     /// Whether this is a job's last message.
     pub const fn is_last(&self) -> bool {
-        matches!(self, ToRenter::Rejected(_) | ToRenter::Finished { .. } | ToRenter::Faulted { .. })
+        matches!(self, ToRenter::Rejected(_) | ToRenter::Finished { .. } | ToRenter::Faulted(_))
     }
 
     /// The message's name, for errors.
@@ -234,7 +211,7 @@ impl ToRenter {
             ToRenter::Progress { .. } => "Progress",
             ToRenter::Output { .. } => "Output",
             ToRenter::Finished { .. } => "Finished",
-            ToRenter::Faulted { .. } => "Faulted",
+            ToRenter::Faulted(_) => "Faulted",
             ToRenter::Restarted { .. } => "Restarted",
             ToRenter::Unread(_) => "Unread",
         }
@@ -255,7 +232,7 @@ impl ToRenter {
                 Err(ProtocolError::Fraction { found: *fraction })
             }
             ToRenter::Progress { message, .. } => bounded("message", message.len(), MAX_PROGRESS),
-            ToRenter::Faulted { message, .. } => bounded("message", message.len(), MAX_TEXT),
+            ToRenter::Faulted(fault) => bounded("detail", fault.detail.len(), MAX_DETAIL),
             ToRenter::Restarted { device, reason } => {
                 bounded("device", device.len(), MAX_TEXT).and_then(|()| bounded("reason", reason.len(), MAX_TEXT))
             }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
-use isobit_job::{Hash, MAX_OUTPUTS, MAX_SPEC_JSON, Name, Unread};
+use isobit_job::{Fault, FaultKind, Hash, LogLevel, MAX_OUTPUTS, MAX_SPEC_JSON, Name, Unread};
 use isobit_wire::{
-    BlobHeader, FaultReason, FrameDecoder, FrameError, Level, MAX_FRAME, MAX_HEADER, MAX_LOG, MAX_PROGRESS, MAX_TEXT,
+    BlobHeader, FrameDecoder, FrameError, MAX_FRAME, MAX_HEADER, MAX_LOG, MAX_PROGRESS, MAX_TEXT,
     OutputHeader, PROTOCOL, ProtocolError, ProviderSession, Rejection, RenterSession, ToProvider, ToRenter, encode,
 };
 use proptest::prelude::*;
@@ -46,7 +46,7 @@ fn finished(outputs: u32) -> ToRenter {
 }
 
 fn faulted() -> ToRenter {
-    ToRenter::faulted(FaultReason::DeviceLost, "gone")
+    ToRenter::Faulted(Fault::new(FaultKind::DeviceLost, "gone"))
 }
 
 /// Two sessions after `Hello`, `Submit` and these messages of the provider.
@@ -70,7 +70,7 @@ fn a_whole_job_passes_and_ends_cleanly() {
         queued(),
         accepted(),
         running(),
-        ToRenter::log(Level::Info, "hello"),
+        ToRenter::log(LogLevel::Info, "hello"),
         output(0),
         ToRenter::progress(0.5, "half"),
         output(1),
@@ -207,7 +207,7 @@ fn what_is_over_a_bound_neither_leaves_nor_enters() {
         error.to_string()
     };
     let job_runs = [welcome(), accepted(), running()];
-    let log = ToRenter::Log { level: Level::Info, message: "x".repeat(MAX_LOG + 1) };
+    let log = ToRenter::Log { level: LogLevel::Info, message: "x".repeat(MAX_LOG + 1) };
     assert_eq!(refused(&job_runs, log), "`message` has length 8193; the most is 8192");
     let progress = |fraction, message: String| ToRenter::Progress { fraction, message };
     assert_eq!(
@@ -266,12 +266,12 @@ fn the_constructors_cut_what_a_guest_says_to_what_is_allowed() {
     let (mut renter, mut provider) = after(&[welcome(), accepted(), running()]);
     let long = "\u{20ac}".repeat(10_000);
     for message in [
-        ToRenter::log(Level::Error, &long),
+        ToRenter::log(LogLevel::Error, &long),
         ToRenter::progress(f32::INFINITY, &long),
         ToRenter::progress(f32::NAN, ""),
         ToRenter::progress(-1.0, ""),
         ToRenter::restarted(&long, &long),
-        ToRenter::faulted(FaultReason::Internal, &long),
+        ToRenter::Faulted(Fault::new(FaultKind::Internal, &long)),
     ] {
         renter.receive(&provider.send(&message).unwrap()).unwrap();
     }
@@ -319,15 +319,11 @@ fn every_reason_comes_with_words_and_a_hint() {
         Rejection::UnsupportedProtocol { offered: 2, supported: 1 },
         Rejection::NotAllowed,
         Rejection::Full { running: 1, queued: 2 },
-        Rejection::TooManyJobs { jobs: 4, maximum: 4 },
         Rejection::LimitTooHigh { limit: "fuel".to_owned(), maximum: 1, requested: 2 },
         Rejection::InvalidSpec("no".to_owned()),
-        Rejection::UnknownProfile { profile: "dp64".to_owned() },
         Rejection::BadBlob { hash: Hash::of(b""), reason: "cut short".to_owned() },
         Rejection::NoRoom { needed: 2.into(), available: 1.into() },
         Rejection::NotAWorkload("no component".to_owned()),
-        Rejection::Incompatible { wanted: "isobit:compute@9.0.0".to_owned(), offered: "0.1.0".to_owned() },
-        Rejection::NoDevice("none".to_owned()),
         Rejection::ShuttingDown,
     ];
     for rejection in rejections {
@@ -354,7 +350,7 @@ fn to_renter() -> impl Strategy<Value = ToRenter> {
         4 => Just(running()),
         4 => (0u32..4, name).prop_map(|(index, name)| ToRenter::Output { index, name }),
         2 => (any::<f32>(), ".{0,9}").prop_map(|(fraction, message)| ToRenter::progress(fraction, &message)),
-        2 => ".{0,9}".prop_map(|message| ToRenter::log(Level::Debug, &message)),
+        2 => ".{0,9}".prop_map(|message| ToRenter::log(LogLevel::Debug, &message)),
         2 => (0u32..4).prop_map(finished),
         1 => Just(ToRenter::Rejected(Rejection::NotAllowed)),
         1 => Just(faulted()),

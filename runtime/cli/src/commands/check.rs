@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use isobit_job::{Bytes, Profile, Rules};
+use isobit_job::{Bytes, KernelRules, Profile, Rules};
 use isobit_shader::dp32::{Order, Unproved};
-use isobit_shader::{BufferBindingType, Diagnostic, Kernel, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
+use isobit_shader::{BufferBindingType, Diagnostic, Kernel, KernelError, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
 
 use crate::failure::{Failure, Status};
 use crate::printer::Printer;
@@ -63,7 +63,7 @@ impl Form {
 #[derive(serde::Serialize)]
 struct Answer {
     accepted: bool,
-    rules: Rules,
+    rules: KernelRules,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
     entry_points: Vec<EntryPoint>,
@@ -132,7 +132,7 @@ impl Check {
         if self.emit.is_some() && self.profile == Profile::Native {
             return Err(Failure::new("under profile native a kernel stays as it is").hint("leave out --emit").into());
         }
-        let rules = Rules::of(self.profile, isobit_shader::dp32::PASS_VERSION);
+        let rules = Rules::of(self.profile, isobit_shader::dp32::PASS_VERSION, 0).kernels;
         let entry_points = match self.examine(&self.read()?) {
             Ok(entry_points) => entry_points,
             Err(error) => return self.refuse(&error.downcast()?, rules, printer),
@@ -145,7 +145,7 @@ impl Check {
         Ok(Status::Ok)
     }
 
-    fn refuse(&self, refused: &Diagnostic, rules: Rules, printer: &Printer) -> anyhow::Result<Status> {
+    fn refuse(&self, refused: &Diagnostic, rules: KernelRules, printer: &Printer) -> anyhow::Result<Status> {
         if !printer.is_json() {
             return Err(self.shown(refused).status(Status::No).into());
         }
@@ -195,13 +195,13 @@ impl Check {
     /// # Errors
     /// A [`Diagnostic`] if the kernel is refused; anything else if it could not be checked.
     fn examine(&self, source: &str) -> anyhow::Result<Vec<EntryPoint>> {
-        let kernel = isobit_shader::prepare(source, self.profile)?;
+        let kernel = judged(isobit_shader::prepare(source, self.profile))?;
         let names: Vec<&str> = match &self.entry_point {
             Some(name) => vec![name],
             None => kernel.entry_point_names().collect(),
         };
         if names.is_empty() {
-            kernel.entry_point(None)?;
+            judged(kernel.entry_point(None))?;
         }
         if names.len() > 1 && self.emit.is_some() {
             return Err(Failure::new("a kernel is rewritten for one entry point, and this one has several")
@@ -209,10 +209,10 @@ impl Check {
                 .into());
         }
         if let Some(name) = names.iter().find(|name| !kernel.entry_point_names().any(|known| known == **name)) {
-            let unknown = kernel.entry_point(Some(name)).map(|_| ()).map_err(|unknown| self.shown(&unknown));
-            unknown?;
+            let unknown = kernel.entry_point(Some(name)).map(|_| ());
+            unknown.map_err(|unknown| self.shown(&unknown.diagnostic()))?;
         }
-        names.into_iter().map(|name| self.examine_entry_point(&kernel, kernel.entry_point(Some(name))?)).collect()
+        names.into_iter().map(|name| self.examine_entry_point(&kernel, judged(kernel.entry_point(Some(name)))?)).collect()
     }
 
     fn examine_entry_point(
@@ -220,18 +220,19 @@ impl Check {
         kernel: &Kernel,
         entry_point: &isobit_shader::EntryPoint,
     ) -> anyhow::Result<EntryPoint> {
-        kernel.check_overrides(entry_point, &self.overrides).map_err(|wrong| match wrong.help {
-            Some(_) => self.shown(&wrong),
-            None => self.shown(&wrong).hint("give it one with --override NAME=VALUE"),
+        kernel.check_overrides(entry_point, &self.overrides).map_err(|wrong| {
+            let wrong = wrong.diagnostic();
+            let shown = self.shown(&wrong);
+            if wrong.help.is_some() { shown } else { shown.hint("give it one with --override NAME=VALUE") }
         })?;
-        let entry_point = &kernel.specialize(entry_point, &self.overrides)?;
+        let entry_point = &judged(kernel.specialize(entry_point, &self.overrides))?;
         isobit_device::check_entry_point(entry_point)?;
         let lowered = match self.profile {
-            Profile::Dp32 => Some(kernel.lower(entry_point, &self.overrides)?),
+            Profile::Dp32 => Some(judged(kernel.lower(entry_point, &self.overrides))?),
             _ => None,
         };
         let wgsl = match (&lowered, self.emit) {
-            (Some(lowered), Some(form)) => Some(lowered.emit(form.tier())?),
+            (Some(lowered), Some(form)) => Some(judged(lowered.emit(form.tier()))?),
             _ => None,
         };
         let bindings = entry_point.bindings.iter().map(|binding| Binding {
@@ -255,6 +256,14 @@ impl Check {
             wgsl,
         })
     }
+}
+
+/// A refusal as the [`Diagnostic`] that it is; what else went wrong says nothing about the kernel.
+fn judged<T>(result: Result<T, KernelError>) -> anyhow::Result<T> {
+    result.map_err(|error| match error {
+        KernelError::Refused(diagnostic) => diagnostic.into(),
+        KernelError::Fault(fault) => fault.into(),
+    })
 }
 
 /// Reads `name=value`; the value is a number, or true or false.
@@ -328,7 +337,7 @@ impl From<&LoopCost> for Loop {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rules {
-            Rules::Native => writeln!(f, "valid, and each device may round in its own way (native)")?,
+            KernelRules::Native => writeln!(f, "valid, and each device may round in its own way (native)")?,
             rules => {
                 writeln!(f, "proved: each operation has one result on every device ({rules})")?;
                 if self.entry_points.iter().flat_map(|entry| &entry.not_proved).any(|all| !all.is_empty()) {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use isobit_device::probe::{self, Prober as _, Verdict};
-use isobit_device::{DeviceInfo, DeviceKind, DeviceSelector, Tier, list_adapters, open_adapter, select};
+use isobit_device::{Adapter, DeviceInfo, DeviceKind, DeviceSelector, Tier, list_adapters, select};
 
 use crate::failure::Status;
 use crate::opening;
@@ -82,7 +82,7 @@ fn examine(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Probe
     let mut watch = Watch::new(printer);
     let mut told = |event| watch.show(event);
     let mut prober = InChild::new(selector, cache.as_deref(), &mut told);
-    let (verdict, error) = match prober.probe(&info, &|| open_adapter(selector)) {
+    let (verdict, error) = match Adapter::select(selector).and_then(|adapter| prober.probe(&adapter)) {
         Ok(verdict) => (Some(verdict), None),
         Err(error) => (None, Some(error.to_string())),
     };

@@ -55,7 +55,7 @@ impl fmt::Display for Answer {
         writeln!(f, "outcome   {}", finished::outcome(&claim.outcome))?;
         writeln!(f, "signed by {provider}")?;
         writeln!(f, "job       {}\nclaim     {}\nrules     {}", claim.job, self.claim_id, claim.rules)?;
-        writeln!(f, "fuel      {} guest, {} kernel", claim.fuel.guest, claim.fuel.kernel)?;
+        writeln!(f, "fuel      {} guest, {} kernel", claim.cost.guest_fuel, claim.cost.kernel_fuel)?;
         writeln!(f, "workload  {}", blob(&spec.workload))?;
         for (name, value) in &spec.params {
             writeln!(f, "param     {name}={}", escape::line(value))?;

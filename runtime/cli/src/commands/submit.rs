@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use isobit_job::{Limits, NodeAddr, SecretKey};
 use isobit_renter::{Destination, Event, Submission, SubmitError, submit};
-use isobit_sandbox::{LogLevel, Reporter as _};
+use isobit_sandbox::Reporter as _;
 
 use crate::escape;
 use crate::failure::{Failure, Status};
@@ -109,7 +109,7 @@ fn show(printer: &Printer, watch: &Watch, asked: Duration, event: Event) {
             printer.note(format_args!("{}; running anew on {}", escape::line(&reason), escape::line(&device)));
         }
         Event::Running { device } => printer.note(format_args!("running on {}", escape::line(&device))),
-        Event::Log { level, message } => watch.log(of_wire(level), &message),
+        Event::Log { level, message } => watch.log(level, &message),
         Event::Progress { fraction, message } => watch.progress(fraction, &message),
         Event::Output { name, wanted: false } => {
             printer.warn(unwanted(&name));
@@ -118,18 +118,9 @@ fn show(printer: &Printer, watch: &Watch, asked: Duration, event: Event) {
     }
 }
 
-fn of_wire(level: isobit_wire::Level) -> LogLevel {
-    match level {
-        isobit_wire::Level::Error => LogLevel::Error,
-        isobit_wire::Level::Warn => LogLevel::Warn,
-        isobit_wire::Level::Info => LogLevel::Info,
-        isobit_wire::Level::Debug => LogLevel::Debug,
-    }
-}
-
 fn failure(error: &SubmitError) -> Failure {
     let status = match error {
-        SubmitError::Faulted { .. } | SubmitError::Connection(_) => Status::Faulted,
+        SubmitError::Faulted(_) | SubmitError::Connection(_) => Status::Faulted,
         SubmitError::OutputMismatch { .. } | SubmitError::Receipt(_) | SubmitError::WrongReceipt(_) => Status::No,
         SubmitError::Cancelled => Status::Cancelled,
         _ => Status::CouldNot,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use isobit_device::probe;
-use isobit_device::{DeviceSelector, SpotChecks};
+use isobit_device::{Adapter, DeviceSelector, SpotChecks};
 
 use crate::failure::{Failure, Status};
 use crate::probing::{Event, InChild};
@@ -39,14 +39,10 @@ impl Worker {
             return opened.map(|_| Status::Ok).map_err(|error| Failure::new(error.to_string()).into());
         }
         if self.probe {
-            let opened = isobit_device::open_adapter(&self.device).map_err(|error| error.to_string());
-            let found = opened.and_then(|mut device| {
-                let found = probe::probe(&mut device, &mut |progress| Event::at(progress).say());
-                found.map_err(|error| error.to_string())
-            });
-            match found {
+            let adapter = Adapter::select(&self.device);
+            match adapter.and_then(|adapter| probe::probe(&adapter, &mut |progress| Event::at(progress).say())) {
                 Ok(verdict) => Event::Found(verdict).say(),
-                Err(reason) => Event::Failed { reason }.say(),
+                Err(error) => Event::Failed { reason: error.to_string() }.say(),
             }
             return Ok(Status::Ok);
         }

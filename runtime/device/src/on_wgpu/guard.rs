@@ -1,15 +1,16 @@
 //! The border to wgpu: every call that can fail goes through [`Guard`], which turns whatever wgpu does (an error
-//! scope's error, an uncaptured error, a lost device, a panic) into a `DeviceError`.
+//! scope's error, an uncaptured error, a lost device, a panic) into a [`Fault`]. A guest's mistakes are found before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use isobit_job::{Fault, FaultKind};
 use pollster::block_on;
 
+use crate::backend::Waits;
 use crate::stop::ASK_EVERY;
-use crate::{DeviceError, DeviceFault, Stop};
 
 /// Stack for compiling a kernel: 256 MiB reserved, not committed. Compilers recurse as deep as a kernel nests.
 const COMPILER_STACK_BYTES: usize = 256 << 20;
@@ -35,10 +36,10 @@ impl Health {
         }
     }
 
-    fn check(&self) -> Result<(), DeviceFault> {
+    fn check(&self) -> Result<(), Fault> {
         let lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*lost {
-            Some(reason) => Err(DeviceFault::Lost { reason: reason.clone() }),
+            Some(reason) => Err(Fault::new(FaultKind::DeviceLost, reason)),
             None => Ok(()),
         }
     }
@@ -58,12 +59,12 @@ impl Guard {
         Self { device, health }
     }
 
-    pub(super) fn check(&self) -> Result<(), DeviceFault> {
+    pub(super) fn check(&self) -> Result<(), Fault> {
         self.health.check()
     }
 
     /// Runs calls on wgpu under error scopes of every kind.
-    pub(super) fn run<T>(&self, work: impl FnOnce(&wgpu::Device) -> T) -> Result<T, DeviceError> {
+    pub(super) fn run<T>(&self, work: impl FnOnce(&wgpu::Device) -> T) -> Result<T, Fault> {
         self.check()?;
         let result = self.catch(|| self.scoped(work))?;
         if result.is_err() {
@@ -75,7 +76,7 @@ impl Guard {
     }
 
     /// Drives callbacks, that of a lost device among them.
-    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>, DeviceFault> {
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>, Fault> {
         let polled = self.catch(|| self.device.poll(how))?;
         self.check()?;
         Ok(polled)
@@ -85,10 +86,9 @@ impl Guard {
     /// interrupted, so a wait that is given up leaves the thread behind.
     pub(super) fn compile<T: Send + 'static>(
         &self,
-        stop: &Stop,
-        patience: Duration,
+        waits: &Waits,
         work: impl FnOnce(&wgpu::Device) -> T + Send + 'static,
-    ) -> Result<T, DeviceError> {
+    ) -> Result<T, Fault> {
         let guard = self.clone();
         let (done, result) = mpsc::sync_channel(1);
         let compile = move || {
@@ -96,36 +96,55 @@ impl Guard {
             let _ = done.send(guard.run(work));
         };
         let thread = thread::Builder::new().name("compile".to_owned()).stack_size(COMPILER_STACK_BYTES);
-        thread.spawn(compile).map_err(|_| DeviceFault::HostOutOfMemory)?;
+        thread.spawn(compile).map_err(|error| Fault::new(FaultKind::OutOfMemory, error))?;
         let start = Instant::now();
         loop {
-            match result.recv_timeout(ASK_EVERY.min(patience)) {
+            match result.recv_timeout(ASK_EVERY.min(waits.patience)) {
                 Ok(result) => return result,
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(self.panicked().into()),
-                Err(mpsc::RecvTimeoutError::Timeout) => stop.check()?,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(self.panicked()),
+                Err(mpsc::RecvTimeoutError::Timeout) => waits.stop.check()?,
             }
-            if start.elapsed() >= patience {
-                return Err(DeviceFault::TimedOut { after: patience }.into());
+            if start.elapsed() >= waits.patience {
+                return Err(waits.over());
             }
         }
     }
 
     /// Runs calls that report errors by themselves; only a panic is turned into a fault.
-    pub(super) fn catch<T>(&self, work: impl FnOnce() -> T) -> Result<T, DeviceFault> {
+    pub(super) fn catch<T>(&self, work: impl FnOnce() -> T) -> Result<T, Fault> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| self.panicked())
     }
 
     /// The reason why an operation did not happen, where wgpu gives none.
-    pub(super) fn failed(&self, message: &str) -> DeviceFault {
-        self.check().err().unwrap_or_else(|| DeviceFault::Driver { message: message.to_owned() })
+    pub(super) fn failed(&self, message: &str) -> Fault {
+        self.check().err().unwrap_or_else(|| Fault::new(FaultKind::DriverFailed, message))
     }
 
-    fn panicked(&self) -> DeviceFault {
+    /// Waits for one submission, or for the latest.
+    pub(super) fn wait_for(&self, index: Option<wgpu::SubmissionIndex>, waits: &Waits) -> Result<(), Fault> {
+        let start = Instant::now();
+        loop {
+            waits.stop.check()?;
+            // Bounded, too, because software drivers have been seen to deadlock on endless waits.
+            let polled = self.poll(wgpu::PollType::Wait {
+                submission_index: index.clone(),
+                timeout: Some(ASK_EVERY.min(waits.patience)),
+            })?;
+            match polled {
+                Ok(_) => return Ok(()),
+                Err(wgpu::PollError::Timeout) if start.elapsed() < waits.patience => {}
+                Err(wgpu::PollError::Timeout) => return Err(waits.over()),
+                Err(error) => return Err(self.failed(&error.to_string())),
+            }
+        }
+    }
+
+    fn panicked(&self) -> Fault {
         self.health.lose("the driver's library panicked".to_owned());
         self.failed("the driver's library panicked")
     }
 
-    fn scoped<T>(&self, work: impl FnOnce(&wgpu::Device) -> T) -> Result<T, DeviceError> {
+    fn scoped<T>(&self, work: impl FnOnce(&wgpu::Device) -> T) -> Result<T, Fault> {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
@@ -140,12 +159,13 @@ impl Guard {
     }
 }
 
-fn translate(error: wgpu::Error) -> DeviceError {
+fn translate(error: wgpu::Error) -> Fault {
     match error {
-        wgpu::Error::OutOfMemory { .. } => DeviceFault::HostOutOfMemory.into(),
-        wgpu::Error::Internal { description, .. } => DeviceFault::Driver { message: flat(&description) }.into(),
-        // Our own checks come first; what they missed is still the guest's mistake.
-        wgpu::Error::Validation { description, .. } => DeviceError::invalid(flat(&description)),
+        wgpu::Error::OutOfMemory { .. } => Fault::new(FaultKind::OutOfMemory, "the driver has none for the device"),
+        // What is invalid has passed our own checks: nobody knows whether it is so on every device.
+        wgpu::Error::Internal { description, .. } | wgpu::Error::Validation { description, .. } => {
+            Fault::new(FaultKind::DriverFailed, flat(&description))
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use isobit_job::{Fault, FaultKind};
 
 use super::guard::Guard;
-use super::work::Work;
-use crate::{DeviceError, DeviceFault, Readback};
+use crate::Readback;
+use crate::backend::Waits;
 
 const WAITING: u8 = 0;
 const MAPPED: u8 = 1;
@@ -28,7 +30,7 @@ pub(super) fn request(
     buffer: &wgpu::Buffer,
     mode: wgpu::MapMode,
     range: std::ops::Range<u64>,
-) -> Result<Pending, DeviceError> {
+) -> Result<Pending, Fault> {
     let state = Arc::new(AtomicU8::new(WAITING));
     let seen = Arc::clone(&state);
     guard.run(|_| {
@@ -43,21 +45,16 @@ pub(super) fn request(
 /// Waits until a mapping is there, which follows `submission`, or all that was submitted.
 pub(super) fn finish(
     guard: &Guard,
-    work: &Work,
     pending: &Pending,
     submission: Option<&wgpu::SubmissionIndex>,
-) -> Result<(), DeviceFault> {
+    waits: &Waits,
+) -> Result<(), Fault> {
     let start = Instant::now();
     loop {
         match pending.0.load(Ordering::Acquire) {
             MAPPED => return Ok(()),
-            WAITING if start.elapsed() <= work.patience => {
-                work.wait_for(guard, submission.cloned())?;
-            }
-            WAITING => {
-                let after = work.patience;
-                return Err(DeviceFault::TimedOut { after });
-            }
+            WAITING if start.elapsed() <= waits.patience => guard.wait_for(submission.cloned(), waits)?,
+            WAITING => return Err(waits.over()),
             _ => return Err(guard.failed("device memory could not be mapped")),
         }
     }
@@ -89,13 +86,13 @@ impl Drop for Mapping {
 
 impl Readers {
     /// Waits until no readback holds the buffer.
-    pub(super) fn gone(&self, patience: Duration) -> Result<(), DeviceFault> {
+    pub(super) fn gone(&self, waits: &Waits) -> Result<(), Fault> {
         let (mapped, changed) = &*self.mapped;
         let mapped = mapped.lock().unwrap_or_else(PoisonError::into_inner);
         let (mapped, _) =
-            changed.wait_timeout_while(mapped, patience, |mapped| *mapped).unwrap_or_else(PoisonError::into_inner);
+            changed.wait_timeout_while(mapped, waits.patience, |mapped| *mapped).unwrap_or_else(PoisonError::into_inner);
         if *mapped {
-            return Err(DeviceFault::TimedOut { after: patience });
+            return Err(waits.over());
         }
         Ok(())
     }
@@ -104,19 +101,19 @@ impl Readers {
     pub(super) fn read(
         &self,
         guard: &Guard,
-        work: &Work,
         buffer: &wgpu::Buffer,
         offset: u64,
         length: u64,
-    ) -> Result<Readback, DeviceError> {
+        waits: &Waits,
+    ) -> Result<Readback, Fault> {
         let mut current = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         let mapping = match current.upgrade() {
             Some(mapping) => mapping,
             None => {
-                self.gone(work.patience)?;
+                self.gone(waits)?;
                 let whole = 0..buffer.size();
                 let pending = request(guard, buffer, wgpu::MapMode::Read, whole)?;
-                finish(guard, work, &pending, None)?;
+                finish(guard, &pending, None, waits)?;
                 let (mapped, _) = &*self.mapped;
                 *mapped.lock().unwrap_or_else(PoisonError::into_inner) = true;
                 let mapping = Arc::new(Mapping { buffer: buffer.clone(), mapped: Arc::clone(&self.mapped) });
@@ -124,7 +121,7 @@ impl Readers {
                 mapping
             }
         };
-        view(guard, buffer, offset, length, Box::new(mapping))
+        view(guard, buffer, offset, length, mapping)
     }
 }
 
@@ -134,18 +131,33 @@ pub(super) fn view(
     buffer: &wgpu::Buffer,
     offset: u64,
     length: u64,
-    keeper: Box<dyn Send + Sync>,
-) -> Result<Readback, DeviceError> {
+    keeper: impl Send + Sync + 'static,
+) -> Result<Readback, Fault> {
     let start = offset - offset % wgpu::MAP_ALIGNMENT;
     let end = (offset + length).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
     let mapped = guard.run(|_| buffer.get_mapped_range(start..end))?;
     let view = mapped.map_err(|error| guard.failed(&error.to_string()))?;
     let skip = host_size(offset - start)?;
     let range = skip..skip + host_size(length)?;
-    Ok(Readback::new(view, range, keeper))
+    Ok(Readback::new(View { view, _keeper: keeper }, range))
+}
+
+/// Mapped memory, which stays so until the keeper is dropped.
+struct View<K> {
+    // Order matters: the view goes before what keeps the memory mapped.
+    view: wgpu::BufferView,
+    _keeper: K,
+}
+
+impl<K> std::ops::Deref for View<K> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.view
+    }
 }
 
 /// A size in this machine's own unit.
-pub(super) fn host_size(bytes: u64) -> Result<usize, DeviceFault> {
-    usize::try_from(bytes).map_err(|_| DeviceFault::HostOutOfMemory)
+pub(super) fn host_size(bytes: u64) -> Result<usize, Fault> {
+    usize::try_from(bytes).map_err(|_| FaultKind::OutOfMemory.into())
 }

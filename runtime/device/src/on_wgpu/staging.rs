@@ -4,10 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use isobit_job::Fault;
+
 use super::guard::Guard;
 use super::mapping::{self, Pending};
 use super::work::Work;
-use crate::{DeviceError, Readback, Source};
+use crate::backend::{Ticket, Waits};
+use crate::{Readback, Source};
 
 /// One piece of the upload ring: 16 MiB take far longer to copy than a submission costs.
 const PIECE_BYTES: u64 = 16 << 20;
@@ -33,7 +36,7 @@ pub(super) struct Staging {
 struct Piece {
     buffer: wgpu::Buffer,
     /// Its last copy, and the mapping that follows it.
-    last: wgpu::SubmissionIndex,
+    last: Ticket,
     pending: Pending,
 }
 
@@ -50,12 +53,13 @@ impl Staging {
         target: &wgpu::Buffer,
         offset: u64,
         source: &mut Source<'_>,
-    ) -> Result<(), DeviceError> {
+        waits: &Waits,
+    ) -> Result<(), Fault> {
         let length = source.length();
         let mut done = 0;
         while done < length {
             let now = PIECE_BYTES.min(length - done);
-            let piece = self.take(guard, work)?;
+            let piece = self.take(guard, work, waits)?;
             let filled = fill(guard, &piece, 0..now, 0, source);
             guard.run(|_| piece.unmap())?;
             filled?;
@@ -64,7 +68,7 @@ impl Staging {
                 encoder.copy_buffer_to_buffer(&piece, 0, target, offset + done, now);
                 encoder.finish()
             })?;
-            let last = work.submit(guard, Some(commands))?;
+            let last = work.submit(guard, Some(commands), waits)?;
             let write = wgpu::MapMode::Write;
             let pending = mapping::request(guard, &piece, write, 0..PIECE_BYTES)?;
             self.uploads.push_back(Piece { buffer: piece, last, pending });
@@ -74,12 +78,13 @@ impl Staging {
     }
 
     /// A mapped piece: one that is through, a new one, or the oldest once it is through.
-    fn take(&mut self, guard: &Guard, work: &mut Work) -> Result<wgpu::Buffer, DeviceError> {
-        work.is_idle(guard)?;
+    fn take(&mut self, guard: &Guard, work: &mut Work, waits: &Waits) -> Result<wgpu::Buffer, Fault> {
+        work.is_idle(guard, waits)?;
         let ready = |piece: &Piece| piece.pending.is_mapped();
         let reuse = self.uploads.len() >= PIECES || self.uploads.front().is_some_and(ready);
         if let Some(oldest) = self.uploads.pop_front_if(|_| reuse) {
-            mapping::finish(guard, work, &oldest.pending, Some(&oldest.last))?;
+            work.wait(guard, oldest.last, waits)?;
+            mapping::finish(guard, &oldest.pending, None, waits)?;
             return Ok(oldest.buffer);
         }
         guard.run(|device| {
@@ -100,7 +105,8 @@ impl Staging {
         source: &wgpu::Buffer,
         offset: u64,
         length: u64,
-    ) -> Result<Readback, DeviceError> {
+        waits: &Waits,
+    ) -> Result<Readback, Fault> {
         let size = length.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
         let staging = self.readback_buffer(guard, size)?;
         let commands = guard.run(|device| {
@@ -108,15 +114,15 @@ impl Staging {
             encoder.copy_buffer_to_buffer(source, offset, &staging, 0, size);
             encoder.finish()
         })?;
-        let copied = work.submit(guard, Some(commands))?;
+        work.submit(guard, Some(commands), waits)?;
         let pending = mapping::request(guard, &staging, wgpu::MapMode::Read, 0..size)?;
-        work.drain(guard)?;
-        mapping::finish(guard, work, &pending, Some(&copied))?;
+        work.drain(guard, waits)?;
+        mapping::finish(guard, &pending, None, waits)?;
         let lent = Lent { buffer: staging.clone(), home: Arc::clone(&self.downloads) };
-        mapping::view(guard, &staging, 0, length, Box::new(lent))
+        mapping::view(guard, &staging, 0, length, lent)
     }
 
-    fn readback_buffer(&self, guard: &Guard, size: u64) -> Result<wgpu::Buffer, DeviceError> {
+    fn readback_buffer(&self, guard: &Guard, size: u64) -> Result<wgpu::Buffer, Fault> {
         let size = size.max(LEAST_READBACK_BYTES).next_power_of_two();
         let mut kept = self.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().position(|buffer| buffer.size() == size) {
@@ -159,10 +165,19 @@ pub(super) fn fill(
     range: std::ops::Range<u64>,
     skip: usize,
     source: &mut Source<'_>,
-) -> Result<(), DeviceError> {
+) -> Result<(), Fault> {
     let mapped = guard.run(|_| buffer.get_mapped_range_mut(range))?;
     let mut view = mapped.map_err(|error| guard.failed(&error.to_string()))?;
+    let (length, mut at) = (view.len().saturating_sub(skip), skip);
     // A reader is foreign code, but not wgpu: its panic is not the device's.
-    let filled = source.fill(view.slice(skip..));
-    filled.map_err(|error| DeviceError::Fault(error.into()))
+    let filled = source.take(length, |bytes| {
+        view.slice(at..at + bytes.len()).copy_from_slice(bytes);
+        at += bytes.len();
+    });
+    filled.map_err(unreadable)
+}
+
+/// That the source of a write failed.
+pub(super) fn unreadable(error: std::io::Error) -> Fault {
+    Fault::storage("what was to be written to the device could not be read", &error)
 }

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
 
+use isobit_job::Fault;
 use isobit_shader::dp32::{STATUS_BYTES, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 
-use super::batch::{MOST_SLICES, Slice};
 use super::guard::Guard;
 use super::mapping::host_size;
 use super::staging::Staging;
 use super::work::Work;
-use crate::{DeviceError, DeviceFault, LIMITS};
+use crate::LIMITS;
+use crate::backend::{Report, Waits};
+use crate::core::MOST_SLICES;
 
 /// Parts of a buffer are bound at multiples of this.
 const STRIDE: u64 = 256;
@@ -45,17 +47,28 @@ pub(super) struct System {
     stale: Option<(u64, u64)>,
 }
 
-/// What kernels have reported.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Report {
-    /// Fuel spent in loops.
-    pub(super) loop_fuel: u64,
-    /// An invocation has spent its budget.
-    pub(super) spent: bool,
+/// A slice as its kernel is told of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// The first of its workgroups.
+    pub(super) offset: [u32; 3],
+    /// The size of the dispatch.
+    pub(super) of: [u32; 3],
+    /// Per workgroup.
+    pub(super) invocations: u32,
+    pub(super) workgroups: u64,
+    /// Whether its workgroups report their end.
+    pub(super) reports: bool,
+}
+
+impl Told {
+    fn params(&self, budget: u32) -> [u8; SYSTEM_PARAMS_BYTES] {
+        SystemParams { workgroup_offset: self.offset, num_workgroups: self.of, budget }.to_bytes()
+    }
 }
 
 impl System {
-    pub(super) fn new(guard: &Guard) -> Result<Self, DeviceError> {
+    pub(super) fn new(guard: &Guard) -> Result<Self, Fault> {
         guard.run(|device| {
             let buffer = |size, usage| {
                 device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
@@ -86,14 +99,15 @@ impl System {
         })
     }
 
-    /// Writes what the slices of one submission are told. They come with their numbers of invocations per workgroup.
+    /// Writes what the slices of one submission are told.
     pub(super) fn tell(
         &mut self,
         guard: &Guard,
         work: &mut Work,
-        slices: &[(Slice, u32)],
+        slices: &[Told],
         budget: u32,
-    ) -> Result<(), DeviceError> {
+        waits: &Waits,
+    ) -> Result<(), Fault> {
         if self.places.len() + slices.len() > PLACES {
             // The queue is in order: what is under way reads the places as they were.
             self.places.clear();
@@ -103,23 +117,23 @@ impl System {
         }
         let first = self.places.len();
         let mut bytes = Vec::new();
-        for (slice, invocations) in slices {
-            let params = told(*slice, budget).to_bytes();
+        for told in slices {
+            let params = told.params(budget);
             let next = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
             let place = *self.places.entry(params).or_insert(next);
             if place == next {
                 bytes.extend_from_slice(&params);
                 bytes.resize(bytes.len() - SYSTEM_PARAMS_BYTES + host_size(STRIDE)?, 0);
             }
-            if !self.groups.contains_key(&(place, *invocations)) {
-                let group = guard.run(|device| self.new_group(device, place, *invocations))?;
-                self.groups.insert((place, *invocations), group);
+            if !self.groups.contains_key(&(place, told.invocations)) {
+                let group = guard.run(|device| self.new_group(device, place, told.invocations))?;
+                self.groups.insert((place, told.invocations), group);
             }
         }
         if bytes.is_empty() {
             return Ok(());
         }
-        work.gather(guard, &self.params, first as u64 * STRIDE, &bytes)
+        work.gather(guard, &self.params, first as u64 * STRIDE, &bytes, waits)
     }
 
     fn new_group(&self, device: &wgpu::Device, place: u32, invocations: u32) -> wgpu::BindGroup {
@@ -142,9 +156,9 @@ impl System {
     }
 
     /// The bind group of a slice that has been told.
-    pub(super) fn group(&self, slice: Slice, invocations: u32, budget: u32) -> Option<&wgpu::BindGroup> {
-        let place = self.places.get(&told(slice, budget).to_bytes())?;
-        self.groups.get(&(*place, invocations))
+    pub(super) fn group(&self, told: &Told, budget: u32) -> Option<&wgpu::BindGroup> {
+        let place = self.places.get(&told.params(budget))?;
+        self.groups.get(&(*place, told.invocations))
     }
 
     /// Zeros the reports that have been read.
@@ -155,10 +169,10 @@ impl System {
     }
 
     /// Notes that workgroups were submitted, with the reports zeroed before.
-    pub(super) fn expect(&mut self, invocations: u32, workgroups: u64) {
+    pub(super) fn expect(&mut self, told: &Told) {
         self.stale = None;
-        let sum = self.expected.entry(invocations).or_default();
-        let low = u32::try_from(workgroups & u64::from(u32::MAX)).unwrap_or(0);
+        let sum = self.expected.entry(told.invocations).or_default();
+        let low = u32::try_from(told.workgroups & u64::from(u32::MAX)).unwrap_or(0);
         *sum = sum.wrapping_add(low);
     }
 
@@ -168,40 +182,23 @@ impl System {
         guard: &Guard,
         work: &mut Work,
         staging: &mut Staging,
-    ) -> Result<Report, DeviceError> {
+        waits: &Waits,
+    ) -> Result<Report, Fault> {
         let expected = std::mem::take(&mut self.expected);
         let (Some((first, _)), Some((last, _))) = (expected.first_key_value(), expected.last_key_value()) else {
             return Ok(Report::default());
         };
         let from = u64::from(*first) * REPORT_STRIDE;
         let to = u64::from(*last) * REPORT_STRIDE + STATUS_BYTES as u64;
-        let read = staging.download(guard, work, &self.reports, from, to - from)?;
+        let read = staging.download(guard, work, &self.reports, from, to - from, waits)?;
         self.stale = Some((from, to));
         let mut report = Report::default();
         for (invocations, workgroups) in &expected {
             let at = host_size(u64::from(*invocations) * REPORT_STRIDE - from)?;
             let bytes = read.get(at..at + STATUS_BYTES).unwrap_or_default();
             let status = Status::from_bytes(bytes, u64::from(*invocations));
-            check(&status, *workgroups)?;
-            report.loop_fuel = report.loop_fuel.saturating_add(status.loop_fuel);
-            report.spent |= status.spent;
+            report.add(&status, *workgroups)?;
         }
         Ok(report)
     }
-}
-
-fn told(slice: Slice, budget: u32) -> SystemParams {
-    SystemParams { workgroup_offset: slice.offset, num_workgroups: slice.of, budget }
-}
-
-/// Whether the device has done what it says it has.
-fn check(status: &Status, workgroups: u32) -> Result<(), DeviceFault> {
-    if status.left_loop {
-        return Err(DeviceFault::LeftLoop);
-    }
-    if status.finished != workgroups {
-        let what = format!("of {workgroups} workgroups {} reached their end", status.finished);
-        return Err(DeviceFault::Miscomputed { what });
-    }
-    Ok(())
 }

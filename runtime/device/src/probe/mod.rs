@@ -18,6 +18,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use isobit_job::{Fault, FaultKind};
 use isobit_shader::{Profile, Tier, prepare};
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,9 @@ use self::bench::Bench;
 use self::checks::{Check, checks, short_checks};
 use self::kernels::WORKGROUP;
 use self::vectors::Vectors;
-pub(crate) use self::verdicts::suspect;
+pub(crate) use self::verdicts::Suspicions;
 pub use self::verdicts::{recall, record, suspicion};
-use crate::{Device, DeviceError, DeviceFault, DeviceInfo, OpenError, WgpuDevice};
+use crate::{Adapter, AdapterOptions, DeviceError, Gpu, JobLimits, OpenError, Policy, Stop};
 
 /// Operands of the primitives and builtins: 2²⁰, a multiple of the components of every vector.
 const OPERANDS: usize = (1 << 20) / 12 * 12;
@@ -76,35 +77,40 @@ pub struct Progress<'a> {
     pub check: &'a str,
 }
 
-/// Probes a device that was opened for this. Takes some seconds.
+/// Probes an adapter. Takes some seconds.
 ///
 /// # Errors
-/// The device has failed altogether.
-pub fn probe(device: &mut WgpuDevice, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Verdict, DeviceError> {
-    device.set_memory_limit(MEMORY);
-    device.set_patience(PATIENCE);
-    device.set_tier(Tier::A);
-    let Some(failure) = first_failure(device, &checks(), progress)? else {
+/// It could not be opened, or has failed altogether.
+pub fn probe(adapter: &Adapter, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Verdict, OpenError> {
+    let mut failure = |tier, checks: &[Check]| {
+        let mut gpu = open(adapter, tier)?;
+        let failed = first_failure(&mut gpu, checks, progress);
+        let name = || adapter.info().name.clone();
+        failed.map_err(|error| OpenError::Refused { name: name(), reason: error.to_string() })
+    };
+    let Some(wrong) = failure(Tier::A, &checks())? else {
         return Ok(Verdict { tier: Some(Tier::A), failure: None });
     };
-    device.set_tier(Tier::B);
-    Ok(match first_failure(device, &short_checks(), progress)? {
-        None => Verdict { tier: Some(Tier::B), failure: Some(failure) },
+    Ok(match failure(Tier::B, &short_checks())? {
+        None => Verdict { tier: Some(Tier::B), failure: Some(wrong) },
         found => Verdict { tier: None, failure: found },
     })
 }
 
-/// How a device is probed that nothing is known about yet.
+/// An adapter in a tier, with what the probe needs.
+fn open(adapter: &Adapter, tier: Tier) -> Result<Gpu, OpenError> {
+    let device = adapter.open(AdapterOptions { tier, ..AdapterOptions::default() })?;
+    let limits = JobLimits { memory: MEMORY, kernel_fuel: u64::MAX };
+    Ok(device.with(Policy { patience: PATIENCE, ..Policy::default() }).start(limits, Stop::default()))
+}
+
+/// How an adapter is probed that nothing is known about yet.
 pub trait Prober {
-    /// Probes a device, which `open` opens.
+    /// Probes an adapter.
     ///
     /// # Errors
-    /// The device could not be opened, or has failed altogether. Nothing is kept then.
-    fn probe(
-        &mut self,
-        info: &DeviceInfo,
-        open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
-    ) -> Result<Verdict, OpenError>;
+    /// It could not be opened, or has failed altogether. Nothing is kept then.
+    fn probe(&mut self, adapter: &Adapter) -> Result<Verdict, OpenError>;
 
     /// Another process is probing; it is waited for. Called once, before.
     fn waits(&mut self) {}
@@ -119,13 +125,8 @@ pub trait Prober {
 pub struct InProcess<F>(pub F);
 
 impl<F: FnMut(Progress<'_>)> Prober for InProcess<F> {
-    fn probe(
-        &mut self,
-        info: &DeviceInfo,
-        open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
-    ) -> Result<Verdict, OpenError> {
-        let refused = |error: DeviceError| OpenError::Refused { name: info.name.clone(), reason: error.to_string() };
-        probe(&mut open()?, &mut self.0).map_err(refused)
+    fn probe(&mut self, adapter: &Adapter) -> Result<Verdict, OpenError> {
+        probe(adapter, &mut self.0)
     }
 }
 
@@ -134,11 +135,11 @@ impl<F: FnMut(Progress<'_>)> Prober for InProcess<F> {
 /// # Errors
 /// As [`Prober::probe`].
 pub(crate) fn verdict(
-    info: &DeviceInfo,
+    adapter: &Adapter,
     cache: Option<&Path>,
-    open: &dyn Fn() -> Result<WgpuDevice, OpenError>,
     prober: &mut dyn Prober,
 ) -> Result<Verdict, OpenError> {
+    let info = adapter.info();
     let known = || cache.and_then(|cache| recall(cache, info));
     if let Some(known) = known() {
         return Ok(known);
@@ -148,7 +149,7 @@ pub(crate) fn verdict(
     if let Some(known) = known() {
         return Ok(known);
     }
-    let verdict = prober.probe(info, open)?;
+    let verdict = prober.probe(adapter)?;
     if let Some(failure) = &verdict.failure {
         let then = if verdict.tier.is_some() { "using integers" } else { "it is not used" };
         tracing::warn!(target: "isobit::device", device = info.name, %failure, "wrong results: {then}");
@@ -161,13 +162,13 @@ pub(crate) fn verdict(
     Ok(verdict)
 }
 
-fn first_failure<D: Device>(
-    device: &mut D,
+fn first_failure(
+    gpu: &mut Gpu,
     checks: &[Check],
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Option<Failure>, DeviceError> {
     let operands = Vectors::new(1).triples(OPERANDS);
-    let mut bench = Bench::new(device, &operands)?;
+    let mut bench = Bench::new(gpu, &operands)?;
     for (done, check) in checks.iter().enumerate() {
         progress(Progress { done, of: checks.len(), check: &check.name });
         if let Some(detail) = wrong(&mut bench, check, &operands)? {
@@ -179,22 +180,23 @@ fn first_failure<D: Device>(
 }
 
 /// The first wrong result of a check.
-fn wrong<D: Device>(
-    bench: &mut Bench<'_, D>,
+fn wrong(
+    bench: &mut Bench<'_>,
     check: &Check,
     operands: &[Vec<u32>; 3],
 ) -> Result<Option<String>, DeviceError> {
     let Check { wgsl, width, count, .. } = check;
-    let kernel = prepare(wgsl, Profile::Dp32).map_err(DeviceError::Validation)?;
+    let kernel = prepare(wgsl, Profile::Dp32)?;
     let results = match bench.run(&kernel, *count, *width) {
         Ok(results) => results,
         // A driver that cannot compile a kernel of tier A may yet compile it in tier B.
-        Err(DeviceError::Fault(DeviceFault::Driver { message })) => return Ok(Some(message)),
-        Err(DeviceError::Fault(DeviceFault::Miscomputed { what })) => return Ok(Some(what)),
-        Err(DeviceError::Fault(fault @ DeviceFault::LeftLoop)) => return Ok(Some(fault.to_string())),
+        Err(DeviceError::Fault(Fault { kind: FaultKind::DriverFailed | FaultKind::Miscomputed, detail })) => {
+            return Ok(Some(detail));
+        }
+        Err(DeviceError::Fault(fault)) if fault.kind == FaultKind::LeftLoop => return Ok(Some(fault.to_string())),
         Err(other) => return Err(other),
     };
-    let expected = bench.expected(&kernel, *count, *width).map_err(DeviceError::Validation)?;
+    let expected = bench.expected(&kernel, *count, *width)?;
     let differs = results.iter().zip(&expected).position(|(result, expected)| result != expected);
     Ok(differs.map(|at| {
         let of = |words: &[u32]| words.get(at).copied().unwrap_or(0);
@@ -238,7 +240,7 @@ mod tests {
     use super::checks::{checks, short_checks};
     use super::vectors::Vectors;
     use super::{Failure, InProcess, OPERANDS, Progress, Verdict, first_failure, record};
-    use crate::{Device, DeviceSelector, OpenError, list_adapters, open_adapter, open_probed, reopen_if_demoted, seen};
+    use crate::{Adapter, DeviceSelector, OpenError, list_adapters, open_probed, reopen_if_demoted, seen};
 
     /// How long checks take, for those who add one: a probe is waited for.
     #[derive(Default)]
@@ -321,12 +323,11 @@ mod tests {
     #[test]
     fn what_is_left_to_a_device_without_native_arithmetic_is_right_on_every_adapter() {
         for index in capable() {
-            let mut device = open_adapter(&DeviceSelector::Index(index)).unwrap();
-            device.set_memory_limit(super::MEMORY);
-            device.set_tier(Tier::B);
+            let adapter = Adapter::select(&DeviceSelector::Index(index)).unwrap();
+            let mut gpu = super::open(&adapter, Tier::B).unwrap();
             let (started, mut times) = (Instant::now(), Times::default());
-            assert_eq!(first_failure(&mut device, &short_checks(), &mut |at| times.note(at.check)).unwrap(), None);
-            println!("{}: {} checks in {:.1?}, {times}", device.info().name, short_checks().len(), started.elapsed());
+            assert_eq!(first_failure(&mut gpu, &short_checks(), &mut |at| times.note(at.check)).unwrap(), None);
+            println!("{}: {} checks in {:.1?}, {times}", gpu.info().name, short_checks().len(), started.elapsed());
         }
     }
 
@@ -334,9 +335,9 @@ mod tests {
     fn arithmetic_that_is_left_to_the_driver_fails_the_probe() {
         let operands = Vectors::new(1).triples(OPERANDS);
         for index in capable() {
-            let mut device = open_adapter(&DeviceSelector::Index(index)).unwrap();
-            device.set_memory_limit(super::MEMORY);
-            let mut bench = Bench::new(&mut device, &operands).unwrap();
+            let adapter = Adapter::select(&DeviceSelector::Index(index)).unwrap();
+            let mut gpu = super::open(&adapter, Tier::A).unwrap();
+            let mut bench = Bench::new(&mut gpu, &operands).unwrap();
             let mut failed = Vec::new();
             for check in checks().iter().filter(|check| check.count < OPERANDS) {
                 let native = prepare(&check.wgsl, Profile::Native).unwrap();

@@ -136,7 +136,7 @@ pub fn record(cache: &Path, info: &DeviceInfo, verdict: &Verdict) -> io::Result<
 
 /// Casts suspicion on a device: in a job it has computed something else than the CPU, in this tier. The next who opens it
 /// probes it again, unless the probe has cleared it of another suspicion within the last day.
-pub(crate) fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Failure) -> io::Result<()> {
+fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Failure) -> io::Result<()> {
     let subject = Subject::new(info);
     let verdict = Verdict { tier: Some(tier), failure: None };
     let entry = Entry::read(cache, &subject);
@@ -147,6 +147,22 @@ pub(crate) fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Fail
         return Ok(());
     }
     Entry { suspicion: Some(failure), ..entry }.write(cache)
+}
+
+/// Where suspicion is cast on a device that was opened in a tier: nowhere, where no verdicts are kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Suspicions(Option<(PathBuf, Tier)>);
+
+impl Suspicions {
+    pub(crate) fn kept_in(cache: Option<&Path>, tier: Tier) -> Self {
+        Self(cache.map(|cache| (cache.to_owned(), tier)))
+    }
+
+    /// Notes that in a job the device has computed something else than the CPU.
+    pub(crate) fn note(&self, info: &DeviceInfo, what: &str) -> io::Result<()> {
+        let failure = || Failure { check: "a job".to_owned(), detail: what.to_owned() };
+        self.0.as_ref().map_or(Ok(()), |(cache, tier)| suspect(cache, info, *tier, failure()))
+    }
 }
 
 /// Waits for its turn to probe, which ends when the file is closed. `waits` is called if it has not come yet.

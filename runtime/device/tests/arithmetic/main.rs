@@ -19,8 +19,8 @@ mod seen;
 mod vectors;
 
 use isobit_device::{
-    AdapterReport, BufferId, BufferUsage, Command, CpuDevice, Device, DeviceSelector, GroupEntry, Source, WgpuDevice,
-    list_adapters, open_adapter,
+    Adapter, AdapterOptions, Buffer, BufferUsage, Device, DeviceSelector, Gpu, GroupEntry, JobLimits, Source, Stop,
+    list_adapters, open_cpu,
 };
 use isobit_shader::{Kernel, Profile, Tier, prepare};
 use kernels::{BUILTINS, PRIMITIVES, VECTOR_BUILTINS, WORKGROUP, kernel};
@@ -105,79 +105,72 @@ fn prepared(wgsl: &str, profile: Profile) -> Kernel {
 }
 
 /// A device that runs kernels over operands which it keeps.
-struct Bench<D: Device> {
-    device: D,
-    inputs: Vec<BufferId>,
-    result: BufferId,
+struct Bench {
+    gpu: Gpu,
+    inputs: Vec<Buffer>,
+    result: Buffer,
     count: usize,
 }
 
-impl<D: Device> Bench<D> {
-    fn new(mut device: D, operands: &[Vec<u32>; 3]) -> Self {
-        device.set_memory_limit(1 << 30);
+impl Bench {
+    fn new(device: Device, operands: &[Vec<u32>; 3]) -> Self {
+        let mut gpu = device.start(JobLimits { memory: 1 << 30, kernel_fuel: u64::MAX }, Stop::default());
         let mut buffer = |words: &[u32]| {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            let buffer = device.create_buffer(bytes.len() as u64, BufferUsage::STORAGE).unwrap();
-            device.write(buffer, 0, Source::Slice(&bytes)).unwrap();
+            let buffer = gpu.create_buffer(bytes.len() as u64, BufferUsage::STORAGE).unwrap();
+            gpu.write(&buffer, 0, Source::Slice(&bytes)).unwrap();
             buffer
         };
         let inputs = operands.iter().map(|words| buffer(words)).collect();
         let count = operands[0].len();
         let result = buffer(&vec![0xdead_beef; count]);
-        Self { device, inputs, result, count }
+        Self { gpu, inputs, result, count }
     }
 
     fn run(&mut self, kernel: &Kernel, width: usize) -> Vec<u32> {
-        let device = &mut self.device;
-        let module = device.create_shader_module(kernel).unwrap();
-        let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
-        let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
-        let bound = self.inputs.iter().chain([&self.result]).zip(0..);
+        let gpu = &mut self.gpu;
+        let pipeline = gpu.create_compute_pipeline(kernel, None, None, &[]).unwrap();
+        let layout = gpu.bind_group_layout_of(&pipeline, 0).unwrap();
+        let bound = self.inputs.iter().chain([&self.result]).cloned().zip(0..);
         let entries: Vec<_> =
-            bound.map(|(&buffer, binding)| GroupEntry { binding, buffer, offset: 0, size: None }).collect();
-        let group = device.create_bind_group(layout, &entries).unwrap();
+            bound.map(|(buffer, binding)| GroupEntry { binding, buffer, offset: 0, size: None }).collect();
+        let group = gpu.create_bind_group(&layout, &entries).unwrap();
         let x = (self.count / width).div_ceil(WORKGROUP) as u32;
-        let commands = [
-            Command::BeginPass,
-            Command::SetPipeline(pipeline),
-            Command::SetBindGroup { index: 0, group, dynamic_offsets: vec![] },
-            Command::Dispatch { x, y: 1, z: 1 },
-            Command::EndPass,
-        ];
-        device.submit(&commands).unwrap();
-        let bytes = device.read(self.result, 0, 4 * self.count as u64).unwrap();
+        let mut encoder = gpu.create_command_encoder();
+        encoder.begin_pass();
+        encoder.set_pipeline(&pipeline);
+        encoder.set_bind_group(0, &group, &[]);
+        encoder.dispatch([x, 1, 1]);
+        encoder.end_pass();
+        gpu.submit(&encoder.finish().unwrap()).unwrap();
+        let bytes = gpu.read(&self.result, 0, 4 * self.count as u64).unwrap();
         let (words, _) = bytes.as_chunks::<4>();
-        let words = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
-        device.release(pipeline.into());
-        device.release(module.into());
-        device.release(group.into());
-        device.release(layout.into());
-        words
+        words.iter().map(|word| u32::from_le_bytes(*word)).collect()
     }
 }
 
 /// Every adapter that can run kernels.
-fn capable() -> Vec<AdapterReport> {
+fn capable() -> Vec<Adapter> {
     let adapters = list_adapters();
-    let capable: Vec<_> = adapters.iter().filter(|adapter| adapter.missing.is_empty()).cloned().collect();
+    let capable: Vec<_> = adapters.iter().filter(|adapter| adapter.missing.is_empty()).collect();
     assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
     seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
-    capable
+    capable.iter().map(|adapter| Adapter::select(&DeviceSelector::Index(adapter.index)).unwrap()).collect()
 }
 
-fn on_adapter(adapter: &AdapterReport, operands: &[Vec<u32>; 3]) -> Bench<WgpuDevice> {
-    Bench::new(open_adapter(&DeviceSelector::Index(adapter.index)).unwrap(), operands)
+fn on_adapter(adapter: &Adapter, tier: Tier, operands: &[Vec<u32>; 3]) -> Bench {
+    Bench::new(adapter.open(AdapterOptions { tier, staging_only: false }).unwrap(), operands)
 }
 
 /// Every way to run a kernel: the CPU device, which interprets it, and each adapter in both tiers.
 fn everywhere(operands: &[Vec<u32>; 3], mut check: impl FnMut(&str, &mut dyn FnMut(&Kernel, usize) -> Vec<u32>)) {
-    let mut bench = Bench::new(CpuDevice::open().unwrap(), operands);
+    let mut bench = Bench::new(open_cpu().unwrap(), operands);
     check("the CPU device", &mut |kernel, width| bench.run(kernel, width));
     for adapter in capable() {
-        let mut bench = on_adapter(&adapter, operands);
         for tier in [Tier::A, Tier::B] {
-            bench.device.set_tier(tier);
-            check(&format!("{} in tier {tier:?}", adapter.info.name), &mut |kernel, width| bench.run(kernel, width));
+            let mut bench = on_adapter(&adapter, tier, operands);
+            let place = format!("{} in tier {tier:?}", adapter.info().name);
+            check(&place, &mut |kernel, width| bench.run(kernel, width));
         }
     }
 }
@@ -326,14 +319,14 @@ fn divisions_and_roots_do_not_depend_on_their_estimates() {
         ("an inverse square root", "dp32_inverse_sqrt(x)"),
     ];
     for adapter in capable() {
-        let mut bench = on_adapter(&adapter, &operands);
+        let mut bench = on_adapter(&adapter, Tier::A, &operands);
         for (by, (name, call)) in (-4..=4).flat_map(|by| functions.map(|function| (by, function))) {
             let body = format!("return bitcast<U>({call});");
             let wgsl = kernels::kernel_with(4, &with_estimates_off(by), &body);
             let results = bench.run(&prepared(&wgsl, Profile::Native), 4);
             for ((x, y), result) in operands[0].iter().zip(&operands[1]).zip(results) {
                 let result = canonical(f32::from_bits(result));
-                let place = &adapter.info.name;
+                let place = &adapter.info().name;
                 assert_eq!(result, expected(name, *x, *y), "{name} of {x:#010x} and {y:#010x} {by} off on {place}");
             }
         }

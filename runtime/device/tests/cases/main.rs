@@ -12,9 +12,10 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use isobit_device::{
-    BufferId, BufferUsage, Command, CpuDevice, Device, DeviceError, DeviceFault, DeviceSelector, GroupEntry, Kernel,
-    Source, SpotChecks, Tier, list_adapters, open_adapter,
+    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceError, DeviceSelector, Gpu, GroupEntry,
+    JobLimits, Kernel, Policy, Source, SpotChecks, Stop, Tier, list_adapters, open_cpu,
 };
+use isobit_job::FaultKind;
 use isobit_shader::{Profile, prepare};
 
 fn folder() -> PathBuf {
@@ -64,57 +65,61 @@ impl Plan {
     }
 }
 
+fn start(device: Device) -> Gpu {
+    device.start(JobLimits { memory: 1 << 20, kernel_fuel: u64::MAX }, Stop::default())
+}
+
 /// A dispatch of a kernel with all that it is given, and its buffers.
-fn record<D: Device>(
-    device: &mut D,
-    kernel: &Kernel,
-    plan: &Plan,
-) -> Result<(Vec<Command>, Vec<BufferId>), DeviceError> {
-    device.set_memory_limit(1 << 20);
-    let module = device.create_shader_module(kernel)?;
-    let pipeline = device.create_compute_pipeline(module, None, None, &[])?;
+fn record(gpu: &mut Gpu, kernel: &Kernel, plan: &Plan) -> Result<(CommandBuffer, Vec<Buffer>), DeviceError> {
+    let pipeline = gpu.create_compute_pipeline(kernel, None, None, &[])?;
     let usage = BufferUsage { storage: true, uniform: true };
-    let create = |size: &u64| device.create_buffer(*size, usage);
+    let create = |size: &u64| gpu.create_buffer(*size, usage);
     let buffers: Vec<_> = plan.buffers.iter().map(create).collect::<Result<_, _>>()?;
     for (buffer, contents) in &plan.loads {
-        device.write(buffers[*buffer], 0, Source::Slice(contents))?;
+        gpu.write(&buffers[*buffer], 0, Source::Slice(contents))?;
     }
-    let mut commands = vec![Command::BeginPass, Command::SetPipeline(pipeline)];
+    let mut encoder = gpu.create_command_encoder();
+    encoder.begin_pass();
+    encoder.set_pipeline(&pipeline);
     for index in 0..3 {
         let bound = plan.bound.iter().filter(|(group, ..)| *group == index);
         let entry = |(_, binding, buffer): &(u32, u32, usize)| GroupEntry {
             binding: *binding,
-            buffer: buffers[*buffer],
+            buffer: buffers[*buffer].clone(),
             offset: 0,
             size: None,
         };
         let entries: Vec<_> = bound.map(entry).collect();
         if !entries.is_empty() {
-            let layout = device.bind_group_layout_of(pipeline, index)?;
-            let group = device.create_bind_group(layout, &entries)?;
-            commands.push(Command::SetBindGroup { index, group, dynamic_offsets: vec![] });
+            let layout = gpu.bind_group_layout_of(&pipeline, index)?;
+            encoder.set_bind_group(index, &gpu.create_bind_group(&layout, &entries)?, &[]);
         }
     }
-    let [x, y, z] = plan.workgroups;
-    commands.extend([Command::Dispatch { x, y, z }, Command::EndPass]);
-    Ok((commands, buffers))
+    encoder.dispatch(plan.workgroups);
+    encoder.end_pass();
+    Ok((encoder.finish()?, buffers))
 }
 
-fn run<D: Device>(device: &mut D, kernel: &Kernel, plan: &Plan) -> Result<Vec<u8>, DeviceError> {
-    let (commands, buffers) = record(device, kernel, plan)?;
-    device.submit(&commands)?;
-    device.settle()?;
-    Ok(device.read(buffers[plan.out], 0, plan.buffers[plan.out])?.to_vec())
+fn run(device: Device, kernel: &Kernel, plan: &Plan) -> Result<Vec<u8>, DeviceError> {
+    let mut gpu = start(device);
+    let (commands, buffers) = record(&mut gpu, kernel, plan)?;
+    gpu.submit(&commands)?;
+    gpu.settle()?;
+    Ok(gpu.read(&buffers[plan.out], 0, plan.buffers[plan.out])?.to_vec())
+}
+
+fn adapters() -> Vec<Adapter> {
+    let capable = list_adapters().into_iter().filter(|adapter| adapter.missing.is_empty());
+    capable.map(|adapter| Adapter::select(&DeviceSelector::Index(adapter.index)).unwrap()).collect()
 }
 
 /// Each adapter that can run kernels in both tiers, and the CPU device: names, and what each makes of a plan.
 fn everywhere(kernel: &Kernel, plan: &Plan) -> Vec<(String, Result<Vec<u8>, DeviceError>)> {
-    let mut results = vec![("CPU device".to_owned(), run(&mut CpuDevice::open().unwrap(), kernel, plan))];
-    for adapter in list_adapters().iter().filter(|adapter| adapter.missing.is_empty()) {
+    let mut results = vec![("CPU device".to_owned(), run(open_cpu().unwrap(), kernel, plan))];
+    for adapter in adapters() {
         for tier in [Tier::A, Tier::B] {
-            let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
-            device.set_tier(tier);
-            results.push((format!("{}, tier {tier:?}", adapter.info.name), run(&mut device, kernel, plan)));
+            let device = adapter.open(AdapterOptions { tier, staging_only: false }).unwrap();
+            results.push((format!("{}, tier {tier:?}", adapter.info().name), run(device, kernel, plan)));
         }
     }
     results
@@ -140,7 +145,7 @@ const TOO_DEEP: &str = "llvmpipe-84-nested-calls";
 #[test]
 fn what_nests_too_deep_for_some_driver_is_refused_where_it_does() {
     let kernel = kernel(TOO_DEEP).unwrap();
-    let error = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err();
+    let error = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err().diagnostic();
     assert!(error.reason.contains("control flow nests") && error.location.is_some(), "{error}");
 }
 
@@ -209,13 +214,13 @@ fn invocations_beyond_the_end_of_a_buffer_do_not_race_for_its_last_word() {
 fn a_race_within_a_workgroup_faults_as_one() {
     let plan = Plan { buffers: vec![2000 * 256], bound: vec![(0, 0, 0)], workgroups: [2000, 1, 1], ..Plan::default() };
     let kernel = kernel("race-within-a-workgroup").unwrap();
-    for adapter in list_adapters().iter().filter(|adapter| adapter.missing.is_empty()) {
-        let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
-        device.set_spot_checks(SpotChecks { one_in: NonZeroU64::new(1) });
-        let (commands, _) = record(&mut device, &kernel, &plan).unwrap();
+    for adapter in adapters() {
+        let policy = Policy { spot_checks: SpotChecks { one_in: NonZeroU64::new(1) }, ..Policy::default() };
+        let mut gpu = start(adapter.open(AdapterOptions::default()).unwrap().with(policy));
+        let (commands, _) = record(&mut gpu, &kernel, &plan).unwrap();
         // On a busy machine there may be no time for a check at first.
-        let mut submit = || device.submit(&commands).err();
+        let mut submit = || gpu.submit(&commands).err();
         let found = (0..1000).find_map(|_| submit()).unwrap();
-        assert!(matches!(&found, DeviceError::Fault(DeviceFault::Irreproducible { race: Some(_), .. })), "{found}");
+        assert!(matches!(&found, DeviceError::Fault(fault) if fault.kind == FaultKind::KernelRaces), "{found}");
     }
 }

@@ -19,45 +19,78 @@ mod slices;
 mod transfers;
 
 use isobit_device::{
-    BufferId, BufferUsage, Command, Device, DeviceError, DeviceSelector, GroupEntry, Kernel, Source, WgpuDevice,
-    list_adapters, open, open_adapter,
+    Adapter, AdapterOptions, BindGroup, Buffer, BufferUsage, CommandEncoder, ComputePipeline, Device, DeviceError,
+    DeviceSelector, Gpu, GroupEntry, JobLimits, Kernel, Policy, Source, Stop, Tier, list_adapters, open_cpu,
 };
+use isobit_job::FaultKind;
 use isobit_shader::Profile;
 
 const MIB: u64 = 1 << 20;
 
-/// Runs a test on every adapter. A machine without one is not set up.
-fn on_every_adapter(test: impl Fn(&mut WgpuDevice)) {
-    let adapters = list_adapters();
-    let capable: Vec<_> = adapters.iter().filter(|a| a.missing.is_empty()).collect();
-    assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
-    seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
-    for adapter in capable {
-        for staging in [false, true] {
-            let how = if staging { "staging" } else { "direct" };
-            println!("running on {} ({}), {how}", adapter.info.name, adapter.info.backend);
-            let mut device = open_adapter(&DeviceSelector::Index(adapter.index)).unwrap();
-            assert_eq!(device.info(), &adapter.info);
-            device.set_memory_limit(1 << 30);
-            if staging {
-                device.set_staging_only();
-            }
-            test(&mut device);
-        }
+/// How a test has its devices.
+#[derive(Clone)]
+struct Setting {
+    limits: JobLimits,
+    policy: Policy,
+    tier: Tier,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        let limits = JobLimits { memory: 1 << 30, kernel_fuel: u64::MAX };
+        Self { limits, policy: Policy::default(), tier: Tier::A }
     }
 }
 
-/// Runs a test on every adapter and on the CPU device.
-fn on_every_device(test: impl Fn(&mut dyn Device)) {
-    on_every_adapter(|device| test(device));
-    println!("running on the CPU device");
-    let mut device = open(&DeviceSelector::Cpu).unwrap();
-    device.set_memory_limit(1 << 30);
-    test(&mut *device);
+impl Setting {
+    fn memory(memory: u64) -> Self {
+        let mut setting = Self::default();
+        setting.limits.memory = memory;
+        setting
+    }
+
+    fn kernel_fuel(kernel_fuel: u64) -> Self {
+        let mut setting = Self::default();
+        setting.limits.kernel_fuel = kernel_fuel;
+        setting
+    }
+
+    fn start(&self, device: Device) -> Gpu {
+        device.with(self.policy.clone()).start(self.limits, Stop::default())
+    }
+
+    /// Runs a test on every adapter. A machine without one is not set up.
+    fn on_every_adapter(&self, test: impl Fn(&mut Gpu)) {
+        let adapters = list_adapters();
+        let capable: Vec<_> = adapters.iter().filter(|a| a.missing.is_empty()).collect();
+        assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
+        seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
+        for report in capable {
+            let adapter = Adapter::select(&DeviceSelector::Index(report.index)).unwrap();
+            for staging_only in [false, true] {
+                let how = if staging_only { "staging" } else { "direct" };
+                println!("running on {} ({}), {how}", report.info.name, report.info.backend);
+                let device = adapter.open(AdapterOptions { tier: self.tier, staging_only }).unwrap();
+                assert_eq!(device.info(), &report.info);
+                test(&mut self.start(device));
+            }
+        }
+    }
+
+    /// Runs a test on every adapter and on the CPU device.
+    fn on_every_device(&self, test: impl Fn(&mut Gpu)) {
+        self.on_every_adapter(&test);
+        println!("running on the CPU device");
+        test(&mut self.start(open_cpu().unwrap()));
+    }
+}
+
+fn on_every_device(test: impl Fn(&mut Gpu)) {
+    Setting::default().on_every_device(test);
 }
 
 /// As [`on_every_device`], under every profile.
-fn under_every_profile(test: impl Fn(&mut dyn Device, Profile)) {
+fn under_every_profile(test: impl Fn(&mut Gpu, Profile)) {
     for profile in [Profile::Native, Profile::Dp32] {
         println!("profile {profile:?}");
         on_every_device(|device| test(device, profile));
@@ -83,19 +116,19 @@ fn values(bytes: &[u8]) -> Vec<u32> {
 }
 
 /// A storage buffer with these values in it.
-fn storage(device: &mut dyn Device, content: &[u32]) -> BufferId {
+fn storage(device: &mut Gpu, content: &[u32]) -> Buffer {
     let bytes = words(content);
     let buffer = device.create_buffer(bytes.len() as u64, BufferUsage::STORAGE).unwrap();
-    device.write(buffer, 0, Source::Slice(&bytes)).unwrap();
+    device.write(&buffer, 0, Source::Slice(&bytes)).unwrap();
     buffer
 }
 
-fn contents(device: &mut dyn Device, buffer: BufferId, length: u64) -> Vec<u32> {
+fn contents(device: &mut Gpu, buffer: &Buffer, length: u64) -> Vec<u32> {
     values(&device.read(buffer, 0, length).unwrap())
 }
 
-fn whole(binding: u32, buffer: BufferId) -> GroupEntry {
-    GroupEntry { binding, buffer, offset: 0, size: None }
+fn whole(binding: u32, buffer: &Buffer) -> GroupEntry {
+    GroupEntry { binding, buffer: buffer.clone(), offset: 0, size: None }
 }
 
 /// The message of a broken rule.
@@ -125,13 +158,37 @@ fn scale(@builtin(global_invocation_id) id: vec3u) {
 }
 ";
 
+/// Records commands and submits them.
+fn submit(device: &mut Gpu, commands: impl FnOnce(&mut CommandEncoder)) -> Result<(), DeviceError> {
+    let mut encoder = device.create_command_encoder();
+    commands(&mut encoder);
+    device.submit(&encoder.finish()?)
+}
+
 /// One dispatch with one group.
-fn one_dispatch(pipeline: isobit_device::ComputePipelineId, group: isobit_device::BindGroupId, x: u32) -> Vec<Command> {
-    vec![
-        Command::BeginPass,
-        Command::SetPipeline(pipeline),
-        Command::SetBindGroup { index: 0, group, dynamic_offsets: vec![] },
-        Command::Dispatch { x, y: 1, z: 1 },
-        Command::EndPass,
-    ]
+fn dispatch(device: &mut Gpu, pipeline: &ComputePipeline, group: &BindGroup, x: u32) -> Result<(), DeviceError> {
+    dispatch_all(device, pipeline, group, [x, 1, 1])
+}
+
+fn dispatch_all(
+    device: &mut Gpu,
+    pipeline: &ComputePipeline,
+    group: &BindGroup,
+    workgroups: [u32; 3],
+) -> Result<(), DeviceError> {
+    submit(device, |encoder| {
+        encoder.begin_pass();
+        encoder.set_pipeline(pipeline);
+        encoder.set_bind_group(0, group, &[]);
+        encoder.dispatch(workgroups);
+        encoder.end_pass();
+    })
+}
+
+/// The provider's own trouble.
+fn fault_kind<T: std::fmt::Debug>(result: Result<T, DeviceError>) -> FaultKind {
+    match result {
+        Err(DeviceError::Fault(fault)) => fault.kind,
+        other => panic!("not a fault: {other:?}"),
+    }
 }

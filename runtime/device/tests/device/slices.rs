@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use isobit_device::{
-    BindGroupId, BufferId, BufferUsage, Command, ComputePipelineId, Device, DeviceSelector, KernelUse, LayoutEntry,
-    Tier, WgpuDevice, open,
+    BindGroup, Buffer, BufferBindingType, BufferUsage, ComputePipeline, Gpu, GroupEntry, KernelUse, LayoutEntry,
+    Policy, Tier,
 };
-use isobit_device::{BufferBindingType, GroupEntry};
 use isobit_shader::Profile;
 
-use crate::{contents, on_every_adapter, on_every_device, one_dispatch, prepared, storage, whole};
+use crate::{Setting, contents, dispatch, dispatch_all, on_every_device, prepared, storage, submit, whole};
 
 /// Writes at its place in the dispatch what it is told about that place.
 const IDS: &str = "
@@ -53,27 +52,24 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }";
 
 /// A pipeline with its one group.
-fn pipeline(device: &mut dyn Device, wgsl: &str, buffer: BufferId) -> (ComputePipelineId, BindGroupId) {
-    let module = device.create_shader_module(&prepared(wgsl, Profile::Dp32)).unwrap();
-    let pipeline = device.create_compute_pipeline(module, None, None, &[]).unwrap();
-    let layout = device.bind_group_layout_of(pipeline, 0).unwrap();
-    (pipeline, device.create_bind_group(layout, &[whole(0, buffer)]).unwrap())
+fn pipeline(device: &mut Gpu, wgsl: &str, buffer: &Buffer) -> (ComputePipeline, BindGroup) {
+    let pipeline = device.create_compute_pipeline(&prepared(wgsl, Profile::Dp32), None, None, &[]).unwrap();
+    let layout = device.bind_group_layout_of(&pipeline, 0).unwrap();
+    let group = device.create_bind_group(&layout, &[whole(0, &buffer)]).unwrap();
+    (pipeline, group)
 }
 
-/// On the CPU device; on adapters in both tiers, with slices as they come and with each workgroup alone.
-fn in_every_way(test: impl Fn(&mut dyn Device)) {
-    on_every_adapter(|device| {
-        for tier in [Tier::A, Tier::B] {
-            device.set_tier(tier);
-            device.set_slice(Duration::from_millis(30));
-            test(device);
-            device.set_slice(Duration::ZERO);
-            test(device);
-        }
-    });
-    let mut device = open(&DeviceSelector::Cpu).unwrap();
-    device.set_memory_limit(1 << 30);
-    test(&mut *device);
+/// Submissions that hold a device so long; with 0, each workgroup is one.
+fn sliced(slice: Duration, tier: Tier) -> Setting {
+    Setting { policy: Policy { slice, ..Policy::default() }, tier, ..Setting::default() }
+}
+
+/// On every device, in both tiers, with slices as they come and with each workgroup alone.
+fn in_every_way(test: impl Fn(&mut Gpu)) {
+    for slice in [Duration::from_millis(30), Duration::ZERO] {
+        sliced(slice, Tier::A).on_every_device(&test);
+        sliced(slice, Tier::B).on_every_adapter(&test);
+    }
 }
 
 #[test]
@@ -81,15 +77,12 @@ fn a_kernel_does_not_see_that_it_is_cut() {
     in_every_way(|device| {
         let sides = [7_u32, 5, 3];
         let buffer = device.create_buffer(7 * 5 * 3 * 8 * 48, BufferUsage::STORAGE).unwrap();
-        let (pipeline, group) = pipeline(device, IDS, buffer);
-        let [x, y, z] = sides;
-        let mut commands = one_dispatch(pipeline, group, 0);
-        commands[3] = Command::Dispatch { x, y, z };
+        let (pipeline, group) = pipeline(device, IDS, &buffer);
         // The second time it is known how long it takes.
         for _ in 0..2 {
-            device.submit(&commands).unwrap();
+            dispatch_all(device, &pipeline, &group, sides).unwrap();
         }
-        let result = contents(device, buffer, 7 * 5 * 3 * 8 * 48);
+        let result = contents(device, &buffer, 7 * 5 * 3 * 8 * 48);
         let mut expected = Vec::new();
         for z in 0..3 {
             for y in 0..10 {
@@ -99,30 +92,29 @@ fn a_kernel_does_not_see_that_it_is_cut() {
             }
         }
         assert_eq!(result, expected);
-        device.release(buffer.into());
-        device.release(group.into());
     });
 }
 
 #[test]
 fn a_long_dispatch_is_many_submissions() {
-    on_every_adapter(|device| {
+    let count = |device: &mut Gpu, workgroups| {
         let buffer = storage(device, &[0; 4]);
-        let (long, group) = pipeline(device, LONG, buffer);
-        let count = |device: &mut WgpuDevice, workgroups| {
-            let before = device.submissions();
-            device.submit(&one_dispatch(long, group, workgroups)).unwrap();
-            device.wait().unwrap();
-            device.submissions() - before
-        };
-        // The first workgroups tell how long one takes; the others would hold any device for far longer than this.
-        device.set_slice(Duration::from_millis(5));
+        let (long, group) = pipeline(device, LONG, &buffer);
+        // The first workgroups tell how long one takes.
+        dispatch(device, &long, &group, 1).unwrap();
+        device.wait().unwrap();
+        let before = device.submissions();
+        dispatch(device, &long, &group, workgroups).unwrap();
+        device.wait().unwrap();
+        assert_eq!(contents(device, &buffer, 16), [u32::MAX; 4]);
+        device.submissions() - before
+    };
+    // So many would hold any device for far longer than this.
+    sliced(Duration::from_millis(5), Tier::A).on_every_device(|device| {
         let submissions = count(device, 128);
         assert!(submissions >= 3, "{submissions} submissions");
-        device.set_slice(Duration::ZERO);
-        assert_eq!(count(device, 5), 5);
-        assert_eq!(contents(device, buffer, 16), [u32::MAX; 4]);
     });
+    sliced(Duration::ZERO, Tier::A).on_every_device(|device| assert_eq!(count(device, 5), 5));
 }
 
 #[test]
@@ -131,16 +123,16 @@ fn fuel_is_what_the_kernels_do_however_they_are_cut() {
     in_every_way(|device| {
         let before = device.settle().unwrap().fuel;
         let buffer = storage(device, &[0; 3200]);
-        let (loops, group) = pipeline(device, LOOPS, buffer);
-        let cost = device.workgroup_cost(loops).unwrap();
+        let (loops, group) = pipeline(device, LOOPS, &buffer);
+        let cost = loops.workgroup_cost();
         for _ in 0..3 {
-            device.submit(&one_dispatch(loops, group, 100)).unwrap();
+            dispatch(device, &loops, &group, 100).unwrap();
         }
         let used = device.settle().unwrap();
         assert!(!used.spent);
         assert!(used.fuel - before > 3 * 100 * cost, "loops cost something");
         assert_eq!(device.settle().unwrap(), used, "nothing was dispatched since");
-        device.submit(&one_dispatch(loops, group, 100)).unwrap();
+        dispatch(device, &loops, &group, 100).unwrap();
         let fourth = device.settle().unwrap().fuel - used.fuel;
         assert_eq!(3 * fourth, used.fuel - before);
         seen.lock().unwrap().push(fourth);
@@ -153,31 +145,36 @@ fn fuel_is_what_the_kernels_do_however_they_are_cut() {
 fn without_loops_fuel_is_known_beforehand() {
     on_every_device(|device| {
         let buffer = device.create_buffer(48 * 8 * 10, BufferUsage::STORAGE).unwrap();
-        let (ids, group) = pipeline(device, IDS, buffer);
-        let cost = device.workgroup_cost(ids).unwrap();
+        let (ids, group) = pipeline(device, IDS, &buffer);
+        let cost = ids.workgroup_cost();
         assert!(cost > 8);
-        device.submit(&one_dispatch(ids, group, 10)).unwrap();
+        dispatch(device, &ids, &group, 10).unwrap();
         assert_eq!(device.settle().unwrap(), KernelUse { fuel: 10 * cost, spent: false });
-        let module = device.create_shader_module(&prepared(IDS, Profile::Native)).unwrap();
-        let native = device.create_compute_pipeline(module, None, None, &[]).unwrap();
-        assert_eq!(device.workgroup_cost(native), Some(8));
-        let layout = device.bind_group_layout_of(native, 0).unwrap();
-        let native_group = device.create_bind_group(layout, &[whole(0, buffer)]).unwrap();
-        let mut both = one_dispatch(native, native_group, 10);
-        both.pop();
-        both.extend(one_dispatch(ids, group, 10).split_off(1));
-        device.submit(&both).unwrap();
+        let kernel = prepared(IDS, Profile::Native);
+        let native = device.create_compute_pipeline(&kernel, None, None, &[]).unwrap();
+        assert_eq!(native.workgroup_cost(), 8);
+        let layout = device.bind_group_layout_of(&native, 0).unwrap();
+        let native_group = device.create_bind_group(&layout, &[whole(0, &buffer)]).unwrap();
+        let both = submit(device, |encoder| {
+            encoder.begin_pass();
+            for (pipeline, group) in [(&native, &native_group), (&ids, &group)] {
+                encoder.set_pipeline(pipeline);
+                encoder.set_bind_group(0, group, &[]);
+                encoder.dispatch([10, 1, 1]);
+            }
+            encoder.end_pass();
+        });
+        both.unwrap();
         assert_eq!(device.settle().unwrap(), KernelUse { fuel: 20 * cost + 80, spent: false });
     });
 }
 
 #[test]
 fn an_endless_kernel_ends_with_its_budget() {
-    on_every_device(|device| {
-        device.set_kernel_limit(10_000);
+    Setting::kernel_fuel(10_000).on_every_device(|device| {
         let buffer = storage(device, &[0; 3200]);
-        let (endless, group) = pipeline(device, ENDLESS, buffer);
-        device.submit(&one_dispatch(endless, group, 1)).unwrap();
+        let (endless, group) = pipeline(device, ENDLESS, &buffer);
+        dispatch(device, &endless, &group, 1).unwrap();
         assert!(device.settle().unwrap().spent);
         device.wait().unwrap();
         assert!(device.settle().unwrap().spent, "and stays so");
@@ -186,17 +183,22 @@ fn an_endless_kernel_ends_with_its_budget() {
 
 #[test]
 fn a_job_that_dispatches_too_much_is_stopped_under_way() {
-    on_every_device(|device| {
+    let sides = [65_535, 65_535, 1];
+    let cost = prepared_cost(LOOPS);
+    let known = u64::from(sides[0]) * u64::from(sides[1]) * cost;
+    Setting::kernel_fuel(known + 1_000_000).on_every_device(|device| {
         let buffer = storage(device, &[0; 3200]);
-        let (loops, group) = pipeline(device, LOOPS, buffer);
-        let [x, y, z] = [65_535, 65_535, 1];
-        let known = u64::from(x) * u64::from(y) * device.workgroup_cost(loops).unwrap();
-        device.set_kernel_limit(known + 1_000_000);
-        let mut commands = one_dispatch(loops, group, 0);
-        commands[3] = Command::Dispatch { x, y, z };
-        device.submit(&commands).unwrap();
+        let (loops, group) = pipeline(device, LOOPS, &buffer);
+        assert_eq!(loops.workgroup_cost(), cost);
+        dispatch_all(device, &loops, &group, sides).unwrap();
         assert!(device.settle().unwrap().spent);
     });
+}
+
+/// What a workgroup costs outside of loops.
+fn prepared_cost(wgsl: &str) -> u64 {
+    let mut gpu = Setting::default().start(isobit_device::open_cpu().unwrap());
+    gpu.create_compute_pipeline(&prepared(wgsl, Profile::Dp32), None, None, &[]).unwrap().workgroup_cost()
 }
 
 #[test]
@@ -211,7 +213,7 @@ fn all_dynamic_offsets_of_a_guest_go_with_the_systems_own() {
         wgsl += &format!(
             "@compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3u) {{ if id.x < 64u {{ {sums} }} }}"
         );
-        let module = device.create_shader_module(&prepared(&wgsl, Profile::Dp32)).unwrap();
+        let kernel = prepared(&wgsl, Profile::Dp32);
         let entry = |binding| LayoutEntry {
             binding,
             ty: BufferBindingType::Storage,
@@ -221,24 +223,27 @@ fn all_dynamic_offsets_of_a_guest_go_with_the_systems_own() {
         let entries: Vec<_> = (0..4).map(entry).collect();
         let (empty, layout) =
             (device.create_bind_group_layout(&[]).unwrap(), device.create_bind_group_layout(&entries).unwrap());
-        let pipeline = device.create_compute_pipeline(module, None, Some(&[empty, layout]), &[]).unwrap();
+        let pipeline = device.create_compute_pipeline(&kernel, None, Some(&[empty, layout.clone()]), &[]).unwrap();
         let buffers: Vec<_> = (0..4).map(|_| storage(device, &[0; 128])).collect();
         let bound: Vec<_> = (0..4)
-            .map(|at| GroupEntry { binding: at, buffer: buffers[at as usize], offset: 0, size: Some(256) })
+            .map(|at| GroupEntry { binding: at, buffer: buffers[at as usize].clone(), offset: 0, size: Some(256) })
             .collect();
-        let group = device.create_bind_group(layout, &bound).unwrap();
-        let mut commands = vec![Command::BeginPass, Command::SetPipeline(pipeline)];
-        for dynamic_offsets in [vec![0, 256, 0, 256], vec![256, 0, 256, 256]] {
-            commands.push(Command::SetBindGroup { index: 1, group, dynamic_offsets });
-            commands.push(Command::Dispatch { x: 65, y: 1, z: 1 });
-        }
-        commands.push(Command::EndPass);
-        device.submit(&commands).unwrap();
+        let group = device.create_bind_group(&layout, &bound).unwrap();
+        let submitted = submit(device, |encoder| {
+            encoder.begin_pass();
+            encoder.set_pipeline(&pipeline);
+            for dynamic_offsets in [[0, 256, 0, 256], [256, 0, 256, 256]] {
+                encoder.set_bind_group(1, &group, &dynamic_offsets);
+                encoder.dispatch([65, 1, 1]);
+            }
+            encoder.end_pass();
+        });
+        submitted.unwrap();
         let once: Vec<u32> = (1..=64).collect();
         let twice: Vec<u32> = once.iter().map(|value| value * 2).collect();
         for buffer in &buffers[..3] {
-            assert_eq!(contents(device, *buffer, 512), [once.as_slice(), &once].concat());
+            assert_eq!(contents(device, buffer, 512), [once.as_slice(), &once].concat());
         }
-        assert_eq!(contents(device, buffers[3], 512), [[0; 64].as_slice(), &twice].concat());
+        assert_eq!(contents(device, &buffers[3], 512), [[0; 64].as_slice(), &twice].concat());
     });
 }

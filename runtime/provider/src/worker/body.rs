@@ -1,14 +1,12 @@
 //! What a worker process does: opens engine and device, takes one job, runs it, ends.
 
 use super::channel::{self, ChannelError, Inbox, receive};
-use super::{CodeFile, DeviceSummary, FromWorker, Level, ToWorker};
+use super::{CodeFile, DeviceSummary, FromWorker, ToWorker};
 use isobit_device::probe::{InProcess, Progress, Verdict};
-use isobit_device::{CpuDevice, Device, DeviceInfo, DeviceKind, DeviceSelector, SpotChecks};
-use isobit_job::{JobSpec, Name};
-use isobit_sandbox::{
-    CompiledWorkload, Fault, FaultKind, FinishedJob, Input, Job, LogLevel, OutputSink, Reporter, Sandbox, TrustedCode,
-    Workload,
-};
+use isobit_device::{Device, DeviceInfo, DeviceSelector, Policy, SpotChecks};
+use isobit_job::{Fault, FaultKind, JobSpec, LogLevel, Name};
+use isobit_runner::{Embedder, Task};
+use isobit_sandbox::{CompiledWorkload, Input, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -58,14 +56,14 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         start => start?,
     };
     // A worker may have waited for long, and another's job may have shown meanwhile that the device miscomputes.
-    let mut device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
+    let device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
         Ok((device, _)) => device,
         Err(error) => {
-            let kind = FaultKind::Device.to_string();
-            return Ok(supervisor.send(&FromWorker::Faulted { kind, message: error.to_string() }, &[])?);
+            let fault = Fault::new(FaultKind::DeviceLost, error);
+            return Ok(supervisor.send(&FromWorker::Faulted(fault), &[])?);
         }
     };
-    device.set_spot_checks(spot_checks);
+    let device = device.with(Policy { spot_checks, ..Policy::default() });
     let go = watch(socket, inbox);
     let thread = std::thread::Builder::new().name("job".into()).stack_size(JOB_STACK);
     let report = supervisor.clone();
@@ -83,7 +81,7 @@ fn summary(info: &DeviceInfo) -> DeviceSummary {
 }
 
 /// A device, and what the probe found out about it.
-type Opened = (Box<dyn Device>, Option<Verdict>);
+type Opened = (Device, Option<Verdict>);
 
 fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Opened), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
@@ -119,12 +117,6 @@ impl Reporter for Supervisor {
     }
 
     fn log(&self, level: LogLevel, message: &str) {
-        let level = match level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Info => Level::Info,
-            LogLevel::Debug => Level::Debug,
-        };
         self.send(&FromWorker::Log { level, message: message.to_owned() }, &[]).ok();
     }
 
@@ -153,6 +145,21 @@ impl OutputSink for Supervisor {
         rustix::pipe::fcntl_setpipe_size(&write, PIPE).ok();
         self.send(&FromWorker::Output { name: name.to_string() }, &[read.as_fd()]).map_err(io::Error::other)?;
         Ok(Box::new(File::from(write)))
+    }
+}
+
+impl Embedder for Supervisor {
+    fn outputs(&self) -> Box<dyn OutputSink> {
+        Box::new(self.clone())
+    }
+
+    fn reporter(&self, again: bool) -> Arc<dyn Reporter> {
+        if again { Arc::new(Again(self.clone())) } else { Arc::new(self.clone()) }
+    }
+
+    fn restarting(&self, device: &DeviceInfo, reason: &Fault) -> Result<(), Fault> {
+        let restarted = FromWorker::Restarted { device: summary(device), reason: reason.to_string() };
+        self.send(&restarted, &[]).map_err(|error| Fault::new(FaultKind::Internal, error))
     }
 }
 
@@ -206,7 +213,7 @@ impl Start {
     fn run(
         self,
         sandbox: &Sandbox,
-        device: Box<dyn Device>,
+        device: Device,
         supervisor: &Supervisor,
         go: &mpsc::Receiver<()>,
     ) -> Result<FromWorker, ChannelError> {
@@ -221,47 +228,11 @@ impl Start {
                 Err(message) => return Ok(FromWorker::NotAWorkload { message }),
             },
         };
-        let on_interpreter = device.info().kind == DeviceKind::Interpreter;
-        let ran = match self.attempt(&compiled, device, Arc::new(supervisor.clone()), supervisor)? {
-            // Drivers bound the turns of loops; the interpreter does not.
-            Err(fault) if fault.kind == FaultKind::LeftLoop && !on_interpreter => match CpuDevice::open() {
-                Ok(device) => {
-                    let device_summary = summary(device.info());
-                    supervisor.send(&FromWorker::Restarted { device: device_summary, reason: fault.message }, &[])?;
-                    let again = Arc::new(Again(supervisor.clone()));
-                    self.attempt(&compiled, Box::new(device), again, supervisor)?
-                }
-                Err(_) => Err(fault),
-            },
-            ran => ran,
-        };
-        Ok(match ran {
-            Ok(FinishedJob { rules, outcome, fuel, unread, .. }) => FromWorker::Ended { rules, outcome, fuel, unread },
-            Err(fault) => FromWorker::Faulted { kind: fault.kind.to_string(), message: fault.message },
+        let task = Task { spec: &self.spec, inputs: &self.inputs, device, deadline: self.deadline };
+        Ok(match isobit_runner::run(&compiled, task, supervisor) {
+            Ok(run) => FromWorker::Ended(run.ended),
+            Err(fault) => FromWorker::Faulted(fault),
         })
-    }
-
-    /// One run on one device.
-    fn attempt(
-        &self,
-        compiled: &CompiledWorkload,
-        device: Box<dyn Device>,
-        reporter: Arc<dyn Reporter>,
-        supervisor: &Supervisor,
-    ) -> Result<Result<FinishedJob, Fault>, ChannelError> {
-        let mut inputs = BTreeMap::new();
-        for (name, input) in &self.inputs {
-            inputs.insert(name.clone(), Input { file: input.file.try_clone()?, size: input.size });
-        }
-        let job = Job {
-            spec: self.spec.clone(),
-            inputs,
-            device,
-            outputs: Box::new(supervisor.clone()),
-            reporter,
-            deadline: Some(self.deadline),
-        };
-        Ok(compiled.prepare(job).and_then(isobit_sandbox::PreparedJob::run))
     }
 
     fn load(&self, sandbox: &Sandbox) -> Result<CompiledWorkload, ChannelError> {

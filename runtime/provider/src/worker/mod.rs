@@ -11,7 +11,7 @@ pub use body::{WorkerError, run};
 pub(crate) use channel::ChannelError;
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
 
-use isobit_job::{FuelUsed, JobSpec, Outcome, Rules, Unread};
+use isobit_job::{Ended, Fault, JobSpec, LogLevel};
 use serde::{Deserialize, Serialize};
 
 /// From the supervisor.
@@ -54,29 +54,19 @@ pub(crate) enum FromWorker {
     /// The guest is about to execute its first instruction.
     Started,
     /// A line of the guest's log.
-    Log { level: Level, message: String },
+    Log { level: LogLevel, message: String },
     /// The guest's progress.
     Progress { fraction: f32, message: String },
     /// The guest created an output; the file that comes along is a pipe with its bytes.
     Output { name: String },
     /// The job has run to an outcome. Its outputs' pipes are closed.
-    Ended { rules: Rules, outcome: Outcome, fuel: FuelUsed, unread: Unread },
+    Ended(Ended),
     /// The device could not run the job to its end, and the job begins anew on this one. Outputs so far are void. Once at most.
     Restarted { device: DeviceSummary, reason: String },
     /// The component does not compile or does not fit the world.
     NotAWorkload { message: String },
     /// The provider's own trouble.
-    Faulted { kind: String, message: String },
-}
-
-/// Level of a log line, on its way.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
+    Faulted(Fault),
 }
 
 /// The device, as it stands in receipts.

@@ -5,15 +5,16 @@ mod commands;
 
 use super::bindings::isobit::compute::gpu as wit;
 use super::io::{InputHandle, OutputHandle, table_full};
-use super::{Held, HostState};
-use crate::ending::{Ending, Fault};
+use super::HostState;
+use crate::ending::Ending;
 use crate::job::Input;
 use bytes::Bytes;
 use isobit_device::{
-    BindGroupId, BindGroupLayoutId, BufferBindingType, BufferId, BufferUsage, ComputePipelineId, DeviceError,
-    GroupEntry, LIMITS, LayoutEntry, Readback, ShaderModuleId, Source,
+    BindGroup, BindGroupLayout, Buffer, BufferBindingType, BufferUsage, CommandBuffer, ComputePipeline, DeviceError,
+    GroupEntry, Kernel, LIMITS, LayoutEntry, Readback, Source,
 };
-use isobit_shader::{Diagnostic, prepare};
+use isobit_job::{Fault, FaultKind};
+use isobit_shader::{Diagnostic, KernelError, prepare};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -21,46 +22,13 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTableError, WasmList};
 use wit::Error;
 
-pub use commands::{CommandBuffer, CommandEncoder, ComputePass};
+pub use commands::{CommandEncoder, ComputePass};
 
 /// The most WGSL in one module: 1 MiB.
 const MAX_WGSL: u64 = 1 << 20;
 
 /// Piece in which device memory goes to an output: 8 MiB, large enough to keep both sides busy.
 const APPEND_PIECE: u64 = 8 << 20;
-
-/// A guest's handle to a buffer.
-pub struct Buffer {
-    id: BufferId,
-    size: u64,
-    held: Arc<Held>,
-}
-
-/// A guest's handle to a shader module.
-pub struct ShaderModule {
-    id: ShaderModuleId,
-    _held: Arc<Held>,
-}
-
-/// A guest's handle to a bind group layout.
-pub struct BindGroupLayout {
-    id: BindGroupLayoutId,
-    _held: Arc<Held>,
-}
-
-/// A guest's handle to a bind group.
-pub struct BindGroup {
-    id: BindGroupId,
-    held: Arc<Held>,
-}
-
-/// A guest's handle to a compute pipeline.
-pub struct ComputePipeline {
-    id: ComputePipelineId,
-    /// Kernel fuel per workgroup, loops aside.
-    workgroup_cost: u64,
-    held: Arc<Held>,
-}
 
 /// What a call came to when it did not succeed: an error for the guest, or the job's end.
 pub enum Failure {
@@ -98,6 +66,15 @@ impl From<Diagnostic> for Failure {
     }
 }
 
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Refused(diagnostic) => diagnostic.into(),
+            KernelError::Fault(fault) => Ending::Fault(fault).into(),
+        }
+    }
+}
+
 impl From<DeviceError> for Failure {
     fn from(error: DeviceError) -> Self {
         match error {
@@ -106,8 +83,7 @@ impl From<DeviceError> for Failure {
                 Self::Guest(Error::OutOfMemory(wit::OutOfMemory { requested, in_use, maximum }))
             }
             DeviceError::LimitExceeded { limit, maximum, requested } => limit_exceeded(limit, maximum, requested),
-            DeviceError::Fault(fault) => Ending::Fault(fault.into()).into(),
-            other => invalid(other.to_string()),
+            DeviceError::Fault(fault) => Ending::Fault(fault).into(),
         }
     }
 }
@@ -157,7 +133,7 @@ impl wit::Host for HostState {
 
     fn poll(&mut self) -> Result<(), Failure> {
         self.settle()?;
-        Ok(self.device()?.wait()?)
+        Ok(self.gpu()?.wait()?)
     }
 
     fn convert_error(&mut self, failure: Failure) -> wasmtime::Result<Error> {
@@ -174,18 +150,17 @@ impl wit::HostBuffer for HostState {
             storage: usage.contains(wit::BufferUsage::STORAGE),
             uniform: usage.contains(wit::BufferUsage::UNIFORM),
         };
-        let id = self.device()?.create_buffer(size, usage)?;
-        let held = self.releases.hold(id);
-        Ok(self.table.push(Buffer { id, size, held })?)
+        let buffer = self.gpu()?.create_buffer(size, usage)?;
+        Ok(self.table.push(buffer)?)
     }
 
     fn size(&mut self, buffer: Resource<Buffer>) -> wasmtime::Result<u64> {
-        Ok(self.table.get(&buffer)?.size)
+        Ok(self.table.get(&buffer)?.size())
     }
 
     fn write(&mut self, buffer: Resource<Buffer>, offset: u64, data: Vec<u8>) -> Result<(), Failure> {
-        let id = self.table.get(&buffer)?.id;
-        Ok(self.device()?.write(id, offset, Source::Slice(&data))?)
+        let buffer = self.table.get(&buffer)?.clone();
+        Ok(self.gpu()?.write(&buffer, offset, Source::Slice(&data))?)
     }
 
     fn read(&mut self, buffer: Resource<Buffer>, offset: u64, length: u64) -> Result<Vec<u8>, Failure> {
@@ -200,7 +175,7 @@ impl wit::HostBuffer for HostState {
         input_offset: u64,
         length: u64,
     ) -> Result<(), Failure> {
-        let id = self.table.get(&buffer)?.id;
+        let buffer = self.table.get(&buffer)?.clone();
         let input = Arc::clone(&self.table.get(&input)?.0);
         let end = input_offset.checked_add(length).filter(|end| *end <= input.size);
         let Some(end) = end else {
@@ -216,7 +191,7 @@ impl wit::HostBuffer for HostState {
         }
         let mut reader = InputReader { input: &input, position: input_offset, end };
         let source = Source::Reader { reader: &mut reader, length: length.next_multiple_of(4) };
-        Ok(self.device()?.write(id, offset, source)?)
+        Ok(self.gpu()?.write(&buffer, offset, source)?)
     }
 
     fn append_to(
@@ -226,10 +201,8 @@ impl wit::HostBuffer for HostState {
         length: u64,
         output: Resource<OutputHandle>,
     ) -> Result<(), Failure> {
-        let (id, size) = {
-            let buffer = self.table.get(&buffer)?;
-            (buffer.id, buffer.size)
-        };
+        let buffer = self.table.get(&buffer)?.clone();
+        let size = buffer.size();
         if !offset.is_multiple_of(4) || offset.checked_add(length).is_none_or(|end| end > size) {
             return Err(invalid(format!(
                 "offset {offset} is not a multiple of 4, or {length} bytes from there are not all in the buffer of {size} bytes"
@@ -240,7 +213,7 @@ impl wit::HostBuffer for HostState {
         let mut done = 0;
         while done < length {
             let piece = (length - done).min(APPEND_PIECE);
-            let data = self.device()?.read(id, offset + done, piece.next_multiple_of(4))?;
+            let data = self.gpu()?.read(&buffer, offset + done, piece.next_multiple_of(4))?;
             let bytes = data.as_ref().get(..usize::try_from(piece).unwrap_or(usize::MAX)).unwrap_or_default();
             self.append_reserved(&output, bytes)?;
             done += piece;
@@ -249,8 +222,11 @@ impl wit::HostBuffer for HostState {
     }
 
     fn clear(&mut self, buffer: Resource<Buffer>, offset: u64, length: u64) -> Result<(), Failure> {
-        let id = self.table.get(&buffer)?.id;
-        Ok(self.device()?.submit(&[isobit_device::Command::ClearBuffer { buffer: id, offset, size: length }])?)
+        let buffer = self.table.get(&buffer)?.clone();
+        let gpu = self.gpu()?;
+        let mut encoder = gpu.create_command_encoder();
+        encoder.clear_buffer(&buffer, offset, length);
+        Ok(gpu.submit(&encoder.finish()?)?)
     }
 
     fn drop(&mut self, buffer: Resource<Buffer>) -> wasmtime::Result<()> {
@@ -260,18 +236,16 @@ impl wit::HostBuffer for HostState {
 }
 
 impl wit::HostShaderModule for HostState {
-    fn create(&mut self, wgsl: String) -> Result<Resource<ShaderModule>, Failure> {
+    fn create(&mut self, wgsl: String) -> Result<Resource<Kernel>, Failure> {
         let size = wgsl.len() as u64;
         if size > MAX_WGSL {
             return Err(limit_exceeded("wgsl-bytes", MAX_WGSL, size));
         }
         let kernel = prepare(&wgsl, self.profile)?;
-        let id = self.device()?.create_shader_module(&kernel)?;
-        let held = self.releases.hold(id);
-        Ok(self.table.push(ShaderModule { id, _held: held })?)
+        Ok(self.table.push(kernel)?)
     }
 
-    fn drop(&mut self, module: Resource<ShaderModule>) -> wasmtime::Result<()> {
+    fn drop(&mut self, module: Resource<Kernel>) -> wasmtime::Result<()> {
         self.table.delete(module)?;
         Ok(())
     }
@@ -292,9 +266,8 @@ impl wit::HostBindGroupLayout for HostState {
                 min_binding_size: entry.min_binding_size,
             })
             .collect();
-        let id = self.device()?.create_bind_group_layout(&entries)?;
-        let held = self.releases.hold(id);
-        Ok(self.table.push(BindGroupLayout { id, _held: held })?)
+        let layout = self.gpu()?.create_bind_group_layout(&entries)?;
+        Ok(self.table.push(layout)?)
     }
 
     fn drop(&mut self, layout: Resource<BindGroupLayout>) -> wasmtime::Result<()> {
@@ -309,15 +282,14 @@ impl wit::HostBindGroup for HostState {
         layout: Resource<BindGroupLayout>,
         entries: Vec<wit::BindGroupEntry>,
     ) -> Result<Resource<BindGroup>, Failure> {
-        let layout = self.table.get(&layout)?.id;
+        let layout = self.table.get(&layout)?.clone();
         let mut group = Vec::with_capacity(entries.len());
         for entry in &entries {
-            let buffer = self.table.get(&entry.buffer)?.id;
+            let buffer = self.table.get(&entry.buffer)?.clone();
             group.push(GroupEntry { binding: entry.binding, buffer, offset: entry.offset, size: entry.size });
         }
-        let id = self.device()?.create_bind_group(layout, &group)?;
-        let held = self.releases.hold(id);
-        Ok(self.table.push(BindGroup { id, held })?)
+        let group = self.gpu()?.create_bind_group(&layout, &group)?;
+        Ok(self.table.push(group)?)
     }
 
     fn drop(&mut self, group: Resource<BindGroup>) -> wasmtime::Result<()> {
@@ -329,27 +301,26 @@ impl wit::HostBindGroup for HostState {
 impl wit::HostComputePipeline for HostState {
     fn create(
         &mut self,
-        module: Resource<ShaderModule>,
+        module: Resource<Kernel>,
         entry_point: Option<String>,
         layout: Option<Vec<Resource<BindGroupLayout>>>,
         constants: Vec<wit::OverrideValue>,
     ) -> Result<Resource<ComputePipeline>, Failure> {
-        let module = self.table.get(&module)?.id;
+        let kernel = self.table.get(&module)?.clone();
         let layout = match layout {
             None => None,
             Some(groups) => Some(
                 groups
                     .iter()
-                    .map(|group| Ok(self.table.get(group)?.id))
+                    .map(|group| Ok(self.table.get(group)?.clone()))
                     .collect::<Result<Vec<_>, ResourceTableError>>()?,
             ),
         };
         let constants: Vec<_> = constants.into_iter().map(|constant| (constant.name, constant.value)).collect();
-        let device = self.device()?;
-        let id = device.create_compute_pipeline(module, entry_point.as_deref(), layout.as_deref(), &constants)?;
-        let workgroup_cost = device.workgroup_cost(id).unwrap_or(u64::MAX);
-        let held = self.releases.hold(id);
-        Ok(self.table.push(ComputePipeline { id, workgroup_cost, held })?)
+        let gpu = self.gpu()?;
+        let pipeline =
+            gpu.create_compute_pipeline(&kernel, entry_point.as_deref(), layout.as_deref(), &constants)?;
+        Ok(self.table.push(pipeline)?)
     }
 
     fn get_bind_group_layout(
@@ -357,10 +328,9 @@ impl wit::HostComputePipeline for HostState {
         pipeline: Resource<ComputePipeline>,
         index: u32,
     ) -> Result<Resource<BindGroupLayout>, Failure> {
-        let pipeline = self.table.get(&pipeline)?.id;
-        let id = self.device()?.bind_group_layout_of(pipeline, index)?;
-        let held = self.releases.hold(id);
-        Ok(self.table.push(BindGroupLayout { id, _held: held })?)
+        let pipeline = self.table.get(&pipeline)?.clone();
+        let layout = self.gpu()?.bind_group_layout_of(&pipeline, index)?;
+        Ok(self.table.push(layout)?)
     }
 
     fn drop(&mut self, pipeline: Resource<ComputePipeline>) -> wasmtime::Result<()> {
@@ -375,9 +345,9 @@ impl HostState {
         if !length.is_multiple_of(4) {
             return Err(invalid(format!("length {length} is not a multiple of 4")));
         }
-        let id = self.table.get(buffer)?.id;
+        let buffer = self.table.get(buffer)?.clone();
         self.settle()?;
-        Ok(self.device()?.read(id, offset, length)?)
+        Ok(self.gpu()?.read(&buffer, offset, length)?)
     }
 }
 
@@ -407,18 +377,13 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
         |mut store: StoreContextMut<'_, HostState>,
          (buffer, offset, data): (Resource<Buffer>, u64, WasmList<u8>)|
          -> wasmtime::Result<(Result<(), Error>,)> {
-            let id = store.data_mut().table.get(&buffer)?.id;
-            store.data_mut().device().map_err(Ending::raise)?;
-            let taken = store.data_mut().device.take();
-            let Some(mut device) = taken else {
-                return Err(Ending::Fault(Fault::new(
-                    crate::FaultKind::Sandbox,
-                    "the device is in use by another call",
-                ))
-                .raise());
+            let state = store.data_mut();
+            let buffer = state.table.get(&buffer)?.clone();
+            let Some(mut gpu) = state.gpu.take() else {
+                return Err(Ending::Fault(Fault::new(FaultKind::Internal, "the device is in use by another call")).raise());
             };
-            let result = device.write(id, offset, Source::Slice(data.as_le_slice(&store))).map_err(Failure::from);
-            store.data_mut().device = Some(device);
+            let result = gpu.write(&buffer, offset, Source::Slice(data.as_le_slice(&store))).map_err(Failure::from);
+            store.data_mut().gpu = Some(gpu);
             answer(result)
         },
     )?;

@@ -2,9 +2,9 @@
 
 use super::HostState;
 use super::bindings::isobit::compute::io::{Error, Host, HostInput, HostOutput, LimitExceeded, Parameter};
-use crate::ending::{Ending, Fault};
+use crate::ending::Ending;
 use crate::job::Input;
-use isobit_job::Name;
+use isobit_job::{Fault, Name};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl OutputHandle {
     /// Flushes and closes. Further calls do nothing.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         match self.writer.take() {
-            Some(mut writer) => writer.flush().map_err(|error| Fault::io("the output could not be written", &error)),
+            Some(mut writer) => writer.flush().map_err(|error| Fault::storage("the output could not be written", &error)),
             None => Ok(()),
         }
     }
@@ -36,8 +36,8 @@ impl OutputHandle {
         let writer = self
             .writer
             .as_mut()
-            .ok_or_else(|| Fault::io("the output is closed", &std::io::ErrorKind::BrokenPipe.into()))?;
-        writer.write_all(data).map_err(|error| Fault::io("the output could not be written", &error))?;
+            .ok_or_else(|| Fault::storage("the output is closed", &std::io::ErrorKind::BrokenPipe.into()))?;
+        writer.write_all(data).map_err(|error| Fault::storage("the output could not be written", &error))?;
         self.written = self.written.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         Ok(())
     }
@@ -64,7 +64,7 @@ impl From<wasmtime::component::ResourceTableError> for Failure {
 /// The only error a full table or a stale handle can come to: handles are counted, and wasmtime checks the rest.
 pub(super) fn table_full(error: wasmtime::component::ResourceTableError) -> wasmtime::Error {
     match error {
-        wasmtime::component::ResourceTableError::Full => Ending::limit("handles").raise(),
+        wasmtime::component::ResourceTableError::Full => Ending::limit(isobit_job::LimitName::Handles).raise(),
         other => other.into(),
     }
 }
@@ -129,7 +129,7 @@ impl HostInput for HostState {
         input
             .file
             .read_exact_at(&mut data, offset)
-            .map_err(|error| Ending::Fault(Fault::io("the input could not be read", &error)).raise())?;
+            .map_err(|error| Ending::Fault(Fault::storage("the input could not be read", &error)).raise())?;
         Ok(data)
     }
 
@@ -156,7 +156,7 @@ impl HostOutput for HostState {
         let writer = self
             .sink
             .create(&name)
-            .map_err(|error| Ending::Fault(Fault::io("the output could not be created", &error)))?;
+            .map_err(|error| Ending::Fault(Fault::storage("the output could not be created", &error)))?;
         self.created.insert(name);
         Ok(self.table.push(OutputHandle { writer: Some(writer), written: 0 })?)
     }

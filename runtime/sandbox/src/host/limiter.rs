@@ -1,6 +1,9 @@
 //! The job's limit on guest memory, all linear memories of the component together.
 
+use isobit_job::{Fault, FaultKind};
 use wasmtime::ResourceLimiter;
+
+use crate::ending::Ending;
 
 /// Elements of all tables together: 100 Ki functions is more than a large program has.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
@@ -34,6 +37,11 @@ impl ResourceLimiter for MemoryLimiter {
         Ok(!self.denied)
     }
 
+    /// It was granted, and the host cannot serve it: a guest that saw −1 here could write it into an output.
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(unserved("linear memory", &error))
+    }
+
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
         let granted = elements <= MAX_TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum);
@@ -41,6 +49,10 @@ impl ResourceLimiter for MemoryLimiter {
             self.table_elements = elements;
         }
         Ok(granted)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(unserved("a table", &error))
     }
 
     fn instances(&self) -> usize {
@@ -53,5 +65,31 @@ impl ResourceLimiter for MemoryLimiter {
 
     fn memories(&self) -> usize {
         8
+    }
+}
+
+fn unserved(what: &str, error: &wasmtime::Error) -> wasmtime::Error {
+    let what = format_args!("{what} of the guest's cannot grow: {error:#}");
+    Ending::Fault(Fault::new(FaultKind::OutOfMemory, what)).raise()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_that_was_granted_and_fails_ends_the_job_as_a_fault() {
+        let mut limiter = MemoryLimiter::new(1 << 20);
+        assert!(!limiter.memory_growing(0, 2 << 20, None).unwrap(), "a refusal is the guest's to see");
+        assert!(limiter.memory_growing(0, 1 << 16, None).unwrap());
+        for failed in [
+            limiter.memory_grow_failed(wasmtime::Error::msg("no")),
+            limiter.table_grow_failed(wasmtime::Error::msg("no")),
+        ] {
+            let error = failed.unwrap_err();
+            let Some(Ending::Fault(fault)) = error.downcast_ref::<Ending>() else { panic!("{error}") };
+            assert_eq!(fault.kind, FaultKind::OutOfMemory);
+        }
     }
 }

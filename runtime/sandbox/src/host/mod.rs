@@ -5,14 +5,14 @@ pub(crate) mod io;
 mod limiter;
 mod report;
 
-use crate::ending::{Ending, Fault, FaultKind};
+use crate::ending::Ending;
 use crate::job::{Input, Job, OutputSink, Reporter};
 use crate::wasi::{self, VirtualClock, VirtualClockView};
-use isobit_device::{Device, DeviceError, ResourceId, Stop};
-use isobit_job::{Fuel, Limits, Name, Profile, Trap, Unread};
+use isobit_device::{Device, DeviceError, Gpu, JobLimits, Stop};
+use isobit_job::{Bytes, Fault, FaultKind, Fuel, Limits, Name, Profile, Trap, Unread};
 use limiter::MemoryLimiter;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -27,14 +27,14 @@ pub(crate) mod bindings {
         with: {
             "isobit:compute/io.input": crate::host::io::InputHandle,
             "isobit:compute/io.output": crate::host::io::OutputHandle,
-            "isobit:compute/gpu.buffer": crate::host::gpu::Buffer,
-            "isobit:compute/gpu.shader-module": crate::host::gpu::ShaderModule,
-            "isobit:compute/gpu.bind-group-layout": crate::host::gpu::BindGroupLayout,
-            "isobit:compute/gpu.bind-group": crate::host::gpu::BindGroup,
-            "isobit:compute/gpu.compute-pipeline": crate::host::gpu::ComputePipeline,
+            "isobit:compute/gpu.buffer": isobit_device::Buffer,
+            "isobit:compute/gpu.shader-module": isobit_device::Kernel,
+            "isobit:compute/gpu.bind-group-layout": isobit_device::BindGroupLayout,
+            "isobit:compute/gpu.bind-group": isobit_device::BindGroup,
+            "isobit:compute/gpu.compute-pipeline": isobit_device::ComputePipeline,
             "isobit:compute/gpu.command-encoder": crate::host::gpu::CommandEncoder,
             "isobit:compute/gpu.compute-pass": crate::host::gpu::ComputePass,
-            "isobit:compute/gpu.command-buffer": crate::host::gpu::CommandBuffer,
+            "isobit:compute/gpu.command-buffer": isobit_device::CommandBuffer,
         },
         trappable_error_type: {
             "isobit:compute/gpu.error" => crate::host::gpu::Failure,
@@ -52,8 +52,7 @@ pub(crate) struct HostState {
     wasi: WasiCtx,
     clock: VirtualClock,
     /// Taken out only while a bulk write borrows guest memory.
-    device: Option<Box<dyn Device>>,
-    releases: Releases,
+    gpu: Option<Gpu>,
     params: BTreeMap<Name, String>,
     unread_params: BTreeSet<Name>,
     limits: Limits,
@@ -72,18 +71,17 @@ pub(crate) struct HostState {
 impl HostState {
     pub(crate) fn new(job: Job, stop: Stop) -> Self {
         let wasi = wasi::context(&job.spec, &job.reporter);
-        let mut device = job.device;
-        device.set_stop(stop);
-        device.set_memory_limit(job.spec.limits.device_memory.get());
-        device.set_kernel_limit(job.spec.limits.kernel_fuel.get());
+        let limits = JobLimits {
+            memory: job.spec.limits.device_memory.get(),
+            kernel_fuel: job.spec.limits.kernel_fuel.get(),
+        };
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
             table,
             wasi,
             clock: VirtualClock::default(),
-            device: Some(device),
-            releases: Releases::default(),
+            gpu: Some(job.device.start(limits, stop)),
             unread_params: job.spec.params.keys().cloned().collect(),
             unread_inputs: job.inputs.keys().cloned().collect(),
             params: job.spec.params,
@@ -112,6 +110,16 @@ impl HostState {
         Fuel::try_from(self.kernel_fuel).unwrap_or(Fuel::MAX)
     }
 
+    /// Bytes of all inputs that the job names.
+    pub(crate) fn input_bytes(&self) -> Bytes {
+        Bytes::saturating_from(self.inputs.values().fold(0, |sum: u64, input| sum.saturating_add(input.size)))
+    }
+
+    /// Bytes that were appended to outputs.
+    pub(crate) fn output_bytes(&self) -> Bytes {
+        Bytes::saturating_from(self.written)
+    }
+
     /// What of the job the guest has not looked at so far.
     pub(crate) fn unread(&self) -> Unread {
         Unread {
@@ -126,14 +134,14 @@ impl HostState {
 
     /// Waits for all submitted work.
     pub(crate) fn wait(&mut self) -> Result<(), Ending> {
-        let waited = self.device()?.wait();
+        let waited = self.gpu()?.wait();
         waited.map_err(trouble)
     }
 
     /// Counts what kernels have cost. Where a guest has to wait for the device, and nowhere else: so the job ends at
     /// the same place on every device.
     pub(crate) fn settle(&mut self) -> Result<(), Ending> {
-        let used = self.device()?.settle().map_err(trouble)?;
+        let used = self.gpu()?.settle().map_err(trouble)?;
         if used.spent || used.fuel > self.limits.kernel_fuel.get() {
             return Err(self.out_of_kernel_fuel());
         }
@@ -147,76 +155,45 @@ impl HostState {
         Ending::Trapped(Trap::KernelFuel)
     }
 
-    /// The device, after giving back what the guest has dropped since the last call.
-    fn device(&mut self) -> Result<&mut Box<dyn Device>, Ending> {
-        let device = self
-            .device
-            .as_mut()
-            .ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device is in use by another call"))?;
-        self.releases.drain(|id| device.release(id));
-        Ok(device)
+    fn gpu(&mut self) -> Result<&mut Gpu, Ending> {
+        let gpu = self.gpu.as_mut();
+        gpu.ok_or_else(|| Fault::new(FaultKind::Internal, "the device is in use by another call").into())
     }
 
     /// Drops everything but the device: one in trouble may never come back from being closed. The process of a
     /// faulted job ends soon.
     pub(crate) fn abandon(mut self) {
-        std::mem::forget(self.device.take());
+        std::mem::forget(self.gpu.take());
     }
 
     /// Drops everything the guest held and hands the device back.
-    pub(crate) fn finish(mut self) -> Result<Box<dyn Device>, Fault> {
+    pub(crate) fn finish(mut self) -> Result<Device, Fault> {
         for entry in self.table.iter_mut() {
             if let Some(output) = entry.downcast_mut::<io::OutputHandle>() {
                 output.finish()?;
             }
         }
         drop(std::mem::take(&mut self.table));
-        let mut device =
-            self.device.take().ok_or_else(|| Fault::new(FaultKind::Sandbox, "the device was not handed back"))?;
-        self.releases.drain(|id| device.release(id));
-        Ok(device)
+        let gpu = self.gpu.take().ok_or_else(|| Fault::new(FaultKind::Internal, "the device was not handed back"))?;
+        gpu.end().map_err(fault)
     }
 }
 
 /// An error of the device's that no guest has caused.
 fn trouble(error: DeviceError) -> Ending {
+    fault(error).into()
+}
+
+fn fault(error: DeviceError) -> Fault {
     match error {
-        DeviceError::Fault(fault) => Fault::from(fault).into(),
-        other => Fault::new(FaultKind::Device, other.to_string()).into(),
+        DeviceError::Fault(fault) => fault,
+        other => Fault::new(FaultKind::Internal, other),
     }
 }
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-/// Device objects whose last handle is gone. A handle may be dropped where the device is out of reach
-/// (by the resource table, by a recorded command), so it leaves a note here.
-#[derive(Clone, Default)]
-struct Releases(Arc<Mutex<Vec<ResourceId>>>);
-
-impl Releases {
-    fn hold(&self, id: impl Into<ResourceId>) -> Arc<Held> {
-        Arc::new(Held { id: id.into(), releases: self.clone() })
-    }
-
-    fn drain(&self, mut release: impl FnMut(ResourceId)) {
-        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.drain(..).for_each(&mut release);
-    }
-}
-
-/// Keeps a device object alive: for the guest's handle, and for commands recorded with it.
-struct Held {
-    id: ResourceId,
-    releases: Releases,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.releases.0.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::HostState;
 use super::bindings::isobit::compute::report::{Host, Level};
-use crate::LogLevel;
+use isobit_job::LogLevel;
 use crate::job::cut;
 
 /// The most bytes of one log line: 8 KiB.

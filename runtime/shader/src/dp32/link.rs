@@ -169,7 +169,7 @@ impl<'a> Linker<'a> {
 
 /// Something that only a mistake in this crate can cause.
 pub(crate) fn defect(what: impl std::fmt::Display) -> Diagnostic {
-    Diagnostic::new(format!("a defect of profile dp32: {what}"))
+    Diagnostic { is_defect: true, ..Diagnostic::new(format!("a defect of profile dp32: {what}")) }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTE
 
 use self::define::Defined;
 pub use self::define::MAX_CONTROL_DEPTH;
-use crate::{Diagnostic, EntryPoint, SourceLocation};
+use crate::{Diagnostic, EntryPoint, KernelError, SourceLocation};
 
 /// Changes whenever a kernel could come out with other bits or another cost. Claims made under different
 /// versions cannot be compared.
@@ -131,7 +131,7 @@ impl Lowered {
     ///
     /// # Errors
     /// The rewritten module is too large, or (a defect) does not validate.
-    pub fn realize(&self, tier: Tier) -> Result<Module, Diagnostic> {
+    pub fn realize(&self, tier: Tier) -> Result<Module, KernelError> {
         crate::on_deep_stack(|| realize::realize(&self.module, &self.info, tier))
     }
 
@@ -139,7 +139,7 @@ impl Lowered {
     ///
     /// # Errors
     /// As [`Lowered::realize`].
-    pub fn emit(&self, tier: Option<Tier>) -> Result<String, Diagnostic> {
+    pub fn emit(&self, tier: Option<Tier>) -> Result<String, KernelError> {
         let module = match tier {
             Some(tier) => self.realize(tier)?,
             None => self.module.clone(),

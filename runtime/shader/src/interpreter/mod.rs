@@ -32,7 +32,7 @@ use self::compile::{BufferSlot, Compiler, FunctionCode, Input, WorkgroupVariable
 use self::lanes::LANE_GROUP;
 use self::machine::{Access, Atomic, Machine, Unwatched, Watch, Word};
 use self::races::Watching;
-use crate::Diagnostic;
+use crate::{Diagnostic, KernelError};
 
 pub use self::races::{Race, RaceAccess, RaceMemory, RaceReport, Races};
 pub use self::system::{SystemBuffers, words_of};
@@ -110,7 +110,7 @@ impl Program {
     ///
     /// # Errors
     /// The module is too large to run, or has something that is no primitive of [`crate::dp32`].
-    pub fn compile(module: &Module, info: &ModuleInfo) -> Result<Self, Diagnostic> {
+    pub fn compile(module: &Module, info: &ModuleInfo) -> Result<Self, KernelError> {
         crate::on_deep_stack(|| Self::compile_here(module, info))
     }
 

@@ -39,8 +39,9 @@ pub(crate) struct Charge {
 }
 
 impl Ledger {
-    pub(crate) fn set_limit(&mut self, limit: u64) {
-        self.limit = limit;
+    /// Of a job that may have so many bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { limit, ..Self::default() }
     }
 
     pub(crate) fn usage(&self) -> MemoryUse {
@@ -83,9 +84,7 @@ mod tests {
 
     #[test]
     fn a_charge_counts_until_it_is_dropped() {
-        let mut ledger = Ledger::default();
-        assert!(ledger.charge(4).is_err(), "the limit is 0 until it is set");
-        ledger.set_limit(100);
+        let mut ledger = Ledger::new(100);
         let first = ledger.charge(60).unwrap();
         let refused = ledger.charge(41).unwrap_err();
         assert!(matches!(refused, DeviceError::OutOfMemory { requested: 41, in_use: 60, maximum: 100 }));

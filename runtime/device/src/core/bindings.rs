@@ -1,52 +1,13 @@
-//! Layouts, bind groups and pipelines: what they look like, and the rules for making them.
-
-use std::sync::Arc;
+//! The rules of WebGPU for layouts, bind groups and pipelines.
 
 use isobit_shader::{Binding, BufferBindingType, Diagnostic, EntryPoint};
 
-use super::{at_most, multiple_of, range};
-use crate::{BufferUsage, DeviceError, GroupEntry, LIMITS, LayoutEntry};
-
-/// A buffer as the rules see it. `serial` tells buffers apart that no longer have an id.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BufferShape {
-    pub serial: u64,
-    pub size: u64,
-    pub usage: BufferUsage,
-}
-
-/// A bind group layout: entries by binding.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LayoutShape {
-    pub entries: Vec<LayoutEntry>,
-}
-
-/// A bind group: what is bound, by binding.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupShape {
-    pub layout: Arc<LayoutShape>,
-    pub bound: Vec<Bound>,
-}
-
-/// A buffer's range in a slot.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
-    pub entry: LayoutEntry,
-    pub buffer: BufferShape,
-    pub offset: u64,
-    pub size: u64,
-}
-
-/// A pipeline: its layouts by group, and what its entry point needs.
-#[derive(Clone, Debug)]
-pub(crate) struct PipelineShape {
-    pub layouts: Vec<Arc<LayoutShape>>,
-    pub bindings: Vec<Binding>,
-    pub workgroup_size: [u32; 3],
-}
+use super::resources::{BindGroupLayout, GroupEntry, LayoutEntry, Range};
+use super::rules::{at_most, multiple_of, range};
+use crate::{DeviceError, LIMITS};
 
 /// Checks the entries of a layout and sorts them.
-pub(crate) fn layout(entries: &[LayoutEntry]) -> Result<LayoutShape, DeviceError> {
+pub(super) fn layout(entries: &[LayoutEntry]) -> Result<BindGroupLayout, DeviceError> {
     let mut entries = entries.to_vec();
     entries.sort_by_key(|entry| entry.binding);
     for pair in entries.windows(2) {
@@ -62,7 +23,7 @@ pub(crate) fn layout(entries: &[LayoutEntry]) -> Result<LayoutShape, DeviceError
         at_most("max-bindings-per-bind-group", maximum, requested)?;
     }
     count_buffers(entries.iter())?;
-    Ok(LayoutShape { entries })
+    Ok(BindGroupLayout::new(entries))
 }
 
 /// The limits on buffers in one stage hold for a layout alone and for a pipeline's layouts together.
@@ -90,45 +51,40 @@ fn count_buffers<'a>(entries: impl Iterator<Item = &'a LayoutEntry> + Clone) -> 
 }
 
 /// Checks that entries match the layout one to one and are bound within their buffers.
-pub(crate) fn bind_group(
-    layout: &Arc<LayoutShape>,
-    entries: &[(GroupEntry, BufferShape)],
-) -> Result<GroupShape, DeviceError> {
-    let mut bound = Vec::with_capacity(entries.len());
-    for slot in &layout.entries {
-        let mut matching = entries.iter().filter(|(entry, _)| entry.binding == slot.binding);
-        let Some((entry, buffer)) = matching.next() else {
+pub(super) fn bind_group(layout: &BindGroupLayout, entries: &[GroupEntry]) -> Result<Vec<Range>, DeviceError> {
+    let mut ranges = Vec::with_capacity(entries.len());
+    for slot in layout.entries() {
+        let mut matching = entries.iter().filter(|entry| entry.binding == slot.binding);
+        let Some(entry) = matching.next() else {
             return Err(DeviceError::invalid(format!("binding {} of the layout is not bound", slot.binding)));
         };
         if matching.next().is_some() {
             return Err(DeviceError::invalid(format!("binding {} is bound twice", slot.binding)));
         }
-        bound.push(bind(*slot, entry, *buffer)?);
+        ranges.push(bind(*slot, entry)?);
     }
-    if let Some((entry, _)) = entries.iter().find(|(entry, _)| {
-        let mut slots = layout.entries.iter();
-        !slots.any(|slot| slot.binding == entry.binding)
-    }) {
+    if let Some(entry) = entries.iter().find(|entry| find(layout, entry.binding).is_none()) {
         return Err(DeviceError::invalid(format!("binding {} is not in the layout", entry.binding)));
     }
-    Ok(GroupShape { layout: Arc::clone(layout), bound })
+    Ok(ranges)
 }
 
-fn bind(slot: LayoutEntry, entry: &GroupEntry, buffer: BufferShape) -> Result<Bound, DeviceError> {
+fn bind(slot: LayoutEntry, entry: &GroupEntry) -> Result<Range, DeviceError> {
+    let buffer = &entry.buffer;
     let what = format!("binding {}", slot.binding);
-    if !buffer.usage.allows(slot.ty) {
+    if !buffer.usage().allows(slot.ty) {
         let ty = type_name(slot.ty);
         return Err(DeviceError::invalid(format!("{what} is {ty}, but the buffer was created without that usage")));
     }
     multiple_of(&format!("the offset of {what}"), entry.offset, alignment(slot.ty))?;
     let size = match entry.size {
         Some(size) => size,
-        None => buffer.size.saturating_sub(entry.offset),
+        None => buffer.size().saturating_sub(entry.offset),
     };
     if size == 0 {
         return Err(DeviceError::invalid(format!("{what} has no bytes")));
     }
-    range(&what, buffer.size, entry.offset, size)?;
+    range(&what, buffer.size(), entry.offset, size)?;
     if slot.ty != BufferBindingType::Uniform {
         multiple_of(&format!("the size of {what}"), size, 4)?;
     }
@@ -139,7 +95,7 @@ fn bind(slot: LayoutEntry, entry: &GroupEntry, buffer: BufferShape) -> Result<Bo
             slot.min_binding_size
         )));
     }
-    Ok(Bound { entry: slot, buffer, offset: entry.offset, size })
+    Ok(Range { entry: slot, buffer: buffer.clone(), offset: entry.offset, size })
 }
 
 fn binding_size(ty: BufferBindingType, size: u64) -> Result<(), DeviceError> {
@@ -152,14 +108,14 @@ fn binding_size(ty: BufferBindingType, size: u64) -> Result<(), DeviceError> {
 }
 
 /// What an offset of this type of binding is a multiple of.
-pub(crate) fn alignment(ty: BufferBindingType) -> u64 {
+pub(super) fn alignment(ty: BufferBindingType) -> u64 {
     u64::from(match ty {
         BufferBindingType::Uniform => LIMITS.min_uniform_buffer_offset_alignment,
         _ => LIMITS.min_storage_buffer_offset_alignment,
     })
 }
 
-pub(crate) fn type_name(ty: BufferBindingType) -> &'static str {
+pub(super) fn type_name(ty: BufferBindingType) -> &'static str {
     match ty {
         BufferBindingType::Uniform => "uniform",
         BufferBindingType::Storage => "storage",
@@ -167,23 +123,23 @@ pub(crate) fn type_name(ty: BufferBindingType) -> &'static str {
     }
 }
 
-/// Checks an entry point, overrides resolved, against the layouts given, or derives them from it.
-pub(crate) fn pipeline(
-    entry_point: EntryPoint,
-    layouts: Option<Vec<Arc<LayoutShape>>>,
-) -> Result<PipelineShape, DeviceError> {
-    workgroup(&entry_point)?;
+/// Checks an entry point, overrides resolved, against the layouts given, or derives them from it. The layouts that hold.
+pub(super) fn pipeline(
+    entry_point: &EntryPoint,
+    layouts: Option<&[BindGroupLayout]>,
+) -> Result<Vec<BindGroupLayout>, DeviceError> {
+    workgroup(entry_point)?;
     let layouts = match layouts {
-        Some(layouts) => layouts,
+        Some(layouts) => layouts.to_vec(),
         None => derive(&entry_point.bindings)?,
     };
     let groups = u64::try_from(layouts.len()).unwrap_or(u64::MAX);
     at_most("max-bind-groups", LIMITS.max_bind_groups, groups)?;
-    count_buffers(layouts.iter().flat_map(|layout| layout.entries.iter()))?;
+    count_buffers(layouts.iter().flat_map(|layout| layout.entries()))?;
     for binding in &entry_point.bindings {
         provided(binding, &layouts)?;
     }
-    Ok(PipelineShape { layouts, bindings: entry_point.bindings, workgroup_size: entry_point.workgroup_size })
+    Ok(layouts)
 }
 
 fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
@@ -212,7 +168,7 @@ fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
 /// The first of the fixed [`LIMITS`] that it exceeds, and what to write instead.
 pub fn check_entry_point(entry_point: &EntryPoint) -> Result<(), Diagnostic> {
     let sizes = entry_point.bindings.iter().map(|binding| binding_size(binding.ty, binding.min_size));
-    let fits = pipeline(entry_point.clone(), None).and_then(|_| sizes.collect::<Result<(), _>>());
+    let fits = pipeline(entry_point, None).and_then(|_| sizes.collect::<Result<(), _>>());
     fits.map_err(|error| {
         let reason = format!("no device takes the entry point `{}`: {error}", entry_point.name);
         match error {
@@ -238,7 +194,7 @@ fn instead_of(limit: &str) -> &'static str {
     }
 }
 
-fn derive(bindings: &[Binding]) -> Result<Vec<Arc<LayoutShape>>, DeviceError> {
+fn derive(bindings: &[Binding]) -> Result<Vec<BindGroupLayout>, DeviceError> {
     let groups = bindings.iter().map(|binding| binding.group + 1).max();
     (0..groups.unwrap_or(0))
         .map(|group| {
@@ -251,13 +207,13 @@ fn derive(bindings: &[Binding]) -> Result<Vec<Arc<LayoutShape>>, DeviceError> {
                     min_binding_size: binding.min_size,
                 })
                 .collect();
-            layout(&entries).map(Arc::new)
+            layout(&entries)
         })
         .collect()
 }
 
 /// The layouts must hold what the shader uses.
-fn provided(binding: &Binding, layouts: &[Arc<LayoutShape>]) -> Result<(), DeviceError> {
+fn provided(binding: &Binding, layouts: &[BindGroupLayout]) -> Result<(), DeviceError> {
     let at = format!("@group({}) @binding({})", binding.group, binding.binding);
     let layout = usize::try_from(binding.group).ok().and_then(|group| layouts.get(group));
     let entry = layout.and_then(|layout| find(layout, binding.binding));
@@ -280,6 +236,6 @@ fn provided(binding: &Binding, layouts: &[Arc<LayoutShape>]) -> Result<(), Devic
     Ok(())
 }
 
-fn find(layout: &LayoutShape, binding: u32) -> Option<&LayoutEntry> {
-    layout.entries.iter().find(|entry| entry.binding == binding)
+fn find(layout: &BindGroupLayout, binding: u32) -> Option<&LayoutEntry> {
+    layout.entries().iter().find(|entry| entry.binding == binding)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What a submission of sliced dispatches should take: within 50 ms, with room for an estimate that is too low.
-pub(super) const SLICE: Duration = Duration::from_millis(30);
+pub(crate) const SLICE: Duration = Duration::from_millis(30);
 
 /// Kernel fuel outside of loops that the first workgroups of a pipeline may cost in all.
 const PROBE_FUEL: u64 = 1 << 20;
@@ -15,7 +15,7 @@ const MAX_PROBE: u64 = 8;
 
 /// What is known about the time that a pipeline's workgroups take.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Workgroups to find it out with.
     probe: u64,
     /// Picoseconds that the device is held per workgroup; 0 until it is known.
@@ -26,13 +26,13 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Of a pipeline whose workgroups cost `fuel` outside of loops.
-    pub(super) fn new(fuel: u64) -> Self {
+    pub(crate) fn new(fuel: u64) -> Self {
         let probe = (PROBE_FUEL / fuel.max(1)).clamp(1, MAX_PROBE);
         Self { probe, picos: AtomicU64::new(0), probing: AtomicBool::new(false) }
     }
 
     /// Whether the first workgroups are under way, and must be waited for before there can be more.
-    pub(super) fn is_probing(&self) -> bool {
+    pub(crate) fn is_probing(&self) -> bool {
         self.probing.load(Relaxed)
     }
 
@@ -48,7 +48,7 @@ impl Pace {
 
 /// The workgroups in one submission, by pipeline.
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub(crate) struct Load {
     /// Picoseconds that they may take.
     most: u128,
     parts: Vec<(Arc<Pace>, u64)>,
@@ -60,21 +60,21 @@ pub(super) struct Load {
 
 impl Load {
     /// No workgroups yet, and room for as many as `most` takes.
-    pub(super) fn within(most: Duration) -> Self {
+    pub(crate) fn within(most: Duration) -> Self {
         Self { most: most.as_nanos() * 1000, ..Self::default() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
     /// How long it should hold the device.
-    pub(super) fn estimate(&self) -> Duration {
+    pub(crate) fn estimate(&self) -> Duration {
         Duration::from_nanos(u64::try_from(self.picos / 1000).unwrap_or(u64::MAX))
     }
 
     /// How many of `wanted` workgroups fit in. What fits into a submission of its own is not cut.
-    pub(super) fn room(&self, pace: &Pace, wanted: u64) -> u64 {
+    pub(crate) fn room(&self, pace: &Pace, wanted: u64) -> u64 {
         if self.probes {
             return 0;
         }
@@ -94,7 +94,7 @@ impl Load {
         u64::try_from(left / picos).unwrap_or(u64::MAX).clamp(1, wanted)
     }
 
-    pub(super) fn add(&mut self, pace: &Arc<Pace>, workgroups: u64) {
+    pub(crate) fn add(&mut self, pace: &Arc<Pace>, workgroups: u64) {
         match pace.picos() {
             Some(picos) => self.picos = self.picos.saturating_add(u128::from(picos) * u128::from(workgroups)),
             None => {
@@ -109,7 +109,7 @@ impl Load {
     }
 
     /// Learns from how long it took; unless `exactly`, it was less.
-    pub(super) fn took(&self, time: Duration, exactly: bool) {
+    pub(crate) fn took(&self, time: Duration, exactly: bool) {
         let time = time.as_nanos().saturating_mul(1000).max(1);
         for (pace, workgroups) in &self.parts {
             let Some(picos) = pace.picos().map(u128::from) else {
@@ -118,7 +118,7 @@ impl Load {
             };
             let measured = picos.saturating_mul(time) / self.picos.max(1);
             if measured < picos {
-                // It may have been lucky.
+                // One fast sample may be noise: move three quarters of the way.
                 pace.set((picos + 3 * measured) / 4);
             } else if exactly {
                 pace.set(measured);

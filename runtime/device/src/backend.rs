@@ -1,0 +1,146 @@
+//! What a backend does: it carries out what [`crate::core`] has checked and resolved. It has no ids, no rules and no policy of its own, and what
+//! goes wrong in it is a [`Fault`]: a guest's mistakes do not get here.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isobit_job::{Fault, FaultKind};
+use isobit_shader::dp32::Status;
+use isobit_shader::{EntryPoint, Kernel, Lowered, Resolved};
+
+use crate::core::{Action, BindGroupLayout, Range};
+use crate::{BufferUsage, DeviceInfo, Readback, Source, Stop};
+
+/// A device as one job uses it, on some API or none.
+pub(crate) trait Backend: Send + fmt::Debug {
+    /// Who it is.
+    fn info(&self) -> &DeviceInfo;
+
+    /// Memory of `size` bytes, filled with zeros.
+    fn allocate(&mut self, size: u64, usage: BufferUsage) -> Result<Made, Fault>;
+
+    /// What the backend needs for a bind group of these ranges, in the order of the layout's entries.
+    fn bind(&mut self, layout: &BindGroupLayout, ranges: &[Range]) -> Result<Made, Fault>;
+
+    /// Compiles a kernel.
+    fn compile(&mut self, kernel: &Compile<'_>, waits: &Waits) -> Result<Compiled, Fault>;
+
+    /// Writes all of `source`, after all that was submitted.
+    fn write(&mut self, to: &Made, offset: u64, source: &mut Source<'_>, waits: &Waits) -> Result<(), Fault>;
+
+    /// Reads, after all that was submitted.
+    fn read(&mut self, from: &Made, offset: u64, length: u64, waits: &Waits) -> Result<Readback, Fault>;
+
+    /// Begins to carry out actions in order, after all that was submitted before, and may return while they run.
+    /// `budget` is the most fuel that loops of one invocation may spend under profile dp32.
+    fn submit(&mut self, actions: &[Action<'_>], budget: u32, waits: &Waits) -> Result<Ticket, Fault>;
+
+    /// Waits for a submission; without a ticket, for all of them.
+    fn wait(&mut self, ticket: Option<Ticket>, waits: &Waits) -> Result<(), Fault>;
+
+    /// Adds up what kernels have reported since the last call, after all that was submitted.
+    fn collect(&mut self, waits: &Waits) -> Result<Report, Fault>;
+}
+
+/// A submission: later ones have larger numbers.
+pub(crate) type Ticket = u64;
+
+/// Something that a backend has made: memory, a bind group, a program. Only the backend that made it looks inside.
+#[derive(Clone)]
+pub(crate) struct Made(Arc<dyn Any + Send + Sync>);
+
+impl Made {
+    pub(crate) fn new(what: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(what))
+    }
+
+    /// What is inside.
+    ///
+    /// # Errors
+    /// It was made by another backend: a defect of who embeds this crate.
+    pub(crate) fn get<T: Any>(&self) -> Result<&T, Fault> {
+        let found = self.0.downcast_ref();
+        found.ok_or_else(|| Fault::new(FaultKind::Internal, "a resource of another device was used"))
+    }
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Made")
+    }
+}
+
+/// An entry point to be compiled. It has passed every check.
+pub(crate) struct Compile<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) entry_point: &'a EntryPoint,
+    /// Values of its overrides.
+    pub(crate) constants: &'a [(String, f64)],
+    pub(crate) form: &'a Form,
+    pub(crate) layouts: &'a [BindGroupLayout],
+}
+
+/// What a kernel's profile makes of it.
+pub(crate) enum Form {
+    Native(Box<Resolved>),
+    Dp32(Arc<Lowered>),
+}
+
+/// A compiled kernel.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled {
+    pub(crate) made: Made,
+    /// Whether a dispatch of it may be run in slices, none of whose invocations notices.
+    pub(crate) is_sliced: bool,
+}
+
+/// What kernels have reported.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    /// Fuel spent in loops.
+    pub(crate) loop_fuel: u64,
+    /// An invocation has spent its budget.
+    pub(crate) spent: bool,
+}
+
+impl Report {
+    /// Adds what `workgroups` workgroups have reported.
+    ///
+    /// # Errors
+    /// The report shows that the device has not done what it was told.
+    pub(crate) fn add(&mut self, status: &Status, workgroups: u32) -> Result<(), Fault> {
+        if status.left_loop {
+            return Err(FaultKind::LeftLoop.into());
+        }
+        if status.finished != workgroups {
+            let what = format!("of {workgroups} workgroups {} reached their end", status.finished);
+            return Err(Fault::new(FaultKind::Miscomputed, what));
+        }
+        self.loop_fuel = self.loop_fuel.saturating_add(status.loop_fuel);
+        self.spent |= status.spent;
+        Ok(())
+    }
+}
+
+/// How long a call may wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Waits {
+    /// For the device, and for readbacks to be dropped.
+    pub(crate) patience: Duration,
+    pub(crate) stop: Stop,
+}
+
+impl Waits {
+    /// That a wait has lasted too long.
+    pub(crate) fn over(&self) -> Fault {
+        Fault::new(FaultKind::DeviceTimeout, format_args!("it was waited for {} s", self.patience.as_secs()))
+    }
+}
+
+/// Bytes that a backend reads from its memory, and whatever has to live as long.
+pub(crate) trait Mapped: Deref<Target = [u8]> + Send + Sync {}
+
+impl<T: Deref<Target = [u8]> + Send + Sync> Mapped for T {}

@@ -1,0 +1,301 @@
+//! What is the same on every device, once: WebGPU's rules, handles, the ledger of memory, kernel fuel, how long dispatches may hold the
+//! device. A [`Gpu`] is one job's; a [`Device`] is one that is open and has no job yet.
+
+mod batch;
+mod bindings;
+mod encoder;
+mod ledger;
+mod pace;
+mod queue;
+mod resources;
+mod rules;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use isobit_job::FaultKind;
+use isobit_shader::{EntryPoint, Kernel, Profile};
+
+use self::encoder::Tally;
+use self::ledger::Ledger;
+use self::pace::{Pace, SLICE};
+use crate::probe::Suspicions;
+use crate::backend::{Backend, Compile, Form, Waits};
+use crate::observe::{Observer, RaceDetector, SpotCheck};
+use crate::{DeviceError, DeviceInfo, LIMITS, RaceLog, Readback, Source, SpotChecks, Stop};
+
+pub(crate) use self::batch::{Action, MOST_SLICES, Slice};
+pub use self::bindings::check_entry_point;
+pub use self::encoder::{CommandBuffer, CommandEncoder};
+pub(crate) use self::encoder::{Dispatch, SetGroup, Step};
+pub use self::ledger::MemoryUse;
+pub use self::queue::KernelUse;
+pub(crate) use self::queue::{Queue, is_replayable};
+pub use self::resources::{
+    BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, GroupEntry, LayoutEntry,
+};
+pub(crate) use self::resources::{PipelineState, Range};
+
+/// How long anything is waited for unless [`Policy::patience`] says otherwise: 10 minutes, a long kernel on a software driver.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How a provider treats jobs on its device. No result depends on it.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How long the device, or a readback to be dropped, is waited for before the job is given up with
+    /// [`FaultKind::DeviceTimeout`].
+    pub patience: Duration,
+    /// Which workgroups of kernels under profile dp32 are run again on the CPU: some of the first dispatch of each shape, and this
+    /// share of all. Where that disagrees, the job faults with [`FaultKind::Miscomputed`], or with [`FaultKind::KernelRaces`] or
+    /// [`FaultKind::Irreproducible`] if the device is not to blame. The CPU device is not checked against itself.
+    pub spot_checks: SpotChecks,
+    /// How long one submission of kernels under profile dp32 should hold the device; 0 runs each workgroup in a submission of its own.
+    pub slice: Duration,
+    /// Looks for races in every dispatch under profile dp32, many times slower, with the same results.
+    pub races: Option<RaceLog>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { patience: PATIENCE, spot_checks: SpotChecks::OFF, slice: SLICE, races: None }
+    }
+}
+
+/// What a job may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobLimits {
+    /// Bytes of all its buffers together.
+    pub memory: u64,
+    /// Kernel fuel.
+    pub kernel_fuel: u64,
+}
+
+/// An open device, ready for a job.
+#[derive(Debug)]
+pub struct Device {
+    backend: Box<dyn Backend>,
+    policy: Policy,
+    suspicions: Suspicions,
+}
+
+impl Device {
+    pub(crate) fn new(backend: Box<dyn Backend>, suspicions: Suspicions) -> Self {
+        Self { backend, policy: Policy::default(), suspicions }
+    }
+
+    /// Who it is. Never shown to a guest.
+    pub fn info(&self) -> &DeviceInfo {
+        self.backend.info()
+    }
+
+    /// The same with another policy.
+    #[must_use]
+    pub fn with(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// The device as one job has it. `stop` is polled while it is waited for.
+    pub fn start(self, limits: JobLimits, stop: Stop) -> Gpu {
+        let Self { backend, policy, suspicions } = self;
+        let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+        if let Some(log) = policy.races.clone() {
+            observers.push(Box::new(RaceDetector::new(log)));
+        }
+        let is_checked = backend.info().kind != crate::DeviceKind::Interpreter;
+        if let Some(one_in) = policy.spot_checks.one_in.filter(|_| is_checked) {
+            observers.push(Box::new(SpotCheck::new(one_in, suspicions.clone())));
+        }
+        let waits = Waits { patience: policy.patience, stop };
+        Gpu {
+            queue: Queue::new(backend, waits, policy.slice, limits.kernel_fuel),
+            observers,
+            ledger: Ledger::new(limits.memory),
+            tally: Tally::default(),
+            pipelines: 0,
+            policy,
+            suspicions,
+        }
+    }
+}
+
+/// One job's device: makes resources, moves bytes, and runs recorded commands in order.
+///
+/// Calls are synchronous and may come from any thread, one at a time. Every mistake of the guest's comes back as a typed
+/// [`DeviceError`] that is the same on every device, and the provider's own trouble as [`DeviceError::Fault`].
+#[derive(Debug)]
+pub struct Gpu {
+    pub(crate) queue: Queue,
+    pub(crate) observers: Vec<Box<dyn Observer>>,
+    ledger: Ledger,
+    tally: Tally,
+    pipelines: u64,
+    policy: Policy,
+    suspicions: Suspicions,
+}
+
+impl Gpu {
+    /// Who the device is. Never shown to a guest.
+    pub fn info(&self) -> &DeviceInfo {
+        self.queue.info()
+    }
+
+    /// The job's device memory: the bytes of its buffers. Staging memory is the provider's and is not counted, since it differs
+    /// between devices.
+    pub fn memory(&self) -> MemoryUse {
+        self.ledger.usage()
+    }
+
+    /// How many submissions with kernels that can be cut there were. For tests and measurements.
+    pub fn submissions(&self) -> u64 {
+        self.queue.submissions()
+    }
+
+    /// Creates a buffer of `size` bytes, a multiple of 4 and at least 4, filled with zeros.
+    pub fn create_buffer(&mut self, size: u64, usage: BufferUsage) -> Result<Buffer, DeviceError> {
+        rules::buffer_size(size)?;
+        let charge = self.ledger.charge(size)?;
+        if self.ledger.should_settle() {
+            self.wait()?;
+        }
+        let memory = match self.queue.backend.allocate(size, usage) {
+            // The driver may not have freed what work under way still holds.
+            Err(fault) if fault.kind == FaultKind::OutOfMemory => {
+                self.wait()?;
+                self.queue.backend.allocate(size, usage)?
+            }
+            allocated => allocated?,
+        };
+        Ok(Buffer::new(size, usage, memory, Some(charge)))
+    }
+
+    /// Creates a bind group layout. Each binding appears once.
+    pub fn create_bind_group_layout(&mut self, entries: &[LayoutEntry]) -> Result<BindGroupLayout, DeviceError> {
+        bindings::layout(entries)
+    }
+
+    /// Binds buffers together; the entries match the layout one to one.
+    pub fn create_bind_group(
+        &mut self,
+        layout: &BindGroupLayout,
+        entries: &[GroupEntry],
+    ) -> Result<BindGroup, DeviceError> {
+        let ranges = bindings::bind_group(layout, entries)?;
+        Ok(self.queue.group(layout, ranges)?)
+    }
+
+    /// Compiles an entry point (none: the only one there is). Without `layouts` they are taken from the shader; ask for one with
+    /// [`Gpu::bind_group_layout_of`].
+    pub fn create_compute_pipeline(
+        &mut self,
+        kernel: &Kernel,
+        entry_point: Option<&str>,
+        layouts: Option<&[BindGroupLayout]>,
+        constants: &[(String, f64)],
+    ) -> Result<ComputePipeline, DeviceError> {
+        let entry_point = kernel.entry_point(entry_point)?;
+        let (form, resolved) = form(kernel, entry_point, constants)?;
+        let layouts = bindings::pipeline(&resolved, layouts)?;
+        let compile = Compile { kernel, entry_point, constants, form: &form, layouts: &layouts };
+        let compiled = self.queue.backend.compile(&compile, &self.queue.waits)?;
+        let invocations = resolved.workgroup_size.iter().map(|side| u64::from(*side)).product::<u64>();
+        let (cost, lowered) = match form {
+            Form::Native(_) => (invocations, None),
+            Form::Dp32(lowered) => (invocations * u64::from(lowered.invocation_cost()), Some(lowered)),
+        };
+        self.pipelines += 1;
+        Ok(ComputePipeline::new(PipelineState {
+            serial: self.pipelines,
+            layouts,
+            bindings: resolved.bindings,
+            workgroup_size: resolved.workgroup_size,
+            workgroup_cost: cost,
+            compiled,
+            pace: Arc::new(Pace::new(cost)),
+            lowered,
+            interpreted: Arc::default(),
+            source: Arc::clone(kernel.source()),
+        }))
+    }
+
+    /// The layout of `@group(index)`.
+    pub fn bind_group_layout_of(&self, pipeline: &ComputePipeline, index: u32) -> Result<BindGroupLayout, DeviceError> {
+        rules::at_most("max-bind-groups", LIMITS.max_bind_groups, u64::from(index) + 1)?;
+        let known = usize::try_from(index).ok().and_then(|index| pipeline.state().layouts.get(index));
+        Ok(known.cloned().unwrap_or_default())
+    }
+
+    /// Records commands for this device.
+    pub fn create_command_encoder(&self) -> CommandEncoder {
+        CommandEncoder::new(self.tally.clone())
+    }
+
+    /// Writes all of `source` at `offset`, ordered with submitted work. `offset` and the source's length are multiples of 4.
+    /// Returns once the source has been read.
+    pub fn write(&mut self, buffer: &Buffer, offset: u64, mut source: Source<'_>) -> Result<(), DeviceError> {
+        let length = source.length();
+        rules::words("the write", buffer.size(), offset, length)?;
+        if length > 0 {
+            self.queue.backend.write(buffer.memory(), offset, &mut source, &self.queue.waits)?;
+        }
+        Ok(())
+    }
+
+    /// Reads `length` bytes from `offset`, after all submitted work. `offset` is a multiple of 4, `length` any number.
+    ///
+    /// The bytes may be the buffer's own memory. While the readback lives, a call that uses the buffer otherwise than
+    /// for reading waits for it to be dropped by another thread, and fails with [`FaultKind::DeviceTimeout`] in the end.
+    pub fn read(&mut self, buffer: &Buffer, offset: u64, length: u64) -> Result<Readback, DeviceError> {
+        rules::range("the read", buffer.size(), offset, length)?;
+        if length == 0 {
+            return Ok(Readback::default());
+        }
+        self.queue.drain()?;
+        Ok(self.queue.backend.read(buffer.memory(), offset, length, &self.queue.waits)?)
+    }
+
+    /// Runs commands after all that was submitted before, and returns while they run.
+    pub fn submit(&mut self, commands: &CommandBuffer) -> Result<(), DeviceError> {
+        Ok(self.queue.run(&commands.steps, commands.kernel_fuel(), &mut self.observers)?)
+    }
+
+    /// Waits until the device has done all that was submitted.
+    pub fn wait(&mut self) -> Result<(), DeviceError> {
+        self.queue.drain()?;
+        self.ledger.settle();
+        Ok(())
+    }
+
+    /// What all that was submitted has cost in kernels. Waits as far as that depends on what kernels did; costs nothing where none
+    /// was dispatched since the last call.
+    pub fn settle(&mut self) -> Result<KernelUse, DeviceError> {
+        Ok(self.queue.collect()?)
+    }
+
+    /// The device without the job, once all that was submitted is done: for another job.
+    pub fn end(mut self) -> Result<Device, DeviceError> {
+        self.settle()?;
+        self.wait()?;
+        let Self { queue, policy, suspicions, .. } = self;
+        Ok(Device { backend: queue.into_backend(), policy, suspicions })
+    }
+}
+
+/// What a kernel's profile makes of an entry point, and the entry point once its overrides are known.
+fn form(
+    kernel: &Kernel,
+    entry_point: &EntryPoint,
+    constants: &[(String, f64)],
+) -> Result<(Form, EntryPoint), DeviceError> {
+    Ok(match kernel.profile() {
+        Profile::Native => {
+            let resolved = kernel.resolve(entry_point, constants)?;
+            let entry_point = resolved.entry_point.clone();
+            (Form::Native(Box::new(resolved)), entry_point)
+        }
+        _ => {
+            let lowered = kernel.lower(entry_point, constants)?;
+            let entry_point = lowered.entry_point().clone();
+            (Form::Dp32(Arc::new(lowered)), entry_point)
+        }
+    })
+}

@@ -1,0 +1,260 @@
+//! The queue: steps go to the backend in order, in submissions that are no longer than they may be, and what kernels spend is counted.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+use isobit_job::Fault;
+use isobit_shader::dp32::INVOCATION_FUEL;
+use isobit_shader::interpreter::words_of;
+
+use super::batch::{Action, Batch, Cursor, Slice};
+use super::encoder::{Dispatch, Step};
+use super::pace::{Load, Pace, SLICE};
+use super::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, Range};
+use crate::backend::{Backend, Report, Ticket, Waits};
+use crate::observe::Observer;
+use crate::{DeviceInfo, Source};
+
+/// Estimated time of the submissions under way before a further one waits: with it, three slices.
+const MAX_AHEAD: Duration = SLICE.saturating_mul(2);
+
+/// A wait that is over sooner has waited for nothing: the submission was through before.
+const LEAST_WAIT: Duration = Duration::from_micros(100);
+
+/// A long dispatch is broken off this long after the limit on kernel fuel is, at the latest.
+const SETTLE_EVERY: Duration = Duration::from_millis(500);
+
+/// What a job's kernels have cost. A function of the job alone as long as the limit is kept, and so is whether it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelUse {
+    /// Kernel fuel: for each dispatch its workgroups times [`ComputePipeline::workgroup_cost`], and what loops have cost.
+    pub fuel: u64,
+    /// The limit is broken: by the fuel in all, or by an invocation that alone spent [`INVOCATION_FUEL`] or the limit.
+    pub spent: bool,
+}
+
+/// A backend with work under way.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) waits: Waits,
+    /// How long a submission should hold the device.
+    slice: Duration,
+    kernel_limit: u64,
+    kernel_use: KernelUse,
+    /// When reports of kernels were last read.
+    settled: Instant,
+    under_way: VecDeque<UnderWay>,
+    /// When a submission was last seen to be through.
+    last_through: Instant,
+    /// How many submissions of sliced dispatches there were.
+    submissions: u64,
+}
+
+/// A submission and what it holds the device with.
+#[derive(Debug)]
+struct UnderWay {
+    ticket: Ticket,
+    since: Instant,
+    load: Load,
+}
+
+impl Queue {
+    pub(super) fn new(backend: Box<dyn Backend>, waits: Waits, slice: Duration, kernel_limit: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            backend,
+            waits,
+            slice,
+            kernel_limit,
+            kernel_use: KernelUse::default(),
+            settled: now,
+            under_way: VecDeque::new(),
+            last_through: now,
+            submissions: 0,
+        }
+    }
+
+    pub(crate) fn info(&self) -> &DeviceInfo {
+        self.backend.info()
+    }
+
+    pub(super) fn submissions(&self) -> u64 {
+        self.submissions
+    }
+
+    /// The most fuel that loops of one invocation may spend.
+    pub(crate) fn budget(&self) -> u32 {
+        u32::try_from(self.kernel_limit).unwrap_or(INVOCATION_FUEL).min(INVOCATION_FUEL)
+    }
+
+    /// Kernel fuel that is left.
+    pub(crate) fn fuel_left(&self) -> u64 {
+        if self.kernel_use.spent { 0 } else { self.kernel_limit.saturating_sub(self.kernel_use.fuel) }
+    }
+
+    /// Runs steps after all that was submitted before, and may return while they run. Once the limit on kernel fuel is broken the
+    /// rest is left out: the job is trapped, and nobody sees the difference.
+    pub(super) fn run(&mut self, steps: &[Step], fuel: u64, observers: &mut [Box<dyn Observer>]) -> Result<(), Fault> {
+        self.spend(fuel);
+        let mut cursor = Cursor::new(steps, self.slice);
+        let mut chosen: Vec<usize> = observers.iter_mut().flat_map(|observer| observer.choose(steps)).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        cursor.watch(chosen);
+        let mut watched = None;
+        while !cursor.is_through() && !self.kernel_use.spent {
+            if let Some(dispatch) = cursor.dispatch() {
+                self.learn(&dispatch.pipeline.state().pace)?;
+            }
+            if let Some((number, dispatch)) = cursor.at_watched() {
+                let mut is_watched = false;
+                for observer in &mut *observers {
+                    is_watched |= observer.before(number, dispatch, self)?;
+                }
+                match is_watched {
+                    true => watched = Some((number, dispatch)),
+                    false => cursor.unwatch(),
+                }
+            }
+            self.submit(cursor.next())?;
+            if let Some((_, dispatch)) = watched.take_if(|(number, _)| cursor.is_past(*number)) {
+                for observer in &mut *observers {
+                    observer.after(dispatch, self)?;
+                }
+            }
+            if !cursor.is_through() && self.settled.elapsed() > SETTLE_EVERY {
+                self.collect()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, batch: Batch<'_>) -> Result<(), Fault> {
+        if batch.actions.is_empty() {
+            return Ok(());
+        }
+        while !batch.load.is_empty() && self.ahead() > MAX_AHEAD {
+            self.retire()?;
+        }
+        self.submissions += u64::from(!batch.load.is_empty());
+        let budget = self.budget();
+        let ticket = self.backend.submit(&batch.actions, budget, &self.waits)?;
+        if !batch.load.is_empty() {
+            self.under_way.push_back(UnderWay { ticket, since: Instant::now(), load: batch.load });
+        }
+        Ok(())
+    }
+
+    /// Waits until it is known how long the workgroups take that are under way to find it out.
+    fn learn(&mut self, pace: &Pace) -> Result<(), Fault> {
+        while pace.is_probing() && !self.under_way.is_empty() {
+            self.retire()?;
+        }
+        Ok(())
+    }
+
+    /// Estimated time of what is under way.
+    fn ahead(&self) -> Duration {
+        self.under_way.iter().map(|submission| submission.load.estimate()).sum()
+    }
+
+    /// Waits for the oldest submission and learns how long it took.
+    fn retire(&mut self) -> Result<(), Fault> {
+        let Some(oldest) = self.under_way.front() else { return Ok(()) };
+        let before = Instant::now();
+        self.backend.wait(Some(oldest.ticket), &self.waits)?;
+        let now = Instant::now();
+        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
+        let exactly = now.duration_since(before) > LEAST_WAIT;
+        oldest.load.took(now.duration_since(oldest.since.max(self.last_through)), exactly);
+        self.last_through = now;
+        Ok(())
+    }
+
+    /// Waits for all that was submitted.
+    pub(crate) fn drain(&mut self) -> Result<(), Fault> {
+        while !self.under_way.is_empty() {
+            self.retire()?;
+        }
+        self.backend.wait(None, &self.waits)
+    }
+
+    fn spend(&mut self, fuel: u64) {
+        self.kernel_use.fuel = self.kernel_use.fuel.saturating_add(fuel);
+        self.kernel_use.spent |= self.kernel_use.fuel > self.kernel_limit;
+    }
+
+    /// Counts what kernels have reported since the last call.
+    pub(crate) fn collect(&mut self) -> Result<KernelUse, Fault> {
+        let Report { loop_fuel, spent } = self.backend.collect(&self.waits)?;
+        self.kernel_use.spent |= spent;
+        self.spend(loop_fuel);
+        self.settled = Instant::now();
+        Ok(self.kernel_use)
+    }
+
+    /// What is in a range, after all that was submitted.
+    pub(crate) fn contents(&mut self, range: &Range) -> Result<Vec<AtomicU32>, Fault> {
+        let (memory, waits) = (range.buffer.memory(), &self.waits);
+        Ok(words_of(&self.backend.read(memory, range.offset, range.size, waits)?))
+    }
+
+    /// Runs one workgroup of a dispatch again, alone and on contents of its own, and returns what is in its ranges then. The re-run
+    /// is not charged to the job.
+    pub(crate) fn run_alone(
+        &mut self,
+        dispatch: &Dispatch,
+        contents: &[Vec<u32>],
+        workgroup: [u32; 3],
+    ) -> Result<Vec<Vec<AtomicU32>>, Fault> {
+        self.collect()?;
+        let mut ranges = Vec::new();
+        for ((group, range), words) in dispatch.ranges().zip(contents) {
+            ranges.push((group, self.copy_of(&range, words)?));
+        }
+        let pipeline = &dispatch.pipeline;
+        let mut copy = Dispatch {
+            pipeline: pipeline.clone(),
+            groups: [const { None }; 3],
+            workgroups: dispatch.workgroups,
+        };
+        for ((index, layout), slot) in (0..).zip(&pipeline.state().layouts).zip(&mut copy.groups) {
+            let own: Vec<_> = ranges.iter().filter(|(group, _)| *group == index).map(|(_, range)| range.clone()).collect();
+            if !own.is_empty() {
+                *slot = Some(super::encoder::SetGroup::at_zero(self.group(layout, own)?));
+            }
+        }
+        let alone = Action::Run(Slice { dispatch: &copy, offset: workgroup, size: [1; 3] });
+        let budget = self.budget();
+        self.backend.submit(&[alone], budget, &self.waits)?;
+        self.backend.collect(&self.waits)?;
+        ranges.iter().map(|(_, range)| self.contents(range)).collect()
+    }
+
+    /// A buffer with these words in it, bound as a range is.
+    fn copy_of(&mut self, range: &Range, words: &[u32]) -> Result<Range, Fault> {
+        let usage = BufferUsage { storage: true, uniform: true };
+        let size = range.size.next_multiple_of(4);
+        let memory = self.backend.allocate(size, usage)?;
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.backend.write(&memory, 0, &mut Source::Slice(&bytes), &self.waits)?;
+        let buffer = Buffer::new(size, usage, memory, None);
+        Ok(Range { entry: range.entry, buffer, offset: 0, size: range.size })
+    }
+
+    pub(super) fn group(&mut self, layout: &BindGroupLayout, ranges: Vec<Range>) -> Result<BindGroup, Fault> {
+        let made = self.backend.bind(layout, &ranges)?;
+        Ok(BindGroup::new(layout.clone(), ranges, made))
+    }
+
+    pub(super) fn into_backend(self) -> Box<dyn Backend> {
+        self.backend
+    }
+}
+
+/// Whether the dispatches of a pipeline can be replayed.
+pub(crate) fn is_replayable(pipeline: &ComputePipeline) -> bool {
+    pipeline.state().lowered.is_some()
+}
