@@ -259,7 +259,8 @@ impl Trial {
                 let examples = examples(readme).ok_or("the README has no example of a workload any more")?;
                 // As the help of `isobit run` has it.
                 let device = "isobit run target/demo/mandelbrot.wasm -o out=/tmp/m.png --device swiftshader --receipt /tmp/r.json";
-                format!("isobit devices && {device} && cd ~ && set -ex && {examples}")
+                // To sign a receipt one has a key.
+                format!("set -ex\nisobit devices\nisobit keygen\n{device}\ncd ~\n{examples}")
             }
         };
         Ok(place.in_repository(&command))

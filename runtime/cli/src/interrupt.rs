@@ -1,6 +1,8 @@
 //! What asks a command to stop: Ctrl-C, a closed terminal, the system.
 
 use std::io::Write as _;
+#[cfg(unix)]
+use std::task::Poll;
 use std::time::Duration;
 
 use isobit_sandbox::Interrupt;
@@ -10,29 +12,47 @@ use crate::failure::Status;
 /// How long a job may take to notice that it is cancelled.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Completes when the user presses Ctrl-C or closes the terminal, or the system asks the process to end.
-pub async fn asked_to_stop() {
+/// The requests to stop that reach this process: the user presses Ctrl-C or closes the terminal, or the system asks the
+/// process to end.
+pub struct StopRequests {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate());
-        // Under `nohup` the end of the terminal is none of our business.
-        let hangup = (!is_ignored(libc::SIGHUP)).then(|| signal(SignalKind::hangup()));
-        let (mut terminate, mut hangup) = (terminate.ok(), hangup.and_then(Result::ok));
-        let received = async |signal: &mut Option<tokio::signal::unix::Signal>| match signal {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        };
-        tokio::select! {
-            Ok(()) = tokio::signal::ctrl_c() => {}
-            () = received(&mut terminate) => {}
-            () = received(&mut hangup) => {}
+    signals: Vec<tokio::signal::unix::Signal>,
+    #[cfg(windows)]
+    ctrl_c: Option<tokio::signal::windows::CtrlC>,
+}
+
+impl StopRequests {
+    /// Listens from here on: once it has returned, none of these signals ends the process by itself. Under `nohup` the end
+    /// of the terminal stays ignored.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn listen() -> StopRequests {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let hangup = (!is_ignored(libc::SIGHUP)).then(SignalKind::hangup);
+            let kinds = [SignalKind::interrupt(), SignalKind::terminate()].into_iter().chain(hangup);
+            StopRequests { signals: kinds.filter_map(|kind| signal(kind).ok()).collect() }
         }
+        #[cfg(windows)]
+        StopRequests { ctrl_c: tokio::signal::windows::ctrl_c().ok() }
     }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without signals there is nothing to wait for.
-        std::future::pending::<()>().await;
+
+    /// Completes with the next request.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        std::future::poll_fn(|context| {
+            let received = self.signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if received { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        #[cfg(windows)]
+        match &mut self.ctrl_c {
+            Some(ctrl_c) => drop(ctrl_c.recv().await),
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -80,19 +100,22 @@ pub fn leave_when_asked() {
 }
 
 /// Calls `react` when the process is asked to stop, and ends it after the time that it returns, or when it is asked again.
+/// Requests count from the moment this returns.
 fn when_asked(react: impl FnOnce() -> Duration + Send + 'static) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let mut requests = {
+        let _context = runtime.enter();
+        StopRequests::listen()
+    };
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        if let Ok(runtime) = runtime {
-            runtime.block_on(asked_to_stop());
+        runtime.block_on(async {
+            requests.next().await;
             let grace = react();
-            runtime.block_on(async {
-                tokio::select! {
-                    () = asked_to_stop() => {}
-                    () = tokio::time::sleep(grace) => {}
-                }
-            });
-            leave(Status::Cancelled);
-        }
+            tokio::select! {
+                () = requests.next() => {}
+                () = tokio::time::sleep(grace) => {}
+            }
+        });
+        leave(Status::Cancelled);
     });
 }

@@ -12,7 +12,7 @@ use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
 
 use crate::addresses::{listen_address, reachable};
 use crate::failure::{Failure, Status};
-use crate::interrupt::asked_to_stop;
+use crate::interrupt::StopRequests;
 use crate::job_args::Span;
 use crate::key::KeyArgs;
 use crate::opening;
@@ -104,6 +104,7 @@ impl Serve {
         };
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
+            let mut requests = StopRequests::listen();
             let provider = Provider::start(config).await.map_err(|error| {
                 let failure = Failure::new(error.to_string());
                 if error.hint().is_empty() { failure } else { failure.hint(error.hint()) }
@@ -115,7 +116,7 @@ impl Serve {
             printer.note(format_args!("serving {}", provider.device().name));
             let answer = Answer { address, addresses: &addresses, key: provider.key(), device: provider.device() };
             printer.answer(&answer, &text)?;
-            provider.serve(asked_to_stop()).await;
+            provider.serve(async move { requests.next().await }).await;
             printer.note("stopped");
             Ok(Status::Ok)
         })

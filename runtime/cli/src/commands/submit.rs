@@ -10,7 +10,7 @@ use isobit_sandbox::Reporter as _;
 use crate::escape;
 use crate::failure::{Failure, Status};
 use crate::finished::Finished;
-use crate::interrupt::{asked_to_stop, leave_when_asked};
+use crate::interrupt::{StopRequests, leave_when_asked};
 use crate::job_args::{JobArgs, JobNames, place};
 use crate::key::KeyArgs;
 use crate::local::unwanted;
@@ -62,6 +62,10 @@ impl Submit {
         let watch = Watch::new(printer);
         let runtime = tokio::runtime::Runtime::new()?;
         let deadline = self.job.deadline.into();
+        let mut requests = {
+            let _context = runtime.enter();
+            StopRequests::listen()
+        };
         let result = runtime.block_on(submit(
             &self.to,
             &secret,
@@ -69,7 +73,7 @@ impl Submit {
             deadline,
             &places,
             |event| show(printer, &watch, deadline, event),
-            asked_to_stop(),
+            requests.next(),
         ));
         watch.finish();
         let delivered = result.map_err(|error| failure(&error))?;
