@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use isobit_device::{
-    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceSelector, Gpu, GroupEntry, JobLimits, Source,
-    Stop, Tier, open_cpu,
+    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceSelector, Gpu, GroupEntry, JobLimits,
+    Source, Stop, Tier, open_cpu,
 };
 use isobit_job::Profile;
 use support::{Contender, time};

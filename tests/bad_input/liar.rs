@@ -92,11 +92,8 @@ impl Liar {
         let key = if self.lie == Lie::Signer { &other } else { &self.key };
         let output = Blob::of(CONTENT);
         let input_bytes = spec.inputs.values().map(|input| input.size.get()).sum::<u64>();
-        let cost = Cost {
-            input_bytes: Bytes::saturating_from(input_bytes),
-            output_bytes: output.size,
-            ..Cost::default()
-        };
+        let cost =
+            Cost { input_bytes: Bytes::saturating_from(input_bytes), output_bytes: output.size, ..Cost::default() };
         let outputs = [("out".parse().unwrap(), output)].into();
         let (rules, outcome) = (Rules::of(spec.profile, 1, 1), Outcome::Completed);
         let claim = Claim { job: spec.id(), rules, outcome, outputs, cost, trace: None };

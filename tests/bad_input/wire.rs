@@ -7,9 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use isobit_job::{FaultKind, Hash, JobSpec, Limits, Outcome, Profile, SecretKey};
 use isobit_renter::{Submission, SubmitError, submit};
 use isobit_transport::{RESET_ABANDONED, read_header};
-use isobit_wire::{
-    BlobHeader, FrameDecoder, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode,
-};
+use isobit_wire::{BlobHeader, FrameDecoder, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode};
 
 use super::client::{Client, encoded, spec};
 use super::{ONE_JOB, Site, assert_serves, misbehave};

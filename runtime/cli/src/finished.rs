@@ -133,7 +133,6 @@ pub fn outcome(outcome: &Outcome) -> String {
             }
             // Fixed ones, the same for every job.
             Trap::Limit { limit } => format!("trapped: the limit {limit} was reached"),
-            _ => "trapped".to_owned(),
         },
     }
 }

@@ -79,9 +79,9 @@ impl LocalJob<'_> {
     fn faulted(&self, fault: &Fault) -> anyhow::Error {
         match fault.kind {
             FaultKind::Cancelled => Failure::new("cancelled").status(Status::Cancelled),
-            FaultKind::Deadline => Failure::new(format!("{fault} of {:?}", self.deadline))
-                .hint(fault.kind.hint())
-                .status(Status::Faulted),
+            FaultKind::Deadline => {
+                Failure::new(format!("{fault} of {:?}", self.deadline)).hint(fault.kind.hint()).status(Status::Faulted)
+            }
             // Not the device's trouble: the disk's, or that of who named the place.
             FaultKind::Storage => Failure::new(fault.detail.clone())
                 .hint("look at the files given with -i and -o, and at the room on their disks"),

@@ -59,13 +59,13 @@ mod seen;
 mod source;
 mod stop;
 
-pub use adapter::{
-    Adapter, AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_cpu,
-    open_probed, reopen_if_demoted, select,
-};
 pub use self::core::{
     BindGroup, BindGroupLayout, Buffer, BufferUsage, CommandBuffer, CommandEncoder, ComputePipeline, Device, Gpu,
     GroupEntry, JobLimits, KernelUse, LayoutEntry, MemoryUse, Policy, check_entry_point,
+};
+pub use adapter::{
+    Adapter, AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_cpu,
+    open_probed, reopen_if_demoted, select,
 };
 pub use error::{DeviceError, OpenError};
 pub use isobit_shader::interpreter::{Race, RaceAccess, RaceMemory, RaceReport};

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use isobit_job::{
-    Blob, Bytes, Claim, Cost, Fuel, Hash, JobSpec, LimitName, Limits, Millis, Name, Observed, Outcome, Profile, Receipt,
-    Rules, SecretKey, Trap, TrapCode,
+    Blob, Bytes, Claim, Cost, Fuel, Hash, JobSpec, LimitName, Limits, Millis, Name, Observed, Outcome, Profile,
+    Receipt, Rules, SecretKey, Trap, TrapCode,
 };
 use serde_json::{Value, json};
 
@@ -89,7 +89,10 @@ pub fn outcomes() -> Vec<(&'static str, Claim)> {
         ("completed", completed.clone()),
         ("completed without outputs", Claim { outputs: Default::default(), ..completed.clone() }),
         ("guest trap", trapped(Trap::GuestTrap { code: TrapCode::MemoryOutOfBounds })),
-        ("another version of pass and sandbox", Claim { rules: Rules::of(Profile::Dp32, u32::MAX, u32::MAX), ..completed.clone() }),
+        (
+            "another version of pass and sandbox",
+            Claim { rules: Rules::of(Profile::Dp32, u32::MAX, u32::MAX), ..completed.clone() },
+        ),
         ("profile native", Claim { job: full().id(), rules: Rules::of(Profile::Native, 0, 1), ..completed.clone() }),
         ("with a trace", Claim { trace: Some(Hash::of(b"trace")), ..completed.clone() }),
         ("fuel", trapped(Trap::Fuel)),

@@ -52,10 +52,15 @@ where
 /// as such.
 macro_rules! tag {
     ($name:ident, $value:literal) => {
-        #[derive(serde::Serialize)]
         enum $name {
-            #[serde(rename = $value)]
             Tag,
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let $name::Tag = self;
+                serializer.serialize_str($value)
+            }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {

@@ -45,8 +45,8 @@ mod unread;
 
 pub use address::{AddrError, NodeAddr, in_brackets};
 pub use claim::{
-    Claim, ClaimError, ClaimId, Comparison, Cost, Difference, Ended, LimitName, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome, Trap,
-    TrapCode,
+    Claim, ClaimError, ClaimId, Comparison, Cost, Difference, Ended, LimitName, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome,
+    Trap, TrapCode,
 };
 pub use envelope::{Envelope, MAX_ENVELOPE_JSON, PAYLOAD_TYPE};
 pub use fault::{Fault, FaultKind, MAX_DETAIL};

@@ -245,7 +245,9 @@ impl Receipt {
     /// The bytes that the claim bills are those of the job spec and of the outputs.
     fn check_bytes(&self) -> Result<(), ReceiptError> {
         let Receipt { spec, claim, .. } = self;
-        let sum = |blobs: &mut dyn Iterator<Item = &Blob>| blobs.fold(0, |sum: u64, blob| sum.saturating_add(blob.size.get()));
+        let sum = |blobs: &mut dyn Iterator<Item = &Blob>| {
+            blobs.fold(0, |sum: u64, blob| sum.saturating_add(blob.size.get()))
+        };
         let inputs = ("input-bytes", claim.cost.input_bytes.get(), sum(&mut spec.inputs.values()));
         let outputs = ("output-bytes", claim.cost.output_bytes.get(), sum(&mut claim.outputs.values()));
         // A run that trapped has appended to outputs that are void.

@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn rules_have_one_spelling() {
-        for kernels in [KernelRules::Native, KernelRules::Dp32 { pass_version: 0 }, KernelRules::Dp32 { pass_version: u32::MAX }] {
+        for kernels in
+            [KernelRules::Native, KernelRules::Dp32 { pass_version: 0 }, KernelRules::Dp32 { pass_version: u32::MAX }]
+        {
             for sandbox in [0, 1, u32::MAX] {
                 let rules = Rules { kernels, sandbox };
                 assert_eq!(rules.to_string().parse(), Ok(rules));
@@ -119,8 +121,19 @@ mod tests {
         }
         assert_eq!(Rules::of(Profile::Dp32, 12, 3).to_string(), "dp32/12 sandbox/3");
         let strange = [
-            "", "dp32", "dp32/1", "native", "dp32/ sandbox/1", "dp32/01 sandbox/1", "dp32/+1 sandbox/1", "dp32/1 sandbox/01",
-            "dp32/1 sandbox/", "dp32/1  sandbox/1", "dp32/4294967296 sandbox/1", "native/1 sandbox/1", "dp32/1 sandbox/-1",
+            "",
+            "dp32",
+            "dp32/1",
+            "native",
+            "dp32/ sandbox/1",
+            "dp32/01 sandbox/1",
+            "dp32/+1 sandbox/1",
+            "dp32/1 sandbox/01",
+            "dp32/1 sandbox/",
+            "dp32/1  sandbox/1",
+            "dp32/4294967296 sandbox/1",
+            "native/1 sandbox/1",
+            "dp32/1 sandbox/-1",
         ];
         for text in strange {
             assert_eq!(text.parse::<Rules>().unwrap_err().found, text);

@@ -4,7 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use isobit_job::{Blob, Bytes, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec, LimitName, Limits, MAX_ENVELOPE_JSON, MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name, Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap, TrapCode};
+use isobit_job::{
+    Blob, Bytes, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec, LimitName, Limits, MAX_ENVELOPE_JSON,
+    MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name,
+    Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap, TrapCode,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,10 +1,10 @@
 //! One job: what it is given, and the run itself.
 
-use isobit_job::LogLevel;
 use crate::ending::{Ending, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
 use isobit_device::{Device, Stop};
+use isobit_job::LogLevel;
 use isobit_job::{Cost, Fault, FaultKind, Fuel, JobSpec, Name, Outcome, Profile, Rules, Trap, Unread};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -137,11 +137,8 @@ impl CompiledWorkload {
         // Asked between the guest's instructions, and while the device is waited for.
         let stop = move || {
             let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            let stop = if asked.requested() {
-                Some(FaultKind::Cancelled)
-            } else {
-                is_late().then_some(FaultKind::Deadline)
-            }?;
+            let stop =
+                if asked.requested() { Some(FaultKind::Cancelled) } else { is_late().then_some(FaultKind::Deadline) }?;
             why.set(stop).ok();
             Some(stop)
         };

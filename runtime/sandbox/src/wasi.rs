@@ -1,10 +1,10 @@
 //! WASI for guests whose standard library imports it, cut down to what repeats: clocks that count calls,
 //! randomness from the job's hash, standard output as log lines. No sockets, no files.
 
-use isobit_job::LogLevel;
 use crate::host::HostState;
 use crate::job::{Reporter, cut};
 use isobit_job::JobSpec;
+use isobit_job::LogLevel;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,9 +6,7 @@ use isobit_device::DeviceSelector;
 use isobit_job::{
     Blob, Bytes, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome, Profile, Trap,
 };
-use isobit_sandbox::{
-    CodeCache, FinishedJob, Job, OutputSink, PreparedJob, Reporter, Sandbox, Workload,
-};
+use isobit_sandbox::{CodeCache, FinishedJob, Job, OutputSink, PreparedJob, Reporter, Sandbox, Workload};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};

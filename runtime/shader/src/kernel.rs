@@ -10,7 +10,7 @@ use naga::{AddressSpace, Arena, Function, Module, ShaderStage, Statement, Storag
 
 use crate::dp32::{self, Lowered};
 use crate::text::{self, Rewritten, Specialization, nesting};
-use crate::{Diagnostic, KernelError, GUEST_BIND_GROUPS, Profile, overrides, specialize, tails};
+use crate::{Diagnostic, GUEST_BIND_GROUPS, KernelError, Profile, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,8 +15,8 @@ mod text;
 
 pub use diagnostic::{Diagnostic, KernelError, SourceLocation};
 pub use dp32::{LoopCost, Lowered, Tier};
-use isobit_job::{Fault, FaultKind};
 pub use isobit_job::Profile;
+use isobit_job::{Fault, FaultKind};
 pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
 
 /// Source text of one kernel: 1 MiB, as `wit/compute.wit` says.

@@ -95,7 +95,10 @@ fn an_entry_point_is_found_by_name_or_because_it_is_alone() {
     assert!(two.entry_point(Some("c")).unwrap_err().to_string().contains("a, b"));
     let none = prepare("fn f() {}").unwrap();
     assert!(
-        none.entry_point(None).unwrap_err().to_string().contains("no compute entry point; mark a function with `@compute")
+        none.entry_point(None)
+            .unwrap_err()
+            .to_string()
+            .contains("no compute entry point; mark a function with `@compute")
     );
     // Entry points of other stages do not count.
     let vertex = prepare("@vertex fn v() -> @builtin(position) vec4f { return vec4f(); }").unwrap();

@@ -50,9 +50,7 @@ mod session;
 
 pub use conversation::ProtocolError;
 pub use frame::{Frame, FrameDecoder, FrameError, encode};
-pub use message::{
-    BlobHeader, MAX_LOG, MAX_PROGRESS, MAX_SOFTWARE, MAX_TEXT, OutputHeader, ToProvider, ToRenter, cut,
-};
+pub use message::{BlobHeader, MAX_LOG, MAX_PROGRESS, MAX_SOFTWARE, MAX_TEXT, OutputHeader, ToProvider, ToRenter, cut};
 pub use rejection::Rejection;
 pub use session::{ProviderSession, RenterSession};
 

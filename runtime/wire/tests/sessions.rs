@@ -4,8 +4,8 @@
 
 use isobit_job::{Fault, FaultKind, Hash, LogLevel, MAX_OUTPUTS, MAX_SPEC_JSON, Name, Unread};
 use isobit_wire::{
-    BlobHeader, FrameDecoder, FrameError, MAX_FRAME, MAX_HEADER, MAX_LOG, MAX_PROGRESS, MAX_TEXT,
-    OutputHeader, PROTOCOL, ProtocolError, ProviderSession, Rejection, RenterSession, ToProvider, ToRenter, encode,
+    BlobHeader, FrameDecoder, FrameError, MAX_FRAME, MAX_HEADER, MAX_LOG, MAX_PROGRESS, MAX_TEXT, OutputHeader,
+    PROTOCOL, ProtocolError, ProviderSession, Rejection, RenterSession, ToProvider, ToRenter, encode,
 };
 use proptest::prelude::*;
 

@@ -212,7 +212,10 @@ impl Check {
             let unknown = kernel.entry_point(Some(name)).map(|_| ());
             unknown.map_err(|unknown| self.shown(&unknown.diagnostic()))?;
         }
-        names.into_iter().map(|name| self.examine_entry_point(&kernel, judged(kernel.entry_point(Some(name)))?)).collect()
+        names
+            .into_iter()
+            .map(|name| self.examine_entry_point(&kernel, judged(kernel.entry_point(Some(name)))?))
+            .collect()
     }
 
     fn examine_entry_point(

@@ -297,8 +297,7 @@ mod tests {
             let past = cursor.is_past(2);
             batches.push((watched, past, workgroups(&cursor.next())));
         }
-        let expected =
-            [(None, false, 1), (Some(1), false, 1), (Some(2), false, 30), (None, false, 1), (None, true, 1)];
+        let expected = [(None, false, 1), (Some(1), false, 1), (Some(2), false, 30), (None, false, 1), (None, true, 1)];
         assert_eq!(batches, expected);
         let mut cursor = Cursor::new(&steps, SLICE);
         cursor.watch(vec![1]);

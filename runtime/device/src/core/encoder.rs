@@ -310,11 +310,7 @@ impl CommandEncoder {
 
 fn check_offsets(group: &BindGroup, offsets: &[u32]) -> Result<(), DeviceError> {
     let dynamic = || group.ranges().iter().filter(|range| range.entry.has_dynamic_offset);
-    at_most(
-        "dynamic-offsets",
-        MAX_DYNAMIC_OFFSETS as u64,
-        u64::try_from(offsets.len()).unwrap_or(u64::MAX),
-    )?;
+    at_most("dynamic-offsets", MAX_DYNAMIC_OFFSETS as u64, u64::try_from(offsets.len()).unwrap_or(u64::MAX))?;
     if dynamic().count() != offsets.len() {
         return Err(DeviceError::invalid(format!(
             "{} dynamic offsets given for a group with {}",
@@ -368,8 +364,8 @@ fn resolve(pass: &Pass, workgroups: [u32; 3]) -> Result<Dispatch, DeviceError> {
 /// What the layout left open: the shader's own demand on the size.
 fn large_enough(pipeline: &ComputePipeline, group: usize, range: &Range) -> Result<(), DeviceError> {
     let mut bindings = pipeline.state().bindings.iter();
-    let needed = bindings
-        .find(|needed| usize::try_from(needed.group) == Ok(group) && needed.binding == range.entry.binding);
+    let needed =
+        bindings.find(|needed| usize::try_from(needed.group) == Ok(group) && needed.binding == range.entry.binding);
     match needed {
         Some(needed) if range.size < needed.min_size => Err(DeviceError::invalid(format!(
             "@group({group}) @binding({}) has {} bytes bound, but the shader needs {}",

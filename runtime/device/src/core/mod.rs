@@ -19,9 +19,9 @@ use isobit_shader::{EntryPoint, Kernel, Profile};
 use self::encoder::Tally;
 use self::ledger::Ledger;
 use self::pace::{Pace, SLICE};
-use crate::probe::Suspicions;
 use crate::backend::{Backend, Compile, Form, Waits};
 use crate::observe::{Observer, RaceDetector, SpotCheck};
+use crate::probe::Suspicions;
 use crate::{DeviceError, DeviceInfo, LIMITS, RaceLog, Readback, Source, SpotChecks, Stop};
 
 pub(crate) use self::batch::{Action, MOST_SLICES, Slice};
@@ -31,9 +31,7 @@ pub(crate) use self::encoder::{Dispatch, SetGroup, Step};
 pub use self::ledger::MemoryUse;
 pub use self::queue::KernelUse;
 pub(crate) use self::queue::{Queue, is_replayable};
-pub use self::resources::{
-    BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, GroupEntry, LayoutEntry,
-};
+pub use self::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, GroupEntry, LayoutEntry};
 pub(crate) use self::resources::{PipelineState, Range};
 
 /// How long anything is waited for unless [`Policy::patience`] says otherwise: 10 minutes, a long kernel on a software driver.

@@ -215,13 +215,11 @@ impl Queue {
             ranges.push((group, self.copy_of(&range, words)?));
         }
         let pipeline = &dispatch.pipeline;
-        let mut copy = Dispatch {
-            pipeline: pipeline.clone(),
-            groups: [const { None }; 3],
-            workgroups: dispatch.workgroups,
-        };
+        let mut copy =
+            Dispatch { pipeline: pipeline.clone(), groups: [const { None }; 3], workgroups: dispatch.workgroups };
         for ((index, layout), slot) in (0..).zip(&pipeline.state().layouts).zip(&mut copy.groups) {
-            let own: Vec<_> = ranges.iter().filter(|(group, _)| *group == index).map(|(_, range)| range.clone()).collect();
+            let own: Vec<_> =
+                ranges.iter().filter(|(group, _)| *group == index).map(|(_, range)| range.clone()).collect();
             if !own.is_empty() {
                 *slot = Some(super::encoder::SetGroup::at_zero(self.group(layout, own)?));
             }

@@ -11,8 +11,8 @@ use isobit_job::{Fault, FaultKind};
 use isobit_shader::interpreter::Race;
 
 use super::spot::Mismatch;
-use crate::probe::Suspicions;
 use crate::core::{Dispatch, Queue};
+use crate::probe::Suspicions;
 use crate::referee::{Replay, stopped_after};
 
 /// How long races are looked for in the workgroup, which has been interpreted before in a tenth of that.
@@ -65,12 +65,7 @@ fn race(dispatch: &Dispatch, replay: &Replay, workgroup: [u32; 3], queue: &Queue
 }
 
 /// The word of a mismatch after its workgroup has run alone on the device, on the buffers as they were.
-fn alone(
-    dispatch: &Dispatch,
-    replay: &Replay,
-    mismatch: Mismatch,
-    queue: &mut Queue,
-) -> Result<Option<u32>, Fault> {
+fn alone(dispatch: &Dispatch, replay: &Replay, mismatch: Mismatch, queue: &mut Queue) -> Result<Option<u32>, Fault> {
     let (group, binding) = mismatch.at;
     let Some(range) = replay.range(group, binding) else { return Ok(None) };
     let after = queue.run_alone(dispatch, &replay.contents(), mismatch.workgroup)?;

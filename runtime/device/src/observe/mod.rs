@@ -12,8 +12,8 @@ use isobit_job::Fault;
 
 use crate::core::{Dispatch, Queue, Step};
 
-pub use self::races::RaceLog;
 pub(crate) use self::races::RaceDetector;
+pub use self::races::RaceLog;
 pub(crate) use self::spot::SpotCheck;
 pub use self::spot_checks::{ParseSpotChecksError, SpotChecks};
 

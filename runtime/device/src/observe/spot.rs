@@ -19,8 +19,8 @@ use isobit_shader::interpreter::Write;
 use super::Observer;
 use super::blame::blame;
 use super::sampler::{Sampler, Shape};
-use crate::probe::Suspicions;
 use crate::core::{Dispatch, Queue, Step};
+use crate::probe::Suspicions;
 use crate::referee::{Replay, stopped_after};
 
 /// Checks some workgroups of some dispatches.

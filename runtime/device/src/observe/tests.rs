@@ -67,8 +67,7 @@ fn kernels() -> [Kernel; 2] {
 /// Submits a dispatch of one of the kernels on a device that checks all its workgroups. `broken`
 /// lets the device take it for the other.
 fn checked(gpu: &mut Gpu, broken: bool) -> Result<(), DeviceError> {
-    let [mut pipeline, wrong] =
-        kernels().map(|kernel| gpu.create_compute_pipeline(&kernel, None, None, &[]).unwrap());
+    let [mut pipeline, wrong] = kernels().map(|kernel| gpu.create_compute_pipeline(&kernel, None, None, &[]).unwrap());
     if broken {
         pipeline = miscompiled(&pipeline, &wrong);
     }

@@ -32,7 +32,8 @@ impl CpuBackend {
     pub(crate) fn open() -> Result<Self, OpenError> {
         let info = describe();
         let worker = Worker::start();
-        let worker = worker.map_err(|error| OpenError::Refused { name: info.name.clone(), reason: error.to_string() })?;
+        let worker =
+            worker.map_err(|error| OpenError::Refused { name: info.name.clone(), reason: error.to_string() })?;
         Ok(Self { info, worker })
     }
 }
@@ -80,10 +81,9 @@ fn task(action: &Action<'_>) -> Result<Task, Fault> {
             to: (Arc::clone(words(copy.destination.memory())?), word(copy.destination_offset)),
             words: word(copy.size),
         },
-        Action::Clear(clear) => Task::Clear {
-            at: (Arc::clone(words(clear.buffer.memory())?), word(clear.offset)),
-            words: word(clear.size),
-        },
+        Action::Clear(clear) => {
+            Task::Clear { at: (Arc::clone(words(clear.buffer.memory())?), word(clear.offset)), words: word(clear.size) }
+        }
     })
 }
 

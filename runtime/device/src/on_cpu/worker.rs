@@ -41,9 +41,21 @@ pub(super) struct Bound {
 #[derive(Debug)]
 pub(super) enum Task {
     /// Runs the workgroups of a dispatch whose numbers, counted along x, then y, then z, are in `part`.
-    Run { kernel: Arc<Kernel>, bound: Vec<Bound>, workgroups: [u32; 3], part: Range<u64> },
-    Copy { from: (Arc<Words>, usize), to: (Arc<Words>, usize), words: usize },
-    Clear { at: (Arc<Words>, usize), words: usize },
+    Run {
+        kernel: Arc<Kernel>,
+        bound: Vec<Bound>,
+        workgroups: [u32; 3],
+        part: Range<u64>,
+    },
+    Copy {
+        from: (Arc<Words>, usize),
+        to: (Arc<Words>, usize),
+        words: usize,
+    },
+    Clear {
+        at: (Arc<Words>, usize),
+        words: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -218,7 +230,7 @@ impl Thread {
         match fault {
             Some(fault) => {
                 progress.fault.get_or_insert(fault);
-            },
+            }
             None => {
                 progress.report.loop_fuel = progress.report.loop_fuel.saturating_add(report.loop_fuel);
                 progress.report.spent |= report.spent;

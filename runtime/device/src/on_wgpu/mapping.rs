@@ -89,8 +89,9 @@ impl Readers {
     pub(super) fn gone(&self, waits: &Waits) -> Result<(), Fault> {
         let (mapped, changed) = &*self.mapped;
         let mapped = mapped.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mapped, _) =
-            changed.wait_timeout_while(mapped, waits.patience, |mapped| *mapped).unwrap_or_else(PoisonError::into_inner);
+        let (mapped, _) = changed
+            .wait_timeout_while(mapped, waits.patience, |mapped| *mapped)
+            .unwrap_or_else(PoisonError::into_inner);
         if *mapped {
             return Err(waits.over());
         }

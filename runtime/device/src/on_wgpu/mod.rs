@@ -125,12 +125,7 @@ impl WgpuBackend {
         Ok(raw)
     }
 
-    fn encode(
-        &self,
-        device: &wgpu::Device,
-        actions: &[Action<'_>],
-        budget: u32,
-    ) -> Result<wgpu::CommandBuffer, Fault> {
+    fn encode(&self, device: &wgpu::Device, actions: &[Action<'_>], budget: u32) -> Result<wgpu::CommandBuffer, Fault> {
         let mut encoder = device.create_command_encoder(&Default::default());
         if let Some(system) = self.system.as_ref().filter(|_| actions.iter().any(is_sliced)) {
             system.zero(&mut encoder);
@@ -188,9 +183,7 @@ fn wait_for_readers(actions: &[Action<'_>], waits: &Waits) -> Result<(), Fault> 
         match action {
             Action::Run(Slice { dispatch, .. }) => {
                 let groups = dispatch.groups.iter().flatten();
-                groups
-                    .flat_map(|set| set.group.ranges())
-                    .try_for_each(|range| gone(range.buffer.memory()))?;
+                groups.flat_map(|set| set.group.ranges()).try_for_each(|range| gone(range.buffer.memory()))?;
             }
             Action::Copy(copy) => {
                 gone(copy.source.memory())?;

@@ -14,9 +14,7 @@ use super::guard::Guard;
 use crate::backend::Waits;
 use crate::probe::Suspicions;
 use crate::seen::adapters;
-use crate::{
-    Adapter, AdapterOptions, BufferUsage, Device, DeviceError, Gpu, JobLimits, Policy, Source, Stop,
-};
+use crate::{Adapter, AdapterOptions, BufferUsage, Device, DeviceError, Gpu, JobLimits, Policy, Source, Stop};
 
 fn lost<T: std::fmt::Debug>(result: Result<T, impl Into<DeviceError>>) {
     match result.map_err(Into::into) {

@@ -134,11 +134,7 @@ impl<F: FnMut(Progress<'_>)> Prober for InProcess<F> {
 ///
 /// # Errors
 /// As [`Prober::probe`].
-pub(crate) fn verdict(
-    adapter: &Adapter,
-    cache: Option<&Path>,
-    prober: &mut dyn Prober,
-) -> Result<Verdict, OpenError> {
+pub(crate) fn verdict(adapter: &Adapter, cache: Option<&Path>, prober: &mut dyn Prober) -> Result<Verdict, OpenError> {
     let info = adapter.info();
     let known = || cache.and_then(|cache| recall(cache, info));
     if let Some(known) = known() {
@@ -180,11 +176,7 @@ fn first_failure(
 }
 
 /// The first wrong result of a check.
-fn wrong(
-    bench: &mut Bench<'_>,
-    check: &Check,
-    operands: &[Vec<u32>; 3],
-) -> Result<Option<String>, DeviceError> {
+fn wrong(bench: &mut Bench<'_>, check: &Check, operands: &[Vec<u32>; 3]) -> Result<Option<String>, DeviceError> {
     let Check { wgsl, width, count, .. } = check;
     let kernel = prepare(wgsl, Profile::Dp32)?;
     let results = match bench.run(&kernel, *count, *width) {

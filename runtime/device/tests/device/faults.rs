@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use isobit_device::{
-    Adapter, BufferUsage, DeviceKind, DeviceSelector, OpenError, Policy, Source, list_devices, open,
-};
+use isobit_device::{Adapter, BufferUsage, DeviceKind, DeviceSelector, OpenError, Policy, Source, list_devices, open};
 use isobit_job::FaultKind;
 
 use crate::{Setting, dispatch, fault_kind, on_every_device, storage, whole};

@@ -1,6 +1,6 @@
 //! Kernels: what they bind, how they are dispatched, and that they compute.
 
-use isobit_device::{BufferBindingType, Buffer, BufferUsage, GroupEntry, LayoutEntry, Source};
+use isobit_device::{Buffer, BufferBindingType, BufferUsage, GroupEntry, LayoutEntry, Source};
 
 use crate::{
     SCALE, contents, dispatch, kernel, on_every_device, prepared, storage, submit, under_every_profile, whole, words,
@@ -57,7 +57,8 @@ fn dynamic_offsets_move_what_is_bound() {
             .create_bind_group_layout(&[entry(4, BufferBindingType::Uniform), entry(2, BufferBindingType::Storage)])
             .unwrap();
         let pipeline = device.create_compute_pipeline(&kernel, None, Some(&[empty, layout.clone()]), &[]).unwrap();
-        let part = |binding, buffer: &Buffer| GroupEntry { binding, buffer: buffer.clone(), offset: 0, size: Some(256) };
+        let part =
+            |binding, buffer: &Buffer| GroupEntry { binding, buffer: buffer.clone(), offset: 0, size: Some(256) };
         let group = device.create_bind_group(&layout, &[part(4, &params), part(2, &result)]).unwrap();
         let submitted = submit(device, |encoder| {
             encoder.begin_pass();

@@ -1,13 +1,11 @@
 //! What a guest can get wrong: each has its own answer, and the device works on.
 
 use isobit_device::{
-    BindGroup, Buffer, BufferBindingType, BufferUsage, CommandEncoder, ComputePipeline, DeviceError, Gpu, GroupEntry, LIMITS, LayoutEntry,
-    Source,
+    BindGroup, Buffer, BufferBindingType, BufferUsage, CommandEncoder, ComputePipeline, DeviceError, Gpu, GroupEntry,
+    LIMITS, LayoutEntry, Source,
 };
 
-use crate::{
-    MIB, SCALE, dispatch, dispatch_all, exceeded, invalid, kernel, on_every_device, storage, submit, whole,
-};
+use crate::{MIB, SCALE, dispatch, dispatch_all, exceeded, invalid, kernel, on_every_device, storage, submit, whole};
 
 fn slot(binding: u32, ty: BufferBindingType) -> LayoutEntry {
     LayoutEntry { binding, ty, has_dynamic_offset: false, min_binding_size: 0 }
@@ -104,7 +102,9 @@ fn a_bind_group_matches_its_layout_one_to_one() {
         group(&[good_storage.clone(), good_uniform.clone()]).unwrap();
         assert!(invalid(group(std::slice::from_ref(&good_uniform))).contains("not bound"));
         assert!(invalid(group(&[good_uniform.clone(), good_storage.clone(), good_storage.clone()])).contains("twice"));
-        assert!(invalid(group(&[good_uniform.clone(), good_storage.clone(), whole(7, &big)])).contains("not in the layout"));
+        assert!(
+            invalid(group(&[good_uniform.clone(), good_storage.clone(), whole(7, &big)])).contains("not in the layout")
+        );
         for wrong in [
             at(5, &uniform, 0, Some(64)),
             at(5, &big, 4, Some(64)),

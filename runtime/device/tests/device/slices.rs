@@ -55,7 +55,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 fn pipeline(device: &mut Gpu, wgsl: &str, buffer: &Buffer) -> (ComputePipeline, BindGroup) {
     let pipeline = device.create_compute_pipeline(&prepared(wgsl, Profile::Dp32), None, None, &[]).unwrap();
     let layout = device.bind_group_layout_of(&pipeline, 0).unwrap();
-    let group = device.create_bind_group(&layout, &[whole(0, &buffer)]).unwrap();
+    let group = device.create_bind_group(&layout, &[whole(0, buffer)]).unwrap();
     (pipeline, group)
 }
 

@@ -3,9 +3,9 @@
 
 mod commands;
 
+use super::HostState;
 use super::bindings::isobit::compute::gpu as wit;
 use super::io::{InputHandle, OutputHandle, table_full};
-use super::HostState;
 use crate::ending::Ending;
 use crate::job::Input;
 use bytes::Bytes;
@@ -318,8 +318,7 @@ impl wit::HostComputePipeline for HostState {
         };
         let constants: Vec<_> = constants.into_iter().map(|constant| (constant.name, constant.value)).collect();
         let gpu = self.gpu()?;
-        let pipeline =
-            gpu.create_compute_pipeline(&kernel, entry_point.as_deref(), layout.as_deref(), &constants)?;
+        let pipeline = gpu.create_compute_pipeline(&kernel, entry_point.as_deref(), layout.as_deref(), &constants)?;
         Ok(self.table.push(pipeline)?)
     }
 
@@ -380,7 +379,9 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
             let state = store.data_mut();
             let buffer = state.table.get(&buffer)?.clone();
             let Some(mut gpu) = state.gpu.take() else {
-                return Err(Ending::Fault(Fault::new(FaultKind::Internal, "the device is in use by another call")).raise());
+                return Err(
+                    Ending::Fault(Fault::new(FaultKind::Internal, "the device is in use by another call")).raise()
+                );
             };
             let result = gpu.write(&buffer, offset, Source::Slice(data.as_le_slice(&store))).map_err(Failure::from);
             store.data_mut().gpu = Some(gpu);

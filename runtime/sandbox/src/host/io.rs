@@ -27,7 +27,9 @@ impl OutputHandle {
     /// Flushes and closes. Further calls do nothing.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         match self.writer.take() {
-            Some(mut writer) => writer.flush().map_err(|error| Fault::storage("the output could not be written", &error)),
+            Some(mut writer) => {
+                writer.flush().map_err(|error| Fault::storage("the output could not be written", &error))
+            }
             None => Ok(()),
         }
     }

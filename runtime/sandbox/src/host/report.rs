@@ -2,8 +2,8 @@
 
 use super::HostState;
 use super::bindings::isobit::compute::report::{Host, Level};
-use isobit_job::LogLevel;
 use crate::job::cut;
+use isobit_job::LogLevel;
 
 /// The most bytes of one log line: 8 KiB.
 const MAX_LOG: usize = 8 << 10;
