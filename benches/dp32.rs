@@ -48,6 +48,7 @@ const CASES: &[Case] = &[
 ];
 
 fn kernels(criterion: &mut Criterion) {
+    support::note(open(&support::selector(), Tier::A).info());
     for case in CASES {
         let selector = support::selector();
         let native = RefCell::new(Run::new(open(&selector, Tier::A), case, Profile::Native));

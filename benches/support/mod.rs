@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
-use isobit_device::{Device, DeviceKind, DeviceSelector};
+use isobit_device::{Device, DeviceInfo, DeviceKind, DeviceSelector};
 use isobit_job::{Blob, Bytes, Hash, JobSpec, Limits, LogLevel, Name, Outcome, Profile};
 use isobit_sandbox::{CompiledWorkload, Input, Job, OutputSink, Reporter, Sandbox, Workload};
 
@@ -104,11 +104,15 @@ pub fn selector() -> DeviceSelector {
 /// Opens the device, and notes for `cargo xtask bench` which it was.
 pub fn device() -> Device {
     let device = isobit_device::open(&selector()).unwrap();
+    note(device.info());
+    device
+}
+
+/// Notes for `cargo xtask bench` which device was measured.
+pub fn note(info: &DeviceInfo) {
     let folder = tests::target_dir().join("criterion");
     fs::create_dir_all(&folder).unwrap();
-    let info = device.info();
     fs::write(folder.join("device.txt"), format!("{}, {} {}", info.name, info.driver, info.driver_info)).unwrap();
-    device
 }
 
 /// A workload in the sandbox with a device open, as in a worker that waits for its job.

@@ -97,7 +97,7 @@ impl<'a> Dispatch<'a> {
         self
     }
 
-    /// Runs as many workgroups as hold `count` invocations, for a kernel with `@workgroup_size(size)`.
+    /// Runs as many workgroups as hold `count` invocations. The kernel knows how many a workgroup has.
     ///
     /// They lie in rows of equal length, because one row has room for 65535 only. A kernel finds its place,
     /// and skips what is over `count`, by
@@ -106,9 +106,10 @@ impl<'a> Dispatch<'a> {
     /// fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     ///     let i = id.y * groups.x * SIZE + id.x;
     /// ```
-    pub fn invocations(mut self, count: usize, size: u32) -> Self {
+    pub fn threads(mut self, count: usize) -> Self {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.workgroups = rows(count.div_ceil(u64::from(size.max(1))));
+        let size = self.kernel.workgroup_size().iter().map(|side| u64::from(*side)).product::<u64>();
+        self.workgroups = rows(count.div_ceil(size.max(1)));
         self
     }
 

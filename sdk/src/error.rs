@@ -106,6 +106,28 @@ impl std::error::Error for Error {
     }
 }
 
+/// Errors of the standard library that workloads come to, each with its own words.
+macro_rules! from_std {
+    ($($error:ty),*) => {
+        $(
+            impl From<$error> for Error {
+                fn from(error: $error) -> Self {
+                    Self::Other(error.to_string())
+                }
+            }
+        )*
+    };
+}
+
+from_std!(
+    fmt::Error,
+    std::num::ParseIntError,
+    std::num::ParseFloatError,
+    std::num::TryFromIntError,
+    std::str::Utf8Error,
+    std::string::FromUtf8Error
+);
+
 impl From<gpu::Error> for Error {
     fn from(error: gpu::Error) -> Self {
         match error {

@@ -80,6 +80,6 @@ impl Gpu {
     /// # Errors
     /// What submitted work did wrong and no other call has told.
     pub fn wait(&self) -> Result<()> {
-        Ok(raw::poll()?)
+        Ok(raw::wait()?)
     }
 }

@@ -5,8 +5,8 @@ use std::cell::OnceCell;
 use crate::bindings::isobit::compute::gpu::{self as raw, BindGroupLayoutEntry, BufferBindingType};
 use crate::{Dispatch, Error, Result};
 
-/// WebGPU's `maxBindGroups`: `@group(0)` to `@group(3)`.
-const GROUPS: usize = 4;
+/// A guest's bind groups: `@group(0)` to `@group(2)`.
+const GROUPS: usize = 3;
 
 /// WGSL that was checked, with one or more entry points.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl<'a> KernelBuilder<'a> {
         let borrowed: Vec<_> = layouts.iter().collect();
         let declared = (!layouts.is_empty()).then_some(borrowed.as_slice());
         let pipeline = raw::ComputePipeline::create(self.module, self.entry_point, declared, &self.constants)?;
-        Ok(Kernel { pipeline, layouts: [const { OnceCell::new() }; GROUPS] })
+        Ok(Kernel { pipeline, layouts: [const { OnceCell::new() }; GROUPS], workgroup_size: OnceCell::new() })
     }
 }
 
@@ -125,12 +125,18 @@ pub struct Kernel {
     pipeline: raw::ComputePipeline,
     /// Asked for when a group is first bound, and kept: dispatches come by the thousand.
     layouts: [OnceCell<raw::BindGroupLayout>; GROUPS],
+    workgroup_size: OnceCell<[u32; 3]>,
 }
 
 impl Kernel {
     /// Starts to describe one dispatch of this kernel.
     pub fn dispatch(&self) -> Dispatch<'_> {
         Dispatch::new(self)
+    }
+
+    /// Invocations per workgroup along x, y and z: the kernel's `@workgroup_size`, overrides resolved.
+    pub fn workgroup_size(&self) -> [u32; 3] {
+        *self.workgroup_size.get_or_init(|| self.pipeline.workgroup_size().into())
     }
 
     /// The handle of the generated bindings.

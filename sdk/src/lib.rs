@@ -56,7 +56,7 @@ pub use param::{param, params};
 pub use report::{Level, log, progress};
 pub use stream::{Input, Output};
 
-/// The generated bindings of `isobit:compute`, one to one as in `wit/compute.wit`.
+/// The generated bindings of `isobit:compute`, one to one as in `wit/`.
 ///
 /// A workload can be written against them alone, without [`main`](macro@main):
 ///

@@ -20,7 +20,7 @@ pub fn param<T>(name: &str) -> Result<Option<T>>
 where
     T: FromStr<Err: Display>,
 {
-    io::parameter_value(name).map(|value| parse(name, value)).transpose()
+    io::get_parameter(name).map(|value| parse(name, value)).transpose()
 }
 
 /// All parameters of the job as (name, value), sorted by name.

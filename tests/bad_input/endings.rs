@@ -222,6 +222,17 @@ fn a_kernel_that_never_ends_is_given_up_at_the_deadline() {
 }
 
 #[test]
+fn a_job_ends_at_its_deadline_while_a_driver_compiles_its_kernel() {
+    let args = ["--deadline", "1s"];
+    let site = Site::own(&super::ONE_JOB);
+    site.submit("compile-for-long", &args).failed(3, &["the job did not end before its deadline"]);
+    site.assert_unharmed();
+    let outputs = Outputs::new();
+    run("compile-for-long", &args, &outputs).failed(3, &["the job did not end before its deadline"]);
+    outputs.assert_empty();
+}
+
+#[test]
 fn a_race_between_invocations_is_found_when_looked_for() {
     let look = |wish: &str, args: &[&str]| -> Ended {
         let outputs = Outputs::new();

@@ -17,9 +17,6 @@ isobit::takes! {
     output "signal": "its inverse, complex f32",
 }
 
-/// The kernels' workgroup size.
-const SIZE: u32 = 256;
-
 /// The largest transform.
 const MOST: u32 = 1 << 20;
 
@@ -116,7 +113,7 @@ impl Transform {
             .dispatch()
             .uniform(0, &Params { points: n, done: 0, count: n, direction: 0.0, scale: 0.0 })
             .bind(2, &roots)
-            .invocations(n as usize, SIZE)
+            .threads(n as usize)
             .run()?;
         Ok(Self { pass2: module.kernel("pass2")?, pass4: module.kernel("pass4")?, roots, n, batch })
     }
@@ -137,7 +134,7 @@ impl Transform {
                 .bind(1, &from)
                 .bind(2, &to)
                 .bind(3, &self.roots)
-                .invocations(count as usize, SIZE)
+                .threads(count as usize)
                 .record(&mut commands)?;
             std::mem::swap(&mut from, &mut to);
             done *= radix;

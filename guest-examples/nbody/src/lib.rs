@@ -22,9 +22,6 @@ isobit::takes! {
     output "bodies": "eight f32 for each body: position, mass, velocity, a zero",
 }
 
-/// The kernel's workgroup size.
-const TILE: u32 = 64;
-
 /// The most bodies: a dispatch's loop has as many turns.
 const MOST: u32 = 16_384;
 
@@ -120,7 +117,7 @@ fn dispatch<'a>(
     velocities: &'a Buffer<[f32; 4]>,
     params: &'a Buffer<Params>,
 ) -> isobit::Dispatch<'a> {
-    kernel.dispatch().bind(0, from).bind(1, to).bind(2, velocities).bind(3, params).invocations(from.len(), TILE)
+    kernel.dispatch().bind(0, from).bind(1, to).bind(2, velocities).bind(3, params).threads(from.len())
 }
 
 impl State {

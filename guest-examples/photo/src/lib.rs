@@ -18,9 +18,6 @@ isobit::takes! {
     output "out": "the picture, a PNG of the same size",
 }
 
-/// The kernels' workgroup size.
-const SIZE: u32 = 256;
-
 /// 128 MiB, the largest binding, hold this many pixels of 4 bytes.
 const PIXELS: u64 = 128 * 1024 * 1024 / 4;
 
@@ -66,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bind(1, &other)
         .bind(2, &params)
         .bind(3, &weights)
-        .invocations(pixels, SIZE)
+        .threads(pixels)
         .record(&mut batch)?;
     module
         .kernel("blur_columns")?
@@ -75,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bind(1, &photo)
         .bind(2, &params)
         .bind(3, &weights)
-        .invocations(pixels, SIZE)
+        .threads(pixels)
         .record(&mut batch)?;
     // A kernel has the bindings that it uses, and the edges need no weights.
     module
@@ -84,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bind(0, &photo)
         .bind(1, &other)
         .bind(2, &params)
-        .invocations(pixels, SIZE)
+        .threads(pixels)
         .record(&mut batch)?;
     batch.submit()?;
     let inked = other.read()?;

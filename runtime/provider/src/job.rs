@@ -1,7 +1,7 @@
-//! One job's walk through the supervisor: handshake, spec, blobs, turn, worker, receipt.
+//! One job's way through the supervisor: handshake, spec, blobs, turn, worker, receipt.
 
+use crate::end_reason::EndReason;
 use crate::server::Shared;
-use crate::stop::Stop;
 use crate::upload::{self, STALL, Wanted};
 use crate::{SOFTWARE, queue::Ticket};
 use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
@@ -21,7 +21,7 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A blob's stream, on its way to the job that wants it.
-pub(crate) struct Bulk {
+pub(crate) struct BlobStream {
     pub header: BlobHeader,
     pub stream: RecvStream,
 }
@@ -33,29 +33,35 @@ pub(crate) async fn serve(
     connection: &Connection,
     send: SendStream,
     receive: RecvStream,
-    bulk: mpsc::Receiver<Bulk>,
+    blobs: mpsc::Receiver<BlobStream>,
 ) {
     let id = send.id().index();
-    let mut control =
-        Control { send, receive, session: ProviderSession::new(), pending: VecDeque::new(), torn: false, job: None };
-    let walk = Walk { shared, renter, connection, id };
+    let mut control = Control {
+        send,
+        receive,
+        session: ProviderSession::new(),
+        pending: VecDeque::new(),
+        partial_write: false,
+        job: None,
+    };
+    let task = JobTask { shared, renter, connection, id };
     let ended = tokio::select! {
-        ended = walk.go(&mut control, bulk) => ended,
-        () = shared.stopping() => Err(Stop::ShutDown),
+        ended = task.process(&mut control, blobs) => ended,
+        () = shared.stopping() => Err(EndReason::ShutDown),
     };
     if let Err(stop) = ended {
         // Of a stream on which no job was named there is nothing to tell, unless it broke the rules.
-        if control.job.is_some() || !matches!(stop, Stop::Gone | Stop::ShutDown) {
+        if control.job.is_some() || !matches!(stop, EndReason::Disconnected | EndReason::ShutDown) {
             stop.log(&renter, control.job);
         }
         // What has not begun can still be rejected.
-        let turned_away =
-            matches!(stop, Stop::ShutDown) && control.say(&ToRenter::Rejected(Rejection::ShuttingDown)).await.is_ok();
+        let turned_away = matches!(stop, EndReason::ShutDown)
+            && control.send(&ToRenter::Rejected(Rejection::ShuttingDown)).await.is_ok();
         if let Some(message) = stop.last_word().filter(|_| !turned_away) {
             // It may have gone by itself.
-            control.say(&message).await.ok();
+            control.send(&message).await.ok();
         }
-        if let Stop::Protocol(error) = stop {
+        if let EndReason::Protocol(error) = stop {
             connection.close(CLOSE_PROTOCOL, error.to_string().as_bytes());
         }
     }
@@ -69,57 +75,57 @@ pub(crate) struct Control {
     session: ProviderSession,
     pending: VecDeque<ToProvider>,
     /// Whether a frame has been sent in part.
-    torn: bool,
+    partial_write: bool,
     /// The job that the renter submitted, for the log.
     job: Option<JobId>,
 }
 
 impl Control {
-    /// Must not be cancelled unless nothing more is to be said: a frame may be left torn.
-    pub(crate) async fn say(&mut self, message: &ToRenter) -> Result<(), Stop> {
-        if self.torn {
-            return Err(Stop::Gone);
+    /// Must not be cancelled unless nothing more is to be said: a frame may be left partial_write.
+    pub(crate) async fn send(&mut self, message: &ToRenter) -> Result<(), EndReason> {
+        if self.partial_write {
+            return Err(EndReason::Disconnected);
         }
         let frame = self.session.send(message)?;
-        self.torn = true;
-        self.send.write_all(&frame).await.map_err(|_| Stop::Gone)?;
-        self.torn = false;
+        self.partial_write = true;
+        self.send.write_all(&frame).await.map_err(|_| EndReason::Disconnected)?;
+        self.partial_write = false;
         Ok(())
     }
 
     /// Ends the stream: in good order, or as broken off where a message was.
     fn end(&mut self) {
         // Both fail only if the stream has ended already.
-        match self.torn {
+        match self.partial_write {
             true => self.send.reset(RESET_ABANDONED).ok(),
             false => self.send.finish().ok(),
         };
     }
 
     /// The next message. May be cancelled and called again.
-    async fn hear(&mut self) -> Result<ToProvider, Stop> {
+    async fn receive(&mut self) -> Result<ToProvider, EndReason> {
         loop {
             if let Some(message) = self.pending.pop_front() {
                 return Ok(message);
             }
             match self.receive.read_chunk(64 << 10, true).await {
                 Ok(Some(chunk)) => self.pending.extend(self.session.receive(&chunk.bytes)?),
-                Ok(None) | Err(_) => return Err(Stop::Gone),
+                Ok(None) | Err(_) => return Err(EndReason::Disconnected),
             }
         }
     }
 
     /// Completes when the renter wants the job no more. The only thing it may still say is `Cancel`.
-    pub(crate) async fn cancelled(&mut self) -> Stop {
-        match self.hear().await {
-            Ok(_) => Stop::Cancelled,
+    pub(crate) async fn cancelled(&mut self) -> EndReason {
+        match self.receive().await {
+            Ok(_) => EndReason::Cancelled,
             Err(stop) => stop,
         }
     }
 }
 
-/// What a job's walk needs to know.
-pub(crate) struct Walk<'a> {
+/// What a job's task needs to know.
+pub(crate) struct JobTask<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) renter: NodeKey,
     pub(crate) connection: &'a Connection,
@@ -148,23 +154,23 @@ impl Deadline {
         Self { after: asked.min(most), cut: asked > most }
     }
 
-    pub(crate) fn late(self) -> Stop {
-        Stop::late(self.after, self.cut)
+    pub(crate) fn late(self) -> EndReason {
+        EndReason::late(self.after, self.cut)
     }
 }
 
-impl Walk<'_> {
-    async fn go(&self, control: &mut Control, mut bulk: mpsc::Receiver<Bulk>) -> Result<(), Stop> {
+impl JobTask<'_> {
+    async fn process(&self, control: &mut Control, mut blobs: mpsc::Receiver<BlobStream>) -> Result<(), EndReason> {
         let arrived = Instant::now();
         let handshake = tokio::time::timeout(HANDSHAKE, self.handshake(control)).await;
-        let (spec, deadline) = handshake.map_err(|_| Stop::Gone)??;
+        let (spec, deadline) = handshake.map_err(|_| EndReason::Disconnected)??;
         let ticket =
             self.shared.queue.enter().map_err(|full| Rejection::Full { running: full.running, queued: full.queued })?;
-        let pins = self.collect(control, &spec, &mut bulk).await?;
+        let pins = self.collect(control, &spec, &mut blobs).await?;
         let job = Admitted { spec, deadline, pins, arrived };
         let ticket = self.wait_turn(control, &job, ticket).await?;
         let taken = self.shared.workers.take().await;
-        let mut worker = taken.map_err(|error| Stop::trouble(FaultKind::Internal, &error))?;
+        let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         // Around all of it: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
         let ran = ran.unwrap_or_else(|_| Err(job.deadline.late()));
@@ -175,18 +181,20 @@ impl Walk<'_> {
         self.conclude(control, job, ran?).await
     }
 
-    async fn handshake(&self, control: &mut Control) -> Result<(JobSpec, Deadline), Stop> {
-        match control.hear().await? {
+    async fn handshake(&self, control: &mut Control) -> Result<(JobSpec, Deadline), EndReason> {
+        match control.receive().await? {
             // No `Welcome` goes before this: its bytes may differ between versions.
             ToProvider::Hello { protocol, .. } if protocol != PROTOCOL => {
                 return Err(Rejection::UnsupportedProtocol { offered: protocol, supported: PROTOCOL }.into());
             }
             ToProvider::Hello { .. } => {
-                control.say(&ToRenter::Welcome { protocol: PROTOCOL, software: SOFTWARE.to_owned() }).await?;
+                control.send(&ToRenter::Welcome { protocol: PROTOCOL, software: SOFTWARE.to_owned() }).await?;
             }
-            _ => return Err(Stop::Gone),
+            _ => return Err(EndReason::Disconnected),
         }
-        let ToProvider::Submit { spec_json, deadline_ms } = control.hear().await? else { return Err(Stop::Gone) };
+        let ToProvider::Submit { spec_json, deadline_ms } = control.receive().await? else {
+            return Err(EndReason::Disconnected);
+        };
         self.shared.admission.check(&self.renter)?;
         let spec = JobSpec::from_json(&spec_json).map_err(|error| Rejection::InvalidSpec(error.to_string()))?;
         control.job = Some(spec.id());
@@ -199,8 +207,8 @@ impl Walk<'_> {
         &self,
         control: &mut Control,
         spec: &JobSpec,
-        bulk: &mut mpsc::Receiver<Bulk>,
-    ) -> Result<BTreeMap<Hash, Pin>, Stop> {
+        blobs: &mut mpsc::Receiver<BlobStream>,
+    ) -> Result<BTreeMap<Hash, Pin>, EndReason> {
         let mut pins = BTreeMap::new();
         let mut missing = Vec::new();
         for (hash, blob) in spec.blobs() {
@@ -211,12 +219,12 @@ impl Walk<'_> {
         }
         let mut wanted = Wanted::new(missing);
         if !wanted.is_empty() {
-            control.say(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
+            control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
         }
         let mut uploads = JoinSet::new();
         while !wanted.is_empty() || !uploads.is_empty() {
             tokio::select! {
-                Some(Bulk { header, mut stream }) = bulk.recv() => match wanted.take(header.blob.hash) {
+                Some(BlobStream { header, mut stream }) = blobs.recv() => match wanted.take(header.blob.hash) {
                     Some(blob) if blob == header.blob => drop(uploads.spawn(upload::receive(self.shared.store.clone(), blob, stream))),
                     _ => {
                         stream.stop(RESET_ABANDONED).ok();
@@ -225,13 +233,13 @@ impl Walk<'_> {
                     }
                 },
                 Some(received) = uploads.join_next() => {
-                    let pin = received.map_err(|error| Stop::trouble(FaultKind::Storage, &error))??;
+                    let pin = received.map_err(|error| EndReason::trouble(FaultKind::Storage, &error))??;
                     pins.insert(pin.blob().hash, pin);
                 }
                 stop = control.cancelled() => return Err(stop),
                 () = tokio::time::sleep(STALL), if uploads.is_empty() => {
                     let reason = format!("its upload did not begin within {} s", STALL.as_secs());
-                    return Err(wanted.first().map_or(Stop::Gone, |hash| Rejection::BadBlob { hash, reason }.into()));
+                    return Err(wanted.first().map_or(EndReason::Disconnected, |hash| Rejection::BadBlob { hash, reason }.into()));
                 }
             }
         }
@@ -246,20 +254,20 @@ impl Walk<'_> {
     }
 
     /// Waits in line, telling the renter each time it moves up.
-    async fn wait_turn(&self, control: &mut Control, job: &Admitted, mut ticket: Ticket) -> Result<Ticket, Stop> {
+    async fn wait_turn(&self, control: &mut Control, job: &Admitted, mut ticket: Ticket) -> Result<Ticket, EndReason> {
         let mut told = 0;
         loop {
             let position = ticket.position();
             if position == 0 {
                 let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
-                control.say(&ToRenter::Accepted { deadline_ms }).await?;
+                control.send(&ToRenter::Accepted { deadline_ms }).await?;
                 return Ok(ticket);
             }
             if position != told {
                 told = position;
                 let reason = "other jobs came first".to_owned();
                 control
-                    .say(&ToRenter::Queued { position: u32::try_from(position).unwrap_or(u32::MAX), reason })
+                    .send(&ToRenter::Queued { position: u32::try_from(position).unwrap_or(u32::MAX), reason })
                     .await?;
             }
             tokio::select! {

@@ -6,12 +6,13 @@
 //! gets in, `queue` who is next, `worker` is the other process.
 
 mod admission;
+mod end_reason;
 mod job;
 mod queue;
 mod relay;
 mod run;
 mod server;
-mod stop;
+
 mod upload;
 mod worker;
 

@@ -1,9 +1,9 @@
 //! A job with a worker: from its start to its receipt.
 
 use crate::SOFTWARE;
-use crate::job::{Admitted, Control, Walk};
+use crate::end_reason::EndReason;
+use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
-use crate::stop::Stop;
 use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
 use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
@@ -14,20 +14,25 @@ use std::time::{Instant, SystemTime};
 use tokio::task::JoinSet;
 
 /// What a run came to, before it is signed.
-pub(crate) struct Ran {
+pub(crate) struct Executed {
     ended: Ended,
     outputs: BTreeMap<Name, Blob>,
     observed: Observed,
     sent: u32,
 }
 
-impl Walk<'_> {
+impl JobTask<'_> {
     /// Hands the job to the worker and relays what it says until it has ended.
-    pub(crate) async fn run(&self, control: &mut Control, job: &Admitted, worker: &mut Worker) -> Result<Ran, Stop> {
+    pub(crate) async fn run(
+        &self,
+        control: &mut Control,
+        job: &Admitted,
+        worker: &mut Worker,
+    ) -> Result<Executed, EndReason> {
         let turn = Instant::now();
         let scratch = self.start(job, worker).await?;
         let mut run = Running {
-            walk: self,
+            task: self,
             scratch,
             budget: Budget::new(job.spec.limits.output_bytes),
             relays: JoinSet::new(),
@@ -46,13 +51,13 @@ impl Walk<'_> {
                         break end;
                     }
                 }
-                Some(relayed) = run.relays.join_next() => run.outputs.extend([settle(relayed)?]),
+                Some(relayed) = run.relays.join_next() => run.outputs.extend([output_of(relayed)?]),
                 stop = control.cancelled() => return Err(stop),
             }
         };
         while !run.relays.is_empty() {
             tokio::select! {
-                Some(relayed) = run.relays.join_next() => run.outputs.extend([settle(relayed)?]),
+                Some(relayed) = run.relays.join_next() => run.outputs.extend([output_of(relayed)?]),
                 stop = control.cancelled() => return Err(stop),
             }
         }
@@ -69,12 +74,12 @@ impl Walk<'_> {
             run_ms: Millis::from_duration(started.elapsed()),
             instead_of: run.instead_of,
         };
-        Ok(Ran { ended, outputs: run.outputs, observed, sent: run.sent })
+        Ok(Executed { ended, outputs: run.outputs, observed, sent: run.sent })
     }
 
     /// Sends the worker its job. Returns the file that it compiles into, if it has to compile.
-    async fn start(&self, job: &Admitted, worker: &mut Worker) -> Result<Option<File>, Stop> {
-        let trouble = |error: &dyn std::fmt::Display| Stop::trouble(FaultKind::Storage, error);
+    async fn start(&self, job: &Admitted, worker: &mut Worker) -> Result<Option<File>, EndReason> {
+        let trouble = |error: &dyn std::fmt::Display| EndReason::trouble(FaultKind::Storage, error);
         let open = |hash: &Hash| {
             let pin = job.pins.get(hash).ok_or_else(|| trouble(&"a blob is gone"))?;
             pin.open().map_err(|error| trouble(&error))
@@ -99,7 +104,7 @@ impl Walk<'_> {
     }
 
     /// Signs the claim and says good-bye.
-    pub(crate) async fn conclude(&self, control: &mut Control, job: Admitted, ran: Ran) -> Result<(), Stop> {
+    pub(crate) async fn conclude(&self, control: &mut Control, job: Admitted, ran: Executed) -> Result<(), EndReason> {
         // The worker may name what it likes.
         let mut unread = ran.ended.unread.clone();
         unread.params.retain(|name| job.spec.params.contains_key(name));
@@ -107,12 +112,12 @@ impl Walk<'_> {
         let claim = ran.ended.claim(job.spec.id(), ran.outputs);
         let receipt =
             Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
-        receipt.check().map_err(|error| Stop::trouble(FaultKind::Internal, &error))?;
+        receipt.check().map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         if !unread.is_empty() {
-            control.say(&ToRenter::Unread(unread.bounded())).await?;
+            control.send(&ToRenter::Unread(unread.bounded())).await?;
         }
         let envelope_json = receipt.sign(&self.shared.secret).to_json().into_bytes();
-        let told = control.say(&ToRenter::Finished { envelope_json, outputs: ran.sent }).await.is_ok();
+        let told = control.send(&ToRenter::Finished { envelope_json, outputs: ran.sent }).await.is_ok();
         let Receipt { claim, observed, .. } = &receipt;
         let outcome = match &claim.outcome {
             Outcome::Completed => "completed",
@@ -128,7 +133,7 @@ impl Walk<'_> {
 
 /// The moving parts of a run.
 struct Running<'a> {
-    walk: &'a Walk<'a>,
+    task: &'a JobTask<'a>,
     scratch: Option<File>,
     budget: Budget,
     relays: JoinSet<Result<(Name, Blob), RelayError>>,
@@ -151,7 +156,7 @@ impl Running<'_> {
         worker: &mut Worker,
         message: FromWorker,
         files: Vec<OwnedFd>,
-    ) -> Result<Option<Ended>, Stop> {
+    ) -> Result<Option<Ended>, EndReason> {
         match message {
             FromWorker::Compiled => {
                 self.keep_code(job, worker).await?;
@@ -159,10 +164,10 @@ impl Running<'_> {
             }
             FromWorker::Started => {
                 self.started = Some(Instant::now());
-                control.say(&ToRenter::Running { device: self.device.name.clone() }).await?;
+                control.send(&ToRenter::Running { device: self.device.name.clone() }).await?;
             }
-            FromWorker::Log { level, message } => control.say(&ToRenter::log(level, &message)).await?,
-            FromWorker::Progress { fraction, message } => control.say(&ToRenter::progress(fraction, &message)).await?,
+            FromWorker::Log { level, message } => control.send(&ToRenter::log(level, &message)).await?,
+            FromWorker::Progress { fraction, message } => control.send(&ToRenter::progress(fraction, &message)).await?,
             FromWorker::Output { name } => self.open_output(control, job, &name, files).await?,
             FromWorker::Restarted { device, reason } => self.restart(control, device, reason).await?,
             FromWorker::Ended(ended) => return Ok(Some(ended)),
@@ -176,7 +181,7 @@ impl Running<'_> {
     }
 
     /// Lets go of all outputs, as the worker begins the job anew on another device. Once: then it has no other.
-    async fn restart(&mut self, control: &mut Control, device: DeviceSummary, reason: String) -> Result<(), Stop> {
+    async fn restart(&mut self, control: &mut Control, device: DeviceSummary, reason: String) -> Result<(), EndReason> {
         if self.instead_of.is_some() {
             return Err(ChannelError::Broken("it came out of turn").into());
         }
@@ -187,15 +192,15 @@ impl Running<'_> {
         self.budget = self.budget.anew();
         self.first = self.first.saturating_add(self.sent);
         self.sent = 0;
-        control.say(&ToRenter::restarted(&device.name, &reason)).await?;
+        control.send(&ToRenter::restarted(&device.name, &reason)).await?;
         let before = std::mem::replace(&mut self.device, device);
         self.instead_of = Some(Instead { device: before.name, driver: before.driver, reason });
         Ok(())
     }
 
-    async fn keep_code(&mut self, job: &Admitted, worker: &Worker) -> Result<(), Stop> {
+    async fn keep_code(&mut self, job: &Admitted, worker: &Worker) -> Result<(), EndReason> {
         let Some(code) = self.scratch.take() else { return Err(ChannelError::Broken("it came out of turn").into()) };
-        let (cache, workload, key) = (self.walk.shared.code.clone(), job.spec.workload.hash, worker.code_key.clone());
+        let (cache, workload, key) = (self.task.shared.code.clone(), job.spec.workload.hash, worker.code_key.clone());
         let kept = tokio::task::spawn_blocking(move || cache.keep(workload, &key, code)).await;
         if let Ok(Err(error)) = kept {
             // The job can go on; the next one compiles again.
@@ -210,7 +215,7 @@ impl Running<'_> {
         job: &Admitted,
         name: &str,
         files: Vec<OwnedFd>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), EndReason> {
         let (Ok(name), Some(pipe)) = (name.parse::<Name>(), files.into_iter().next()) else {
             return Err(ChannelError::Broken("an output without a name or a pipe").into());
         };
@@ -219,10 +224,10 @@ impl Running<'_> {
             return Err(ChannelError::Broken("more outputs than the job may have").into());
         }
         self.sent += 1;
-        control.say(&ToRenter::Output { index, name: name.clone() }).await?;
-        let mut stream = self.walk.connection.open_uni().await.map_err(|_| Stop::Gone)?;
-        let header = encode(&OutputHeader { job: self.walk.id, index }).map_err(ProtocolError::from)?;
-        stream.write_all(&header).await.map_err(|_| Stop::Gone)?;
+        control.send(&ToRenter::Output { index, name: name.clone() }).await?;
+        let mut stream = self.task.connection.open_uni().await.map_err(|_| EndReason::Disconnected)?;
+        let header = encode(&OutputHeader { job: self.task.id, index }).map_err(ProtocolError::from)?;
+        stream.write_all(&header).await.map_err(|_| EndReason::Disconnected)?;
         self.relays.spawn(relay(name, pipe, stream, self.budget.clone()));
         Ok(())
     }
@@ -230,24 +235,24 @@ impl Running<'_> {
 
 type Relayed = Result<Result<(Name, Blob), RelayError>, tokio::task::JoinError>;
 
-fn settle(relayed: Relayed) -> Result<(Name, Blob), Stop> {
+fn output_of(relayed: Relayed) -> Result<(Name, Blob), EndReason> {
     match relayed {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(RelayError::Renter(_))) => Err(Stop::Gone),
-        Ok(Err(error)) => Err(Stop::trouble(FaultKind::Internal, &error)),
-        Err(error) => Err(Stop::trouble(FaultKind::Internal, &error)),
+        Ok(Err(RelayError::Renter(_))) => Err(EndReason::Disconnected),
+        Ok(Err(error)) => Err(EndReason::trouble(FaultKind::Internal, &error)),
+        Err(error) => Err(EndReason::trouble(FaultKind::Internal, &error)),
     }
 }
 
 /// What the worker calls trouble. It says nothing of the supervisor's own.
-fn faulted(job: &Admitted, fault: Fault) -> Stop {
+fn faulted(job: &Admitted, fault: Fault) -> EndReason {
     match fault.kind {
         FaultKind::Deadline => job.deadline.late(),
         FaultKind::Cancelled
         | FaultKind::ProviderDeadline
         | FaultKind::Delivery
         | FaultKind::WorkerDied
-        | FaultKind::ShutDown => Stop::trouble(FaultKind::Internal, &fault),
-        kind => Stop::trouble(kind, &fault.detail),
+        | FaultKind::ShutDown => EndReason::trouble(FaultKind::Internal, &fault),
+        kind => EndReason::trouble(kind, &fault.detail),
     }
 }

@@ -1,7 +1,7 @@
 //! Accepts connections, hands their streams to jobs, keeps workers warm.
 
 use crate::admission::{Admission, Ceiling};
-use crate::job::{self, Bulk};
+use crate::job::{self, BlobStream};
 use crate::queue::Queue;
 use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand};
 use isobit_job::{Bytes, NodeKey, SecretKey};
@@ -218,7 +218,7 @@ impl Workers {
 }
 
 /// Jobs of one connection, by the index of their control stream: where blobs find their way.
-type Jobs = Arc<Mutex<HashMap<u64, mpsc::Sender<Bulk>>>>;
+type Jobs = Arc<Mutex<HashMap<u64, mpsc::Sender<BlobStream>>>>;
 
 async fn connection(shared: Arc<Shared>, incoming: Incoming) {
     let remote = incoming.remote_address();
@@ -234,8 +234,8 @@ async fn connection(shared: Arc<Shared>, incoming: Incoming) {
     let blobs = tokio::spawn(accept_blobs(connection.clone(), Arc::clone(&jobs)));
     while let Ok((send, receive)) = connection.accept_bi().await {
         let index = send.id().index();
-        let (bulk, streams) = mpsc::channel(1);
-        lock(&jobs).insert(index, bulk);
+        let (blobs, streams) = mpsc::channel(1);
+        lock(&jobs).insert(index, blobs);
         let (shared, jobs, connection) = (Arc::clone(&shared), Arc::clone(&jobs), connection.clone());
         tokio::spawn(async move {
             job::serve(&shared, renter, &connection, send, receive, streams).await;
@@ -246,7 +246,7 @@ async fn connection(shared: Arc<Shared>, incoming: Incoming) {
     tracing::info!(target: "isobit::provider", %remote, %renter, "disconnected");
 }
 
-fn lock(jobs: &Jobs) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::Sender<Bulk>>> {
+fn lock(jobs: &Jobs) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::Sender<BlobStream>>> {
     jobs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -268,7 +268,7 @@ async fn route(mut stream: RecvStream, jobs: &Jobs) -> Result<(), &'static str> 
     // A job that has just ended, rejected perhaps, needs no more blobs.
     let job = lock(jobs).get(&header.job).cloned();
     match job {
-        Some(job) => job.send(Bulk { header, stream }).await.ok(),
+        Some(job) => job.send(BlobStream { header, stream }).await.ok(),
         None => stream.stop(RESET_ABANDONED).ok(),
     };
     Ok(())

@@ -121,18 +121,18 @@ pub async fn submit(
         connected = connect(addr, secret) => connected?,
         () = &mut cancel => return Err(SubmitError::Cancelled),
     };
-    let mut visit = tokio::select! {
-        visit = Visit::begin(connection.clone(), submission, places, events) => visit?,
+    let mut session = tokio::select! {
+        session = Session::begin(connection.clone(), submission, places, events) => session?,
         () = &mut cancel => return Err(SubmitError::Cancelled),
     };
     let result = tokio::select! {
-        result = visit.finish(deadline, addr) => result,
+        result = session.finish(deadline, addr) => result,
         () = cancel => {
-            visit.cancel().await;
+            session.cancel().await;
             Err(SubmitError::Cancelled)
         }
     };
-    drop(visit);
+    drop(session);
     connection.close(CLOSE_DONE, b"done");
     tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await.ok();
     result
@@ -168,7 +168,7 @@ impl Control {
 }
 
 /// One job at one provider.
-struct Visit<'a, E> {
+struct Session<'a, E> {
     connection: Connection,
     control: Control,
     submission: &'a Arc<Submission>,
@@ -193,7 +193,7 @@ struct End {
     outputs: u32,
 }
 
-impl<'a, E: FnMut(Event) + Send> Visit<'a, E> {
+impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
     async fn begin(
         connection: Connection,
         submission: &'a Arc<Submission>,

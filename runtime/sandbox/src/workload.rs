@@ -3,21 +3,32 @@
 
 use crate::takes::{self, Takes};
 use isobit_job::{Blob, Bytes, Hash};
+use semver::{Version, VersionReq};
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
-/// Interfaces that a provider offers, by prefix.
-const OFFERED: [&str; 9] = [
-    "isobit:compute/io@0.1",
-    "isobit:compute/gpu@0.1",
-    "isobit:compute/report@0.1",
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
+/// Interfaces that a provider offers, with the version: what is compatible with it by the rules of semantic versioning is taken. A name that
+/// ends with a slash stands for all interfaces of the package.
+const OFFERED: [(&str, &str); 9] = [
+    ("isobit:compute/io", "^0.1"),
+    ("isobit:compute/gpu", "^0.1"),
+    ("isobit:compute/report", "^0.1"),
+    ("wasi:cli/", "^0.2"),
+    ("wasi:clocks/", "^0.2"),
+    ("wasi:filesystem/", "^0.2"),
+    ("wasi:io/", "^0.2"),
+    ("wasi:random/", "^0.2"),
     // Linked, for the standard library names them; every address is refused.
-    "wasi:sockets/",
+    ("wasi:sockets/", "^0.2"),
 ];
+
+/// Whether a provider offers the interface of this name and version.
+fn is_offered(import: &str) -> bool {
+    let Some((name, version)) = import.split_once('@') else { return false };
+    let Ok(version) = Version::parse(version) else { return false };
+    let names = |offered: &str| name == offered || (offered.ends_with('/') && name.starts_with(offered));
+    let compatible = |required| VersionReq::parse(required).is_ok_and(|required| required.matches(&version));
+    OFFERED.iter().any(|(offered, required)| names(offered) && compatible(*required))
+}
 
 /// The most bytes a workload may have: 64 MiB. A stripped Rust guest has 0.1 to 2 MiB.
 pub const MAX_WORKLOAD: u64 = 64 << 20;
@@ -81,8 +92,7 @@ impl Workload {
     }
 
     fn check_world(&self) -> Result<(), WorkloadError> {
-        if let Some(import) = self.imports.iter().find(|name| !OFFERED.iter().any(|offered| name.starts_with(offered)))
-        {
+        if let Some(import) = self.imports.iter().find(|name| !is_offered(name)) {
             return Err(WorkloadError::UnknownImport(import.clone()));
         }
         if !self.exports.iter().any(|name| name == "run") {
@@ -205,6 +215,28 @@ fn what_it_seems(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_version_of_an_interface_is_not_offered() {
+        for offered in
+            ["isobit:compute/gpu@0.1.0", "isobit:compute/io@0.1.7", "wasi:cli/stdout@0.2.6", "wasi:io/error@0.2.0"]
+        {
+            assert!(is_offered(offered), "{offered}");
+        }
+        for not in [
+            "isobit:compute/gpu@0.10.0",
+            "isobit:compute/gpu@0.2.0",
+            "isobit:compute/gpu@1.0.0",
+            "isobit:compute/gpu@0.1",
+            "isobit:compute/gpu",
+            "isobit:compute/gpus@0.1.0",
+            "wasi:cli/stdout@0.3.0",
+            "wasi:http/types@0.2.0",
+            "",
+        ] {
+            assert!(!is_offered(not), "{not}");
+        }
+    }
 
     #[test]
     fn a_core_module_is_refused_with_advice() {

@@ -19,7 +19,7 @@ pub use isobit_job::Profile;
 use isobit_job::{Fault, FaultKind};
 pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
 
-/// Source text of one kernel: 1 MiB, as `wit/compute.wit` says.
+/// Source text of one kernel: 1 MiB, as `wit/gpu.wit` says.
 pub const MAX_WGSL_BYTES: usize = 1 << 20;
 
 /// Bind groups 0 to 2 are the guest's; `@group(3)` is the system's.

@@ -21,7 +21,7 @@ fn main() -> isobit::Result<()> {
     double
         .dispatch()
         .bind(0, &buffer)
-        .invocations(numbers.len(), 64)
+        .threads(numbers.len())
         .run()?;
 
     let mut out = BufWriter::new(Output::create("out")?);

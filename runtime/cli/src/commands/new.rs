@@ -117,7 +117,7 @@ mod tests {
             "src/lib.rs",
             "vendor/isobit/sdk/Cargo.toml",
             "vendor/isobit/sdk/src/lib.rs",
-            "vendor/isobit/wit/compute.wit",
+            "vendor/isobit/wit/world.wit",
         ] {
             assert!(FILES.iter().any(|(embedded, _)| *embedded == place), "{place}");
         }

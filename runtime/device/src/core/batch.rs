@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::encoder::{Clear, Copy, Dispatch, Step};
-use super::pace::Load;
+use super::workgroup_time::Load;
 
 /// The most slices in a batch, but for a few of the last dispatch: each is told its place in a buffer.
 const MAX_SLICES: usize = 512;
@@ -121,13 +121,13 @@ impl<'a> Cursor<'a> {
                     batch.actions.push(Action::Run(Slice { dispatch, offset, size }));
                 }
                 Step::Dispatch(dispatch) => {
-                    let pace = &dispatch.pipeline.state().pace;
+                    let workgroup_time = &dispatch.pipeline.state().workgroup_time;
                     let left = dispatch.count() - self.done;
-                    let mut room = if slices < MAX_SLICES { batch.load.room(pace, left) } else { 0 };
+                    let mut room = if slices < MAX_SLICES { batch.load.room(workgroup_time, left) } else { 0 };
                     if room == 0 {
                         break;
                     }
-                    batch.load.add(pace, room);
+                    batch.load.add(workgroup_time, room);
                     while room > 0 {
                         let slice = self.slice(dispatch, room);
                         batch.actions.push(Action::Run(slice));
@@ -171,12 +171,12 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use super::super::pace::{Pace, SLICE};
     use super::super::resources::{ComputePipeline, PipelineState};
+    use super::super::workgroup_time::{SLICE, WorkgroupTime};
     use super::*;
     use crate::backend::{Compiled, Made};
 
-    fn pipeline(pace: Pace, is_sliced: bool) -> ComputePipeline {
+    fn pipeline(workgroup_time: WorkgroupTime, is_sliced: bool) -> ComputePipeline {
         ComputePipeline::new(PipelineState {
             serial: 0,
             layouts: Vec::new(),
@@ -184,7 +184,7 @@ mod tests {
             workgroup_size: [1; 3],
             workgroup_cost: 1,
             compiled: Compiled { made: Made::new(()), is_sliced },
-            pace: Arc::new(pace),
+            workgroup_time: Arc::new(workgroup_time),
             lowered: None,
             interpreted: Arc::default(),
             source: "".into(),
@@ -193,9 +193,9 @@ mod tests {
 
     /// A pipeline whose workgroups take so long.
     fn known(each: Duration) -> ComputePipeline {
-        let pipeline = pipeline(Pace::new(1), true);
+        let pipeline = pipeline(WorkgroupTime::new(1), true);
         let mut load = Load::default();
-        load.add(&pipeline.state().pace, 1);
+        load.add(&pipeline.state().workgroup_time, 1);
         load.took(each, true);
         pipeline
     }
@@ -269,7 +269,7 @@ mod tests {
         let sliced = one_ms();
         let mut steps: Vec<_> = (0..30).map(|_| dispatch(&sliced, [1; 3])).collect();
         assert_eq!(batches(&steps).len(), 1);
-        let native = pipeline(Pace::new(1), false);
+        let native = pipeline(WorkgroupTime::new(1), false);
         steps.push(dispatch(&native, [65_535, 65_535, 1]));
         let batches = batches(&steps);
         assert_eq!(batches.len(), 1);
@@ -309,13 +309,13 @@ mod tests {
 
     #[test]
     fn the_first_workgroups_hold_the_cursor_up_until_their_time_is_known() {
-        let pipeline = pipeline(Pace::new(1), true);
+        let pipeline = pipeline(WorkgroupTime::new(1), true);
         let steps = [dispatch(&pipeline, [1000, 1, 1])];
         let mut cursor = Cursor::new(&steps, SLICE);
         let first = cursor.next();
         assert_eq!(slices(&first).len(), 1);
         assert!(cursor.dispatch().is_some());
-        assert!(pipeline.state().pace.is_probing());
+        assert!(pipeline.state().workgroup_time.is_probing());
         assert!(cursor.next().actions.is_empty());
         first.load.took(Duration::from_micros(10), true);
         cursor.next();

@@ -5,10 +5,10 @@ mod batch;
 mod bindings;
 mod encoder;
 mod ledger;
-mod pace;
 mod queue;
 mod resources;
 mod rules;
+mod workgroup_time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use isobit_shader::{EntryPoint, Kernel, Profile};
 
 use self::encoder::Tally;
 use self::ledger::Ledger;
-use self::pace::{Pace, SLICE};
+use self::workgroup_time::{SLICE, WorkgroupTime};
 use crate::backend::{Backend, Compile, Form, Waits};
 use crate::observe::{Observer, RaceDetector, SpotCheck};
 use crate::probe::Suspicions;
@@ -208,7 +208,7 @@ impl Gpu {
             workgroup_size: resolved.workgroup_size,
             workgroup_cost: cost,
             compiled,
-            pace: Arc::new(Pace::new(cost)),
+            workgroup_time: Arc::new(WorkgroupTime::new(cost)),
             lowered,
             interpreted: Arc::default(),
             source: Arc::clone(kernel.source()),

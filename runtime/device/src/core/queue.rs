@@ -10,8 +10,8 @@ use isobit_shader::interpreter::words_of;
 
 use super::batch::{Action, Batch, Cursor, Slice};
 use super::encoder::{Dispatch, Step};
-use super::pace::{Load, Pace, SLICE};
 use super::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, Range};
+use super::workgroup_time::{Load, SLICE, WorkgroupTime};
 use crate::backend::{Backend, Report, Ticket, Waits};
 use crate::observe::Observer;
 use crate::{DeviceInfo, Source};
@@ -106,7 +106,7 @@ impl Queue {
         let mut watched = None;
         while !cursor.is_through() && !self.kernel_use.spent {
             if let Some(dispatch) = cursor.dispatch() {
-                self.learn(&dispatch.pipeline.state().pace)?;
+                self.learn(&dispatch.pipeline.state().workgroup_time)?;
             }
             if let Some((number, dispatch)) = cursor.at_watched() {
                 let mut is_watched = false;
@@ -148,8 +148,8 @@ impl Queue {
     }
 
     /// Waits until it is known how long the workgroups take that are under way to find it out.
-    fn learn(&mut self, pace: &Pace) -> Result<(), Fault> {
-        while pace.is_probing() && !self.under_way.is_empty() {
+    fn learn(&mut self, workgroup_time: &WorkgroupTime) -> Result<(), Fault> {
+        while workgroup_time.is_probing() && !self.under_way.is_empty() {
             self.retire()?;
         }
         Ok(())

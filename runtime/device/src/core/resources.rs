@@ -6,7 +6,7 @@ use isobit_shader::interpreter::Program;
 use isobit_shader::{Binding, BufferBindingType, KernelError, Lowered};
 
 use super::ledger::Charge;
-use super::pace::Pace;
+use super::workgroup_time::WorkgroupTime;
 use crate::backend::{Compiled, Made};
 
 /// What a buffer may be bound as. Every buffer may besides be read, written, cleared and copied.
@@ -179,7 +179,7 @@ pub(crate) struct PipelineState {
     pub(crate) workgroup_cost: u64,
     pub(crate) compiled: Compiled,
     /// How long its workgroups take.
-    pub(crate) pace: Arc<Pace>,
+    pub(crate) workgroup_time: Arc<WorkgroupTime>,
     /// Under profile dp32: what replays it.
     pub(crate) lowered: Option<Arc<Lowered>>,
     /// The same for the interpreter, once it was wanted.

@@ -113,6 +113,8 @@ impl wit::Host for HostState {
             max_bindings_per_bind_group: limits.max_bindings_per_bind_group,
             max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
             max_uniform_buffers_per_shader_stage: limits.max_uniform_buffers_per_shader_stage,
+            max_dynamic_storage_buffers_per_pipeline_layout: limits.max_dynamic_storage_buffers_per_pipeline_layout,
+            max_dynamic_uniform_buffers_per_pipeline_layout: limits.max_dynamic_uniform_buffers_per_pipeline_layout,
             max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
             max_uniform_buffer_binding_size: limits.max_uniform_buffer_binding_size,
             max_buffer_size: limits.max_buffer_size,
@@ -131,7 +133,7 @@ impl wit::Host for HostState {
         self.submit_commands(commands)
     }
 
-    fn poll(&mut self) -> Result<(), Failure> {
+    fn wait(&mut self) -> Result<(), Failure> {
         self.settle()?;
         Ok(self.gpu()?.wait()?)
     }
@@ -330,6 +332,10 @@ impl wit::HostComputePipeline for HostState {
         let pipeline = self.table.get(&pipeline)?.clone();
         let layout = self.gpu()?.bind_group_layout_of(&pipeline, index)?;
         Ok(self.table.push(layout)?)
+    }
+
+    fn workgroup_size(&mut self, pipeline: Resource<ComputePipeline>) -> wasmtime::Result<(u32, u32, u32)> {
+        Ok(self.table.get(&pipeline)?.workgroup_size().into())
     }
 
     fn drop(&mut self, pipeline: Resource<ComputePipeline>) -> wasmtime::Result<()> {

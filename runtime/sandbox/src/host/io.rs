@@ -96,7 +96,7 @@ impl Host for HostState {
         Ok(self.params.iter().map(|(name, value)| Parameter { name: name.to_string(), value: value.clone() }).collect())
     }
 
-    fn parameter_value(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+    fn get_parameter(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.unread_params.remove(name.as_str());
         Ok(self.params.get(name.as_str()).cloned())
     }

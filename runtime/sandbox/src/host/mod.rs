@@ -17,7 +17,7 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-/// Generated from `wit/compute.wit`; the traits are implemented in the files beside this one.
+/// Generated from `wit/`; the traits are implemented in the files beside this one.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({

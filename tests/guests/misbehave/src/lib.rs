@@ -77,6 +77,7 @@ fn main() -> isobit::Result<()> {
             Ok(Output::create("log")?.write_all(b"the other")?)
         }
         "long-loop" => long_loop(),
+        "compile-for-long" => compile_for_long(),
         "dispatch-too-much" => dispatch(65_535),
         "hoard-guest-memory" => hoard_guest_memory(),
         "hoard-device-memory" => hoard_device_memory(),
@@ -99,7 +100,7 @@ fn behave(kernel: &str) -> isobit::Result<()> {
     let gpu = Gpu::new();
     let numbers: Vec<u32> = (0..1000).collect();
     let buffer = gpu.buffer_from(&numbers)?;
-    gpu.kernel(kernel)?.dispatch().bind(0, &buffer).invocations(numbers.len(), 64).run()?;
+    gpu.kernel(kernel)?.dispatch().bind(0, &buffer).threads(numbers.len()).run()?;
     Output::create("out")?.append_from(&buffer)
 }
 
@@ -120,6 +121,22 @@ fn spin_in_a_kernel() -> isobit::Result<()> {
     isobit::info!("spinning");
     kernel.dispatch().bind(0, &numbers).workgroups(1, 1, 1).run()?;
     gpu.wait()
+}
+
+/// A kernel that drivers need long to compile, if they can do it at all: one long chain of quotients and roots.
+fn compile_for_long() -> isobit::Result<()> {
+    let chain = "x = x / (y + 1.5); y = sqrt(y * x + 2.0); ".repeat(1500);
+    let wgsl = format!(
+        "@group(0) @binding(0) var<storage, read_write> numbers: array<f32>;
+@compute @workgroup_size(64)
+fn long(@builtin(global_invocation_id) id: vec3<u32>) {{
+    var x = numbers[id.x]; var y = x + 1.0;
+    {chain}
+    numbers[id.x] = x + y;
+}}"
+    );
+    isobit::info!("compiling");
+    Gpu::new().kernel(&wgsl).map(drop)
 }
 
 /// Writes half of an output before a loop that some drivers leave early.

@@ -1,4 +1,4 @@
-//! Why a job's walk through the supervisor ends without a receipt: what the renter is told of it, and what the log says.
+//! Why a job's task through the supervisor ends without a receipt: what the renter is told of it, and what the log says.
 
 use crate::upload::UploadError;
 use crate::worker::ChannelError;
@@ -7,10 +7,10 @@ use isobit_wire::{ProtocolError, Rejection, ToRenter};
 use std::fmt::Display;
 use std::time::Duration;
 
-/// Why a job's walk ended before its receipt.
-pub(crate) enum Stop {
+/// Why a job's task ended before its receipt.
+pub(crate) enum EndReason {
     /// The renter is gone; nobody is left to be told.
-    Gone,
+    Disconnected,
     /// The renter wants the job no more.
     Cancelled,
     /// The job is not taken.
@@ -23,7 +23,7 @@ pub(crate) enum Stop {
     ShutDown,
 }
 
-impl Stop {
+impl EndReason {
     /// The provider's own trouble.
     pub(crate) fn trouble(kind: FaultKind, detail: &dyn Display) -> Self {
         Self::Faulted(Fault::new(kind, detail))
@@ -38,7 +38,7 @@ impl Stop {
     /// The last message to the renter, if there is one.
     pub(crate) fn last_word(&self) -> Option<ToRenter> {
         Some(match self {
-            Self::Gone | Self::Protocol(_) => return None,
+            Self::Disconnected | Self::Protocol(_) => return None,
             Self::Cancelled => ToRenter::Faulted(FaultKind::Cancelled.into()),
             Self::Rejected(rejection) => ToRenter::Rejected(rejection.clone()),
             Self::Faulted(fault) => ToRenter::Faulted(shown(fault)),
@@ -51,7 +51,7 @@ impl Stop {
         let job = job.map_or_else(|| "none".to_owned(), |job| job.to_string());
         match self {
             Self::Cancelled => tracing::info!(target: "isobit::job", job, %renter, "cancelled by the renter"),
-            Self::Gone => tracing::info!(target: "isobit::job", job, %renter, "given up: the renter has gone"),
+            Self::Disconnected => tracing::info!(target: "isobit::job", job, %renter, "given up: the renter has gone"),
             Self::ShutDown => tracing::info!(target: "isobit::job", job, %renter, "given up: this provider stops"),
             Self::Rejected(rejection) => tracing::info!(target: "isobit::job", job, %renter, %rejection, "rejected"),
             Self::Faulted(Fault { kind, detail }) => {
@@ -64,7 +64,7 @@ impl Stop {
     }
 }
 
-impl From<Rejection> for Stop {
+impl From<Rejection> for EndReason {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(match rejection {
             Rejection::NotAWorkload(message) => Rejection::NotAWorkload(without_paths(&message)),
@@ -73,7 +73,7 @@ impl From<Rejection> for Stop {
     }
 }
 
-impl From<UploadError> for Stop {
+impl From<UploadError> for EndReason {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::Rejected(rejection) => rejection.into(),
@@ -82,13 +82,13 @@ impl From<UploadError> for Stop {
     }
 }
 
-impl From<ProtocolError> for Stop {
+impl From<ProtocolError> for EndReason {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
     }
 }
 
-impl From<ChannelError> for Stop {
+impl From<ChannelError> for EndReason {
     fn from(error: ChannelError) -> Self {
         Self::trouble(FaultKind::WorkerDied, &error)
     }
@@ -130,7 +130,7 @@ fn without_paths(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(stop: &Stop) -> Fault {
+    fn told(stop: &EndReason) -> Fault {
         let Some(ToRenter::Faulted(fault)) = stop.last_word() else { panic!() };
         fault
     }
@@ -138,27 +138,27 @@ mod tests {
     #[test]
     fn a_renter_is_not_told_where_things_are() {
         let store = "cannot open /srv/isobit/store/blobs/ab/abcd: Permission denied";
-        assert!(!told(&Stop::trouble(FaultKind::Storage, &store)).detail.contains("/srv"));
+        assert!(!told(&EndReason::trouble(FaultKind::Storage, &store)).detail.contains("/srv"));
         for (said, shown) in [
             ("cannot load '/usr/lib/libvulkan.so.1': no", "cannot load '(a path)': no"),
             ("/etc/x and (/home/me/y)", "(a path) and ((a path))"),
             ("file=/a/b c", "file=(a path) c"),
             ("error at /tmp/k.wgsl:3:4", "error at (a path):3:4"),
         ] {
-            assert_eq!(told(&Stop::trouble(FaultKind::DeviceLost, &said)).detail, shown);
+            assert_eq!(told(&EndReason::trouble(FaultKind::DeviceLost, &said)).detail, shown);
         }
         // What is no path stays.
         for said in ["a / b", "1/128 of it", "dp32/1", "and/or", "// a comment", "x/(y)", ""] {
-            assert_eq!(told(&Stop::trouble(FaultKind::DeviceLost, &said)).detail, said);
+            assert_eq!(told(&EndReason::trouble(FaultKind::DeviceLost, &said)).detail, said);
         }
     }
 
     #[test]
     fn the_deadline_that_holds_is_said_with_a_hint_that_fits() {
         let minute = Duration::from_secs(60);
-        let own = told(&Stop::late(minute, false));
+        let own = told(&EndReason::late(minute, false));
         assert!(own.to_string().contains("its deadline: 60s") && own.kind.hint().contains("--deadline"), "{own}");
-        let cut = told(&Stop::late(minute, true));
+        let cut = told(&EndReason::late(minute, true));
         assert!(cut.to_string().contains("any job run: 60s") && cut.kind.hint().contains("another"), "{cut}");
     }
 }
