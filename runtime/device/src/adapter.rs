@@ -1,41 +1,15 @@
 //! Which adapters there are, whether they can offer the fixed limits, and which one to open.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::info::machine_memory;
 use crate::on_cpu::{self, CpuBackend};
 use crate::on_wgpu::WgpuBackend;
-use crate::probe::{self, InProcess, Prober, Progress, Suspicions, Verdict};
-use crate::{AdapterOptions, Device, OpenError, limits};
-
-/// What kind of thing an adapter is, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum DeviceKind {
-    /// A GPU with memory of its own.
-    Discrete,
-    /// A GPU that shares the CPU's memory.
-    Integrated,
-    /// A GPU lent to a virtual machine.
-    Virtual,
-    /// A driver that computes on the CPU.
-    Cpu,
-    /// The driver does not say.
-    Other,
-    /// No driver at all: the interpreter that is part of isobit.
-    Interpreter,
-}
-
-impl DeviceKind {
-    /// Whether CPU and device see the same memory, so that staging copies can be saved.
-    pub(crate) fn shares_memory(self) -> bool {
-        matches!(self, Self::Integrated | Self::Cpu)
-    }
-}
+use crate::verdicts::Suspicions;
+use crate::{AdapterOptions, Device, DeviceInfo, DeviceKind, OpenError, limits};
 
 impl From<wgpu::DeviceType> for DeviceKind {
     fn from(ty: wgpu::DeviceType) -> Self {
@@ -47,40 +21,6 @@ impl From<wgpu::DeviceType> for DeviceKind {
             wgpu::DeviceType::Other => Self::Other,
         }
     }
-}
-
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Discrete => "discrete GPU",
-            Self::Integrated => "integrated GPU",
-            Self::Virtual => "virtual GPU",
-            Self::Cpu => "CPU",
-            Self::Other => "other",
-            Self::Interpreter => "interpreter",
-        })
-    }
-}
-
-/// Who a device is. Goes into what a provider observes, never to a guest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeviceInfo {
-    /// The adapter's name, such as `llvmpipe (LLVM 15.0.6, 256 bits)`.
-    pub name: String,
-    /// The API it is driven through: `Vulkan`, `Metal` or `DX12`.
-    pub backend: String,
-    /// The driver's name.
-    pub driver: String,
-    /// The driver's version and whatever else it says. Some say nothing.
-    pub driver_info: String,
-    /// The vendor's number, as on the PCI bus; 0 if there is none.
-    pub vendor_id: u32,
-    /// The vendor's number for the model; 0 if there is none.
-    pub device_id: u32,
-    /// What kind of thing it is.
-    pub kind: DeviceKind,
-    /// Its memory in bytes, if known. Where it shares the CPU's, the machine's.
-    pub memory: Option<u64>,
 }
 
 /// A device and whether it can run kernels.
@@ -174,51 +114,6 @@ pub fn open_cpu() -> Result<Device, OpenError> {
     Ok(Device::new(Box::new(CpuBackend::open()?), Suspicions::default()))
 }
 
-/// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is taken from `cache`, a folder, if it is
-/// there; if not, the adapter is probed by `prober`, which takes some seconds, and the verdict put there. The CPU device needs none.
-///
-/// # Errors
-/// As [`open`]; or the adapter has failed altogether under the probe, or computes wrongly in every tier.
-pub fn open_probed(
-    selector: &DeviceSelector,
-    cache: Option<&Path>,
-    prober: &mut dyn Prober,
-) -> Result<(Device, Option<Verdict>), OpenError> {
-    let adapter = match find(selector)? {
-        Found::Adapter(adapter) => adapter,
-        Found::Cpu(_) => return Ok((open_cpu()?, None)),
-    };
-    let verdict = probe::verdict(&adapter, cache, prober)?;
-    let Some(tier) = verdict.tier else {
-        let failure = verdict.failure.map_or_else(String::new, |failure| failure.to_string());
-        return Err(OpenError::Unsound { name: adapter.report.info.name, failure });
-    };
-    let backend = adapter.backend(AdapterOptions { tier, ..AdapterOptions::default() })?;
-    Ok((Device::new(Box::new(backend), Suspicions::kept_in(cache, tier)), Some(verdict)))
-}
-
-/// Opens a device of [`open_probed`] anew if `cache` has another verdict on it by now: the probe in another process may have shown
-/// that it miscomputes. To be called when a device that was opened for later gets its job.
-///
-/// # Errors
-/// As [`open_probed`].
-pub fn reopen_if_demoted(
-    opened: (Device, Option<Verdict>),
-    selector: &DeviceSelector,
-    cache: Option<&Path>,
-) -> Result<(Device, Option<Verdict>), OpenError> {
-    let (device, verdict) = &opened;
-    // Where there is none any more, the old one holds: the driver in this process is the one that it is about, and a suspicion takes
-    // nothing away before the probe has confirmed it.
-    let now = cache.and_then(|cache| probe::recall(cache, device.info()));
-    match (verdict, now) {
-        (Some(then), Some(now)) if then.tier != now.tier => {
-            open_probed(selector, cache, &mut InProcess(|_: Progress<'_>| ()))
-        }
-        _ => Ok(opened),
-    }
-}
-
 /// An adapter that can run kernels.
 #[derive(Debug)]
 pub struct Adapter {
@@ -262,12 +157,13 @@ impl Adapter {
     }
 }
 
-enum Found {
+/// What a selector selects.
+pub(crate) enum Found {
     Adapter(Adapter),
     Cpu(AdapterReport),
 }
 
-fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
+pub(crate) fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     if *selector == DeviceSelector::Cpu {
         // Without a look at any driver; so nobody knows how many there are.
         return Ok(Found::Cpu(cpu_report(&[])));
@@ -370,14 +266,6 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
         kind,
         memory: if kind.shares_memory() { machine_memory() } else { own_memory(&info.device_pci_bus_id) },
     }
-}
-
-/// Linux tells; wgpu does not.
-pub(crate) fn machine_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 /// Of the kernel drivers, amdgpu tells.

@@ -1,15 +1,16 @@
 //! What runs kernels, on wgpu and on the CPU alone.
 //!
 //! ```text
-//! adapter, probe    which devices there are, and how far each is to be trusted
-//!   -> Device       open, without a job
-//!     -> Gpu        one job's: `core` has WebGPU's rules, memory, fuel and the queue, once for all devices
-//!          observe  looks on while dispatches run: spot checks, the race detector
-//!          referee  replays workgroups on the interpreter
-//!       -> backend  carries out what is resolved: `on_wgpu`, `on_cpu`
+//! probe        how far each adapter is to be trusted; opens what is
+//!  adapter     which devices there are
+//!   device     an open one, without a job
+//!    observe   looks on while dispatches run: spot checks, the race detector
+//!     referee  replays workgroups on the interpreter
+//!    on_wgpu, on_cpu   carry out what is resolved
+//!      core    one job's: WebGPU's rules, handles, memory, fuel, the queue, and what a backend and an observer are
 //! ```
 //!
-//! A [`Gpu`] belongs to one job. Its caller passes on what a guest asks for; every mistake of the guest's comes back as a typed
+//! Each uses those below it. A [`Gpu`] belongs to one job. Its caller passes on what a guest asks for; every mistake of the guest's comes back as a typed
 //! [`DeviceError`] that is the same on every device, and the provider's own trouble as [`DeviceError::Fault`]. Nothing that a guest
 //! can ask for panics.
 //!
@@ -44,9 +45,10 @@
 //! ```
 
 mod adapter;
-mod backend;
 mod core;
+mod device;
 mod error;
+mod info;
 mod limits;
 mod observe;
 mod on_cpu;
@@ -58,21 +60,22 @@ mod referee;
 mod seen;
 mod source;
 mod stop;
+mod verdicts;
 
 pub use self::core::{
-    BindGroup, BindGroupLayout, Buffer, BufferUsage, CommandBuffer, CommandEncoder, ComputePipeline, Device, Gpu,
-    GroupEntry, JobLimits, KernelUse, LayoutEntry, MemoryUse, Policy, check_entry_point,
+    BindGroup, BindGroupLayout, Buffer, BufferUsage, CommandBuffer, CommandEncoder, ComputePipeline, Gpu, GroupEntry,
+    JobLimits, KernelUse, LayoutEntry, MemoryUse, check_entry_point,
 };
-pub use adapter::{
-    Adapter, AdapterReport, DeviceInfo, DeviceKind, DeviceSelector, list_adapters, list_devices, open, open_cpu,
-    open_probed, reopen_if_demoted, select,
-};
+pub use adapter::{Adapter, AdapterReport, DeviceSelector, list_adapters, list_devices, open, open_cpu, select};
+pub use device::{Device, Policy};
 pub use error::{DeviceError, OpenError};
+pub use info::{DeviceInfo, DeviceKind};
 pub use isobit_shader::interpreter::{Race, RaceAccess, RaceMemory, RaceReport};
 pub use isobit_shader::{BufferBindingType, Diagnostic, Kernel, SourceLocation, Tier};
 pub use limits::{DeviceLimits, LIMITS};
 pub use observe::{ParseSpotChecksError, RaceLog, SpotChecks};
 pub use on_wgpu::AdapterOptions;
+pub use probe::{open_probed, reopen_if_demoted};
 pub use readback::Readback;
 pub use source::Source;
 pub use stop::Stop;

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::ops::{Deref, Range};
 
-use crate::backend::Mapped;
-
 /// Bytes of device memory, mapped. Owns what it needs, so it may outlive the device and move between threads; drop it
 /// soon, see [`crate::Gpu::read`].
 #[derive(Default)]
@@ -41,3 +39,8 @@ impl fmt::Debug for Readback {
         write!(f, "Readback({} bytes)", self.len())
     }
 }
+
+/// Bytes that a backend reads from its memory, and whatever has to live as long.
+pub(crate) trait Mapped: Deref<Target = [u8]> + Send + Sync {}
+
+impl<T: Deref<Target = [u8]> + Send + Sync> Mapped for T {}

@@ -10,8 +10,8 @@ use isobit_shader::KernelError;
 use isobit_shader::dp32::SystemParams;
 use isobit_shader::interpreter::{Buffers, Program, RaceReport, Races, SystemBuffers, Write};
 
-use crate::backend::Waits;
 use crate::core::Dispatch;
+use crate::core::backend::Waits;
 use crate::stop::ASK_EVERY;
 
 /// A dispatch, ready to be replayed.

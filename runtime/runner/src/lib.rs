@@ -97,7 +97,7 @@ pub fn run(workload: &CompiledWorkload, task: Task<'_>, embedder: &dyn Embedder)
         }
         finished => (finished?, first, None),
     };
-    let FinishedJob { rules, outcome, cost, unread, .. } = finished;
+    let FinishedJob { rules, outcome, cost, unread } = finished;
     let ended = Ended { rules, outcome, cost, unread };
     Ok(Run { ended, device, instead_of, started, took: begun.elapsed() })
 }

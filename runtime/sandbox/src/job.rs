@@ -115,8 +115,6 @@ pub struct FinishedJob {
     pub cost: Cost,
     /// What of the job the guest never looked at.
     pub unread: Unread,
-    /// The device, with the job's memory released.
-    pub device: Device,
 }
 
 impl CompiledWorkload {
@@ -179,8 +177,8 @@ impl PreparedJob {
             Ok((outcome, cost)) => {
                 let state = self.store.into_data();
                 let unread = state.unread();
-                let device = state.finish()?;
-                Ok(FinishedJob { rules: self.rules, outcome, cost, unread, device })
+                state.finish()?;
+                Ok(FinishedJob { rules: self.rules, outcome, cost, unread })
             }
             Err(fault) => {
                 self.store.into_data().abandon();

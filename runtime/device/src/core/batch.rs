@@ -174,7 +174,7 @@ mod tests {
     use super::super::resources::{ComputePipeline, PipelineState};
     use super::super::workgroup_time::{SLICE, WorkgroupTime};
     use super::*;
-    use crate::backend::{Compiled, Made};
+    use crate::core::backend::{Compiled, Made};
 
     fn pipeline(workgroup_time: WorkgroupTime, is_sliced: bool) -> ComputePipeline {
         ComputePipeline::new(PipelineState {

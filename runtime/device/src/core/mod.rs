@@ -1,10 +1,12 @@
 //! What is the same on every device, once: WebGPU's rules, handles, the ledger of memory, kernel fuel, how long dispatches may hold the
-//! device. A [`Gpu`] is one job's; a [`Device`] is one that is open and has no job yet.
+//! device. A [`Gpu`] is one job's.
 
+pub(crate) mod backend;
 mod batch;
 mod bindings;
 mod encoder;
 mod ledger;
+mod observer;
 mod queue;
 mod resources;
 mod rules;
@@ -16,48 +18,23 @@ use std::time::Duration;
 use isobit_job::FaultKind;
 use isobit_shader::{EntryPoint, Kernel, Profile};
 
+use self::backend::{Backend, Compile, Form, Waits};
 use self::encoder::Tally;
 use self::ledger::Ledger;
-use self::workgroup_time::{SLICE, WorkgroupTime};
-use crate::backend::{Backend, Compile, Form, Waits};
-use crate::observe::{Observer, RaceDetector, SpotCheck};
-use crate::probe::Suspicions;
-use crate::{DeviceError, DeviceInfo, LIMITS, RaceLog, Readback, Source, SpotChecks, Stop};
+use self::workgroup_time::WorkgroupTime;
+use crate::{DeviceError, DeviceInfo, LIMITS, Readback, Source};
 
 pub(crate) use self::batch::{Action, MOST_SLICES, Slice};
 pub use self::bindings::check_entry_point;
 pub use self::encoder::{CommandBuffer, CommandEncoder};
 pub(crate) use self::encoder::{Dispatch, SetGroup, Step};
 pub use self::ledger::MemoryUse;
+pub(crate) use self::observer::Observer;
 pub use self::queue::KernelUse;
 pub(crate) use self::queue::{Queue, is_replayable};
 pub use self::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, GroupEntry, LayoutEntry};
 pub(crate) use self::resources::{PipelineState, Range};
-
-/// How long anything is waited for unless [`Policy::patience`] says otherwise: 10 minutes, a long kernel on a software driver.
-const PATIENCE: Duration = Duration::from_secs(600);
-
-/// How a provider treats jobs on its device. No result depends on it.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// How long the device, or a readback to be dropped, is waited for before the job is given up with
-    /// [`FaultKind::DeviceTimeout`].
-    pub patience: Duration,
-    /// Which workgroups of kernels under profile dp32 are run again on the CPU: some of the first dispatch of each shape, and this
-    /// share of all. Where that disagrees, the job faults with [`FaultKind::Miscomputed`], or with [`FaultKind::KernelRaces`] or
-    /// [`FaultKind::Irreproducible`] if the device is not to blame. The CPU device is not checked against itself.
-    pub spot_checks: SpotChecks,
-    /// How long one submission of kernels under profile dp32 should hold the device; 0 runs each workgroup in a submission of its own.
-    pub slice: Duration,
-    /// Looks for races in every dispatch under profile dp32, many times slower, with the same results.
-    pub races: Option<RaceLog>,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { patience: PATIENCE, spot_checks: SpotChecks::OFF, slice: SLICE, races: None }
-    }
-}
+pub(crate) use self::workgroup_time::SLICE;
 
 /// What a job may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,54 +43,6 @@ pub struct JobLimits {
     pub memory: u64,
     /// Kernel fuel.
     pub kernel_fuel: u64,
-}
-
-/// An open device, ready for a job.
-#[derive(Debug)]
-pub struct Device {
-    backend: Box<dyn Backend>,
-    policy: Policy,
-    suspicions: Suspicions,
-}
-
-impl Device {
-    pub(crate) fn new(backend: Box<dyn Backend>, suspicions: Suspicions) -> Self {
-        Self { backend, policy: Policy::default(), suspicions }
-    }
-
-    /// Who it is. Never shown to a guest.
-    pub fn info(&self) -> &DeviceInfo {
-        self.backend.info()
-    }
-
-    /// The same with another policy.
-    #[must_use]
-    pub fn with(self, policy: Policy) -> Self {
-        Self { policy, ..self }
-    }
-
-    /// The device as one job has it. `stop` is polled while it is waited for.
-    pub fn start(self, limits: JobLimits, stop: Stop) -> Gpu {
-        let Self { backend, policy, suspicions } = self;
-        let mut observers: Vec<Box<dyn Observer>> = Vec::new();
-        if let Some(log) = policy.races.clone() {
-            observers.push(Box::new(RaceDetector::new(log)));
-        }
-        let is_checked = backend.info().kind != crate::DeviceKind::Interpreter;
-        if let Some(one_in) = policy.spot_checks.one_in.filter(|_| is_checked) {
-            observers.push(Box::new(SpotCheck::new(one_in, suspicions.clone())));
-        }
-        let waits = Waits { patience: policy.patience, stop };
-        Gpu {
-            queue: Queue::new(backend, waits, policy.slice, limits.kernel_fuel),
-            observers,
-            ledger: Ledger::new(limits.memory),
-            tally: Tally::default(),
-            pipelines: 0,
-            policy,
-            suspicions,
-        }
-    }
 }
 
 /// One job's device: makes resources, moves bytes, and runs recorded commands in order.
@@ -127,11 +56,26 @@ pub struct Gpu {
     ledger: Ledger,
     tally: Tally,
     pipelines: u64,
-    policy: Policy,
-    suspicions: Suspicions,
 }
 
 impl Gpu {
+    /// On a backend. A submission holds the device for `slice`; observers look on.
+    pub(crate) fn new(
+        backend: Box<dyn Backend>,
+        limits: JobLimits,
+        waits: Waits,
+        slice: Duration,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Self {
+        Self {
+            queue: Queue::new(backend, waits, slice, limits.kernel_fuel),
+            observers,
+            ledger: Ledger::new(limits.memory),
+            tally: Tally::default(),
+            pipelines: 0,
+        }
+    }
+
     /// Who the device is. Never shown to a guest.
     pub fn info(&self) -> &DeviceInfo {
         self.queue.info()
@@ -267,14 +211,6 @@ impl Gpu {
     /// was dispatched since the last call.
     pub fn settle(&mut self) -> Result<KernelUse, DeviceError> {
         Ok(self.queue.collect()?)
-    }
-
-    /// The device without the job, once all that was submitted is done: for another job.
-    pub fn end(mut self) -> Result<Device, DeviceError> {
-        self.settle()?;
-        self.wait()?;
-        let Self { queue, policy, suspicions, .. } = self;
-        Ok(Device { backend: queue.into_backend(), policy, suspicions })
     }
 }
 

@@ -8,12 +8,12 @@ use isobit_job::Fault;
 use isobit_shader::dp32::INVOCATION_FUEL;
 use isobit_shader::interpreter::words_of;
 
+use super::backend::{Backend, Report, Ticket, Waits};
 use super::batch::{Action, Batch, Cursor, Slice};
 use super::encoder::{Dispatch, Step};
+use super::observer::Observer;
 use super::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, Range};
 use super::workgroup_time::{Load, SLICE, WorkgroupTime};
-use crate::backend::{Backend, Report, Ticket, Waits};
-use crate::observe::Observer;
 use crate::{DeviceInfo, Source};
 
 /// Estimated time of the submissions under way before a further one waits: with it, three slices.
@@ -245,10 +245,6 @@ impl Queue {
     pub(super) fn group(&mut self, layout: &BindGroupLayout, ranges: Vec<Range>) -> Result<BindGroup, Fault> {
         let made = self.backend.bind(layout, &ranges)?;
         Ok(BindGroup::new(layout.clone(), ranges, made))
-    }
-
-    pub(super) fn into_backend(self) -> Box<dyn Backend> {
-        self.backend
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use isobit_shader::interpreter::Program;
 use isobit_shader::{Binding, BufferBindingType, KernelError, Lowered};
 
+use super::backend::{Compiled, Made};
 use super::ledger::Charge;
 use super::workgroup_time::WorkgroupTime;
-use crate::backend::{Compiled, Made};
 
 /// What a buffer may be bound as. Every buffer may besides be read, written, cleared and copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

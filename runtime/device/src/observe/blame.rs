@@ -12,8 +12,8 @@ use isobit_shader::interpreter::Race;
 
 use super::spot::Mismatch;
 use crate::core::{Dispatch, Queue};
-use crate::probe::Suspicions;
 use crate::referee::{Replay, stopped_after};
+use crate::verdicts::Suspicions;
 
 /// How long races are looked for in the workgroup, which has been interpreted before in a tenth of that.
 const WORKGROUP_TIME: Duration = Duration::from_secs(10);

@@ -7,8 +7,7 @@ use isobit_job::Fault;
 use isobit_shader::KernelError;
 use isobit_shader::interpreter::RaceReport;
 
-use super::Observer;
-use crate::core::{Dispatch, Queue, Step, is_replayable};
+use crate::core::{Dispatch, Observer, Queue, Step, is_replayable};
 use crate::referee::{Replay, stopped_after};
 
 /// Races that are reported in all.

@@ -16,12 +16,11 @@ use isobit_job::Fault;
 use isobit_shader::KernelError;
 use isobit_shader::interpreter::Write;
 
-use super::Observer;
 use super::blame::blame;
 use super::sampler::{Sampler, Shape};
-use crate::core::{Dispatch, Queue, Step};
-use crate::probe::Suspicions;
+use crate::core::{Dispatch, Observer, Queue, Step};
 use crate::referee::{Replay, stopped_after};
+use crate::verdicts::Suspicions;
 
 /// Checks some workgroups of some dispatches.
 #[derive(Debug)]

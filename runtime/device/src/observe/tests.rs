@@ -11,8 +11,9 @@ use isobit_shader::{Kernel, Profile, Tier, prepare};
 
 use super::SpotCheck;
 use crate::core::PipelineState;
-use crate::probe::{self, Suspicions};
+use crate::probe;
 use crate::seen::adapters;
+use crate::verdicts::Suspicions;
 use crate::{
     Adapter, AdapterOptions, BindGroup, Buffer, BufferUsage, CommandBuffer, ComputePipeline, Device, DeviceError, Gpu,
     GroupEntry, JobLimits, KernelUse, Source, Stop,

@@ -13,10 +13,10 @@ use isobit_shader::KernelError;
 use isobit_shader::interpreter::Program;
 
 use self::worker::{Bound, Kernel, Task, Worker};
-use crate::adapter::{DeviceInfo, DeviceKind, machine_memory};
-use crate::backend::{Backend, Compile, Compiled, Form, Made, Report, Ticket, Waits};
+use crate::core::backend::{Backend, Compile, Compiled, Form, Made, Report, Ticket, Waits};
 use crate::core::{Action, BindGroupLayout, Range};
-use crate::{BufferUsage, OpenError, Readback, Source};
+use crate::info::machine_memory;
+use crate::{BufferUsage, DeviceInfo, DeviceKind, OpenError, Readback, Source};
 
 type Words = Vec<AtomicU32>;
 

@@ -10,7 +10,7 @@ use isobit_shader::dp32::SystemParams;
 use isobit_shader::interpreter::{Buffers, Program, Stopped, SystemBuffers};
 
 use super::Words;
-use crate::backend::{Report, Ticket, Waits};
+use crate::core::backend::{Report, Ticket, Waits};
 use crate::stop::ASK_EVERY;
 
 /// Submissions under way before a further one waits.

@@ -6,7 +6,7 @@ use isobit_shader::{Kernel, KernelError, Lowered};
 
 use super::system::System;
 use super::{WgpuBackend, mapping};
-use crate::backend::{Compile, Compiled, Form, Made, Waits};
+use crate::core::backend::{Compile, Compiled, Form, Made, Waits};
 
 impl WgpuBackend {
     pub(super) fn compile_kernel(&mut self, kernel: &Compile<'_>, waits: &Waits) -> Result<Compiled, Fault> {

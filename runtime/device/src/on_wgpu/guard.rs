@@ -9,7 +9,7 @@ use std::time::Instant;
 use isobit_job::{Fault, FaultKind};
 use pollster::block_on;
 
-use crate::backend::Waits;
+use crate::core::backend::Waits;
 use crate::stop::ASK_EVERY;
 
 /// Stack for compiling a kernel: 256 MiB reserved, not committed. Compilers recurse as deep as a kernel nests.

@@ -8,7 +8,7 @@ use isobit_job::{Fault, FaultKind};
 
 use super::guard::Guard;
 use crate::Readback;
-use crate::backend::Waits;
+use crate::core::backend::Waits;
 
 const WAITING: u8 = 0;
 const MAPPED: u8 = 1;

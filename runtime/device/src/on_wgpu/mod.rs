@@ -21,10 +21,9 @@ use self::mapping::{Readers, host_size};
 use self::staging::Staging;
 use self::system::{System, Told};
 use self::work::Work;
-use crate::adapter::DeviceInfo;
-use crate::backend::{Backend, Compile, Compiled, Made, Report, Ticket, Waits};
+use crate::core::backend::{Backend, Compile, Compiled, Made, Report, Ticket, Waits};
 use crate::core::{Action, BindGroupLayout, ComputePipeline, Dispatch, LayoutEntry, Range, SetGroup, Slice};
-use crate::{BufferUsage, OpenError, Readback, Source, limits};
+use crate::{BufferUsage, DeviceInfo, OpenError, Readback, Source, limits};
 
 /// Writes up to 64 KiB gather in wgpu; longer ones are worth a mapping.
 const SMALL_WRITE_BYTES: u64 = 64 << 10;

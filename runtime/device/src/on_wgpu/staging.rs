@@ -9,7 +9,7 @@ use isobit_job::Fault;
 use super::guard::Guard;
 use super::mapping::{self, Pending};
 use super::work::Work;
-use crate::backend::{Ticket, Waits};
+use crate::core::backend::{Ticket, Waits};
 use crate::{Readback, Source};
 
 /// One piece of the upload ring: 16 MiB take far longer to copy than a submission costs.

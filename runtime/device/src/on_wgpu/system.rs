@@ -11,8 +11,8 @@ use super::mapping::host_size;
 use super::staging::Staging;
 use super::work::Work;
 use crate::LIMITS;
-use crate::backend::{Report, Waits};
 use crate::core::MOST_SLICES;
+use crate::core::backend::{Report, Waits};
 
 /// Parts of a buffer are bound at multiples of this.
 const STRIDE: u64 = 256;

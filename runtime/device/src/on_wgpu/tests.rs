@@ -11,9 +11,9 @@ use isobit_job::{Fault, FaultKind};
 use isobit_shader::{Profile, prepare};
 
 use super::guard::Guard;
-use crate::backend::Waits;
-use crate::probe::Suspicions;
+use crate::core::backend::Waits;
 use crate::seen::adapters;
+use crate::verdicts::Suspicions;
 use crate::{Adapter, AdapterOptions, BufferUsage, Device, DeviceError, Gpu, JobLimits, Policy, Source, Stop};
 
 fn lost<T: std::fmt::Debug>(result: Result<T, impl Into<DeviceError>>) {

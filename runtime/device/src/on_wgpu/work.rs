@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use isobit_job::Fault;
 
 use super::guard::Guard;
-use crate::backend::{Ticket, Waits};
+use crate::core::backend::{Ticket, Waits};
 
 /// Submissions under way before a further one waits for the oldest: what the driver holds
 /// for them is bounded so.

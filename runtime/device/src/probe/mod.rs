@@ -12,7 +12,6 @@ mod kernels;
 mod programs;
 mod structure;
 mod vectors;
-mod verdicts;
 
 use std::io;
 use std::path::Path;
@@ -20,15 +19,17 @@ use std::time::Duration;
 
 use isobit_job::{Fault, FaultKind};
 use isobit_shader::{Profile, Tier, prepare};
-use serde::{Deserialize, Serialize};
 
 use self::bench::Bench;
 use self::checks::{Check, checks, short_checks};
 use self::kernels::WORKGROUP;
 use self::vectors::Vectors;
-pub(crate) use self::verdicts::Suspicions;
-pub use self::verdicts::{recall, record, suspicion};
-use crate::{Adapter, AdapterOptions, DeviceError, Gpu, JobLimits, OpenError, Policy, Stop};
+use crate::adapter::{Found, find};
+use crate::verdicts::{self, Suspicions};
+pub use crate::verdicts::{Failure, Verdict, recall, record, suspicion};
+use crate::{
+    Adapter, AdapterOptions, Device, DeviceError, DeviceSelector, Gpu, JobLimits, OpenError, Policy, Stop, open_cpu,
+};
 
 /// Operands of the primitives and builtins: 2²⁰, a multiple of the components of every vector.
 const OPERANDS: usize = (1 << 20) / 12 * 12;
@@ -38,33 +39,6 @@ const MEMORY: u64 = 64 << 20;
 
 /// A device that takes longer for one kernel than this is not worth waiting for.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the probe has found out about a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// How kernels are to be carried out on the device: "A", native arithmetic, or "B", integers only. None, written "none": not at
-    /// all.
-    #[serde(with = "tier")]
-    pub tier: Option<Tier>,
-    /// Why not in tier A; for a device without a tier, why not in tier B.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
-}
-
-/// The first wrong result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// What was checked, such as `a product`.
-    pub check: String,
-    /// What went wrong with it, with the operands' bits.
-    pub detail: String,
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.check, self.detail)
-    }
-}
 
 /// How far the probe is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +132,51 @@ pub(crate) fn verdict(adapter: &Adapter, cache: Option<&Path>, prober: &mut dyn 
     Ok(verdict)
 }
 
+/// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is taken from `cache`, a folder, if it is
+/// there; if not, the adapter is probed by `prober`, which takes some seconds, and the verdict put there. The CPU device needs none.
+///
+/// # Errors
+/// As [`open`](crate::open); or the adapter has failed altogether under the probe, or computes wrongly in every tier.
+pub fn open_probed(
+    selector: &DeviceSelector,
+    cache: Option<&Path>,
+    prober: &mut dyn Prober,
+) -> Result<(Device, Option<Verdict>), OpenError> {
+    let adapter = match find(selector)? {
+        Found::Adapter(adapter) => adapter,
+        Found::Cpu(_) => return Ok((open_cpu()?, None)),
+    };
+    let verdict = verdict(&adapter, cache, prober)?;
+    let Some(tier) = verdict.tier else {
+        let failure = verdict.failure.map_or_else(String::new, |failure| failure.to_string());
+        return Err(OpenError::Unsound { name: adapter.info().name.clone(), failure });
+    };
+    let backend = adapter.backend(AdapterOptions { tier, ..AdapterOptions::default() })?;
+    Ok((Device::new(Box::new(backend), Suspicions::kept_in(cache, tier)), Some(verdict)))
+}
+
+/// Opens a device of [`open_probed`] anew if `cache` has another verdict on it by now: the probe in another process may have shown
+/// that it miscomputes. To be called when a device that was opened for later gets its job.
+///
+/// # Errors
+/// As [`open_probed`].
+pub fn reopen_if_demoted(
+    opened: (Device, Option<Verdict>),
+    selector: &DeviceSelector,
+    cache: Option<&Path>,
+) -> Result<(Device, Option<Verdict>), OpenError> {
+    let (device, verdict) = &opened;
+    // Where there is none any more, the old one holds: the driver in this process is the one that it is about, and a suspicion takes
+    // nothing away before the probe has confirmed it.
+    let now = cache.and_then(|cache| recall(cache, device.info()));
+    match (verdict, now) {
+        (Some(then), Some(now)) if then.tier != now.tier => {
+            open_probed(selector, cache, &mut InProcess(|_: Progress<'_>| ()))
+        }
+        _ => Ok(opened),
+    }
+}
+
 fn first_failure(
     gpu: &mut Gpu,
     checks: &[Check],
@@ -196,29 +215,6 @@ fn wrong(bench: &mut Bench<'_>, check: &Check, operands: &[Vec<u32>; 3]) -> Resu
         let (result, expected) = (of(&results), of(&expected));
         format!("of {x:#010x}, {y:#010x}, {z:#010x} it makes {result:#010x}, not {expected:#010x}")
     }))
-}
-
-mod tier {
-    use isobit_shader::Tier;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(tier: &Option<Tier>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match tier {
-            Some(Tier::A) => "A",
-            Some(Tier::B) => "B",
-            None => "none",
-        })
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tier>, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "A" => Ok(Some(Tier::A)),
-            "B" => Ok(Some(Tier::B)),
-            "none" => Ok(None),
-            other => Err(de::Error::unknown_variant(other, &["A", "B", "none"])),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod report;
 use crate::ending::Ending;
 use crate::job::{Input, Job, OutputSink, Reporter};
 use crate::wasi::{self, VirtualClock, VirtualClockView};
-use isobit_device::{Device, DeviceError, Gpu, JobLimits, Stop};
+use isobit_device::{DeviceError, Gpu, JobLimits, Stop};
 use isobit_job::{Bytes, Fault, FaultKind, Fuel, Limits, Name, Profile, Trap, Unread};
 use limiter::MemoryLimiter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,28 +164,22 @@ impl HostState {
         std::mem::forget(self.gpu.take());
     }
 
-    /// Drops everything the guest held and hands the device back.
-    pub(crate) fn finish(mut self) -> Result<Device, Fault> {
+    /// Finishes what the guest left open, and drops all that it held.
+    pub(crate) fn finish(mut self) -> Result<(), Fault> {
         for entry in self.table.iter_mut() {
             if let Some(output) = entry.downcast_mut::<io::OutputHandle>() {
                 output.finish()?;
             }
         }
-        drop(std::mem::take(&mut self.table));
-        let gpu = self.gpu.take().ok_or_else(|| Fault::new(FaultKind::Internal, "the device was not handed back"))?;
-        gpu.end().map_err(fault)
+        Ok(())
     }
 }
 
 /// An error of the device's that no guest has caused.
 fn trouble(error: DeviceError) -> Ending {
-    fault(error).into()
-}
-
-fn fault(error: DeviceError) -> Fault {
     match error {
-        DeviceError::Fault(fault) => fault,
-        other => Fault::new(FaultKind::Internal, other),
+        DeviceError::Fault(fault) => fault.into(),
+        other => Fault::new(FaultKind::Internal, other).into(),
     }
 }
 

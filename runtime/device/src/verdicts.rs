@@ -14,8 +14,34 @@ use isobit_shader::Tier;
 use isobit_shader::dp32::PASS_VERSION;
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Verdict};
 use crate::DeviceInfo;
+
+/// What the probe has found out about a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// How kernels are to be carried out on the device: "A", native arithmetic, or "B", integers only. None, written "none": not at
+    /// all.
+    #[serde(with = "tier")]
+    pub tier: Option<Tier>,
+    /// Why not in tier A; for a device without a tier, why not in tier B.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// The first wrong result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was checked, such as `a product`.
+    pub check: String,
+    /// What went wrong with it, with the operands' bits.
+    pub detail: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.check, self.detail)
+    }
+}
 
 /// How long a driver without a version is taken to be the one that was probed.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -166,7 +192,7 @@ impl Suspicions {
 }
 
 /// Waits for its turn to probe, which ends when the file is closed. `waits` is called if it has not come yet.
-pub(super) fn lock(cache: &Path, waits: impl FnOnce()) -> io::Result<fs::File> {
+pub(crate) fn lock(cache: &Path, waits: impl FnOnce()) -> io::Result<fs::File> {
     fs::create_dir_all(cache)?;
     let file = fs::File::create(cache.join("lock"))?;
     if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
@@ -176,13 +202,35 @@ pub(super) fn lock(cache: &Path, waits: impl FnOnce()) -> io::Result<fs::File> {
     Ok(file)
 }
 
+mod tier {
+    use isobit_shader::Tier;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(tier: &Option<Tier>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match tier {
+            Some(Tier::A) => "A",
+            Some(Tier::B) => "B",
+            None => "none",
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tier>, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "A" => Ok(Some(Tier::A)),
+            "B" => Ok(Some(Tier::B)),
+            "none" => Ok(None),
+            other => Err(de::Error::unknown_variant(other, &["A", "B", "none"])),
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use isobit_shader::Tier;
 
-    use super::{DAY, now, recall, recall_at, record, suspect, suspicion};
-    use crate::probe::{Failure, Verdict};
+    use super::{DAY, Failure, Verdict, now, recall, recall_at, record, suspect, suspicion};
     use crate::{DeviceInfo, DeviceKind};
 
     fn info() -> DeviceInfo {

@@ -1,9 +1,8 @@
-//! What a backend does: it carries out what [`crate::core`] has checked and resolved. It has no ids, no rules and no policy of its own, and what
+//! What a backend does: it carries out what the core has checked and resolved. It has no ids, no rules and no policy of its own, and what
 //! goes wrong in it is a [`Fault`]: a guest's mistakes do not get here.
 
 use std::any::Any;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use isobit_job::{Fault, FaultKind};
 use isobit_shader::dp32::Status;
 use isobit_shader::{EntryPoint, Kernel, Lowered, Resolved};
 
-use crate::core::{Action, BindGroupLayout, Range};
-use crate::{BufferUsage, DeviceInfo, Readback, Source, Stop};
+use super::batch::Action;
+use super::resources::{BindGroupLayout, BufferUsage, Range};
+use crate::{DeviceInfo, Readback, Source, Stop};
 
 /// A device as one job uses it, on some API or none.
 pub(crate) trait Backend: Send + fmt::Debug {
@@ -139,8 +139,3 @@ impl Waits {
         Fault::new(FaultKind::DeviceTimeout, format_args!("it was waited for {} s", self.patience.as_secs()))
     }
 }
-
-/// Bytes that a backend reads from its memory, and whatever has to live as long.
-pub(crate) trait Mapped: Deref<Target = [u8]> + Send + Sync {}
-
-impl<T: Deref<Target = [u8]> + Send + Sync> Mapped for T {}
