@@ -18,8 +18,9 @@ pub struct Policy {
     /// [`DeviceTimeout`](isobit_job::FaultKind::DeviceTimeout).
     pub patience: Duration,
     /// Which workgroups of kernels under profile dp32 are run again on the CPU: some of the first dispatch of each shape, and this
-    /// share of all. Where that disagrees, the job faults with [`Miscomputed`](isobit_job::FaultKind::Miscomputed), or with [`KernelRaces`](isobit_job::FaultKind::KernelRaces) or
-    /// [`Irreproducible`](isobit_job::FaultKind::Irreproducible) if the device is not to blame. The CPU device is not checked against itself.
+    /// share of all. Where that disagrees, the job faults with [`Miscomputed`](isobit_job::FaultKind::Miscomputed), or with
+    /// [`KernelRaces`](isobit_job::FaultKind::KernelRaces) or [`Irreproducible`](isobit_job::FaultKind::Irreproducible) if the
+    /// device is not to blame. The CPU device is not checked against itself.
     pub spot_checks: SpotChecks,
     /// How long one submission of kernels under profile dp32 should hold the device; 0 runs each workgroup in a submission of its own.
     pub slice: Duration,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use isobit_job::Fault;
+
 /// Piece in which a reader is read: 256 KiB stay in a core's cache between reading and copying. Mapped
 /// device memory may be write-combining, so a reader must not be handed it as `&mut [u8]`.
 const PIECE_BYTES: usize = 256 << 10;
@@ -70,6 +72,11 @@ impl fmt::Debug for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Source({} bytes)", self.length())
     }
+}
+
+/// That the source of a write failed.
+pub(crate) fn unreadable(error: io::Error) -> Fault {
+    Fault::storage("what was to be written to the device could not be read", &error)
 }
 
 /// Fills `piece`; up to three bytes that are missing where `left` ends are zeros. Returns the piece's length.

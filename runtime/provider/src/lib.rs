@@ -12,7 +12,6 @@ mod queue;
 mod relay;
 mod run;
 mod server;
-
 mod upload;
 mod worker;
 

@@ -50,6 +50,13 @@ pub struct EntryPoint {
     pub bindings: Vec<Binding>,
 }
 
+impl EntryPoint {
+    /// Invocations per workgroup in all.
+    pub fn invocations(&self) -> u64 {
+        self.workgroup_size.iter().fold(1, |all, side| all.saturating_mul(u64::from(*side)))
+    }
+}
+
 /// A kernel with at least one entry point that has passed every check. Only [`crate::prepare`] makes one.
 ///
 /// What is wrong with one entry point, or with what it calls, is no matter of the others: each is checked with all that it

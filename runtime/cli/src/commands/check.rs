@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use isobit_job::{Bytes, KernelRules, Profile, Rules};
+use isobit_job::{Bytes, KernelRules, Profile};
 use isobit_shader::dp32::{Order, Unproved};
 use isobit_shader::{BufferBindingType, Diagnostic, Kernel, KernelError, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
 
@@ -132,7 +132,7 @@ impl Check {
         if self.emit.is_some() && self.profile == Profile::Native {
             return Err(Failure::new("under profile native a kernel stays as it is").hint("leave out --emit").into());
         }
-        let rules = Rules::of(self.profile, isobit_shader::dp32::PASS_VERSION, 0).kernels;
+        let rules = isobit_sandbox::rules(self.profile).kernels;
         let entry_points = match self.examine(&self.read()?) {
             Ok(entry_points) => entry_points,
             Err(error) => return self.refuse(&error.downcast()?, rules, printer),

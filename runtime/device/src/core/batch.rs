@@ -26,6 +26,16 @@ pub(crate) enum Action<'a> {
     Clear(&'a Clear),
 }
 
+impl<'a> Action<'a> {
+    /// The workgroups that it runs, if it runs any.
+    pub(crate) fn slice(&self) -> Option<&Slice<'a>> {
+        match self {
+            Self::Run(slice) => Some(slice),
+            Self::Copy(_) | Self::Clear(_) => None,
+        }
+    }
+}
+
 /// A box of workgroups of a dispatch: part of a row, rows, or planes, so that they are one after the other when counted
 /// along x, then y, then z.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +52,7 @@ impl Slice<'_> {
 
     /// The number of its first workgroup.
     pub(crate) fn first(&self) -> u64 {
-        let [x, y, _] = self.dispatch.workgroups.map(u64::from);
-        let at = self.offset.map(u64::from);
-        at[0] + x * (at[1] + y * at[2])
+        self.dispatch.number_of(self.offset)
     }
 }
 
@@ -219,11 +227,7 @@ mod tests {
     }
 
     fn slices<'a>(batch: &Batch<'a>) -> Vec<Slice<'a>> {
-        let slice = |action: &Action<'a>| match action {
-            Action::Run(slice) => Some(*slice),
-            _ => None,
-        };
-        batch.actions.iter().filter_map(slice).collect()
+        batch.actions.iter().filter_map(Action::slice).copied().collect()
     }
 
     fn workgroups(batch: &Batch<'_>) -> u64 {

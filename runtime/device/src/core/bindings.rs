@@ -157,7 +157,7 @@ fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
     at_most(
         "max-compute-invocations-per-workgroup",
         most.max_compute_invocations_per_workgroup,
-        u64::from(x) * u64::from(y) * u64::from(z),
+        entry_point.invocations(),
     )?;
     at_most("max-compute-workgroup-storage-size", most.max_compute_workgroup_storage_size, entry_point.workgroup_bytes)
 }

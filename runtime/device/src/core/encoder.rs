@@ -69,6 +69,12 @@ impl Dispatch {
         self.workgroups.iter().fold(1, |count, side| count.saturating_mul(u64::from(*side)))
     }
 
+    /// The number of the workgroup at `at`, counted along x, then y, then z.
+    pub(crate) fn number_of(&self, at: [u32; 3]) -> u64 {
+        let ([width, height, _], [x, y, z]) = (self.workgroups.map(u64::from), at.map(u64::from));
+        x + width * (y + height * z)
+    }
+
     /// What it costs in kernel fuel, loops aside.
     pub(crate) fn cost(&self) -> u64 {
         self.count().saturating_mul(self.pipeline.workgroup_cost())

@@ -111,7 +111,7 @@ impl Gpu {
     }
 
     /// Creates a bind group layout. Each binding appears once.
-    pub fn create_bind_group_layout(&mut self, entries: &[LayoutEntry]) -> Result<BindGroupLayout, DeviceError> {
+    pub fn create_bind_group_layout(&self, entries: &[LayoutEntry]) -> Result<BindGroupLayout, DeviceError> {
         bindings::layout(entries)
     }
 
@@ -139,7 +139,7 @@ impl Gpu {
         let layouts = bindings::pipeline(&resolved, layouts)?;
         let compile = Compile { kernel, entry_point, constants, form: &form, layouts: &layouts };
         let compiled = self.queue.backend.compile(&compile, &self.queue.waits)?;
-        let invocations = resolved.workgroup_size.iter().map(|side| u64::from(*side)).product::<u64>();
+        let invocations = resolved.invocations();
         let (cost, lowered) = match form {
             Form::Native(_) => (invocations, None),
             Form::Dp32(lowered) => (invocations * u64::from(lowered.invocation_cost()), Some(lowered)),

@@ -201,6 +201,11 @@ impl Queue {
         Ok(words_of(&self.backend.read(memory, range.offset, range.size, waits)?))
     }
 
+    /// What is in each range that a dispatch sees, in the order of [`Dispatch::ranges`].
+    pub(crate) fn contents_of(&mut self, dispatch: &Dispatch) -> Result<Vec<Vec<AtomicU32>>, Fault> {
+        dispatch.ranges().map(|(_, range)| self.contents(&range)).collect()
+    }
+
     /// Runs one workgroup of a dispatch again, alone and on contents of its own, and returns what is in its ranges then. The re-run
     /// is not charged to the job.
     pub(crate) fn run_alone(

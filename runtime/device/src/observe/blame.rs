@@ -54,9 +54,7 @@ pub(super) fn blame(
 
 /// A race of the workgroup's invocations, or else one that has to do with others.
 fn race(dispatch: &Dispatch, replay: &Replay, workgroup: [u32; 3], queue: &Queue) -> Option<Race> {
-    let [x, y, _] = dispatch.workgroups.map(u64::from);
-    let at = workgroup.map(u64::from);
-    let number = at[0] + x * (at[1] + y * at[2]);
+    let number = dispatch.number_of(workgroup);
     let find = |part: std::ops::Range<u64>, time| {
         let found = stopped_after(time, &queue.waits, |stop| replay.races(part, 1, u64::MAX, stop));
         found.races.into_iter().next()

@@ -45,10 +45,7 @@ impl Observer for RaceDetector {
     }
 
     fn before(&mut self, _: usize, dispatch: &Dispatch, queue: &mut Queue) -> Result<bool, Fault> {
-        let mut contents = Vec::new();
-        for (_, range) in dispatch.ranges() {
-            contents.push(queue.contents(&range)?);
-        }
+        let contents = queue.contents_of(dispatch)?;
         let replay = Replay::new(dispatch, contents, queue.budget()).map_err(KernelError::into_fault)?;
         if let Some(replay) = replay {
             let find = |stop: &_| replay.races(0..dispatch.count(), MAX_RACES, queue.fuel_left(), stop);

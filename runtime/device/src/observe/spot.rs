@@ -75,10 +75,7 @@ impl SpotCheck {
         // What the job waits for anyway is not the check's time.
         queue.drain()?;
         let since = Instant::now();
-        let mut contents = Vec::new();
-        for (_, range) in dispatch.ranges() {
-            contents.push(queue.contents(&range)?);
-        }
+        let contents = queue.contents_of(dispatch)?;
         let replay = match Replay::new(dispatch, contents, queue.budget()) {
             Ok(replay) => replay,
             // Too large for the interpreter: the device is taken at its word.

@@ -16,7 +16,7 @@ use self::worker::{Bound, Kernel, Task, Worker};
 use crate::core::backend::{Backend, Compile, Compiled, Form, Made, Report, Ticket, Waits};
 use crate::core::{Action, BindGroupLayout, Range};
 use crate::info::machine_memory;
-use crate::{BufferUsage, DeviceInfo, DeviceKind, OpenError, Readback, Source};
+use crate::{BufferUsage, DeviceInfo, DeviceKind, OpenError, Readback, Source, source};
 
 type Words = Vec<AtomicU32>;
 
@@ -115,8 +115,7 @@ impl Backend for CpuBackend {
             }
         };
         let program = Program::compile(lowered.module(), lowered.info()).map_err(fault)?;
-        let sides = lowered.entry_point().workgroup_size;
-        let invocations = sides.iter().map(|side| u64::from(*side)).product();
+        let invocations = lowered.entry_point().invocations();
         let kernel = Kernel { program, invocations, metered, reports: lowered.reports() };
         Ok(Compiled { made: Made::new(Arc::new(kernel)), is_sliced: true })
     }
@@ -131,7 +130,7 @@ impl Backend for CpuBackend {
                 word.store(u32::from_le_bytes(*bytes), Relaxed);
             }
         });
-        written.map_err(|error| Fault::storage("what was to be written to the device could not be read", &error))
+        written.map_err(source::unreadable)
     }
 
     fn read(&mut self, from: &Made, offset: u64, length: u64, waits: &Waits) -> Result<Readback, Fault> {

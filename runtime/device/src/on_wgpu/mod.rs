@@ -23,7 +23,7 @@ use self::system::{System, Told};
 use self::work::Work;
 use crate::core::backend::{Backend, Compile, Compiled, Made, Report, Ticket, Waits};
 use crate::core::{Action, BindGroupLayout, ComputePipeline, Dispatch, LayoutEntry, Range, SetGroup, Slice};
-use crate::{BufferUsage, DeviceInfo, OpenError, Readback, Source, limits};
+use crate::{BufferUsage, DeviceInfo, OpenError, Readback, Source, limits, source};
 
 /// Writes up to 64 KiB gather in wgpu; longer ones are worth a mapping.
 const SMALL_WRITE_BYTES: u64 = 64 << 10;
@@ -124,9 +124,15 @@ impl WgpuBackend {
         Ok(raw)
     }
 
-    fn encode(&self, device: &wgpu::Device, actions: &[Action<'_>], budget: u32) -> Result<wgpu::CommandBuffer, Fault> {
+    /// The driver's commands for actions. `system` is given where one of them is told its place.
+    fn encode(
+        device: &wgpu::Device,
+        actions: &[Action<'_>],
+        system: Option<&System>,
+        budget: u32,
+    ) -> Result<wgpu::CommandBuffer, Fault> {
         let mut encoder = device.create_command_encoder(&Default::default());
-        if let Some(system) = self.system.as_ref().filter(|_| actions.iter().any(is_sliced)) {
+        if let Some(system) = system {
             system.zero(&mut encoder);
         }
         // Dispatches in a row share a pass.
@@ -135,7 +141,7 @@ impl WgpuBackend {
             match action {
                 Action::Run(slice) => {
                     let pass = pass.get_or_insert_with(|| Pass::begin(&mut encoder));
-                    pass.run(slice, self.system.as_ref(), budget)?;
+                    pass.run(slice, system, budget)?;
                 }
                 Action::Copy(copy) => {
                     pass = None;
@@ -156,14 +162,8 @@ impl WgpuBackend {
     }
 }
 
-/// Whether an action is told its place in a dispatch, and reports.
-fn is_sliced(action: &Action<'_>) -> bool {
-    told(action).is_some()
-}
-
-/// What an action's kernel is told by the system's group, if it has one.
-fn told(action: &Action<'_>) -> Option<Told> {
-    let Action::Run(slice) = action else { return None };
+/// What a slice's kernel is told by the system's group, if it has one.
+fn told(slice: &Slice<'_>) -> Option<Told> {
     let pipeline = &slice.dispatch.pipeline;
     let lowered = pipeline.state().lowered.as_ref()?;
     Some(Told {
@@ -225,8 +225,7 @@ impl<'a> Pass<'a> {
             }
             *set = wanted.as_ref();
         }
-        let told = told(&Action::Run(*slice));
-        if let Some((told, system)) = told.zip(system) {
+        if let Some((told, system)) = told(slice).zip(system) {
             // Without its group a slice is left out, which the count of finished workgroups brings to light.
             let Some(group) = system.group(&told, budget) else { return Ok(()) };
             self.raw.set_bind_group(SYSTEM_GROUP, group, &[]);
@@ -282,7 +281,7 @@ impl Backend for WgpuBackend {
         if length <= SMALL_WRITE_BYTES {
             let length = host_size(length)?;
             let written = source.with_bytes(length, |bytes| work.gather(guard, &target.raw, offset, bytes, waits));
-            return written.map_err(staging::unreadable)?;
+            return written.map_err(source::unreadable)?;
         }
         let mappable = target.raw.usage().contains(wgpu::BufferUsages::MAP_WRITE);
         if !mappable || !work.is_soon_idle(guard, waits)? {
@@ -309,11 +308,12 @@ impl Backend for WgpuBackend {
 
     fn submit(&mut self, actions: &[Action<'_>], budget: u32, waits: &Waits) -> Result<Ticket, Fault> {
         wait_for_readers(actions, waits)?;
-        let slices: Vec<Told> = actions.iter().filter_map(told).collect();
+        let slices: Vec<Told> = actions.iter().filter_map(Action::slice).filter_map(told).collect();
         if let Some(system) = self.system.as_mut().filter(|_| !slices.is_empty()) {
             system.tell(&self.guard, &mut self.work, &slices, budget, waits)?;
         }
-        let encoded = self.guard.run(|device| self.encode(device, actions, budget))??;
+        let system = self.system.as_ref().filter(|_| !slices.is_empty());
+        let encoded = self.guard.run(|device| Self::encode(device, actions, system, budget))??;
         if let Some(system) = &mut self.system {
             slices.iter().filter(|told| told.reports).for_each(|told| system.expect(told));
         }

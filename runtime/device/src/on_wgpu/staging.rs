@@ -10,7 +10,7 @@ use super::guard::Guard;
 use super::mapping::{self, Pending};
 use super::work::Work;
 use crate::core::backend::{Ticket, Waits};
-use crate::{Readback, Source};
+use crate::{Readback, Source, source};
 
 /// One piece of the upload ring: 16 MiB take far longer to copy than a submission costs.
 const PIECE_BYTES: u64 = 16 << 20;
@@ -174,10 +174,5 @@ pub(super) fn fill(
         view.slice(at..at + bytes.len()).copy_from_slice(bytes);
         at += bytes.len();
     });
-    filled.map_err(unreadable)
-}
-
-/// That the source of a write failed.
-pub(super) fn unreadable(error: std::io::Error) -> Fault {
-    Fault::storage("what was to be written to the device could not be read", &error)
+    filled.map_err(source::unreadable)
 }

@@ -66,7 +66,7 @@ fn transfers_keep_to_words_and_bounds() {
 fn a_layout_keeps_to_the_fixed_limits() {
     on_every_device(|device| {
         use BufferBindingType::{ReadOnlyStorage, Storage, Uniform};
-        let mut layout = |entries: &[LayoutEntry]| device.create_bind_group_layout(entries);
+        let layout = |entries: &[LayoutEntry]| device.create_bind_group_layout(entries);
         assert!(invalid(layout(&[slot(1, Storage), slot(1, Uniform)])).contains("twice"));
         let answer = exceeded(layout(&[slot(1000, Storage)]));
         assert_eq!(answer, ("max-bindings-per-bind-group", 1000, 1001));

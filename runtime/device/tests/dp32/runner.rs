@@ -252,7 +252,7 @@ impl Gpu {
             .map(|download| download.get_mapped_range(..).map(|range| range.to_vec()).unwrap_or_default())
             .collect();
         let status = buffers.pop().unwrap_or_default();
-        Ok(Outcome { buffers, status: Status::from_bytes(&status, invocations(entry_point)) })
+        Ok(Outcome { buffers, status: Status::from_bytes(&status, entry_point.invocations()) })
     }
 }
 
@@ -289,12 +289,8 @@ fn interpret_with(kernel: &Kernel, program: &Program, races: Option<&mut Races>)
         None => compiled.run(&buffers, workgroups, &go_on),
     };
     ran.map_err(|stopped| format!("{stopped:?}"))?;
-    let status = system.status(invocations(lowered.entry_point()));
+    let status = system.status(lowered.entry_point().invocations());
     Ok(Outcome { buffers: bound.into_iter().map(bytes).collect(), status })
-}
-
-fn invocations(entry_point: &EntryPoint) -> u64 {
-    entry_point.workgroup_size.iter().map(|size| u64::from(*size)).product()
 }
 
 /// Checks a program under dp32 rules.
