@@ -162,7 +162,7 @@ fn lowering(criterion: &mut Criterion) {
     assert!((480..=540).contains(&text.lines().count()), "{}", text.lines().count());
     let lower = |tier| {
         let kernel = isobit_shader::prepare(&text, Profile::Dp32).unwrap();
-        let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
+        let lowered = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap();
         lowered.realize(tier).unwrap()
     };
     let contenders: Vec<Contender<'_>> = vec![

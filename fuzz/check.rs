@@ -16,7 +16,7 @@ pub fn check(text: &str) -> bool {
     };
     let mut accepted = false;
     for name in kernel.entry_point_names() {
-        let lowered = kernel.entry_point(Some(name)).and_then(|entry_point| kernel.lower(entry_point, &[]));
+        let lowered = kernel.entry_point(Some(name)).and_then(|_| kernel.resolve(Some(name), &[])?.lower());
         let lowered = match lowered {
             Ok(lowered) => lowered,
             // An override has no value, or its value brings something to light.

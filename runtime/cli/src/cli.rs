@@ -1,6 +1,6 @@
 //! The command line as a whole: global flags, the list of commands, what `isobit --help` says.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, show, submit, verify, worker,
@@ -82,8 +82,8 @@ impl Command {
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),
             Self::Worker(command) => command.run(),
-            Self::Completions(command) => command.run(printer),
-            Self::Man(command) => command.run(printer),
+            Self::Completions(command) => command.run(Cli::command(), printer),
+            Self::Man(command) => command.run(Cli::command(), printer),
         }
     }
 }

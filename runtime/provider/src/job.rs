@@ -1,7 +1,7 @@
 //! One job's way through the supervisor: handshake, spec, blobs, turn, worker, receipt.
 
 use crate::end_reason::EndReason;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::upload::{self, STALL, Wanted};
 use crate::{SOFTWARE, queue::Ticket};
 use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};

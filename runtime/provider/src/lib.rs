@@ -12,6 +12,7 @@ mod queue;
 mod relay;
 mod run;
 mod server;
+mod shared;
 mod upload;
 mod worker;
 

@@ -3,7 +3,8 @@
 use crate::admission::{Admission, Ceiling};
 use crate::job::{self, BlobStream};
 use crate::queue::Queue;
-use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand};
+use crate::shared::Shared;
+use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
@@ -88,26 +89,6 @@ pub struct Provider {
     device: DeviceSummary,
 }
 
-/// What all jobs of a provider share.
-pub(crate) struct Shared {
-    pub secret: SecretKey,
-    pub admission: Admission,
-    pub ceiling: Ceiling,
-    pub store: Store,
-    pub code: CodeCache,
-    pub queue: Queue,
-    pub workers: Workers,
-    stopping: watch::Sender<bool>,
-}
-
-impl Shared {
-    /// Completes when the provider is asked to stop.
-    pub(crate) async fn stopping(&self) {
-        // The sender is this one.
-        self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
-    }
-}
-
 impl Provider {
     /// Opens the store, starts the first worker to see that the device works, and listens.
     ///
@@ -117,10 +98,10 @@ impl Provider {
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
         let (program, args) = config.worker;
-        let workers = Workers { command: WorkerCommand { program, args }, spares: Arc::default() };
-        let first = Worker::start(&workers.command).await?;
+        let command = WorkerCommand { program, args };
+        let first = Worker::start(&command).await?;
         let device = first.device.clone();
-        workers.keep_one(first);
+        let workers = Workers::new(command, first);
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let queue = Queue::new(config.slots, config.waiting);
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
@@ -171,49 +152,6 @@ impl Provider {
         tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
         self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
         tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
-    }
-}
-
-/// Workers that have engine and device open and wait for a job.
-#[derive(Clone)]
-pub(crate) struct Workers {
-    command: WorkerCommand,
-    spares: Arc<Mutex<Vec<Worker>>>,
-}
-
-impl Workers {
-    /// A ready worker: the spare one if it is still alive, else a new one.
-    pub(crate) async fn take(&self) -> Result<Worker, SpawnError> {
-        let spare = self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match spare.filter(Worker::is_alive) {
-            Some(worker) => Ok(worker),
-            None => Worker::start(&self.command).await,
-        }
-    }
-
-    /// Starts a spare unless there is one. Called when a job has ended, so that it takes nothing from it.
-    pub(crate) fn restock(&self) {
-        let workers = self.clone();
-        tokio::spawn(async move {
-            if workers.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-                match Worker::start(&workers.command).await {
-                    Ok(worker) => workers.keep_one(worker),
-                    Err(error) => tracing::warn!(target: "isobit::provider", %error, "no spare worker"),
-                }
-            }
-        });
-    }
-
-    /// Keeps a worker, unless another job that ended meanwhile has already brought one: it ends then.
-    fn keep_one(&self, worker: Worker) {
-        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        if spares.is_empty() {
-            spares.push(worker);
-        }
-    }
-
-    fn clear(&self) {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

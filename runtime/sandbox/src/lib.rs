@@ -9,12 +9,13 @@ mod ending;
 mod engine;
 mod host;
 mod job;
+mod run;
 mod takes;
-mod wasi;
 mod workload;
 
 pub use code::CodeCache;
 pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode};
-pub use job::{FinishedJob, Input, Interrupt, Job, OutputSink, PreparedJob, Reporter, SANDBOX_VERSION, rules};
+pub use job::{Input, Job, OutputSink, Reporter};
+pub use run::{FinishedJob, Interrupt, PreparedJob, SANDBOX_VERSION, rules};
 pub use takes::Takes;
 pub use workload::{MAX_WORKLOAD, Workload, WorkloadError};

@@ -1,15 +1,12 @@
 //! What is wrong with a kernel, and where.
 
 use std::borrow::Cow;
-use std::error::Error as _;
 use std::fmt;
 
 use isobit_job::{Fault, FaultKind};
-use naga::valid::ValidationError;
-use naga::{Span, WithSpan};
+use naga::WithSpan;
 
-use crate::dp32;
-use crate::text::Map;
+use crate::refusal::Refusal;
 
 /// A place in WGSL source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +47,6 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Where in the WGSL source, if it is about one place in it.
     pub location: Option<SourceLocation>,
-    /// It is the compiler's own defect, which no guest may see.
-    pub(crate) is_defect: bool,
 }
 
 /// Why a kernel cannot be had.
@@ -63,15 +58,6 @@ pub enum KernelError {
     /// The provider's own trouble.
     #[error(transparent)]
     Fault(#[from] Fault),
-}
-
-impl From<Diagnostic> for KernelError {
-    fn from(diagnostic: Diagnostic) -> Self {
-        match diagnostic.is_defect {
-            true => Self::Fault(Fault::new(FaultKind::Internal, diagnostic.reason)),
-            false => Self::Refused(diagnostic),
-        }
-    }
 }
 
 impl KernelError {
@@ -97,7 +83,7 @@ impl Diagnostic {
     pub fn new(message: impl Into<String>) -> Self {
         let message = message.into();
         let reason = one_line(&message);
-        Self { reason, message, notes: Vec::new(), help: None, location: None, is_defect: false }
+        Self { reason, message, notes: Vec::new(), help: None, location: None }
     }
 
     /// Like [`Diagnostic::new`], with what to do about it.
@@ -110,65 +96,49 @@ impl Diagnostic {
     pub fn message_in(&self, file: &str) -> String {
         self.message.replacen(&format!("{ARROW} {SOURCE_NAME}:"), &format!("{ARROW} {}:", one_line(file)), 1)
     }
+}
 
-    /// `message` about `span`, drawn with its source line.
-    pub(crate) fn at(message: impl fmt::Display, span: Span, source: &str) -> Self {
-        Self::draw(message.to_string(), Vec::new(), None, &[(span, "here".to_owned())], source)
-    }
-
-    /// Like [`Diagnostic::at`], with what to write instead.
-    pub(crate) fn at_with_help(message: impl fmt::Display, help: &str, span: Span, source: &str) -> Self {
-        Self::draw(message.to_string(), Vec::new(), Some(help), &[(span, "here".to_owned())], source)
-    }
-
-    /// A problem that shows in several places, the first of which is the location.
-    pub(crate) fn refused(problem: &Problem, labels: &[Label], source: &str) -> Self {
-        let mut places: Vec<(Span, String)> = Vec::new();
-        for label in labels {
-            if !places.iter().any(|(span, _)| *span == label.span) {
-                places.push((label.span, label.text.to_owned()));
-            }
+impl Refusal {
+    /// With its places shown in the source, if it is about any.
+    pub(crate) fn draw(self, source: &str) -> Diagnostic {
+        let Self { reason, notes, help, labels, .. } = self;
+        if labels.is_empty() && notes.is_empty() {
+            return match help {
+                Some(help) => Diagnostic::with_help(reason, help),
+                None => Diagnostic::new(reason),
+            };
         }
-        Self::draw(problem.message.to_owned(), Vec::new(), Some(problem.help), &places, source)
-    }
-
-    /// What naga says about the text that `map` leads from to `source`.
-    pub(crate) fn from_parse(error: &naga::front::wgsl::ParseError, map: &Map, source: &str) -> Self {
-        let notes = error.notes().map(str::to_owned).collect();
-        let labels: Vec<_> = error.labels().map(|(span, text)| (map.back(span), text.to_owned())).collect();
-        Self::draw(error.message().to_owned(), notes, dp32::advice(error.message()), &labels, source)
-    }
-
-    pub(crate) fn from_validation(error: &WithSpan<ValidationError>, source: &str) -> Self {
-        let mut notes = Vec::new();
-        let mut cause = error.as_inner().source();
-        while let Some(next) = cause {
-            notes.push(next.to_string());
-            cause = next.source();
-        }
-        let labels: Vec<_> = error.spans().cloned().collect();
-        let help = notes.iter().find_map(|note| dp32::advice(note));
-        Self::draw(error.as_inner().to_string(), notes, help, &labels, source)
-    }
-
-    /// Has naga draw it. Of the labels the first is the location.
-    fn draw(reason: String, notes: Vec<String>, help: Option<&str>, labels: &[(Span, String)], source: &str) -> Self {
-        let below = notes.iter().map(|note| format!("note: {note}")).chain(help.map(|help| format!("help: {help}")));
+        let below =
+            notes.iter().map(|note| format!("note: {note}")).chain(help.iter().map(|help| format!("help: {help}")));
         let below = below.collect::<Vec<_>>().into_iter().rev();
         let below = below.fold(None, |note, text| Some(Box::new(Message { text, note })));
         // ValidationError has no free-form variant, so the spans travel with an error type of our own.
         let mut error = WithSpan::new(Message { text: reason.clone(), note: below });
         for (span, text) in labels {
-            error = error.with_span(*span, text);
+            error = error.with_span(span, text);
         }
-        Self {
+        Diagnostic {
             message: printable(&error.emit_to_string_with_path(&without_controls(source), SOURCE_NAME)),
             reason: one_line(&reason),
             notes: notes.iter().map(|note| one_line(note)).collect(),
-            help: help.map(str::to_owned),
+            help,
             location: error.location(source).map(Into::into),
-            is_defect: false,
         }
+    }
+
+    /// With its places shown in the source; a defect as a fault.
+    pub(crate) fn judge(self, source: &str) -> KernelError {
+        match self.is_defect {
+            true => KernelError::Fault(Fault::new(FaultKind::Internal, self.reason)),
+            false => KernelError::Refused(self.draw(source)),
+        }
+    }
+}
+
+/// Of what was made from a kernel, where no source is at hand.
+impl From<Refusal> for KernelError {
+    fn from(refusal: Refusal) -> Self {
+        Refusal { labels: Vec::new(), ..refusal }.judge("")
     }
 }
 
@@ -177,24 +147,6 @@ const ARROW: &str = "┌─";
 
 /// What the source is called in a drawn message.
 const SOURCE_NAME: &str = "wgsl";
-
-/// Why something is refused, and what to write instead.
-pub(crate) struct Problem {
-    pub(crate) message: &'static str,
-    pub(crate) help: &'static str,
-}
-
-/// A marked place in the source.
-pub(crate) struct Label {
-    span: Span,
-    text: &'static str,
-}
-
-impl Label {
-    pub(crate) fn new(span: Span, text: &'static str) -> Self {
-        Self { span, text }
-    }
-}
 
 /// The longest line of source in a message, in characters.
 const MAX_SOURCE_LINE: usize = 160;

@@ -8,9 +8,12 @@ use naga::compact::KeepUnused;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, Function, Module, ShaderStage, Statement, StorageAccess};
 
-use crate::dp32::{self, Lowered};
+use crate::dp32::uniformity::Uniformity;
+use crate::dp32::{self, LoopCost, Lowered, Tier};
+use crate::refusal::Refusal;
 use crate::text::{self, Rewritten, Specialization, nesting};
-use crate::{Diagnostic, GUEST_BIND_GROUPS, KernelError, Profile, overrides, specialize, tails};
+use crate::visit::for_each_statement;
+use crate::{GUEST_BIND_GROUPS, KernelError, Profile, advice, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +44,7 @@ pub struct Binding {
 pub struct EntryPoint {
     /// Its name.
     pub name: String,
-    /// Invocations per workgroup. Final only once the overrides are resolved, see [`Kernel::specialize`].
+    /// Invocations per workgroup. Final only once the overrides are resolved, see [`Kernel::resolve`].
     pub workgroup_size: [u32; 3],
     /// Bytes of `var<workgroup>` that it uses, each variable rounded up to 16. Final only once the
     /// overrides are resolved.
@@ -76,7 +79,7 @@ struct Entry {
     name: String,
     /// Its place among all of the module's.
     index: usize,
-    checked: OnceLock<Result<Checked, KernelError>>,
+    checked: OnceLock<Result<Arc<Checked>, KernelError>>,
 }
 
 /// An entry point that has passed every check, alone in a module with what it reaches.
@@ -85,17 +88,62 @@ struct Checked {
     module: Module,
     info: ModuleInfo,
     entry_point: EntryPoint,
+    /// None under profile native, which does not ask.
+    uniformity: Option<Uniformity>,
 }
 
-/// An entry point with no overrides left, as it goes to a device under profile native.
+/// A checked entry point with no overrides left.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// It alone, with what it reaches.
-    pub module: Module,
+    source: Arc<str>,
+    checked: Arc<Checked>,
+}
+
+impl Resolved {
+    /// The entry point alone, with what it reaches, as the guest wrote it.
+    pub fn module(&self) -> &Module {
+        &self.checked.module
+    }
+
     /// What validation found out about the module.
-    pub info: ModuleInfo,
+    pub fn info(&self) -> &ModuleInfo {
+        &self.checked.info
+    }
+
     /// With its final workgroup size and memory.
-    pub entry_point: EntryPoint,
+    pub fn entry_point(&self) -> &EntryPoint {
+        &self.checked.entry_point
+    }
+
+    /// Rewrites it into its dp32 form; see [`crate::dp32`].
+    ///
+    /// # Errors
+    /// The kernel becomes too large, or nests too deep. What dp32 lacks, if the kernel was prepared under profile native.
+    pub fn lower(&self) -> Result<Lowered, KernelError> {
+        let Checked { module, info, entry_point, uniformity } = &*self.checked;
+        let lowered = crate::on_deep_stack(&self.source, || match uniformity {
+            Some(uniformity) => dp32::lower(module, info, entry_point, uniformity),
+            None => dp32::lower(module, info, entry_point, &dp32::check(module, info)?),
+        });
+        let (lowered, loops) = lowered?;
+        let location = |span: naga::Span| span.is_defined().then(|| span.location(&self.source).into());
+        let loops = loops.into_iter().map(|(span, turn)| LoopCost { location: location(span), turn });
+        Ok(lowered.with_loops(loops.collect()))
+    }
+}
+
+impl Lowered {
+    /// The module as WGSL text: of primitives, or as it goes to a device of a tier.
+    ///
+    /// # Errors
+    /// As [`Lowered::realize`].
+    pub fn emit(&self, tier: Option<Tier>) -> Result<String, KernelError> {
+        let module = match tier {
+            Some(tier) => self.realize(tier)?,
+            None => self.module().clone(),
+        };
+        crate::on_deep_stack("", || text::write(module))
+    }
 }
 
 /// Entry points that are looked at for one that can run, before the whole kernel is refused.
@@ -112,15 +160,6 @@ impl Kernel {
         &self.source
     }
 
-    /// The validated module of an entry point, as the guest wrote it, without what the entry point does not reach.
-    ///
-    /// # Errors
-    /// There is no such entry point, or it is refused.
-    pub fn module(&self, entry_point: &str) -> Result<(&Module, &ModuleInfo), KernelError> {
-        let checked = self.checked(self.named(entry_point)?)?;
-        Ok((&checked.module, &checked.info))
-    }
-
     /// The names of the compute entry points, in the order of the source.
     pub fn entry_point_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_str())
@@ -131,105 +170,84 @@ impl Kernel {
     /// # Errors
     /// There is no such entry point, or it is refused.
     pub fn entry_point(&self, name: Option<&str>) -> Result<&EntryPoint, KernelError> {
-        let entry = match (name, &*self.entries) {
-            (Some(name), _) => self.named(name)?,
-            (None, [only]) => only,
-            (None, []) => return Err(no_entry_point().into()),
+        Ok(&self.checked(self.named(name)?)?.entry_point)
+    }
+
+    fn named(&self, name: Option<&str>) -> Result<&Entry, Refusal> {
+        match (name, &*self.entries) {
+            (Some(name), entries) => entries.iter().find(|entry| entry.name == name).ok_or_else(|| {
+                let names = self.all_names();
+                Refusal::new(format!("the shader has no compute entry point `{name}`; it has: {names}"))
+            }),
+            (None, [only]) => Ok(only),
+            (None, []) => Err(no_entry_point()),
             (None, several) => {
                 let (count, names) = (several.len(), self.all_names());
-                let reason = format!("the shader has {count} compute entry points ({names}); name one");
-                return Err(Diagnostic::new(reason).into());
+                Err(Refusal::new(format!("the shader has {count} compute entry points ({names}); name one")))
             }
+        }
+    }
+
+    fn checked<'k>(&'k self, entry: &'k Entry) -> Result<&'k Arc<Checked>, KernelError> {
+        let check = || {
+            let checked = crate::on_deep_stack(&self.source, || check_entry(&self.parsed, entry.index, self.profile));
+            checked.map(Arc::new)
         };
-        Ok(&self.checked(entry)?.entry_point)
-    }
-
-    fn named(&self, name: &str) -> Result<&Entry, Diagnostic> {
-        let found = self.entries.iter().find(|entry| entry.name == name);
-        found.ok_or_else(|| {
-            Diagnostic::new(format!("the shader has no compute entry point `{name}`; it has: {}", self.all_names()))
-        })
-    }
-
-    fn checked<'k>(&'k self, entry: &'k Entry) -> Result<&'k Checked, KernelError> {
-        let check = || crate::on_deep_stack(|| check_entry(&self.parsed, entry.index, &self.source, self.profile));
         entry.checked.get_or_init(check).as_ref().map_err(Clone::clone)
     }
 
-    /// What an entry point is once the overrides have their values: its final workgroup size and memory.
-    ///
-    /// A constant is named by its identifier, or by its `@id` in decimal. Refused: a name that no
-    /// override has, an override without value, a value that does not fit its type.
-    pub fn specialize(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<EntryPoint, KernelError> {
-        if self.parsed.overrides.is_empty() && constants.is_empty() {
-            return Ok(entry_point.clone());
-        }
-        Ok(self.resolve(entry_point, constants)?.entry_point)
-    }
-
-    /// Whether the overrides that an entry point uses have values, and of their types. What [`Kernel::specialize`] and
-    /// [`Kernel::lower`] still refuse is wrong with the kernel.
+    /// Whether the overrides that an entry point uses have values, and of their types. What [`Kernel::resolve`] still
+    /// refuses is wrong with the kernel.
     ///
     /// # Errors
     /// What is wrong with the values.
     pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), KernelError> {
-        let (module, _) = self.module(&entry_point.name)?;
-        let values = overrides::values(&self.parsed, module, constants)?;
-        match self.with_values(&entry_point.name, &values) {
-            Ok(Some(Checked { module, info, .. })) => {
-                match process_overrides(&module, &info, None, &PipelineConstants::default()) {
-                    Ok(_) => Ok(()),
-                    Err(error) => overrides::about_values(&module, &error).map_or(Ok(()), |it| Err(it.into())),
-                }
-            }
-            Err(KernelError::Refused(error)) if error.reason == overrides::NOT_POSITIVE => Err(error.into()),
-            Err(error @ KernelError::Fault(_)) => Err(error),
-            // Then it is not about the values themselves.
-            Ok(None) | Err(KernelError::Refused(_)) => Ok(()),
-        }
-    }
-
-    /// Rewrites an entry point into its dp32 form; see [`crate::dp32`]. Constants are as for [`Kernel::specialize`].
-    ///
-    /// # Errors
-    /// What [`Kernel::specialize`] refuses, and what is found only once the overrides are known.
-    pub fn lower(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Lowered, KernelError> {
-        crate::on_deep_stack(|| {
-            let Resolved { module, info, entry_point } = self.resolve(entry_point, constants)?;
-            dp32::lower(&module, &info, entry_point, &self.source).map_err(KernelError::from)
-        })
-    }
-
-    /// An entry point with no overrides left.
-    ///
-    /// # Errors
-    /// What [`Kernel::specialize`] refuses.
-    pub fn resolve(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<Resolved, KernelError> {
-        let checked = self.checked(self.named(&entry_point.name)?)?;
-        let values = overrides::values(&self.parsed, &checked.module, constants)?;
-        let Some(Checked { module, info, .. }) = self.with_values(&entry_point.name, &values)? else {
-            let Checked { module, info, entry_point } = checked;
-            return Ok(Resolved { module: module.clone(), info: info.clone(), entry_point: entry_point.clone() });
-        };
-        let (module, info) = process_overrides(&module, &info, None, &PipelineConstants::default())
-            .map_err(|error| overrides::refused(&module, &error, &self.source))?;
-        let (module, info) = (module.into_owned(), info.into_owned());
-        let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
-        Ok(Resolved { module, info, entry_point })
-    }
-
-    /// An entry point of the text in which every override with a value is a constant, so that it is computed like any other; None
-    /// if there are no overrides.
-    fn with_values(&self, entry_point: &str, values: &PipelineConstants) -> Result<Option<Checked>, KernelError> {
+        let entry = self.named(Some(&entry_point.name))?;
+        let values = overrides::values(&self.parsed, &self.checked(entry)?.module, constants)?;
         if self.parsed.overrides.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        crate::on_deep_stack(|| {
-            let overrides = overrides::by_name(&self.parsed, values);
-            let parsed = parse(&self.source, self.profile, Some(Specialization { entry_point, overrides }))?;
-            let index = parsed.entry_points.iter().position(|entry| entry.name == entry_point);
-            check_entry(&parsed, index.ok_or_else(no_entry_point)?, &self.source, self.profile).map(Some)
+        crate::on_deep_stack(&self.source, || match self.specialized(entry, &values) {
+            Err(refusal) if refusal.is_about_values || refusal.is_defect => Err(refusal),
+            _ => Ok(()),
         })
+    }
+
+    /// An entry point with the values of its overrides; without a name, the only one there is.
+    ///
+    /// A constant is named by its identifier, or by its `@id` in decimal.
+    ///
+    /// # Errors
+    /// There is no such entry point, or it is refused, some of it only now. A name that no override has, an override without
+    /// value, a value that does not fit its type.
+    pub fn resolve(&self, entry_point: Option<&str>, constants: &[(String, f64)]) -> Result<Resolved, KernelError> {
+        let checked = self.with_constants(self.named(entry_point)?, constants)?;
+        Ok(Resolved { source: Arc::clone(&self.source), checked })
+    }
+
+    fn with_constants(&self, entry: &Entry, constants: &[(String, f64)]) -> Result<Arc<Checked>, KernelError> {
+        let checked = self.checked(entry)?;
+        let values = overrides::values(&self.parsed, &checked.module, constants)?;
+        if self.parsed.overrides.is_empty() {
+            return Ok(Arc::clone(checked));
+        }
+        crate::on_deep_stack(&self.source, || self.specialized(entry, &values)).map(Arc::new)
+    }
+
+    /// An entry point of the text in which every override with a value is a constant, so that it is computed like any other.
+    fn specialized(&self, entry: &Entry, values: &PipelineConstants) -> Result<Checked, Refusal> {
+        let overrides = overrides::by_name(&self.parsed, values);
+        let specialization = Specialization { entry_point: &entry.name, overrides };
+        let parsed = parse(&self.source, self.profile, Some(specialization))?;
+        let index = parsed.entry_points.iter().position(|parsed| parsed.name == entry.name);
+        let checked = check_entry(&parsed, index.ok_or_else(no_entry_point)?, self.profile)?;
+        if checked.module.overrides.is_empty() {
+            return Ok(checked);
+        }
+        // One that is left has no value, or one that only naga computes.
+        let (module, _) = process_overrides(&checked.module, &checked.info, None, &PipelineConstants::default())
+            .map_err(|error| overrides::refused(&checked.module, &error))?;
+        check_alone(module.into_owned(), self.profile)
     }
 
     fn all_names(&self) -> String {
@@ -237,20 +255,22 @@ impl Kernel {
     }
 }
 
-/// Parses, validates, and refuses what the interface or the profile lacks.
+/// Parses a kernel, and checks it as far as it can be checked without asking for one of several entry points.
 pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, KernelError> {
-    let module = parse(wgsl, profile, None)?;
-    let entries = module.entry_points.iter().enumerate();
-    let entries = entries.filter(|(_, entry)| entry.stage == ShaderStage::Compute).map(|(index, entry)| Entry {
-        name: entry.name.clone(),
-        index,
-        checked: OnceLock::new(),
-    });
-    let kernel = Kernel { profile, source: wgsl.into(), entries: entries.collect(), parsed: Arc::new(module) };
-    if kernel.entries.is_empty() {
-        // A library: nothing will run, but what is wrong with it can be said.
-        check_module(&kernel.parsed, wgsl, profile)?;
-    }
+    let kernel =
+        crate::on_deep_stack(wgsl, || {
+            let module = parse(wgsl, profile, None)?;
+            let entries = module.entry_points.iter().enumerate();
+            let entries = entries
+                .filter(|(_, entry)| entry.stage == ShaderStage::Compute)
+                .map(|(index, entry)| Entry { name: entry.name.clone(), index, checked: OnceLock::new() });
+            let entries: Arc<[Entry]> = entries.collect();
+            if entries.is_empty() {
+                // A library: nothing will run, but what is wrong with it can be said.
+                check_module(&module, profile)?;
+            }
+            Ok(Kernel { profile, source: wgsl.into(), entries, parsed: Arc::new(module) })
+        })?;
     let mut refused = None;
     for entry in kernel.entries.iter().take(FIRST_ENTRY_POINTS) {
         match kernel.checked(entry) {
@@ -260,61 +280,64 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, KernelErro
         }
     }
     match refused {
-        Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(reason.into()),
+        Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(KernelError::Refused(reason)),
         // Of several, a later one may be right.
         _ => Ok(kernel),
     }
 }
 
 /// Has naga parse the text, in which all constants are computed; see [`text`].
-fn parse(wgsl: &str, profile: Profile, specialization: Option<Specialization<'_>>) -> Result<Module, Diagnostic> {
+fn parse(wgsl: &str, profile: Profile, specialization: Option<Specialization<'_>>) -> Result<Module, Refusal> {
     let Rewritten { text, map, layouts } = text::rewrite(wgsl, specialization)?;
     let mut options = naga::front::wgsl::Options::new();
     options.capabilities = capabilities(profile);
-    let mut module = naga::front::wgsl::Frontend::new_with_options(options)
-        .parse(&text)
-        .map_err(|error| Diagnostic::from_parse(&error, &map, wgsl))?;
+    let mut frontend = naga::front::wgsl::Frontend::new_with_options(options);
+    let mut module = frontend.parse(&text).map_err(|error| advice::of_parse(&error, &map))?;
     text::put_back(&mut module, &map);
-    text::check_layouts(&module, &layouts, wgsl)?;
+    text::check_layouts(&module, &layouts)?;
     tails::complete(&mut module);
     Ok(module)
 }
 
-fn no_entry_point() -> Diagnostic {
-    Diagnostic::with_help(
-        "the shader has no compute entry point",
-        "mark a function with `@compute @workgroup_size(64)`",
-    )
+fn no_entry_point() -> Refusal {
+    Refusal::with_help("the shader has no compute entry point", "mark a function with `@compute @workgroup_size(64)`")
 }
 
 /// Checks one entry point with all that it reaches.
-fn check_entry(parsed: &Module, index: usize, wgsl: &str, profile: Profile) -> Result<Checked, Diagnostic> {
+fn check_entry(parsed: &Module, index: usize, profile: Profile) -> Result<Checked, Refusal> {
     let mut module = alone(parsed, index);
     if profile == Profile::Dp32 {
-        dp32::pointers::check(&module, wgsl)?;
+        dp32::pointers::check(&module)?;
     }
-    specialize::specialize(&mut module, wgsl)?;
+    specialize::specialize(&mut module)?;
     naga::compact::compact(&mut module, KeepUnused::No);
-    let info = check_module(&module, wgsl, profile)?;
+    check_alone(module, profile)
+}
+
+/// Checks a module with one entry point.
+fn check_alone(module: Module, profile: Profile) -> Result<Checked, Refusal> {
+    let (info, uniformity) = check_module(&module, profile)?;
     let entry_point = reflect(&module, &info).pop().ok_or_else(no_entry_point)?;
-    Ok(Checked { module, info, entry_point })
+    Ok(Checked { module, info, entry_point, uniformity })
 }
 
 /// Validates a module, and refuses what the interface or the profile lacks.
-fn check_module(module: &Module, wgsl: &str, profile: Profile) -> Result<ModuleInfo, Diagnostic> {
+fn check_module(module: &Module, profile: Profile) -> Result<(ModuleInfo, Option<Uniformity>), Refusal> {
     let validated = Validator::new(ValidationFlags::all(), capabilities(profile)).validate(module);
     let info = validated.map_err(|error| {
-        let known = check_globals(module, wgsl).and_then(|()| dp32::unavailable(module, wgsl));
-        known.err().unwrap_or_else(|| Diagnostic::from_validation(&error, wgsl))
+        let known = check_globals(module).and_then(|()| dp32::check_available(module));
+        known.err().unwrap_or_else(|| advice::of_validation(&error))
     })?;
-    nesting::check_blocks(module, wgsl)?;
-    check_globals(module, wgsl)?;
-    if profile == Profile::Dp32 {
-        dp32::check(module, &info, wgsl)?;
-    } else {
-        dp32::pointers::check_native(module, wgsl)?;
-    }
-    Ok(info)
+    nesting::check_blocks(module)?;
+    check_globals(module)?;
+    let uniformity = match profile {
+        Profile::Dp32 => Some(dp32::check(module, &info)?),
+        _ => {
+            dp32::pointers::check_native(module)?;
+            None
+        }
+    };
+    Ok((info, uniformity))
 }
 
 /// A module with one of the entry points, and of the functions only those that it calls.
@@ -323,7 +346,7 @@ fn alone(parsed: &Module, index: usize) -> Module {
     let mut is_called = vec![false; parsed.functions.len()];
     let mut open: Vec<&Function> = entry_points.iter().map(|entry| &entry.function).collect();
     while let Some(function) = open.pop() {
-        dp32::for_each_statement(&function.body, &mut |statement, _| {
+        for_each_statement(&function.body, &mut |statement, _| {
             if let Statement::Call { function: callee, .. } = statement
                 && let Some(called) = is_called.get_mut(callee.index())
                 && !std::mem::replace(called, true)
@@ -361,36 +384,30 @@ fn capabilities(profile: Profile) -> Capabilities {
     }
 }
 
-/// Validates a module that the pass has made, with no optional capability. It is a defect if that fails.
-pub(crate) fn validate(module: &Module) -> Result<ModuleInfo, Diagnostic> {
-    let validated = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(module);
-    validated.map_err(|error| dp32::defect(error.emit_to_string("")))
-}
-
-fn check_globals(module: &Module, wgsl: &str) -> Result<(), Diagnostic> {
+fn check_globals(module: &Module) -> Result<(), Refusal> {
     for (handle, variable) in module.global_variables.iter() {
         let span = module.global_variables.get_span(handle);
         match variable.space {
             AddressSpace::Private | AddressSpace::WorkGroup | AddressSpace::Uniform | AddressSpace::Storage { .. } => {}
             AddressSpace::Handle => {
                 let message = "textures and samplers are not available";
-                return Err(Diagnostic::at_with_help(message, "use storage buffers", span, wgsl));
+                return Err(Refusal::at_with_help(span, message, "use storage buffers"));
             }
             AddressSpace::Immediate => {
                 let message = "immediates (`var<immediate>`) are not available";
                 let help = "pass small values in a buffer: `@group(0) @binding(0) var<uniform>`";
-                return Err(Diagnostic::at_with_help(message, help, span, wgsl));
+                return Err(Refusal::at_with_help(span, message, help));
             }
             _ => {
                 let message = "variables of this address space are not available";
-                return Err(Diagnostic::at(message, span, wgsl));
+                return Err(Refusal::at(span, message));
             }
         }
         let group = variable.binding.map_or(0, |binding| binding.group);
         if group >= GUEST_BIND_GROUPS {
             let message = format!("@group({group}) is not available");
             let help = format!("a kernel has groups 0 to {}", GUEST_BIND_GROUPS - 1);
-            return Err(Diagnostic::at_with_help(message, &help, span, wgsl));
+            return Err(Refusal::at_with_help(span, message, help));
         }
     }
     Ok(())

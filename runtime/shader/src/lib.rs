@@ -3,21 +3,26 @@
 //! [`prepare`] is the one place through which a kernel goes from a guest's text to a device: it parses, validates and
 //! reflects. Under profile [`dp32`] it also checks, and [`Kernel::lower`] rewrites. The [`interpreter`] runs what comes out of that.
 
+mod advice;
 mod diagnostic;
 pub mod dp32;
 pub mod interpreter;
 mod kernel;
 mod overrides;
 mod prelude;
+mod refusal;
 mod specialize;
 mod tails;
 mod text;
+mod validate;
+mod visit;
 
 pub use diagnostic::{Diagnostic, KernelError, SourceLocation};
 pub use dp32::{LoopCost, Lowered, Tier};
 pub use isobit_job::Profile;
 use isobit_job::{Fault, FaultKind};
 pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
+use refusal::Refusal;
 
 /// Source text of one kernel: 1 MiB, as `wit/gpu.wit` says.
 pub const MAX_WGSL_BYTES: usize = 1 << 20;
@@ -38,25 +43,21 @@ pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, KernelError> {
     if wgsl.len() > MAX_WGSL_BYTES {
         let reason =
             format!("the source has {} bytes, more than the {MAX_WGSL_BYTES} that a kernel may have", wgsl.len());
-        return Err(Diagnostic::new(reason).into());
+        return Err(KernelError::Refused(Diagnostic::new(reason)));
     }
-    on_deep_stack(|| kernel::compile(wgsl, profile))
+    kernel::compile(wgsl, profile)
 }
 
-/// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack. A thread that cannot be had and a panic are faults: the first depends on the
-/// machine, the second on who knows what.
-fn on_deep_stack<T, E>(work: impl FnOnce() -> Result<T, E> + Send) -> Result<T, KernelError>
-where
-    T: Send,
-    E: Into<KernelError> + Send,
-{
+/// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack; `source` is what its refusals are about. A thread that cannot be had and a
+/// panic are faults: the first depends on the machine, the second on who knows what.
+fn on_deep_stack<T: Send>(source: &str, work: impl FnOnce() -> Result<T, Refusal> + Send) -> Result<T, KernelError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("wgsl".to_owned())
             .stack_size(COMPILER_STACK_BYTES)
             .spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(result)) => result.map_err(Into::into),
+            Ok(Ok(result)) => result.map_err(|refusal| refusal.judge(source)),
             Ok(Err(_panic)) => Err(Fault::new(FaultKind::Internal, "the shader compiler panicked").into()),
             Err(error) => {
                 let what = format_args!("the shader compiler could not be started: {error}");
@@ -73,12 +74,12 @@ mod tests {
 
     #[test]
     fn a_compiler_that_panics_is_a_fault() {
-        let panicked = on_deep_stack(|| -> Result<(), Diagnostic> { panic!("a defect") });
+        let panicked = on_deep_stack("", || -> Result<(), Refusal> { panic!("a defect") });
         let Err(KernelError::Fault(fault)) = panicked else { panic!("{panicked:?}") };
         assert_eq!(fault.kind, FaultKind::Internal);
-        let defect = on_deep_stack(|| -> Result<(), Diagnostic> { Err(dp32::defect("a helper is missing")) });
+        let defect = on_deep_stack("", || -> Result<(), Refusal> { Err(refusal::defect("a helper is missing")) });
         assert!(matches!(defect, Err(KernelError::Fault(_))), "{defect:?}");
-        let refused = on_deep_stack(|| -> Result<(), Diagnostic> { Err(Diagnostic::new("no")) });
+        let refused = on_deep_stack("", || -> Result<(), Refusal> { Err(Refusal::new("no")) });
         assert!(matches!(refused, Err(KernelError::Refused(_))), "{refused:?}");
     }
 }

@@ -6,10 +6,8 @@ use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::PipelineConstantError;
 use naga::{Module, Override, Scalar, TypeInner};
 
-use crate::Diagnostic;
-
-/// What is said of a workgroup without invocations.
-pub(crate) const NOT_POSITIVE: &str = "a side of the workgroup is not positive";
+use crate::refusal::Refusal;
+use crate::{advice, text};
 
 /// The values by name, for naga, of those overrides that an entry point's `module` has: others of `parsed`, the whole text, are
 /// checked and left out. Refused: a name that no override has, a name given twice, a value that its type does not hold.
@@ -17,7 +15,7 @@ pub(crate) fn values(
     parsed: &Module,
     module: &Module,
     constants: &[(String, f64)],
-) -> Result<PipelineConstants, Diagnostic> {
+) -> Result<PipelineConstants, Refusal> {
     let mut values = PipelineConstants::default();
     let find = |module: &Module, name: &str| {
         let mut overrides = module.overrides.iter().map(|(_, found)| found.clone());
@@ -27,7 +25,7 @@ pub(crate) fn values(
         let found = find(parsed, name).ok_or_else(|| unknown(parsed, name))?;
         check_value(parsed, &found, name, *value)?;
         if values.insert(name.clone(), *value).is_some() {
-            return Err(Diagnostic::with_help(format!("the override `{name}` is given a value twice"), "give it one"));
+            return Err(Refusal::with_help(format!("the override `{name}` is given a value twice"), "give it one"));
         }
     }
     values.retain(|name, _| find(module, name).is_some());
@@ -48,10 +46,10 @@ fn key(found: &Override) -> Option<String> {
     found.id.map(|id| id.to_string()).or_else(|| found.name.clone())
 }
 
-fn unknown(module: &Module, name: &str) -> Diagnostic {
+fn unknown(module: &Module, name: &str) -> Refusal {
     let by_name = module.overrides.iter().find(|(_, found)| found.name.as_deref() == Some(name));
     if let Some((_, Override { id: Some(id), .. })) = by_name {
-        return Diagnostic::with_help(format!("the override `{name}` has an @id"), format!("give its value to `{id}`"));
+        return Refusal::with_help(format!("the override `{name}` has an @id"), format!("give its value to `{id}`"));
     }
     let known: Vec<String> = module
         .overrides
@@ -65,10 +63,10 @@ fn unknown(module: &Module, name: &str) -> Diagnostic {
         [] => "it has none".to_owned(),
         known => format!("it has {}", known.join(", ")),
     };
-    Diagnostic::with_help(format!("the shader has no override `{name}`"), help)
+    Refusal::with_help(format!("the shader has no override `{name}`"), help)
 }
 
-fn check_value(module: &Module, found: &Override, name: &str, value: f64) -> Result<(), Diagnostic> {
+fn check_value(module: &Module, found: &Override, name: &str, value: f64) -> Result<(), Refusal> {
     let TypeInner::Scalar(scalar) = module.types[found.ty].inner else { return Ok(()) };
     let (ty, least, most, range) = match scalar {
         Scalar::I32 => ("i32", f64::from(i32::MIN), f64::from(i32::MAX), "from -2147483648 to 2147483647"),
@@ -82,33 +80,21 @@ fn check_value(module: &Module, found: &Override, name: &str, value: f64) -> Res
         return Ok(());
     }
     let reason = format!("the value {value} of the override `{name}` does not fit its type, {ty}");
-    Err(Diagnostic::with_help(reason, format!("give it a number {range}")))
+    Err(Refusal::with_help(reason, format!("give it a number {range}")))
 }
 
-/// What is wrong with the values themselves, if it is that. Only where one is missing there is no more to say.
-pub(crate) fn about_values(module: &Module, error: &PipelineConstantError) -> Option<Diagnostic> {
+/// Why overrides could not be resolved.
+pub(crate) fn refused(module: &Module, error: &PipelineConstantError) -> Refusal {
     match error {
         PipelineConstantError::MissingValue(key_of) => {
             let id = key_of.parse().ok();
             let found = module.overrides.iter().find(|(_, found)| id.is_some() && found.id == id);
             let name = found.and_then(|(_, found)| found.name.as_deref());
             let name = name.map_or_else(|| format!("`{key_of}`"), |name| format!("`{key_of}` ({name})"));
-            Some(Diagnostic::new(format!("the override {name} has no value")))
+            Refusal { is_about_values: true, ..Refusal::new(format!("the override {name} has no value")) }
         }
-        PipelineConstantError::NegativeWorkgroupSize => {
-            Some(Diagnostic::with_help(NOT_POSITIVE, "give the override at least 1"))
-        }
-        _ => None,
-    }
-}
-
-/// Why overrides could not be resolved.
-pub(crate) fn refused(module: &Module, error: &PipelineConstantError, source: &str) -> Diagnostic {
-    if let Some(found) = about_values(module, error) {
-        return found;
-    }
-    match error {
-        PipelineConstantError::ValidationError(error) => Diagnostic::from_validation(error, source),
-        other => Diagnostic::new(other.to_string()),
+        PipelineConstantError::NegativeWorkgroupSize => text::not_positive(None),
+        PipelineConstantError::ValidationError(error) => advice::of_validation(error),
+        other => Refusal::new(other.to_string()),
     }
 }

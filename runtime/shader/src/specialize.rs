@@ -12,8 +12,10 @@ use naga::{
     Literal, Module, Range, Scalar, Span, Statement, Type, TypeInner,
 };
 
-use crate::Diagnostic;
-use crate::dp32::{self, defect, of_expression};
+use crate::Refusal;
+use crate::dp32;
+use crate::refusal::defect;
+use crate::visit::{blocks_mut, for_each_operand_mut, for_each_statement, functions};
 
 /// Expressions of all functions, copies counted.
 const MAX_EXPRESSIONS: usize = 200_000;
@@ -40,12 +42,12 @@ type Key = (Handle<Function>, Vec<Option<Path>>);
 ///
 /// # Errors
 /// The copies are too many, or the module has what no compute kernel may have.
-pub(crate) fn specialize(module: &mut Module, source: &str) -> Result<(), Diagnostic> {
-    if !dp32::functions(module).any(|function| gives_pointers(module, function)) {
+pub(crate) fn specialize(module: &mut Module) -> Result<(), Refusal> {
+    if !functions(module).any(|function| gives_pointers(module, function)) {
         return Ok(());
     }
     // Copies are made of what compute kernels have.
-    dp32::unavailable(module, source)?;
+    dp32::check_available(module)?;
     // What indices are of.
     for scalar in [Scalar::U32, Scalar::I32] {
         module.types.insert(Type { name: None, inner: TypeInner::Scalar(scalar) }, Span::UNDEFINED);
@@ -67,7 +69,7 @@ pub(crate) fn specialize(module: &mut Module, source: &str) -> Result<(), Diagno
 
 fn gives_pointers(module: &Module, function: &Function) -> bool {
     let mut any = false;
-    dp32::for_each_statement(&function.body, &mut |statement, _| {
+    for_each_statement(&function.body, &mut |statement, _| {
         if let Statement::Call { function: callee, arguments, .. } = statement {
             any |= (0..arguments.len()).any(|index| needs_copy(module, *callee, index));
         }
@@ -92,10 +94,10 @@ struct Specializer<'m> {
 
 impl Specializer<'_> {
     /// A function whose calls are of functions in `out`.
-    fn calls(&mut self, mut function: Function) -> Result<Function, Diagnostic> {
+    fn calls(&mut self, mut function: Function) -> Result<Function, Refusal> {
         self.expressions = self.expressions.saturating_add(function.expressions.len());
         if self.expressions > MAX_EXPRESSIONS {
-            return Err(Diagnostic::with_help(
+            return Err(Refusal::with_help(
                 format!("the functions that are given pointers become more than {MAX_EXPRESSIONS} expressions"),
                 "pass an index, and use the variable itself in the function",
             ));
@@ -112,7 +114,7 @@ impl Specializer<'_> {
         Ok(function)
     }
 
-    fn calls_of_block(&mut self, block: &mut Block, caller: &mut Function, types: &Typifier) -> Result<(), Diagnostic> {
+    fn calls_of_block(&mut self, block: &mut Block, caller: &mut Function, types: &Typifier) -> Result<(), Refusal> {
         for statement in block.iter_mut() {
             if let Statement::Call { function, arguments, result } = statement {
                 let (callee, given) = self.callee(*function, std::mem::take(arguments), caller, types)?;
@@ -136,7 +138,7 @@ impl Specializer<'_> {
         arguments: Vec<Handle<Expression>>,
         caller: &Function,
         types: &Typifier,
-    ) -> Result<(Handle<Function>, Vec<Handle<Expression>>), Diagnostic> {
+    ) -> Result<(Handle<Function>, Vec<Handle<Expression>>), Refusal> {
         let mut paths = Vec::with_capacity(arguments.len());
         let (mut given, mut indices) = (Vec::new(), Vec::new());
         for (index, argument) in arguments.into_iter().enumerate() {
@@ -193,7 +195,7 @@ fn path(function: &Function, pointer: Handle<Expression>, indices: &mut Vec<Hand
 }
 
 /// A copy of a function in which pointers are what they stand for. Its arguments are those that stay, then the indices.
-fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Type>>) -> Result<Function, Diagnostic> {
+fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Type>>) -> Result<Function, Refusal> {
     let mut out = Function { name: function.name.clone(), result: function.result.clone(), ..Function::default() };
     // Where each argument has gone to.
     let mut places = Vec::with_capacity(function.arguments.len());
@@ -251,7 +253,7 @@ fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Typ
                 replaced = variables.get(at).copied().flatten();
                 *index = places.get(at).copied().ok_or_else(|| defect("an argument does not exist"))?;
             }
-            other => of_expression(other, |operand| {
+            other => for_each_operand_mut(other, |operand| {
                 *operand = new_of(&new, *operand)?;
                 Ok(())
             })?,
@@ -277,12 +279,12 @@ fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Typ
     Ok(out)
 }
 
-fn new_of(new: &[Handle<Expression>], old: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+fn new_of(new: &[Handle<Expression>], old: Handle<Expression>) -> Result<Handle<Expression>, Refusal> {
     new.get(old.index()).copied().ok_or_else(|| defect("an expression is used before it is there"))
 }
 
-fn renumber(block: &mut Block, new: &[Handle<Expression>]) -> Result<(), Diagnostic> {
-    let change = |handle: &mut Handle<Expression>| -> Result<(), Diagnostic> {
+fn renumber(block: &mut Block, new: &[Handle<Expression>]) -> Result<(), Refusal> {
+    let change = |handle: &mut Handle<Expression>| -> Result<(), Refusal> {
         *handle = new_of(new, *handle)?;
         Ok(())
     };
@@ -330,15 +332,4 @@ fn renumber(block: &mut Block, new: &[Handle<Expression>]) -> Result<(), Diagnos
         }
     }
     Ok(())
-}
-
-/// The blocks in a statement.
-fn blocks_mut(statement: &mut Statement) -> Vec<&mut Block> {
-    match statement {
-        Statement::Block(block) => vec![block],
-        Statement::If { accept, reject, .. } => vec![accept, reject],
-        Statement::Loop { body, continuing, .. } => vec![body, continuing],
-        Statement::Switch { cases, .. } => cases.iter_mut().map(|case| &mut case.body).collect(),
-        _ => Vec::new(),
-    }
 }

@@ -1,6 +1,7 @@
 //! What functions end with. naga appends a `return` without a value to a function that ends with a loop, also where the
 //! loop is only left by returning, and then finds that the value is missing.
 
+use crate::visit::{blocks, blocks_mut};
 use naga::{Block, Expression, Handle, Module, Span, Statement, Type};
 
 /// Gives those returns a zero to return. They are not reached.
@@ -30,16 +31,13 @@ fn find<'b>(block: &'b mut Block, tails: &mut Vec<&'b mut Option<Handle<Expressi
     };
     let Some((last, span)) = block.span_iter_mut().last() else { return };
     match last {
-        Statement::Return { value } if ends_with_loop && span.is_none_or(|span| !span.is_defined()) => {
-            tails.push(value)
+        Statement::Return { value } => {
+            if ends_with_loop && span.is_none_or(|span| !span.is_defined()) {
+                tails.push(value);
+            }
         }
-        Statement::Block(inner) => find(inner, tails),
-        Statement::If { accept, reject, .. } => {
-            find(accept, tails);
-            find(reject, tails);
-        }
-        Statement::Switch { cases, .. } => cases.iter_mut().for_each(|case| find(&mut case.body, tails)),
-        _ => {}
+        Statement::Loop { .. } => {}
+        other => blocks_mut(other).for_each(|inner| find(inner, tails)),
     }
 }
 
@@ -47,8 +45,7 @@ fn find<'b>(block: &'b mut Block, tails: &mut Vec<&'b mut Option<Handle<Expressi
 fn breaks(block: &Block) -> bool {
     block.iter().any(|statement| match statement {
         Statement::Break => true,
-        Statement::Block(inner) => breaks(inner),
-        Statement::If { accept, reject, .. } => breaks(accept) || breaks(reject),
-        _ => false,
+        Statement::Loop { .. } | Statement::Switch { .. } => false,
+        _ => blocks(statement).any(breaks),
     })
 }

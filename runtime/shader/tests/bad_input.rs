@@ -17,7 +17,7 @@ fn refusal(wgsl: &str) -> String {
 
 fn lower_all(kernel: &Kernel) -> Result<(), KernelError> {
     for name in kernel.entry_point_names() {
-        let lowered = kernel.lower(kernel.entry_point(Some(name))?, &[])?;
+        let lowered = kernel.resolve(Some(name), &[])?.lower()?;
         for tier in [None, Some(Tier::A), Some(Tier::B)] {
             lowered.emit(tier)?;
         }

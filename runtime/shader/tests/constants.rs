@@ -51,7 +51,7 @@ fn run_with(declarations: &str, statements: &str, overrides: &[(&str, f64)]) -> 
     let kernel =
         kernel(declarations, statements).unwrap_or_else(|error| panic!("{declarations} {statements}\n{error}"));
     let overrides: Vec<_> = overrides.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-    let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &overrides).unwrap();
+    let lowered = kernel.resolve(None, &overrides).and_then(|kernel| kernel.lower()).unwrap();
     let program = Program::compile(lowered.module(), lowered.info()).unwrap();
     let zeros = || -> Vec<AtomicU32> { (0..16).map(|_| AtomicU32::new(0)).collect() };
     let memory = [zeros(), zeros()];
@@ -429,7 +429,7 @@ fn an_override_is_a_constant_once_it_has_its_value() {
     assert_eq!((out[0], &words[..4]), (sine(1.0), &[1, 5, 1, 3][..]));
     // What a value makes of the kernel is said of the kernel.
     let kernel = kernel("override n = 1; const c = array(1, 2);", "words[0] = u32(100 / n);").unwrap();
-    let error = kernel.lower(kernel.entry_point(None).unwrap(), &[("n".to_owned(), 0.0)]).unwrap_err().diagnostic();
+    let error = kernel.resolve(None, &[("n".to_owned(), 0.0)]).unwrap_err().diagnostic();
     assert!(error.message.contains("divides by zero") && error.message.contains("100 / n"), "{error}");
 }
 

@@ -9,8 +9,7 @@ fn emitted(wgsl: &str) -> Vec<String> {
     let kernel = prepare(wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     let mut texts = Vec::new();
     for name in kernel.entry_point_names() {
-        let Ok(entry) = kernel.entry_point(Some(name)) else { continue };
-        let Ok(lowered) = kernel.lower(entry, &[]) else { continue };
+        let Ok(lowered) = kernel.resolve(Some(name), &[]).and_then(|kernel| kernel.lower()) else { continue };
         for tier in [None, Some(Tier::A), Some(Tier::B)] {
             let text = lowered.emit(tier).unwrap();
             wgsl_parse::parse_str(&text).map(drop).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -58,7 +57,8 @@ fn numbers_keep_their_bits() {
         assert!(text.contains("3.4028234663852886e38f"), "{text}");
         assert!(!text.contains("00000000000000000"), "{text}");
         let Ok(read) = prepare(&text, Profile::Native) else { continue };
-        let (module, _) = read.module("main").unwrap();
+        let resolved = read.resolve(Some("main"), &[]).unwrap();
+        let module = resolved.module();
         for number in numbers.map(f32::abs).into_iter().filter(|number| number.is_normal()) {
             let is_number = |expression: &naga::Expression| {
                 matches!(expression, naga::Expression::Literal(naga::Literal::F32(found))

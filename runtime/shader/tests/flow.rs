@@ -28,7 +28,7 @@ fn kernel(declarations: &str, body: &str) -> String {
 
 fn lower(wgsl: &str) -> Result<Lowered, KernelError> {
     let kernel = prepare(wgsl, Profile::Dp32)?;
-    kernel.lower(kernel.entry_point(None)?, &[])
+    kernel.resolve(None, &[])?.lower()
 }
 
 fn run(program: &Program) -> Vec<u32> {
@@ -49,7 +49,8 @@ fn run(program: &Program) -> Vec<u32> {
 #[track_caller]
 fn assert_goes_the_same_way(wgsl: &str) -> String {
     let native = prepare(wgsl, Profile::Native).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
-    let (module, info) = native.module("main").unwrap();
+    let native = native.resolve(Some("main"), &[]).unwrap();
+    let (module, info) = (native.module(), native.info());
     let expected = run(&Program::compile(module, info).unwrap());
     let lowered = lower(wgsl).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     let found = run(&Program::compile(lowered.module(), lowered.info()).unwrap());

@@ -19,7 +19,7 @@ use naga::TypeInner;
 fn run(wgsl: &str, inputs: usize, outputs: usize) -> Vec<u32> {
     let kernel = prepare(wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     let lowered =
-        kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
+        kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     for tier in [Tier::A, Tier::B] {
         lowered.realize(tier).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     }
@@ -222,7 +222,7 @@ fn check(ty: &Ty, space: &str) {
             assert_eq!(word, byte / 4, "{number} in\n{wgsl}");
         }
     }
-    for (_, found) in kernel.module("main").unwrap().0.types.iter() {
+    for (_, found) in kernel.resolve(Some("main"), &[]).unwrap().module().types.iter() {
         let (TypeInner::Struct { members, span }, Some(name)) = (&found.inner, &found.name) else { continue };
         let expected = find(ty, name).unwrap();
         let Ty::Struct(_, expected_members) = expected else { continue };

@@ -6,8 +6,8 @@ use isobit_shader::{Lowered, Profile, Tier, prepare};
 
 fn lower(wgsl: &str) -> Lowered {
     let kernel = prepare(wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}"));
-    let entry = kernel.entry_point(None).unwrap();
-    kernel.lower(entry, &[]).unwrap_or_else(|error| panic!("{error}"))
+    let lowered = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower());
+    lowered.unwrap_or_else(|error| panic!("{error}"))
 }
 
 const EVERYTHING: &str = "
@@ -165,8 +165,7 @@ fn arrays_sized_by_overrides_have_their_size() {
         Profile::Dp32,
     )
     .unwrap();
-    let entry = kernel.entry_point(None).unwrap();
-    let lowered = kernel.lower(entry, &[("also_eight".to_owned(), 8.0)]).unwrap();
+    let lowered = kernel.resolve(None, &[("also_eight".to_owned(), 8.0)]).unwrap().lower().unwrap();
     assert!(lowered.module().overrides.is_empty());
     assert_eq!(lowered.entry_point().workgroup_bytes, 3 * 32 + 16 * 8 * 16);
     assert!(lowered.emit(None).unwrap().contains("array<array<vec3<f32>, 8>, 16>"));
@@ -185,7 +184,7 @@ fn what_an_invocation_may_spend_bounds_what_it_calls() {
     };
     assert!(lower(&calls(2)).invocation_cost() > 16 * 4096);
     let kernel = prepare(&calls(6), Profile::Dp32).unwrap();
-    let refused = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err().diagnostic();
+    let refused = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap_err().diagnostic();
     assert!(refused.message.contains("costs more than"), "{refused}");
 }
 

@@ -119,8 +119,8 @@ fn overridable() -> Kernel {
 fn overrides_are_resolved_by_name_and_by_id() {
     let kernel = overridable();
     let constants = [("width".to_owned(), 32.0), ("7".to_owned(), 0.5)];
-    let entry = kernel.entry_point(None).unwrap();
-    let entry = kernel.specialize(entry, &constants).unwrap();
+    let resolved = kernel.resolve(None, &constants).unwrap();
+    let entry = resolved.entry_point();
     assert_eq!(entry.workgroup_size, [32, 1, 1]);
     assert_eq!(entry.workgroup_bytes, 128);
 }
@@ -129,9 +129,7 @@ fn overrides_are_resolved_by_name_and_by_id() {
 fn a_wrong_override_is_named() {
     let refused = |constants: &[(&str, f64)]| {
         let constants: Vec<_> = constants.iter().map(|&(n, v)| (n.to_owned(), v)).collect();
-        let kernel = overridable();
-        let entry = kernel.entry_point(None).unwrap();
-        kernel.specialize(entry, &constants).unwrap_err().to_string()
+        overridable().resolve(None, &constants).unwrap_err().to_string()
     };
     assert_eq!(refused(&[("width", 4.0)]), "the override `7` (scale) has no value");
     let unknown = "the shader has no override `height`; it has `width`, `7` (scale)";

@@ -5,7 +5,7 @@ use isobit_shader::{Profile, Tier, prepare};
 
 fn realize(wgsl: &str, tier: Tier) -> String {
     let kernel = prepare(wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}"));
-    let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_or_else(|error| panic!("{error}"));
+    let lowered = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap_or_else(|error| panic!("{error}"));
     lowered.emit(Some(tier)).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -106,7 +106,7 @@ fn tier_b_computes_with_no_float() {
     let text = realize(KERNEL, Tier::B);
     let (module, info) = {
         let kernel = prepare(KERNEL, Profile::Dp32).unwrap();
-        let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
+        let lowered = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap();
         let module = lowered.realize(Tier::B).unwrap();
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
             .validate(&module)

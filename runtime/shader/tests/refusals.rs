@@ -24,7 +24,7 @@ fn assert_refused(declarations: &str, body: &str, parts: &[&str]) {
 
 fn assert_accepted(declarations: &str, body: &str) {
     let kernel = prepare(declarations, body).unwrap_or_else(|error| panic!("{declarations} {body}:\n{error}"));
-    let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap();
+    let lowered = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap();
     for tier in [Tier::A, Tier::B] {
         lowered.realize(tier).unwrap();
     }

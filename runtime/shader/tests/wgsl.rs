@@ -16,7 +16,7 @@ fn run(declarations: &str, statements: &str) -> Vec<u32> {
         @compute @workgroup_size(1) fn main() {{ var five = out[0]; {statements} }}"
     );
     let kernel = prepare(&wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}"));
-    let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_or_else(|error| panic!("{error}"));
+    let lowered = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap_or_else(|error| panic!("{error}"));
     let program = Program::compile(lowered.module(), lowered.info()).unwrap();
     let words: Vec<AtomicU32> = [5, 0, 0, 0, 0, 0, 0, 0].map(AtomicU32::new).into();
     let system = SystemBuffers::new(SystemParams::whole([1; 3]));

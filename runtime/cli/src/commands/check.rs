@@ -228,10 +228,11 @@ impl Check {
             let shown = self.shown(&wrong);
             if wrong.help.is_some() { shown } else { shown.hint("give it one with --override NAME=VALUE") }
         })?;
-        let entry_point = &judged(kernel.specialize(entry_point, &self.overrides))?;
+        let resolved = judged(kernel.resolve(Some(&entry_point.name), &self.overrides))?;
+        let entry_point = resolved.entry_point();
         isobit_device::check_entry_point(entry_point)?;
         let lowered = match self.profile {
-            Profile::Dp32 => Some(judged(kernel.lower(entry_point, &self.overrides))?),
+            Profile::Dp32 => Some(judged(resolved.lower())?),
             _ => None,
         };
         let wgsl = match (&lowered, self.emit) {

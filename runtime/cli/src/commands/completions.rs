@@ -1,9 +1,7 @@
 //! `isobit completions`: what a shell needs to complete command lines.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::failure::Status;
 use crate::printer::Printer;
 
@@ -24,10 +22,10 @@ struct Answer<'a> {
 }
 
 impl Completions {
-    /// Prints the script.
-    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+    /// Prints the script for `isobit` and all its commands.
+    pub fn run(self, mut isobit: clap::Command, printer: &Printer) -> anyhow::Result<Status> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "isobit", &mut script);
+        clap_complete::generate(self.shell, &mut isobit, "isobit", &mut script);
         let script = String::from_utf8(script)?;
         printer.answer(&Answer { shell: self.shell.to_string(), script: &script }, &script)?;
         Ok(Status::Ok)

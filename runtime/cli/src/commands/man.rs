@@ -4,9 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 
-use crate::cli::Cli;
 use crate::failure::Status;
 use crate::printer::Printer;
 
@@ -29,17 +27,18 @@ struct Answer {
 }
 
 impl Man {
-    /// Prints or writes the pages.
-    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+    /// Prints or writes the pages of `isobit` and all its commands.
+    pub fn run(self, isobit: clap::Command, printer: &Printer) -> anyhow::Result<Status> {
         match self.output {
             None => {
                 let mut page = Vec::new();
-                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                clap_mangen::Man::new(isobit).render(&mut page)?;
                 let page = String::from_utf8(page)?;
                 printer.answer(&Answer { page: Some(page.clone()), files: Vec::new() }, &page)?;
             }
             Some(dir) => {
-                let files = write_pages(&dir).with_context(|| format!("cannot write pages in {}", dir.display()))?;
+                let files =
+                    write_pages(isobit, &dir).with_context(|| format!("cannot write pages in {}", dir.display()))?;
                 let list: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
                 printer.answer(&Answer { page: None, files }, &list.join("\n"))?;
             }
@@ -48,9 +47,9 @@ impl Man {
     }
 }
 
-fn write_pages(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn write_pages(isobit: clap::Command, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(dir)?;
-    let mut root = Cli::command().disable_help_subcommand(true);
+    let mut root = isobit.disable_help_subcommand(true);
     // Gives subcommands their full names.
     root.build();
     let mut files = Vec::new();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use isobit_job::{Fault, FaultKind};
 use isobit_shader::dp32::Status;
-use isobit_shader::{EntryPoint, Kernel, Lowered, Resolved};
+use isobit_shader::{Lowered, Resolved};
 
 use super::batch::Action;
 use super::resources::{BindGroupLayout, BufferUsage, Range};
@@ -75,18 +75,11 @@ impl fmt::Debug for Made {
 
 /// An entry point to be compiled. It has passed every check.
 pub(crate) struct Compile<'a> {
-    pub(crate) kernel: &'a Kernel,
-    pub(crate) entry_point: &'a EntryPoint,
-    /// Values of its overrides.
-    pub(crate) constants: &'a [(String, f64)],
-    pub(crate) form: &'a Form,
+    /// As the guest wrote it.
+    pub(crate) kernel: &'a Resolved,
+    /// What a device is to run instead; None under profile native.
+    pub(crate) lowered: Option<&'a Arc<Lowered>>,
     pub(crate) layouts: &'a [BindGroupLayout],
-}
-
-/// What a kernel's profile makes of it.
-pub(crate) enum Form {
-    Native(Box<Resolved>),
-    Dp32(Arc<Lowered>),
 }
 
 /// A compiled kernel.

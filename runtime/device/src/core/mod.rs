@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isobit_job::FaultKind;
-use isobit_shader::{EntryPoint, Kernel, Profile};
+use isobit_shader::{Kernel, Profile};
 
-use self::backend::{Backend, Compile, Form, Waits};
+use self::backend::{Backend, Compile, Waits};
 use self::encoder::Tally;
 use self::ledger::Ledger;
 use self::workgroup_time::WorkgroupTime;
@@ -134,22 +134,23 @@ impl Gpu {
         layouts: Option<&[BindGroupLayout]>,
         constants: &[(String, f64)],
     ) -> Result<ComputePipeline, DeviceError> {
-        let entry_point = kernel.entry_point(entry_point)?;
-        let (form, resolved) = form(kernel, entry_point, constants)?;
-        let layouts = bindings::pipeline(&resolved, layouts)?;
-        let compile = Compile { kernel, entry_point, constants, form: &form, layouts: &layouts };
-        let compiled = self.queue.backend.compile(&compile, &self.queue.waits)?;
-        let invocations = resolved.invocations();
-        let (cost, lowered) = match form {
-            Form::Native(_) => (invocations, None),
-            Form::Dp32(lowered) => (invocations * u64::from(lowered.invocation_cost()), Some(lowered)),
+        let resolved = kernel.resolve(entry_point, constants)?;
+        let lowered = match kernel.profile() {
+            Profile::Native => None,
+            _ => Some(Arc::new(resolved.lower()?)),
         };
+        let entry_point = resolved.entry_point();
+        let layouts = bindings::pipeline(entry_point, layouts)?;
+        let compile = Compile { kernel: &resolved, lowered: lowered.as_ref(), layouts: &layouts };
+        let compiled = self.queue.backend.compile(&compile, &self.queue.waits)?;
+        let each = lowered.as_ref().map_or(1, |lowered| u64::from(lowered.invocation_cost()));
+        let cost = entry_point.invocations() * each;
         self.pipelines += 1;
         Ok(ComputePipeline::new(PipelineState {
             serial: self.pipelines,
             layouts,
-            bindings: resolved.bindings,
-            workgroup_size: resolved.workgroup_size,
+            bindings: entry_point.bindings.clone(),
+            workgroup_size: entry_point.workgroup_size,
             workgroup_cost: cost,
             compiled,
             workgroup_time: Arc::new(WorkgroupTime::new(cost)),
@@ -212,24 +213,4 @@ impl Gpu {
     pub fn settle(&mut self) -> Result<KernelUse, DeviceError> {
         Ok(self.queue.collect()?)
     }
-}
-
-/// What a kernel's profile makes of an entry point, and the entry point once its overrides are known.
-fn form(
-    kernel: &Kernel,
-    entry_point: &EntryPoint,
-    constants: &[(String, f64)],
-) -> Result<(Form, EntryPoint), DeviceError> {
-    Ok(match kernel.profile() {
-        Profile::Native => {
-            let resolved = kernel.resolve(entry_point, constants)?;
-            let entry_point = resolved.entry_point.clone();
-            (Form::Native(Box::new(resolved)), entry_point)
-        }
-        _ => {
-            let lowered = kernel.lower(entry_point, constants)?;
-            let entry_point = lowered.entry_point().clone();
-            (Form::Dp32(Arc::new(lowered)), entry_point)
-        }
-    })
 }

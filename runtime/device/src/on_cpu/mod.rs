@@ -13,7 +13,7 @@ use isobit_shader::KernelError;
 use isobit_shader::interpreter::Program;
 
 use self::worker::{Bound, Kernel, Task, Worker};
-use crate::core::backend::{Backend, Compile, Compiled, Form, Made, Report, Ticket, Waits};
+use crate::core::backend::{Backend, Compile, Compiled, Made, Report, Ticket, Waits};
 use crate::core::{Action, BindGroupLayout, Range};
 use crate::info::machine_memory;
 use crate::{BufferUsage, DeviceInfo, DeviceKind, OpenError, Readback, Source, source};
@@ -107,12 +107,9 @@ impl Backend for CpuBackend {
     fn compile(&mut self, kernel: &Compile<'_>, _: &Waits) -> Result<Compiled, Fault> {
         // What is only of this device is not to be seen by a guest.
         let fault = KernelError::into_fault;
-        let (lowered, metered) = match kernel.form {
-            Form::Dp32(lowered) => (Arc::clone(lowered), true),
-            Form::Native(_) => {
-                let lowered = kernel.kernel.lower(kernel.entry_point, kernel.constants);
-                (Arc::new(lowered.map_err(fault)?), false)
-            }
+        let (lowered, metered) = match kernel.lowered {
+            Some(lowered) => (Arc::clone(lowered), true),
+            None => (Arc::new(kernel.kernel.lower().map_err(fault)?), false),
         };
         let program = Program::compile(lowered.module(), lowered.info()).map_err(fault)?;
         let invocations = lowered.entry_point().invocations();

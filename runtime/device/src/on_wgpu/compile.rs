@@ -2,11 +2,11 @@
 
 use isobit_job::Fault;
 use isobit_shader::dp32::SYSTEM_GROUP;
-use isobit_shader::{Kernel, KernelError, Lowered};
+use isobit_shader::{KernelError, Lowered, Resolved};
 
 use super::system::System;
 use super::{WgpuBackend, mapping};
-use crate::core::backend::{Compile, Compiled, Form, Made, Waits};
+use crate::core::backend::{Compile, Compiled, Made, Waits};
 
 impl WgpuBackend {
     pub(super) fn compile_kernel(&mut self, kernel: &Compile<'_>, waits: &Waits) -> Result<Compiled, Fault> {
@@ -17,9 +17,9 @@ impl WgpuBackend {
                 _ => Some(self.raw_layout(layout)?),
             });
         }
-        let module = match kernel.form {
-            Form::Native(resolved) => resolved.module.clone(),
-            Form::Dp32(lowered) => {
+        let module = match kernel.lowered {
+            None => kernel.kernel.module().clone(),
+            Some(lowered) => {
                 layouts.resize(mapping::host_size(u64::from(SYSTEM_GROUP))?, None);
                 let system = match &self.system {
                     Some(system) => system.layout.clone(),
@@ -35,7 +35,7 @@ impl WgpuBackend {
                 source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module)),
             })
         })?;
-        let entry_point = kernel.entry_point.name.clone();
+        let entry_point = kernel.kernel.entry_point().name.clone();
         let raw = self.guard.compile(waits, move |device| {
             let layouts: Vec<_> = layouts.iter().map(Option::as_ref).collect();
             let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -52,14 +52,14 @@ impl WgpuBackend {
                 cache: None,
             })
         })?;
-        Ok(Compiled { made: Made::new(raw), is_sliced: matches!(kernel.form, Form::Dp32(_)) })
+        Ok(Compiled { made: Made::new(raw), is_sliced: kernel.lowered.is_some() })
     }
 
     /// What the driver is given of a kernel under profile dp32.
-    fn realize(&self, kernel: &Kernel, lowered: &Lowered) -> Result<wgpu::naga::Module, Fault> {
+    fn realize(&self, kernel: &Resolved, lowered: &Lowered) -> Result<wgpu::naga::Module, Fault> {
         #[cfg(test)]
         if self.careless.is_some_and(|tier| tier == self.tier) {
-            return Ok(kernel.module(&lowered.entry_point().name).unwrap().0.clone());
+            return Ok(kernel.module().clone());
         }
         let _ = kernel;
         // What tiers differ in is not to be seen by a guest.

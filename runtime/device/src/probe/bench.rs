@@ -57,7 +57,7 @@ impl<'a> Bench<'a> {
 
     /// What is right.
     pub(super) fn expected(&self, kernel: &Kernel, count: usize, width: usize) -> Result<Vec<u32>, KernelError> {
-        let lowered = kernel.lower(kernel.entry_point(None)?, &[])?;
+        let lowered = kernel.resolve(None, &[])?.lower()?;
         let program = Program::compile(lowered.module(), lowered.info())?;
         let x = workgroups(count, width);
         let system = SystemBuffers::new(SystemParams::whole([x, 1, 1]));

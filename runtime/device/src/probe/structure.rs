@@ -186,8 +186,7 @@ pub(super) fn checks(native: bool) -> Vec<Check> {
 /// The largest number of parts, `most` at most, with which the pass accepts a kernel.
 fn accepted(most: usize, kernel: fn(usize) -> String) -> usize {
     let accepts = |parts: usize| {
-        let lowered =
-            prepare(&kernel(parts), Profile::Dp32).and_then(|kernel| kernel.lower(kernel.entry_point(None)?, &[]));
+        let lowered = prepare(&kernel(parts), Profile::Dp32).and_then(|kernel| kernel.resolve(None, &[])?.lower());
         lowered.is_ok()
     };
     if accepts(most) {

@@ -145,7 +145,7 @@ const TOO_DEEP: &str = "llvmpipe-84-nested-calls";
 #[test]
 fn what_nests_too_deep_for_some_driver_is_refused_where_it_does() {
     let kernel = kernel(TOO_DEEP).unwrap();
-    let error = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_err().diagnostic();
+    let error = kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap_err().diagnostic();
     assert!(error.reason.contains("control flow nests") && error.location.is_some(), "{error}");
 }
 
@@ -182,18 +182,18 @@ fn a_fault_that_an_entry_point_does_not_reach_is_not_its_own() {
         ("refused-other-entry-atomic-result", "step"),
     ] {
         let kernel = kernel(case).unwrap_or_else(|error| panic!("{case}: {error}"));
-        let entry = kernel.entry_point(Some(entry)).unwrap();
-        kernel.lower(entry, &[]).unwrap_or_else(|error| panic!("{case}: {error}"));
+        let lowered = kernel.resolve(Some(entry), &[]).and_then(|kernel| kernel.lower());
+        lowered.unwrap_or_else(|error| panic!("{case}: {error}"));
     }
     let kernel = kernel("refused-other-entry-atomic-result").unwrap();
-    let lowered = kernel.entry_point(Some("append")).and_then(|entry| kernel.lower(entry, &[]));
+    let lowered = kernel.resolve(Some("append"), &[]).and_then(|kernel| kernel.lower());
     assert!(lowered.is_err(), "an atomic's result is used");
 }
 
 #[test]
 fn a_zero_value_of_a_refused_type_does_not_ask_for_an_arrays_length() {
     let error = match kernel("misleading-f16-zero-value") {
-        Ok(kernel) => match kernel.entry_point(None).and_then(|entry| kernel.lower(entry, &[])) {
+        Ok(kernel) => match kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()) {
             Ok(_) => panic!("f16 is accepted"),
             Err(error) => error.to_string(),
         },

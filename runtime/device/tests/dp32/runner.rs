@@ -112,15 +112,11 @@ impl Gpu {
 
     /// Runs a program; what the driver or wgpu refuse is an error.
     pub fn run(&self, kernel: &Kernel, program: &Program, form: Form) -> Result<Outcome, String> {
-        let entry_point = kernel.entry_point(None).map_err(|error| error.to_string())?;
+        let resolved = kernel.resolve(None, &program.constants).map_err(|error| error.to_string())?;
         let (module, entry_point) = match form {
-            Form::Native => {
-                let resolved = kernel.resolve(entry_point, &program.constants);
-                let resolved = resolved.map_err(|error| error.to_string())?;
-                (resolved.module, resolved.entry_point)
-            }
+            Form::Native => (resolved.module().clone(), resolved.entry_point().clone()),
             Form::Dp32(tier) => {
-                let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
+                let lowered = resolved.lower().map_err(|error| error.to_string())?;
                 let module = lowered.realize(tier).map_err(|error| error.to_string())?;
                 (module, lowered.entry_point().clone())
             }
@@ -269,8 +265,8 @@ pub fn interpret_watched(kernel: &Kernel, program: &Program) -> Result<(Outcome,
 }
 
 fn interpret_with(kernel: &Kernel, program: &Program, races: Option<&mut Races>) -> Result<Outcome, String> {
-    let entry_point = kernel.entry_point(None).map_err(|error| error.to_string())?;
-    let lowered = kernel.lower(entry_point, &program.constants).map_err(|error| error.to_string())?;
+    let resolved = kernel.resolve(None, &program.constants).map_err(|error| error.to_string())?;
+    let lowered = resolved.lower().map_err(|error| error.to_string())?;
     let compiled =
         interpreter::Program::compile(lowered.module(), lowered.info()).map_err(|error| error.to_string())?;
     let bytes = |words: Vec<AtomicU32>| -> Vec<u8> {

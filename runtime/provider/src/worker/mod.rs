@@ -6,10 +6,12 @@
 mod body;
 mod channel;
 mod process;
+mod spares;
 
 pub use body::{WorkerError, run};
 pub(crate) use channel::ChannelError;
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
+pub(crate) use spares::Workers;
 
 use isobit_job::{Ended, Fault, JobSpec, LogLevel};
 use serde::{Deserialize, Serialize};

@@ -4,13 +4,14 @@ pub(crate) mod gpu;
 pub(crate) mod io;
 mod limiter;
 mod report;
+mod wasi;
 
+use self::limiter::MemoryLimiter;
+use self::wasi::{VirtualClock, VirtualClockView};
 use crate::ending::Ending;
 use crate::job::{Input, Job, OutputSink, Reporter};
-use crate::wasi::{self, VirtualClock, VirtualClockView};
 use isobit_device::{DeviceError, Gpu, JobLimits, Stop};
 use isobit_job::{Bytes, Fault, FaultKind, Fuel, Limits, Name, Profile, Trap, Unread};
-use limiter::MemoryLimiter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};

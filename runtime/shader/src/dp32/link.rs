@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use naga::{Block, Constant, Expression, Function, Handle, Module, Span, Statement, Type, TypeInner};
 
-use crate::Diagnostic;
+use crate::Refusal;
 use crate::prelude::Library;
+use crate::refusal::defect;
+use crate::visit::for_each_statement_mut;
 
 /// What one module has taken over from one [`Library`]: everything is copied at most once.
 pub(crate) struct Linker<'a> {
@@ -29,7 +31,7 @@ impl<'a> Linker<'a> {
     }
 
     /// The copy in `module` of the function with this name, after all that it needs.
-    pub(crate) fn import(&mut self, module: &mut Module, name: &str) -> Result<Handle<Function>, Diagnostic> {
+    pub(crate) fn import(&mut self, module: &mut Module, name: &str) -> Result<Handle<Function>, Refusal> {
         self.function(module, self.library.function(name)?)
     }
 
@@ -38,7 +40,7 @@ impl<'a> Linker<'a> {
         &mut self,
         module: &mut Module,
         from: Handle<Function>,
-    ) -> Result<Handle<Function>, Diagnostic> {
+    ) -> Result<Handle<Function>, Refusal> {
         if let Some(copy) = self.functions.get(&from) {
             return Ok(*copy);
         }
@@ -64,7 +66,7 @@ impl<'a> Linker<'a> {
     }
 
     /// The copy in `module` of one of the library's types. Structures of equal shape are one type.
-    pub(crate) fn ty(&mut self, module: &mut Module, from: Handle<Type>) -> Result<Handle<Type>, Diagnostic> {
+    pub(crate) fn ty(&mut self, module: &mut Module, from: Handle<Type>) -> Result<Handle<Type>, Refusal> {
         if let Some(copy) = self.types.get(&from) {
             return Ok(*copy);
         }
@@ -92,7 +94,7 @@ impl<'a> Linker<'a> {
         &mut self,
         module: &mut Module,
         from: Handle<Constant>,
-    ) -> Result<Handle<Constant>, Diagnostic> {
+    ) -> Result<Handle<Constant>, Refusal> {
         if let Some(copy) = self.constants.get(&from) {
             return Ok(*copy);
         }
@@ -108,7 +110,7 @@ impl<'a> Linker<'a> {
         &mut self,
         module: &mut Module,
         from: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         if let Some(copy) = self.expressions.get(&from) {
             return Ok(*copy);
         }
@@ -129,7 +131,7 @@ impl<'a> Linker<'a> {
     }
 
     /// Replaces the handles of an expression that point out of its function.
-    pub(crate) fn adjust(&mut self, module: &mut Module, expression: &mut Expression) -> Result<(), Diagnostic> {
+    pub(crate) fn adjust(&mut self, module: &mut Module, expression: &mut Expression) -> Result<(), Refusal> {
         match expression {
             Expression::ZeroValue(ty) | Expression::Compose { ty, .. } => *ty = self.ty(module, *ty)?,
             Expression::Constant(constant) => *constant = self.constant(module, *constant)?,
@@ -142,34 +144,17 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    fn adjust_calls(&mut self, module: &mut Module, block: &mut Block) -> Result<(), Diagnostic> {
-        for statement in block.iter_mut() {
-            match statement {
-                Statement::Call { function, .. } => *function = self.function(module, *function)?,
-                Statement::Block(block) => self.adjust_calls(module, block)?,
-                Statement::If { accept, reject, .. } => {
-                    self.adjust_calls(module, accept)?;
-                    self.adjust_calls(module, reject)?;
-                }
-                Statement::Loop { body, continuing, .. } => {
-                    self.adjust_calls(module, body)?;
-                    self.adjust_calls(module, continuing)?;
-                }
-                Statement::Switch { cases, .. } => {
-                    for case in cases {
-                        self.adjust_calls(module, &mut case.body)?;
-                    }
-                }
-                _ => {}
+    fn adjust_calls(&mut self, module: &mut Module, block: &mut Block) -> Result<(), Refusal> {
+        let mut adjusted = Ok(());
+        for_each_statement_mut(block, &mut |statement, _| {
+            if let Statement::Call { function, .. } = statement
+                && adjusted.is_ok()
+            {
+                adjusted = self.function(module, *function).map(|new| *function = new);
             }
-        }
-        Ok(())
+        });
+        adjusted
     }
-}
-
-/// Something that only a mistake in this crate can cause.
-pub(crate) fn defect(what: impl std::fmt::Display) -> Diagnostic {
-    Diagnostic { is_defect: true, ..Diagnostic::new(format!("a defect of profile dp32: {what}")) }
 }
 
 #[cfg(test)]
@@ -205,13 +190,13 @@ mod tests {
         let names: Vec<_> = module.functions.iter().map(|(_, it)| it.name.clone().unwrap()).collect();
         assert_eq!(names, ["inner", "middle", "outer"]);
         assert_eq!(module.types.iter().filter(|(_, ty)| ty.name.is_some()).count(), 1);
-        crate::kernel::validate(&module).unwrap();
+        crate::validate::validate(&module).unwrap();
     }
 
     #[test]
     fn a_missing_function_is_reported() {
         let library = Library::parse("fn there() {}").unwrap();
         let error = Linker::new(&library).import(&mut Module::default(), "elsewhere").unwrap_err();
-        assert_eq!(error.message, "the prelude has no function `elsewhere`");
+        assert_eq!(error.reason, "the prelude has no function `elsewhere`");
     }
 }

@@ -33,25 +33,27 @@
 mod check;
 mod define;
 mod link;
-mod operands;
 pub(crate) mod pointers;
 mod realize;
 mod sharing;
 mod system;
-mod uniformity;
+pub(crate) mod unavailable;
+pub(crate) mod uniformity;
 
 use naga::valid::ModuleInfo;
-use naga::{Module, ShaderStage};
+use naga::{Module, ShaderStage, Span};
 
-pub(crate) use check::{advice, check, for_each_statement, functions, unavailable};
-pub(crate) use link::defect;
-pub(crate) use operands::of_expression;
+pub(crate) use check::check;
 pub use sharing::{Order, Unproved};
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
+pub(crate) use unavailable::check as check_available;
 
 use self::define::Defined;
 pub use self::define::MAX_CONTROL_DEPTH;
-use crate::{Diagnostic, EntryPoint, KernelError, SourceLocation};
+use self::uniformity::Uniformity;
+use crate::refusal::defect;
+use crate::validate::validate;
+use crate::{EntryPoint, KernelError, Refusal, SourceLocation};
 
 /// Changes whenever a kernel could come out with other bits or another cost. Claims made under different
 /// versions cannot be compared.
@@ -132,44 +134,36 @@ impl Lowered {
     /// # Errors
     /// The rewritten module is too large, or (a defect) does not validate.
     pub fn realize(&self, tier: Tier) -> Result<Module, KernelError> {
-        crate::on_deep_stack(|| realize::realize(&self.module, &self.info, tier))
+        crate::on_deep_stack("", || realize::realize(&self.module, &self.info, tier))
     }
 
-    /// The realized module as WGSL text.
-    ///
-    /// # Errors
-    /// As [`Lowered::realize`].
-    pub fn emit(&self, tier: Option<Tier>) -> Result<String, KernelError> {
-        let module = match tier {
-            Some(tier) => self.realize(tier)?,
-            None => self.module.clone(),
-        };
-        crate::on_deep_stack(|| crate::text::write(module))
+    pub(crate) fn with_loops(self, loops: Vec<LoopCost>) -> Self {
+        Self { loops, ..self }
     }
 }
 
-/// The first stage. `module` has no overrides left and has passed [`check`].
+/// The first stage. `module` has no overrides left and has passed [`check`]. With the loops that pay by the turn, in the order of the
+/// source, and what a turn of each costs.
 pub(crate) fn lower(
     module: &Module,
     info: &ModuleInfo,
-    entry_point: EntryPoint,
-    source: &str,
-) -> Result<Lowered, Diagnostic> {
+    entry_point: &EntryPoint,
+    uniformity: &Uniformity,
+) -> Result<(Lowered, Vec<(Span, u32)>), Refusal> {
     let index = module
         .entry_points
         .iter()
         .position(|entry| entry.stage == ShaderStage::Compute && entry.name == entry_point.name)
-        .ok_or_else(|| Diagnostic::new("the entry point is not in this shader"))?;
-    check(module, info, source)?;
-    let uniformity = uniformity::analyze(module, index, source)?;
+        .ok_or_else(|| defect("the entry point is not in its module"))?;
     let unproved = sharing::unproved(module);
-    let Defined { module, invocation_cost, reports, loops } = define::define(module, info, index, &uniformity, source)?;
+    let Defined { module, invocation_cost, reports, loops } = define::define(module, info, index, uniformity)?;
     if invocation_cost > INVOCATION_FUEL {
-        return Err(Diagnostic::new(format!(
+        return Err(Refusal::new(format!(
             "an invocation of `{}` costs more than the {INVOCATION_FUEL} that it may spend, loops of unknown length aside",
             entry_point.name
         )));
     }
-    let info = crate::kernel::validate(&module)?;
-    Ok(Lowered { module, info, entry_point, invocation_cost, reports, loops, unproved })
+    let info = validate(&module)?;
+    let entry_point = entry_point.clone();
+    Ok((Lowered { module, info, entry_point, invocation_cost, reports, loops: Vec::new(), unproved }, loops))
 }

@@ -7,9 +7,9 @@ use naga::{
     AddressSpace, Expression, Function, GlobalVariable, Handle, LocalVariable, Module, Span, Statement, Type, TypeInner,
 };
 
-use super::check::{for_each_statement, functions};
-use crate::Diagnostic;
-use crate::diagnostic::{Label, Problem};
+use crate::Refusal;
+use crate::refusal::{Label, Problem};
+use crate::visit::{for_each_statement, functions};
 
 const TWICE: Problem = Problem {
     message: "two pointers to one variable are given to a function that writes through one of them",
@@ -126,12 +126,12 @@ impl Pointers {
     }
 
     /// Refuses calls that WGSL does not allow.
-    pub(super) fn check(&self, module: &Module, source: &str) -> Result<(), Diagnostic> {
+    pub(super) fn check(&self, module: &Module) -> Result<(), Refusal> {
         let mut refused = None;
         for function in functions(module) {
             for_each_call(function, &mut |callee, arguments, span| {
                 if let Some(problem) = self.problem(module, function, callee, arguments) {
-                    refused.get_or_insert_with(|| Diagnostic::refused(problem, &[Label::new(span, "here")], source));
+                    refused.get_or_insert_with(|| Refusal::of(problem, &[Label::new(span, "here")]));
                 }
             });
         }
@@ -174,8 +174,8 @@ impl Pointers {
 }
 
 /// Refuses calls that WGSL does not allow.
-pub(crate) fn check(module: &Module, source: &str) -> Result<(), Diagnostic> {
-    Pointers::new(module).check(module, source)
+pub(crate) fn check(module: &Module) -> Result<(), Refusal> {
+    Pointers::new(module).check(module)
 }
 
 /// A part of a variable that a pointer is given to. naga's back end for SPIR-V cannot pass such a pointer: the first
@@ -209,12 +209,12 @@ pub(super) fn parts(
 }
 
 /// Refuses, under profile native, what the first stage would pass as a copy.
-pub(crate) fn check_native(module: &Module, source: &str) -> Result<(), Diagnostic> {
+pub(crate) fn check_native(module: &Module) -> Result<(), Refusal> {
     let mut refused = None;
     for function in functions(module) {
         for_each_call(function, &mut |callee, arguments, span| {
             if parts(module, function, callee, arguments).iter().any(Option::is_some) {
-                refused.get_or_insert_with(|| Diagnostic::refused(&NATIVE_PART, &[Label::new(span, "here")], source));
+                refused.get_or_insert_with(|| Refusal::of(&NATIVE_PART, &[Label::new(span, "here")]));
             }
         });
     }

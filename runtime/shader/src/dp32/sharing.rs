@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
+use crate::visit::{for_each_statement, functions};
 use naga::{AddressSpace, AtomicFunction, Expression, GlobalVariable, Handle, Module, Statement, StorageAccess};
 
-use super::check::{for_each_statement, functions};
 use super::pointers::{Root, root};
 
 /// A variable of which it is not proved that the order of invocations does not matter.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use naga::{ArraySize, Handle, Module, Type, TypeInner};
 
 use super::code::Scatter;
-use crate::Diagnostic;
+use crate::Refusal;
 
 /// Words of the largest value.
 pub(super) const MAX_WORDS: u32 = 1 << 26;
@@ -64,12 +64,12 @@ impl<'m> Layout<'m> {
     }
 
     /// The scalars of a value of this type, or of what a pointer points to.
-    pub(super) fn words(&self, inner: &TypeInner) -> Result<u32, Diagnostic> {
+    pub(super) fn words(&self, inner: &TypeInner) -> Result<u32, Refusal> {
         let words = match inner {
             TypeInner::Pointer { base, .. } => self.words_by_handle(*base),
             inner => self.words_of(inner),
         };
-        if words > MAX_WORDS { Err(Diagnostic::new("a type of this shader is too large")) } else { Ok(words) }
+        if words > MAX_WORDS { Err(Refusal::new("a type of this shader is too large")) } else { Ok(words) }
     }
 
     /// What a pointer points to; a value pointer stands for its vector or scalar.
@@ -116,14 +116,14 @@ impl<'m> Layout<'m> {
     }
 
     /// Where the scalars of a value lie in a buffer.
-    pub(super) fn scatter(&mut self, inner: &TypeInner) -> Result<Scatter, Diagnostic> {
+    pub(super) fn scatter(&mut self, inner: &TypeInner) -> Result<Scatter, Refusal> {
         match inner {
             TypeInner::Pointer { base, .. } => self.scatter_by_handle(*base),
             inner => self.scatter_of(inner),
         }
     }
 
-    fn scatter_by_handle(&mut self, ty: Handle<Type>) -> Result<Scatter, Diagnostic> {
+    fn scatter_by_handle(&mut self, ty: Handle<Type>) -> Result<Scatter, Refusal> {
         if let Some(known) = self.tables.get(&ty) {
             return Ok(known.clone());
         }
@@ -133,7 +133,7 @@ impl<'m> Layout<'m> {
         Ok(scatter)
     }
 
-    fn scatter_of(&mut self, inner: &TypeInner) -> Result<Scatter, Diagnostic> {
+    fn scatter_of(&mut self, inner: &TypeInner) -> Result<Scatter, Refusal> {
         let words = self.words(inner)?;
         let mut table = Vec::new();
         match inner {
@@ -167,10 +167,10 @@ impl<'m> Layout<'m> {
         Ok((!dense).then(|| Arc::from(table)))
     }
 
-    fn charge(&mut self, words: u32) -> Result<(), Diagnostic> {
+    fn charge(&mut self, words: u32) -> Result<(), Refusal> {
         self.table_words += words as usize;
         if self.table_words > MAX_TABLES {
-            return Err(Diagnostic::new("this shader copies structures that are too large"));
+            return Err(Refusal::new("this shader copies structures that are too large"));
         }
         Ok(())
     }

@@ -12,12 +12,13 @@
 mod allocate;
 mod code;
 mod compile;
-mod expression;
 mod lanes;
 mod layout;
 mod machine;
+mod optimize;
 mod races;
 mod system;
+mod varying;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -32,7 +33,7 @@ use self::compile::{BufferSlot, Compiler, FunctionCode, Input, WorkgroupVariable
 use self::lanes::LANE_GROUP;
 use self::machine::{Access, Atomic, Machine, Unwatched, Watch, Word};
 use self::races::Watching;
-use crate::{Diagnostic, KernelError};
+use crate::{KernelError, Refusal};
 
 pub use self::races::{Race, RaceAccess, RaceMemory, RaceReport, Races};
 pub use self::system::{SystemBuffers, words_of};
@@ -111,14 +112,14 @@ impl Program {
     /// # Errors
     /// The module is too large to run, or has something that is no primitive of [`crate::dp32`].
     pub fn compile(module: &Module, info: &ModuleInfo) -> Result<Self, KernelError> {
-        crate::on_deep_stack(|| Self::compile_here(module, info))
+        crate::on_deep_stack("", || Self::compile_here(module, info))
     }
 
-    fn compile_here(module: &Module, info: &ModuleInfo) -> Result<Self, Diagnostic> {
+    fn compile_here(module: &Module, info: &ModuleInfo) -> Result<Self, Refusal> {
         let mut compiler = Compiler::compile(module, info)?;
         let invocations = compiler.workgroup_size.iter().fold(1_u32, |all, &size| all.saturating_mul(size));
         if !(1..=MAX_INVOCATIONS).contains(&invocations) {
-            return Err(Diagnostic::new(format!(
+            return Err(Refusal::new(format!(
                 "a workgroup of {invocations} invocations; {MAX_INVOCATIONS} are possible"
             )));
         }
@@ -128,7 +129,7 @@ impl Program {
         let entry = compiler.functions.last().cloned();
         let mut program = Self {
             name: compiler.name,
-            entry: entry.ok_or_else(|| Diagnostic::new("the module has no compute entry point"))?,
+            entry: entry.ok_or_else(|| Refusal::new("the module has no compute entry point"))?,
             code: compiler.code,
             spans: compiler.spans,
             functions: compiler.functions,
@@ -146,7 +147,7 @@ impl Program {
             program.slots /= 2;
         }
         if program.state_bytes(1) > MAX_STATE_BYTES {
-            return Err(Diagnostic::new(format!(
+            return Err(Refusal::new(format!(
                 "a workgroup's variables and values need {} bytes; {MAX_STATE_BYTES} are possible",
                 program.state_bytes(1)
             )));

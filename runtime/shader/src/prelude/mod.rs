@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Function, Handle, Module};
 
-use crate::Diagnostic;
+use crate::Refusal;
 
 const TEXT: &str = concat!(include_str!("math.wgsl"), include_str!("geometry.wgsl"), include_str!("pack.wgsl"));
 
@@ -24,8 +24,8 @@ pub(crate) struct Library {
 
 impl Library {
     /// The builtins' definitions.
-    pub(crate) fn get() -> Result<&'static Self, Diagnostic> {
-        LIBRARY.as_ref().map_err(|message| Diagnostic::new(format!("the prelude is broken: {message}")))
+    pub(crate) fn get() -> Result<&'static Self, Refusal> {
+        LIBRARY.as_ref().map_err(|message| Refusal::new(format!("the prelude is broken: {message}")))
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
@@ -38,8 +38,8 @@ impl Library {
         Ok(Self { module, info, functions })
     }
 
-    pub(crate) fn function(&self, name: &str) -> Result<Handle<Function>, Diagnostic> {
+    pub(crate) fn function(&self, name: &str) -> Result<Handle<Function>, Refusal> {
         let found = self.functions.get(name).copied();
-        found.ok_or_else(|| Diagnostic::new(format!("the prelude has no function `{name}`")))
+        found.ok_or_else(|| Refusal::new(format!("the prelude has no function `{name}`")))
     }
 }

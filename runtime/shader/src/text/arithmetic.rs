@@ -1,10 +1,10 @@
 //! Operators on constants. A number without a type is computed as f64 or in 64 bits, one with a type as the kernel would
 //! compute it; what WGSL calls an error in a constant is refused.
 
-use super::Fault;
 use super::lexer::Place;
 use super::tree::{BinaryOp, UnaryOp};
 use super::value::{Kind, Scalar, Value, round_to_f32};
+use crate::Refusal;
 
 /// Why there is no value.
 pub(crate) type Reason = String;
@@ -88,13 +88,13 @@ fn nearest(value: f64) -> f64 {
     f64::from(value as f32)
 }
 
-pub(crate) fn unary(op: UnaryOp, operand: &Value, place: Place) -> Result<Value, Fault> {
+pub(crate) fn unary(op: UnaryOp, operand: &Value, place: Place) -> Result<Value, Refusal> {
     let is_matrix = matches!(operand, Value::Matrix(_));
     if matches!(operand, Value::Scalar(_) | Value::Vector(_)) || is_matrix && op == UnaryOp::Negate {
         let found = operand.try_map(|scalar| unary_scalar(op, scalar));
-        return found.map_err(|reason| Fault::new(place, reason));
+        return found.map_err(|reason| Refusal::at(place, reason));
     }
-    Err(Fault::new(place, "this operator does not take such a value"))
+    Err(Refusal::at(place, "this operator does not take such a value"))
 }
 
 fn unary_scalar(op: UnaryOp, scalar: Scalar) -> Result<Scalar, Reason> {
@@ -113,7 +113,7 @@ fn unary_scalar(op: UnaryOp, scalar: Scalar) -> Result<Scalar, Reason> {
     })
 }
 
-pub(crate) fn binary(op: BinaryOp, left: &Value, right: &Value, place: Place) -> Result<Value, Fault> {
+pub(crate) fn binary(op: BinaryOp, left: &Value, right: &Value, place: Place) -> Result<Value, Refusal> {
     let result = match op {
         BinaryOp::ShiftLeft | BinaryOp::ShiftRight => shift(op, left, right),
         _ => match common(left, right) {
@@ -121,7 +121,7 @@ pub(crate) fn binary(op: BinaryOp, left: &Value, right: &Value, place: Place) ->
             None => Err("the operands have types that do not fit together".to_owned()),
         },
     };
-    result.map_err(|reason| Fault::new(place, reason))
+    result.map_err(|reason| Refusal::at(place, reason))
 }
 
 /// Both with numbers of one type.

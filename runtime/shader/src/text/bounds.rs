@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::Fault;
 use super::lexer::Place;
 use super::names::Names;
 use super::value::Ty;
+use crate::Refusal;
 
 /// Parts of one type or constant. Values of so many do not fit into an invocation.
 pub(crate) const MAX_PARTS: u64 = 1 << 16;
@@ -18,13 +18,13 @@ const MAX_DEPTH: u32 = 64;
 /// 16 384 numbers.
 const MAX_ZEROS: u64 = 1 << 22;
 
-pub(crate) fn too_many_parts(place: Place) -> Fault {
+pub(crate) fn too_many_parts(place: Place) -> Refusal {
     let message = format!("this has more than {MAX_PARTS} parts");
-    Fault::with_help(place, message, "keep large data in a storage buffer")
+    Refusal::at_with_help(place, message, "keep large data in a storage buffer")
 }
 
 /// Refuses structs of too many parts, and such as nest too deeply.
-pub(crate) fn check_structs(names: &mut Names<'_, '_>) -> Result<(), Fault> {
+pub(crate) fn check_structs(names: &mut Names<'_, '_>) -> Result<(), Refusal> {
     let mut sizes = HashMap::new();
     (0..names.structs.len()).try_for_each(|index| structure(index, names, &mut sizes).map(drop))
 }
@@ -35,7 +35,7 @@ struct Size {
     depth: u32,
 }
 
-fn structure(index: usize, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize, Size>) -> Result<Size, Fault> {
+fn structure(index: usize, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize, Size>) -> Result<Size, Refusal> {
     if let Some(size) = sizes.get(&index) {
         return Ok(*size);
     }
@@ -54,13 +54,13 @@ fn structure(index: usize, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize,
         return Err(too_many_parts(place));
     }
     if size.depth > MAX_DEPTH {
-        return Err(Fault::with_help(place, format!("a type nests more than {MAX_DEPTH} types"), "flatten it"));
+        return Err(Refusal::at_with_help(place, format!("a type nests more than {MAX_DEPTH} types"), "flatten it"));
     }
     sizes.insert(index, size);
     Ok(size)
 }
 
-fn of_type(ty: &Ty, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize, Size>) -> Result<Size, Fault> {
+fn of_type(ty: &Ty, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize, Size>) -> Result<Size, Refusal> {
     match ty {
         Ty::Array(element, _) => of_type(element, names, sizes),
         Ty::Struct(index) => structure(*index, names, sizes),
@@ -76,18 +76,18 @@ pub(crate) struct Zeros {
 
 impl Zeros {
     /// Counts one more, of type `ty`.
-    pub(crate) fn add(&mut self, ty: &Ty, place: Place, names: &mut Names<'_, '_>) -> Result<(), Fault> {
+    pub(crate) fn add(&mut self, ty: &Ty, place: Place, names: &mut Names<'_, '_>) -> Result<(), Refusal> {
         self.total = self.total.saturating_add(elements(ty, names, 0)?);
         if self.total > MAX_ZEROS {
             let message = format!("the zero values up to here have more than {MAX_ZEROS} elements");
-            return Err(Fault::with_help(place, message, "keep large data in a storage buffer"));
+            return Err(Refusal::at_with_help(place, message, "keep large data in a storage buffer"));
         }
         Ok(())
     }
 }
 
 /// Elements and other parts of a type. Each counts, so that they are not looked at more often than there may be.
-fn elements(ty: &Ty, names: &mut Names<'_, '_>, depth: u32) -> Result<u64, Fault> {
+fn elements(ty: &Ty, names: &mut Names<'_, '_>, depth: u32) -> Result<u64, Refusal> {
     match ty {
         Ty::Array(element, length) => {
             let each = elements(element, names, depth)?;

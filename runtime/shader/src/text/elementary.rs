@@ -74,7 +74,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 fn calculator() -> Option<Program> {
     let kernel = crate::prepare(&text(), Profile::Dp32).ok()?;
-    let lowered = kernel.lower(kernel.entry_point(None).ok()?, &[]).ok()?;
+    let lowered = kernel.resolve(None, &[]).ok()?.lower().ok()?;
     Program::compile(lowered.module(), lowered.info()).ok()
 }
 

@@ -10,17 +10,17 @@ use super::number;
 use super::parse::parse_own;
 use super::tree::{Expr, ExprKind, Global, Statement, UnaryOp};
 use super::value::Scalar;
-use crate::Diagnostic;
-use crate::dp32::defect;
+use crate::Refusal;
+use crate::refusal::defect;
 
 /// Expressions within an expression before a part of it becomes a `let`. Parsers take some hundred.
 const MAX_HEIGHT: u32 = 64;
 
 /// A module that the pass has made, as WGSL.
-pub(crate) fn write(mut module: Module) -> Result<String, Diagnostic> {
+pub(crate) fn write(mut module: Module) -> Result<String, Refusal> {
     // Nothing calls `frexp` or `modf` any more, and the types of their results have to be declared like any other.
     module.special_types.predeclared_types = Default::default();
-    let info = crate::kernel::validate(&module)?;
+    let info = crate::validate::validate(&module)?;
     let written = naga::back::wgsl::write_string(&module, &info, WriterFlags::empty()).map_err(defect)?;
     Ok(tidy(&written))
 }

@@ -1,6 +1,5 @@
 //! Which expressions are constants, and their values.
 
-use super::Fault;
 use super::arithmetic::{binary, unary};
 use super::bounds::{MAX_PARTS, too_many_parts};
 use super::builtin::{self, is_builtin};
@@ -12,6 +11,7 @@ use super::names::{Found, Item, Names, scalar_kind, shaped};
 use super::number;
 use super::tree::{BinaryOp, Declaration, DeclarationKind, Expr, ExprKind, Ident, Name, UnaryOp};
 use super::value::{Kind, Scalar, Ty, Value};
+use crate::Refusal;
 
 /// Operations on constants in one kernel.
 const MAX_STEPS: u32 = 1 << 18;
@@ -58,11 +58,11 @@ impl<'t, 'a> Names<'t, 'a> {
         }
     }
 
-    pub(crate) fn value(&mut self, expression: &'t Expr<'a>) -> Result<Value, Fault> {
+    pub(crate) fn value(&mut self, expression: &'t Expr<'a>) -> Result<Value, Refusal> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
             let message = format!("the constants up to here take more than {MAX_STEPS} operations");
-            return Err(Fault::with_help(
+            return Err(Refusal::at_with_help(
                 expression.place,
                 message,
                 "compute them in the kernel, or write the numbers",
@@ -90,11 +90,11 @@ impl<'t, 'a> Names<'t, 'a> {
         }
     }
 
-    fn step(&mut self, steps: u32, place: Place) -> Result<(), Fault> {
+    fn step(&mut self, steps: u32, place: Place) -> Result<(), Refusal> {
         self.steps = self.steps.saturating_add(steps);
         if self.steps > MAX_STEPS {
             let message = format!("the constants up to here take more than {MAX_STEPS} operations");
-            return Err(Fault::with_help(place, message, "compute them in the kernel, or write the numbers"));
+            return Err(Refusal::at_with_help(place, message, "compute them in the kernel, or write the numbers"));
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl<'t, 'a> Names<'t, 'a> {
         left: &'t Expr<'a>,
         right: &'t Expr<'a>,
         place: Place,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Refusal> {
         let first = self.value(left)?;
         match (op, &first) {
             (BinaryOp::AndAlso, Value::Scalar(Scalar::Bool(false)))
@@ -114,7 +114,7 @@ impl<'t, 'a> Names<'t, 'a> {
         }
     }
 
-    fn named_value(&mut self, name: &'t Name<'a>) -> Result<Value, Fault> {
+    fn named_value(&mut self, name: &'t Name<'a>) -> Result<Value, Refusal> {
         match self.find(name.ident.text) {
             Found::Local(local) => local.value.ok_or_else(|| not_constant(name)),
             Found::Global(Item::Value(declaration)) if self.is_constant_declaration(declaration) => {
@@ -125,11 +125,11 @@ impl<'t, 'a> Names<'t, 'a> {
     }
 
     /// The value of a constant outside of functions, or of an override that has one.
-    pub(crate) fn global_value(&mut self, declaration: &'t Declaration<'a>, place: Place) -> Result<Value, Fault> {
+    pub(crate) fn global_value(&mut self, declaration: &'t Declaration<'a>, place: Place) -> Result<Value, Refusal> {
         let name = declaration.name.text;
         match self.values.get(name) {
             Some(Some(value)) => return Ok(value.clone()),
-            Some(None) => return Err(Fault::new(place, format!("`{name}` is cyclic: it is computed from itself"))),
+            Some(None) => return Err(Refusal::at(place, format!("`{name}` is cyclic: it is computed from itself"))),
             None => {}
         }
         self.values.insert(name, None);
@@ -143,9 +143,9 @@ impl<'t, 'a> Names<'t, 'a> {
     }
 
     /// What a declaration is initialized with, in its type.
-    pub(crate) fn declared_value(&mut self, declaration: &'t Declaration<'a>) -> Result<Value, Fault> {
+    pub(crate) fn declared_value(&mut self, declaration: &'t Declaration<'a>) -> Result<Value, Refusal> {
         let Some(init) = &declaration.init else {
-            return Err(Fault::new(declaration.place, format!("`{}` has no value", declaration.name.text)));
+            return Err(Refusal::at(declaration.place, format!("`{}` has no value", declaration.name.text)));
         };
         let value = self.value(init)?;
         let Some(ty) = &declaration.ty else {
@@ -157,12 +157,12 @@ impl<'t, 'a> Names<'t, 'a> {
         let ty = self.ty(ty)?;
         value.converted_to(&ty).ok_or_else(|| {
             let message = format!("this value does not fit the type of `{}`", declaration.name.text);
-            Fault::new(init.place, message)
+            Refusal::at(init.place, message)
         })
     }
 
     /// The value that an override is given, which is known to fit.
-    fn given_value(&mut self, declaration: &'t Declaration<'a>, given: f64) -> Result<Value, Fault> {
+    fn given_value(&mut self, declaration: &'t Declaration<'a>, given: f64) -> Result<Value, Refusal> {
         let ty = match &declaration.ty {
             Some(ty) => self.ty(ty)?,
             None => self.declared_value(declaration)?.ty(),
@@ -174,27 +174,27 @@ impl<'t, 'a> Names<'t, 'a> {
         };
         scalar.map(Value::Scalar).ok_or_else(|| {
             let message = format!("the value {given} does not fit the type of `{}`", declaration.name.text);
-            Fault::new(declaration.name.place, message)
+            Refusal::at(declaration.name.place, message)
         })
     }
 
-    fn element(&mut self, base: &Value, index: &Value, place: Place) -> Result<Value, Fault> {
+    fn element(&mut self, base: &Value, index: &Value, place: Place) -> Result<Value, Refusal> {
         let number = match index {
             Value::Scalar(scalar) => scalar.as_integer(),
             _ => None,
         };
-        let Some(number) = number else { return Err(Fault::new(place, "an index has to be an integer")) };
+        let Some(number) = number else { return Err(Refusal::at(place, "an index has to be an integer")) };
         let found = match base {
             Value::Vector(_) | Value::Matrix(_) | Value::Array(..) | Value::Zero(Ty::Array(..)) => {
                 usize::try_from(number).ok().and_then(|index| base.part(index, |_, _| None))
             }
-            _ => return Err(Fault::new(place, "only arrays, vectors and matrices have elements")),
+            _ => return Err(Refusal::at(place, "only arrays, vectors and matrices have elements")),
         };
-        found.ok_or_else(|| Fault::new(place, format!("the index {number} is out of bounds")))
+        found.ok_or_else(|| Refusal::at(place, format!("the index {number} is out of bounds")))
     }
 
-    fn member(&mut self, base: &Value, member: Ident<'a>) -> Result<Value, Fault> {
-        let unknown = || Fault::new(member.place, format!("this value has no member `{}`", member.text));
+    fn member(&mut self, base: &Value, member: Ident<'a>) -> Result<Value, Refusal> {
+        let unknown = || Refusal::at(member.place, format!("this value has no member `{}`", member.text));
         match base {
             Value::Vector(parts) => swizzle(parts, member.text).ok_or_else(unknown),
             Value::Parts(parts) => {
@@ -216,7 +216,7 @@ impl<'t, 'a> Names<'t, 'a> {
         arguments: &'t [Expr<'a>],
         values: Vec<Value>,
         place: Place,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, Refusal> {
         let text = name.ident.text;
         let is_predeclared = matches!(self.find(text), Found::Predeclared);
         if is_predeclared && is_builtin(text) {
@@ -233,7 +233,7 @@ impl<'t, 'a> Names<'t, 'a> {
                 }
                 _ => builtin::call(text, &values),
             };
-            return computed.map_err(|reason| Fault::new(place, reason));
+            return computed.map_err(|reason| Refusal::at(place, reason));
         }
         let built = if is_predeclared && name.template.is_empty() && text == "array" {
             construct::array_of(values)
@@ -248,16 +248,16 @@ impl<'t, 'a> Names<'t, 'a> {
             construct::typed(&ty, &members, values)
         };
         let built = built.map_err(|problem| match problem.argument.and_then(|index| arguments.get(index)) {
-            Some(argument) => Fault::new(argument.place, problem.reason),
-            None => Fault::new(place, problem.reason),
+            Some(argument) => Refusal::at(argument.place, problem.reason),
+            None => Refusal::at(place, problem.reason),
         })?;
         if built.parts() > MAX_PARTS { Err(too_many_parts(place)) } else { Ok(built) }
     }
 }
 
-fn not_constant(name: &Name<'_>) -> Fault {
+fn not_constant(name: &Name<'_>) -> Refusal {
     let message = format!("`{}` is no constant", name.ident.text);
-    Fault::with_help(name.place, message, "use `let` or `var` for what is computed from it")
+    Refusal::at_with_help(name.place, message, "use `let` or `var` for what is computed from it")
 }
 
 fn swizzle(parts: &[Scalar], letters: &str) -> Option<Value> {

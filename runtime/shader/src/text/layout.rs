@@ -7,11 +7,10 @@ use std::collections::HashMap;
 
 use naga::{Module, TypeInner};
 
-use super::Fault;
 use super::edit::Edits;
 use super::names::Names;
 use super::tree::{Expr, Member, Struct};
-use crate::Diagnostic;
+use crate::Refusal;
 
 use super::value::{Kind, Ty, Value};
 
@@ -42,7 +41,7 @@ pub(crate) struct Layouts {
 }
 
 /// Lays out all structs that lie in memory as WGSL says, and writes out the alignments that naga would not find.
-pub(crate) fn lay_out<'t, 'a>(names: &mut Names<'t, 'a>, edits: &mut Edits) -> Result<Vec<StructLayout>, Fault> {
+pub(crate) fn lay_out<'t, 'a>(names: &mut Names<'t, 'a>, edits: &mut Edits) -> Result<Vec<StructLayout>, Refusal> {
     let mut layouts = Layouts { known: HashMap::new(), structs: Vec::new() };
     for index in 0..names.structs.len() {
         layouts.structure(index, names, edits)?;
@@ -57,7 +56,7 @@ impl Layouts {
         ty: &Ty,
         names: &mut Names<'t, 'a>,
         edits: &mut Edits,
-    ) -> Result<Option<Extent>, Fault> {
+    ) -> Result<Option<Extent>, Refusal> {
         let plain = |align, size| Some(Extent { align, size, natural: align });
         Ok(match ty {
             Ty::Scalar(Kind::Bool) | Ty::Vector(_, Kind::Bool) => None,
@@ -78,7 +77,7 @@ impl Layouts {
         index: usize,
         names: &mut Names<'t, 'a>,
         edits: &mut Edits,
-    ) -> Result<Option<Extent>, Fault> {
+    ) -> Result<Option<Extent>, Refusal> {
         if let Some(known) = self.known.get(&index) {
             return Ok(*known);
         }
@@ -109,7 +108,7 @@ impl Layouts {
 }
 
 /// Refuses a module in which a struct lies otherwise than it should.
-pub(crate) fn check_layouts(module: &Module, layouts: &[StructLayout], source: &str) -> Result<(), Diagnostic> {
+pub(crate) fn check_layouts(module: &Module, layouts: &[StructLayout]) -> Result<(), Refusal> {
     let expected: HashMap<&str, &StructLayout> = layouts.iter().map(|layout| (layout.name.as_str(), layout)).collect();
     for (handle, ty) in module.types.iter() {
         let TypeInner::Struct { members, span } = &ty.inner else { continue };
@@ -118,7 +117,7 @@ pub(crate) fn check_layouts(module: &Module, layouts: &[StructLayout], source: &
         if !is_there || *span != layout.size {
             let message = format!("the members of `{}` cannot be put where WGSL wants them", layout.name);
             let help = "give each member an `@align` of its own";
-            return Err(Diagnostic::at_with_help(message, help, module.types.get_span(handle), source));
+            return Err(Refusal::at_with_help(module.types.get_span(handle), message, help));
         }
     }
     Ok(())
@@ -130,7 +129,7 @@ fn member_extent<'t, 'a>(
     extent: Extent,
     names: &mut Names<'t, 'a>,
     edits: &mut Edits,
-) -> Result<(u64, u64), Fault> {
+) -> Result<(u64, u64), Refusal> {
     let mut size = extent.size;
     let mut align = None;
     for attribute in &member.attributes {
@@ -140,14 +139,14 @@ fn member_extent<'t, 'a>(
                 let given = number(argument, names)?;
                 if !given.is_power_of_two() || given < extent.align {
                     let message = format!("the alignment has to be a power of two, {} or more", extent.align);
-                    return Err(Fault::new(argument.place, message));
+                    return Err(Refusal::at(argument.place, message));
                 }
                 align = Some(given);
             }
             "size" => {
                 size = number(argument, names)?;
                 if size < extent.size {
-                    return Err(Fault::new(argument.place, format!("the member needs {} bytes", extent.size)));
+                    return Err(Refusal::at(argument.place, format!("the member needs {} bytes", extent.size)));
                 }
             }
             _ => {}
@@ -159,7 +158,7 @@ fn member_extent<'t, 'a>(
     Ok((align.unwrap_or(extent.align), size))
 }
 
-fn number<'t, 'a>(argument: &'t Expr<'a>, names: &mut Names<'t, 'a>) -> Result<u64, Fault> {
+fn number<'t, 'a>(argument: &'t Expr<'a>, names: &mut Names<'t, 'a>) -> Result<u64, Refusal> {
     let value = match names.outside(argument.place, |names| names.value(argument))? {
         Value::Scalar(scalar) => scalar.as_integer(),
         _ => None,
@@ -168,11 +167,11 @@ fn number<'t, 'a>(argument: &'t Expr<'a>, names: &mut Names<'t, 'a>) -> Result<u
     number
         .filter(|number| *number > 0)
         .map(u64::from)
-        .ok_or_else(|| Fault::new(argument.place, "this has to be a positive integer that an i32 holds"))
+        .ok_or_else(|| Refusal::at(argument.place, "this has to be a positive integer that an i32 holds"))
 }
 
-fn too_large(found: &Struct<'_>) -> Fault {
-    Fault::new(found.name.place, format!("`{}` has more than {MAX_SIZE} bytes", found.name.text))
+fn too_large(found: &Struct<'_>) -> Refusal {
+    Refusal::at(found.name.place, format!("`{}` has more than {MAX_SIZE} bytes", found.name.text))
 }
 
 fn width(components: usize) -> u64 {

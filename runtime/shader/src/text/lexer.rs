@@ -14,9 +14,11 @@ impl Place {
     pub(crate) fn until(self, end: Place) -> Place {
         Place { start: self.start, end: end.end }
     }
+}
 
-    pub(crate) fn span(self) -> naga::Span {
-        naga::Span::from(self.start..self.end)
+impl From<Place> for naga::Span {
+    fn from(place: Place) -> Self {
+        Self::from(place.start..place.end)
     }
 }
 

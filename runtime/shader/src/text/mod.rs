@@ -38,37 +38,11 @@ pub(crate) use emit::write;
 pub(crate) use layout::{StructLayout, check_layouts};
 pub(crate) use spans::put_back;
 
-use crate::Diagnostic;
+use crate::Refusal;
 use edit::Edits;
-use lexer::Place;
+use naga::Span;
 use names::Names;
 use rewrite::Rewriter;
-
-/// What is wrong with a text, and where.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    place: Place,
-    message: String,
-    help: Option<&'static str>,
-}
-
-impl Fault {
-    fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), help: None }
-    }
-
-    fn with_help(place: Place, message: impl Into<String>, help: &'static str) -> Self {
-        Self { help: Some(help), ..Self::new(place, message) }
-    }
-
-    fn into_diagnostic(self, source: &str) -> Diagnostic {
-        let span = self.place.span();
-        match self.help {
-            Some(help) => Diagnostic::at_with_help(self.message, help, span, source),
-            None => Diagnostic::at(self.message, span, source),
-        }
-    }
-}
 
 /// A kernel as naga gets it.
 pub(crate) struct Rewritten {
@@ -89,11 +63,7 @@ pub(crate) struct Specialization<'s> {
 ///
 /// # Errors
 /// The text is no WGSL, or has constants that have no value.
-pub(crate) fn rewrite(source: &str, specialization: Option<Specialization<'_>>) -> Result<Rewritten, Diagnostic> {
-    rewritten(source, specialization).map_err(|fault| fault.into_diagnostic(source))
-}
-
-fn rewritten(source: &str, specialization: Option<Specialization<'_>>) -> Result<Rewritten, Fault> {
+pub(crate) fn rewrite(source: &str, specialization: Option<Specialization<'_>>) -> Result<Rewritten, Refusal> {
     let tokens = lexer::lex(source);
     nesting::check(&tokens)?;
     let (module, double_minus) = parse::parse(tokens)?;
@@ -109,7 +79,7 @@ fn rewritten(source: &str, specialization: Option<Specialization<'_>>) -> Result
     let outcome = rewriter.module(&module, reached.as_ref());
     if let Some(place) = rewriter.half {
         let help = "use `f32`; `pack2x16float` and `unpack2x16float` keep two halves in a u32";
-        return Err(Fault::with_help(place, "f16 is not available: not every device has it", help));
+        return Err(Refusal::at_with_help(place, "f16 is not available: not every device has it", help));
     }
     outcome?;
     // Nothing uses f16, so it need not be there.
@@ -118,4 +88,14 @@ fn rewritten(source: &str, specialization: Option<Specialization<'_>>) -> Result
     }
     let (text, map) = edits.apply(source);
     Ok(Rewritten { text, map, layouts })
+}
+
+/// A side of the workgroup is not positive, as written at `place`.
+pub(crate) fn not_positive(place: Option<Span>) -> Refusal {
+    let (reason, help) = ("a side of the workgroup is not positive", "give the override at least 1");
+    let refusal = match place {
+        Some(place) => Refusal::at_with_help(place, reason, help),
+        None => Refusal::with_help(reason, help),
+    };
+    Refusal { is_about_values: true, ..refusal }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::Fault;
 use super::lexer::Place;
 use super::tree::{Declaration, DeclarationKind, Expr, ExprKind, Global, Module, Name, Struct};
 use super::value::{Kind, Ty, Value};
+use crate::Refusal;
 
 /// Aliases of aliases, constants of constants, and the like: more than a text has that is not too long.
 const MAX_STEPS_BETWEEN_NAMES: u32 = 1 << 14;
@@ -118,11 +118,11 @@ impl<'t, 'a> Names<'t, 'a> {
     pub(super) fn outside<T>(
         &mut self,
         place: Place,
-        f: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        f: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         if self.depth >= MAX_STEPS_BETWEEN_NAMES {
             let message = format!("this leads through more than {MAX_STEPS_BETWEEN_NAMES} names, or is cyclic");
-            return Err(Fault::new(place, message));
+            return Err(Refusal::at(place, message));
         }
         self.depth += 1;
         let locals = std::mem::take(&mut self.locals);
@@ -133,7 +133,7 @@ impl<'t, 'a> Names<'t, 'a> {
     }
 
     /// The type that a name stands for; [`Ty::Other`] if none that constants may have.
-    pub(crate) fn ty(&mut self, name: &'t Name<'a>) -> Result<Ty, Fault> {
+    pub(crate) fn ty(&mut self, name: &'t Name<'a>) -> Result<Ty, Refusal> {
         match self.find(name.ident.text) {
             Found::Global(Item::Struct(index)) => Ok(Ty::Struct(index)),
             Found::Global(Item::Alias(target)) => self.outside(name.place, |names| names.ty(target)),
@@ -142,7 +142,7 @@ impl<'t, 'a> Names<'t, 'a> {
         }
     }
 
-    fn predeclared_ty(&mut self, name: &'t Name<'a>) -> Result<Ty, Fault> {
+    fn predeclared_ty(&mut self, name: &'t Name<'a>) -> Result<Ty, Refusal> {
         let text = name.ident.text;
         if let Some(kind) = scalar_kind(text) {
             return Ok(Ty::Scalar(kind));
@@ -170,29 +170,29 @@ impl<'t, 'a> Names<'t, 'a> {
         }
     }
 
-    fn argument_ty(&mut self, argument: &'t Expr<'a>) -> Result<Ty, Fault> {
+    fn argument_ty(&mut self, argument: &'t Expr<'a>) -> Result<Ty, Refusal> {
         match &argument.kind {
             ExprKind::Name(name) => self.ty(name),
             _ => Ok(Ty::Other),
         }
     }
 
-    fn array_length(&mut self, length: &'t Expr<'a>) -> Result<u32, Fault> {
+    fn array_length(&mut self, length: &'t Expr<'a>) -> Result<u32, Refusal> {
         let value = match self.value(length)? {
             Value::Scalar(scalar) => scalar.as_integer(),
             _ => None,
         };
         let length_of = value.and_then(|value| u32::try_from(value).ok()).filter(|value| *value > 0);
-        length_of.ok_or_else(|| Fault::new(length.place, "the length of an array has to be an integer from 1 on"))
+        length_of.ok_or_else(|| Refusal::at(length.place, "the length of an array has to be an integer from 1 on"))
     }
 
     /// The members of a struct.
-    pub(crate) fn members(&mut self, index: usize) -> Result<Members<'a>, Fault> {
+    pub(crate) fn members(&mut self, index: usize) -> Result<Members<'a>, Refusal> {
         if let Some(members) = self.members.get(&index) {
             return Ok(Rc::clone(members));
         }
         let Some(found) = self.structs.get(index).copied() else { return Ok(Rc::from([])) };
-        let members: Result<Members<'a>, Fault> = self.outside(found.name.place, |names| {
+        let members: Result<Members<'a>, Refusal> = self.outside(found.name.place, |names| {
             found.members.iter().map(|member| Ok((member.name.text, names.ty(&member.ty)?))).collect()
         });
         let members = members?;

@@ -4,11 +4,11 @@
 //! naga bounds brackets and braces itself, but a chain such as `a + a + a + …` or `a.x.x.x…` becomes a tree as
 //! deep as it is long (bounded here before parsing), and so does `else if` (bounded in the module).
 
-use naga::{Block, Module, Span, Statement};
+use naga::{Block, Module, Span};
 
-use super::Fault;
 use super::lexer::{Token, TokenKind};
-use crate::Diagnostic;
+use crate::Refusal;
+use crate::visit::{blocks, functions};
 
 /// Operators that may hang on one another in one expression. Sums of this many terms are
 /// generated code; beyond it an array and a loop say the same.
@@ -28,32 +28,18 @@ const MAX_GLOBAL_WORDS: u64 = 49_152;
 const MAX_FUNCTIONS: u32 = 4096;
 
 /// Refuses a module with a function of more than [`MAX_BLOCK_DEPTH`] nested blocks.
-pub(crate) fn check_blocks(module: &Module, source: &str) -> Result<(), Diagnostic> {
-    let functions = module.functions.iter().map(|(_, function)| function);
-    let entry_points = module.entry_points.iter().map(|entry| &entry.function);
-    for function in functions.chain(entry_points) {
+pub(crate) fn check_blocks(module: &Module) -> Result<(), Refusal> {
+    for function in functions(module) {
         let mut open: Vec<(&Block, usize, Span)> = vec![(&function.body, 1, Span::UNDEFINED)];
         while let Some((block, depth, span)) = open.pop() {
             if depth > MAX_BLOCK_DEPTH {
                 let message = format!(
                     "more than {MAX_BLOCK_DEPTH} nested blocks or `else if` branches; use `switch` or functions"
                 );
-                return Err(Diagnostic::at(message, span, source));
+                return Err(Refusal::at(span, message));
             }
             for (statement, &span) in block.span_iter() {
-                match statement {
-                    Statement::Block(inner) => open.push((inner, depth + 1, span)),
-                    Statement::If { accept, reject, .. } => {
-                        open.extend([(accept, depth + 1, span), (reject, depth + 1, span)]);
-                    }
-                    Statement::Switch { cases, .. } => {
-                        open.extend(cases.iter().map(|case| (&case.body, depth + 1, span)));
-                    }
-                    Statement::Loop { body, continuing, .. } => {
-                        open.extend([(body, depth + 1, span), (continuing, depth + 1, span)]);
-                    }
-                    _ => {}
-                }
+                open.extend(blocks(statement).map(|inner| (inner, depth + 1, span)));
             }
         }
     }
@@ -61,7 +47,7 @@ pub(crate) fn check_blocks(module: &Module, source: &str) -> Result<(), Diagnost
 }
 
 /// Refuses text with an expression of more than [`MAX_CHAIN`] chained operators, or with too long functions.
-pub(super) fn check(tokens: &[Token<'_>]) -> Result<(), Fault> {
+pub(super) fn check(tokens: &[Token<'_>]) -> Result<(), Refusal> {
     let mut depth = Depth::default();
     let mut length = Length::default();
     for token in tokens {
@@ -85,7 +71,7 @@ pub(super) fn check(tokens: &[Token<'_>]) -> Result<(), Fault> {
         } else {
             continue;
         };
-        return Err(Fault::with_help(token.place, refused, help));
+        return Err(Refusal::at_with_help(token.place, refused, help));
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Numbers as they are written.
 
-use super::Fault;
 use super::lexer::Place;
 use super::value::Scalar;
+use crate::Refusal;
 
 /// The value of a literal.
-pub(crate) fn literal(text: &str, place: Place) -> Result<Scalar, Fault> {
+pub(crate) fn literal(text: &str, place: Place) -> Result<Scalar, Refusal> {
     match text {
         "true" => return Ok(Scalar::Bool(true)),
         "false" => return Ok(Scalar::Bool(false)),
@@ -16,7 +16,7 @@ pub(crate) fn literal(text: &str, place: Place) -> Result<Scalar, Fault> {
         Some(digits) => hexadecimal_number(digits),
         None => decimal_number(text),
     };
-    found.map_err(|problem| Fault::new(place, format!("`{text}` {problem}")))
+    found.map_err(|problem| Refusal::at(place, format!("`{text}` {problem}")))
 }
 
 const TOO_LARGE: &str = "does not fit its type";

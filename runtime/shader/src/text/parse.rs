@@ -2,11 +2,11 @@
 //!
 //! It takes what naga takes, with the same shape, and refuses all else: no constant can stand where it was not looked for.
 
-use super::Fault;
 use super::lexer::{Place, Token, TokenKind};
 use super::tree::{
     Attribute, Declaration, DeclarationKind, Enable, Function, Global, Ident, Member, Module, Name, Struct,
 };
+use crate::Refusal;
 
 /// Expressions within expressions. naga takes 200, and the text that it gets may have one more level than the guest's.
 const MAX_NESTED_EXPRESSIONS: u32 = 199;
@@ -25,14 +25,14 @@ pub(crate) struct Parser<'a> {
 }
 
 /// What was parsed, and where a `--` stands for two minus signs.
-pub(crate) fn parse(tokens: Vec<Token<'_>>) -> Result<(Module<'_>, Vec<Place>), Fault> {
+pub(crate) fn parse(tokens: Vec<Token<'_>>) -> Result<(Module<'_>, Vec<Place>), Refusal> {
     let mut parser = Parser::new(tokens);
     let module = parser.module()?;
     Ok((module, parser.double_minus))
 }
 
 /// Parses a text of our own, in which expressions may nest as deep as they do.
-pub(super) fn parse_own(tokens: Vec<Token<'_>>) -> Result<Module<'_>, Fault> {
+pub(super) fn parse_own(tokens: Vec<Token<'_>>) -> Result<Module<'_>, Refusal> {
     let mut parser = Parser { most_nested_expressions: u32::MAX, ..Parser::new(tokens) };
     parser.module()
 }
@@ -75,21 +75,21 @@ impl<'a> Parser<'a> {
         found
     }
 
-    pub(super) fn expect(&mut self, text: &str) -> Result<Place, Fault> {
+    pub(super) fn expect(&mut self, text: &str) -> Result<Place, Refusal> {
         if self.is(text) { Ok(self.next().place) } else { Err(self.unexpected(&format!("`{text}`"))) }
     }
 
-    pub(super) fn unexpected(&self, expected: &str) -> Fault {
+    pub(super) fn unexpected(&self, expected: &str) -> Refusal {
         let token = self.peek();
         let found = match token.kind {
             TokenKind::End => "the end of the source".to_owned(),
             TokenKind::Unknown if token.text.starts_with("/*") => "a comment without end".to_owned(),
             _ => format!("`{}`", token.text),
         };
-        Fault::new(token.place, format!("expected {expected}, found {found}"))
+        Refusal::at(token.place, format!("expected {expected}, found {found}"))
     }
 
-    pub(super) fn ident(&mut self) -> Result<Ident<'a>, Fault> {
+    pub(super) fn ident(&mut self) -> Result<Ident<'a>, Refusal> {
         let token = self.peek();
         if token.kind != TokenKind::Word {
             return Err(self.unexpected("a name"));
@@ -115,10 +115,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn in_expression<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn in_expression<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         if self.nested_expressions >= self.most_nested_expressions {
             let message = format!("more than {MAX_NESTED_EXPRESSIONS} expressions within one another");
-            return Err(Fault::with_help(self.peek().place, message, "use intermediate variables"));
+            return Err(Refusal::at_with_help(self.peek().place, message, "use intermediate variables"));
         }
         self.nested_expressions += 1;
         let parsed = parse(self)?;
@@ -126,11 +129,11 @@ impl<'a> Parser<'a> {
         Ok(parsed)
     }
 
-    pub(super) fn in_braces<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn in_braces<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let place = self.expect("{")?;
         if self.nested_braces >= MAX_NESTED_BRACES {
             let message = format!("more than {MAX_NESTED_BRACES} blocks within one another");
-            return Err(Fault::with_help(place, message, "use functions"));
+            return Err(Refusal::at_with_help(place, message, "use functions"));
         }
         self.nested_braces += 1;
         let parsed = parse(self)?;
@@ -139,7 +142,7 @@ impl<'a> Parser<'a> {
         Ok(parsed)
     }
 
-    fn module(&mut self) -> Result<Module<'a>, Fault> {
+    fn module(&mut self) -> Result<Module<'a>, Refusal> {
         let mut module = Module { declarations: Vec::new(), enabled: Vec::new() };
         while matches!(self.peek().text, "enable" | "requires" | "diagnostic") {
             self.directive(&mut module)?;
@@ -150,7 +153,7 @@ impl<'a> Parser<'a> {
         Ok(module)
     }
 
-    fn directive(&mut self, module: &mut Module<'a>) -> Result<(), Fault> {
+    fn directive(&mut self, module: &mut Module<'a>) -> Result<(), Refusal> {
         let start = self.next();
         let mut names: Vec<Enable<'a>> = Vec::new();
         while !self.take(";") {
@@ -177,7 +180,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn global(&mut self) -> Result<Option<Global<'a>>, Fault> {
+    fn global(&mut self) -> Result<Option<Global<'a>>, Refusal> {
         let attributes = self.attributes()?;
         let token = self.peek();
         let declaration = match token.text {
@@ -201,7 +204,7 @@ impl<'a> Parser<'a> {
             }
             "enable" | "requires" | "diagnostic" => {
                 let message = format!("`{}` has to stand before all declarations", token.text);
-                return Err(Fault::new(token.place, message));
+                return Err(Refusal::at(token.place, message));
             }
             _ => return Err(self.unexpected("a declaration")),
         };
@@ -210,7 +213,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Attributes; of those whose arguments are words, without arguments.
-    pub(super) fn attributes(&mut self) -> Result<Vec<Attribute<'a>>, Fault> {
+    pub(super) fn attributes(&mut self) -> Result<Vec<Attribute<'a>>, Refusal> {
         let mut attributes = Vec::new();
         while self.is("@") {
             let start = self.next().place;
@@ -229,7 +232,7 @@ impl<'a> Parser<'a> {
         Ok(attributes)
     }
 
-    fn skip_parentheses(&mut self) -> Result<(), Fault> {
+    fn skip_parentheses(&mut self) -> Result<(), Refusal> {
         let mut depth = 0_usize;
         loop {
             match self.peek() {
@@ -245,7 +248,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn structure(&mut self) -> Result<Global<'a>, Fault> {
+    fn structure(&mut self) -> Result<Global<'a>, Refusal> {
         let start = self.expect("struct")?;
         let name = self.ident()?;
         let members = self.in_braces(|parser| {
@@ -266,7 +269,7 @@ impl<'a> Parser<'a> {
     }
 
     /// From the keyword on, without the semicolon.
-    pub(super) fn declaration(&mut self, attributes: Vec<Attribute<'a>>) -> Result<Declaration<'a>, Fault> {
+    pub(super) fn declaration(&mut self, attributes: Vec<Attribute<'a>>) -> Result<Declaration<'a>, Refusal> {
         let keyword = self.next();
         let kind = match keyword.text {
             "const" => DeclarationKind::Const,
@@ -287,7 +290,7 @@ impl<'a> Parser<'a> {
         Ok(Declaration { kind, keyword: keyword.place, name, ty, init, attributes, place })
     }
 
-    fn function(&mut self, attributes: Vec<Attribute<'a>>) -> Result<Global<'a>, Fault> {
+    fn function(&mut self, attributes: Vec<Attribute<'a>>) -> Result<Global<'a>, Refusal> {
         let keyword = self.expect("fn")?;
         let name = self.ident()?;
         self.expect("(")?;
@@ -314,7 +317,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The name of a type.
-    pub(super) fn name(&mut self) -> Result<Name<'a>, Fault> {
+    pub(super) fn name(&mut self) -> Result<Name<'a>, Refusal> {
         let ident = self.ident()?;
         let template = if self.peek().kind == TokenKind::TemplateStart { self.template()? } else { Vec::new() };
         Ok(Name { ident, template, place: ident.place.until(self.end()) })

@@ -1,13 +1,13 @@
 //! Statements.
 
-use super::Fault;
 use super::lexer::TokenKind;
 use super::parse::Parser;
 use super::tree::{Expr, Statement};
+use crate::Refusal;
 
 impl<'a> Parser<'a> {
     /// Statements in braces.
-    pub(super) fn block(&mut self) -> Result<Vec<Statement<'a>>, Fault> {
+    pub(super) fn block(&mut self) -> Result<Vec<Statement<'a>>, Refusal> {
         self.in_braces(|parser| {
             let mut statements = Vec::new();
             while !parser.is("}") {
@@ -17,7 +17,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn statement(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Fault> {
+    fn statement(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Refusal> {
         self.attributes()?;
         let token = self.peek();
         match token.text {
@@ -79,7 +79,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn branches(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Fault> {
+    fn branches(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Refusal> {
         let place = self.expect("if")?;
         let condition = self.expression()?;
         into.push(Statement::Simple(place, vec![condition]));
@@ -99,7 +99,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn switch(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Fault> {
+    fn switch(&mut self, into: &mut Vec<Statement<'a>>) -> Result<(), Refusal> {
         let place = self.expect("switch")?;
         let selector = self.expression()?;
         into.push(Statement::Simple(place, vec![selector]));
@@ -132,7 +132,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn for_loop(&mut self) -> Result<Statement<'a>, Fault> {
+    fn for_loop(&mut self) -> Result<Statement<'a>, Refusal> {
         self.expect("for")?;
         self.expect("(")?;
         let mut statements = Vec::new();
@@ -155,7 +155,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A declaration, an assignment, or a call; without the semicolon.
-    fn simple(&mut self) -> Result<Statement<'a>, Fault> {
+    fn simple(&mut self) -> Result<Statement<'a>, Refusal> {
         let token = self.peek();
         if matches!(token.text, "const" | "let" | "var") {
             return Ok(Statement::Declare(self.declaration(Vec::new())?));

@@ -1,17 +1,17 @@
 //! Expressions. The operators bind as in naga, which takes more mixtures of them without parentheses than WGSL.
 
-use super::Fault;
 use super::lexer::TokenKind;
 use super::parse::Parser;
 use super::tree::{BinaryOp, Expr, ExprKind, UnaryOp};
+use crate::Refusal;
 
 impl<'a> Parser<'a> {
-    pub(super) fn expression(&mut self) -> Result<Expr<'a>, Fault> {
+    pub(super) fn expression(&mut self) -> Result<Expr<'a>, Refusal> {
         self.in_expression(|parser| parser.binary(1))
     }
 
     /// An expression of operators that bind at least so tightly.
-    fn binary(&mut self, least: u32) -> Result<Expr<'a>, Fault> {
+    fn binary(&mut self, least: u32) -> Result<Expr<'a>, Refusal> {
         let mut left = self.unary()?;
         loop {
             let token = self.peek();
@@ -29,7 +29,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn unary(&mut self) -> Result<Expr<'a>, Fault> {
+    pub(super) fn unary(&mut self) -> Result<Expr<'a>, Refusal> {
         let mut operators = Vec::new();
         loop {
             let token = self.peek();
@@ -55,7 +55,7 @@ impl<'a> Parser<'a> {
         Ok(operand)
     }
 
-    fn postfix(&mut self) -> Result<Expr<'a>, Fault> {
+    fn postfix(&mut self) -> Result<Expr<'a>, Refusal> {
         let mut base = self.primary()?;
         loop {
             let start = base.place;
@@ -72,7 +72,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn primary(&mut self) -> Result<Expr<'a>, Fault> {
+    fn primary(&mut self) -> Result<Expr<'a>, Refusal> {
         let token = self.peek();
         match token.kind {
             TokenKind::Symbol if token.text == "(" => {
@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
     }
 
     /// In parentheses, with commas between.
-    pub(super) fn arguments(&mut self) -> Result<Vec<Expr<'a>>, Fault> {
+    pub(super) fn arguments(&mut self) -> Result<Vec<Expr<'a>>, Refusal> {
         self.expect("(")?;
         let mut arguments = Vec::new();
         while !self.take(")") {
@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A template list, with its brackets.
-    pub(super) fn template(&mut self) -> Result<Vec<Expr<'a>>, Fault> {
+    pub(super) fn template(&mut self) -> Result<Vec<Expr<'a>>, Refusal> {
         self.next();
         let mut arguments = Vec::new();
         while self.peek().kind != TokenKind::TemplateEnd {

@@ -1,16 +1,16 @@
 //! Values as WGSL: literals, and constructors of literals, which nobody can compute wrongly.
 
-use super::Fault;
 use super::lexer::Place;
 use super::names::{Found, Item, Names};
 use super::value::{Kind, Scalar, Ty, Value};
+use crate::Refusal;
 
 /// Numbers that one constant may be spelled out in.
 const MAX_NUMBERS: usize = 4096;
 
 impl<'a> Names<'_, 'a> {
     /// The text of a value that stands at `place`.
-    pub(crate) fn print(&mut self, value: &Value, place: Place) -> Result<String, Fault> {
+    pub(crate) fn print(&mut self, value: &Value, place: Place) -> Result<String, Refusal> {
         let mut printer = Printer { text: String::new(), numbers: 0, place };
         printer.value(self, value)?;
         Ok(printer.text)
@@ -24,7 +24,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn value(&mut self, names: &mut Names<'_, '_>, value: &Value) -> Result<(), Fault> {
+    fn value(&mut self, names: &mut Names<'_, '_>, value: &Value) -> Result<(), Refusal> {
         match value {
             Value::Scalar(scalar) => {
                 self.count()?;
@@ -57,22 +57,26 @@ impl Printer {
             }
             Value::Parts(_) => {
                 let message = "what `frexp` and `modf` give of constants has no name as a whole";
-                return Err(Fault::with_help(self.place, message, "use its members"));
+                return Err(Refusal::at_with_help(self.place, message, "use its members"));
             }
         }
         Ok(())
     }
 
-    fn count(&mut self) -> Result<(), Fault> {
+    fn count(&mut self) -> Result<(), Refusal> {
         self.numbers += 1;
         if self.numbers > MAX_NUMBERS {
             let message = format!("this constant has more than {MAX_NUMBERS} numbers");
-            return Err(Fault::with_help(self.place, message, "keep large tables in buffers"));
+            return Err(Refusal::at_with_help(self.place, message, "keep large tables in buffers"));
         }
         Ok(())
     }
 
-    fn list<T>(&mut self, items: &[T], mut one: impl FnMut(&mut Self, &T) -> Result<(), Fault>) -> Result<(), Fault> {
+    fn list<T>(
+        &mut self,
+        items: &[T],
+        mut one: impl FnMut(&mut Self, &T) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
         for (index, item) in items.iter().enumerate() {
             self.text.push_str(if index == 0 { "(" } else { ", " });
             one(self, item)?;
@@ -82,7 +86,7 @@ impl Printer {
     }
 
     /// The name of a type, without the type of its numbers where they have none.
-    fn ty(&mut self, names: &mut Names<'_, '_>, ty: &Ty) -> Result<(), Fault> {
+    fn ty(&mut self, names: &mut Names<'_, '_>, ty: &Ty) -> Result<(), Refusal> {
         match ty {
             Ty::Scalar(kind) => self.predeclared(names, kind.name())?,
             Ty::Vector(size, kind) => {
@@ -109,12 +113,12 @@ impl Printer {
                 }
                 self.text.push_str(name);
             }
-            Ty::Atomic | Ty::Other => return Err(Fault::new(self.place, "constants have no such type")),
+            Ty::Atomic | Ty::Other => return Err(Refusal::at(self.place, "constants have no such type")),
         }
         Ok(())
     }
 
-    fn kind(&mut self, names: &Names<'_, '_>, kind: Kind) -> Result<(), Fault> {
+    fn kind(&mut self, names: &Names<'_, '_>, kind: Kind) -> Result<(), Refusal> {
         if kind.is_abstract() {
             return Ok(());
         }
@@ -124,7 +128,7 @@ impl Printer {
         Ok(())
     }
 
-    fn predeclared(&mut self, names: &Names<'_, '_>, name: &str) -> Result<(), Fault> {
+    fn predeclared(&mut self, names: &Names<'_, '_>, name: &str) -> Result<(), Refusal> {
         if !matches!(names.find(name), Found::Predeclared) {
             return Err(self.hidden(name));
         }
@@ -132,9 +136,9 @@ impl Printer {
         Ok(())
     }
 
-    fn hidden(&self, name: &str) -> Fault {
+    fn hidden(&self, name: &str) -> Refusal {
         let message = format!("the type of this constant is hidden by another declaration of `{name}`");
-        Fault::with_help(self.place, message, "give that another name")
+        Refusal::at_with_help(self.place, message, "give that another name")
     }
 }
 

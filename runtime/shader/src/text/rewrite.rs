@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::Fault;
 use super::bounds::Zeros;
 use super::edit::Edits;
 use super::lexer::Place;
@@ -15,7 +14,7 @@ use super::tree::{
 };
 use super::uses::named;
 use super::value::{Scalar, Ty, Value};
-use crate::overrides::NOT_POSITIVE;
+use crate::Refusal;
 
 /// Bytes of all computed constants of a kernel together: as many as the kernel's own text may have.
 const MAX_BYTES: usize = crate::MAX_WGSL_BYTES;
@@ -37,7 +36,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     }
 
     /// Changes all declarations; with `reached` only those of these names, and takes the others away.
-    pub(crate) fn module(&mut self, module: &'t Module<'a>, reached: Option<&HashSet<&'a str>>) -> Result<(), Fault> {
+    pub(crate) fn module(&mut self, module: &'t Module<'a>, reached: Option<&HashSet<&'a str>>) -> Result<(), Refusal> {
         for declaration in &module.declarations {
             if let Some((name, place)) = named(declaration)
                 && reached.is_some_and(|reached| !reached.contains(name))
@@ -61,7 +60,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(())
     }
 
-    fn global(&mut self, declaration: &'t Declaration<'a>) -> Result<(), Fault> {
+    fn global(&mut self, declaration: &'t Declaration<'a>) -> Result<(), Refusal> {
         self.attributes(&declaration.attributes)?;
         if declaration.kind == DeclarationKind::Override && self.names.is_known(declaration) {
             let value = self.names.global_value(declaration, declaration.name.place)?;
@@ -83,11 +82,11 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         self.init(declaration)
     }
 
-    fn init(&mut self, declaration: &'t Declaration<'a>) -> Result<(), Fault> {
+    fn init(&mut self, declaration: &'t Declaration<'a>) -> Result<(), Refusal> {
         declaration.init.as_ref().map_or(Ok(()), |init| self.expression(init))
     }
 
-    fn attributes(&mut self, attributes: &'t [Attribute<'a>]) -> Result<(), Fault> {
+    fn attributes(&mut self, attributes: &'t [Attribute<'a>]) -> Result<(), Refusal> {
         for attribute in attributes {
             for argument in &attribute.arguments {
                 self.expression(argument)?;
@@ -98,14 +97,14 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
                     && let Value::Scalar(side) = self.names.value(argument)?
                     && side.as_integer().is_some_and(|side| side <= 0)
                 {
-                    return Err(Fault::with_help(argument.place, NOT_POSITIVE, "give the override at least 1"));
+                    return Err(super::not_positive(Some(argument.place.into())));
                 }
             }
         }
         Ok(())
     }
 
-    fn function(&mut self, function: &'t Function<'a>) -> Result<(), Fault> {
+    fn function(&mut self, function: &'t Function<'a>) -> Result<(), Refusal> {
         self.attributes(&function.attributes)?;
         for (_, ty, attributes) in &function.parameters {
             self.attributes(attributes)?;
@@ -125,7 +124,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     }
 
     /// Statements of the scope that is open. `continues`: it is that of a `continuing` block.
-    fn statements(&mut self, statements: &'t [Statement<'a>], continues: bool) -> Result<(), Fault> {
+    fn statements(&mut self, statements: &'t [Statement<'a>], continues: bool) -> Result<(), Refusal> {
         for statement in statements {
             match statement {
                 Statement::Scope(inner) | Statement::Continuing(inner) => {
@@ -143,7 +142,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(())
     }
 
-    fn local(&mut self, declaration: &'t Declaration<'a>, continues: bool) -> Result<(), Fault> {
+    fn local(&mut self, declaration: &'t Declaration<'a>, continues: bool) -> Result<(), Refusal> {
         if let Some(ty) = &declaration.ty {
             self.name(ty)?;
         }
@@ -176,11 +175,15 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     }
 
     /// A `let` is no constant, but naga takes it for one when what it is given is. Of a variable it knows nothing.
-    fn let_of_constant(&mut self, declaration: &'t Declaration<'a>, init: &'t Expr<'a>) -> Result<(), Fault> {
+    fn let_of_constant(&mut self, declaration: &'t Declaration<'a>, init: &'t Expr<'a>) -> Result<(), Refusal> {
         if !self.is_plain(init)? && matches!(self.names.value(init)?, Value::Parts(_)) {
             // naga cannot compute this, and the type has no name: what it is made of becomes a variable.
             let ExprKind::Call(_, arguments) = &init.bare().kind else {
-                return Err(Fault::with_help(init.place, "this constant has no name as a whole", "use its members"));
+                return Err(Refusal::at_with_help(
+                    init.place,
+                    "this constant has no name as a whole",
+                    "use its members",
+                ));
             };
             let Some(argument) = arguments.first() else { return Ok(()) };
             let value = self.names.value(argument)?;
@@ -205,19 +208,19 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         }
     }
 
-    fn assert(&mut self, condition: &'t Expr<'a>) -> Result<(), Fault> {
+    fn assert(&mut self, condition: &'t Expr<'a>) -> Result<(), Refusal> {
         match self.names.value(condition)? {
             Value::Scalar(Scalar::Bool(true)) => {
                 self.edits.replace(condition.place, " true");
                 Ok(())
             }
-            Value::Scalar(Scalar::Bool(false)) => Err(Fault::new(condition.place, "this assertion does not hold")),
-            _ => Err(Fault::new(condition.place, "an assertion has to be a bool")),
+            Value::Scalar(Scalar::Bool(false)) => Err(Refusal::at(condition.place, "this assertion does not hold")),
+            _ => Err(Refusal::at(condition.place, "an assertion has to be a bool")),
         }
     }
 
     /// A name that may be a type: the lengths of arrays in it.
-    fn name(&mut self, name: &'t Name<'a>) -> Result<(), Fault> {
+    fn name(&mut self, name: &'t Name<'a>) -> Result<(), Refusal> {
         let text = name.ident.text;
         let is_half = text == "f16" || text.strip_suffix('h').is_some_and(|stem| shaped(stem).is_some());
         if is_half && matches!(self.names.find(text), Found::Predeclared) {
@@ -232,7 +235,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(())
     }
 
-    fn expression(&mut self, expression: &'t Expr<'a>) -> Result<(), Fault> {
+    fn expression(&mut self, expression: &'t Expr<'a>) -> Result<(), Refusal> {
         if self.names.is_constant(expression) {
             return self.constant(expression);
         }
@@ -257,7 +260,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     }
 
     /// A constant that is not part of a larger one.
-    fn constant(&mut self, expression: &'t Expr<'a>) -> Result<(), Fault> {
+    fn constant(&mut self, expression: &'t Expr<'a>) -> Result<(), Refusal> {
         if self.is_plain(expression)? {
             return self.types_in(expression);
         }
@@ -276,13 +279,13 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         if self.edits.bytes() > MAX_BYTES {
             let message =
                 format!("the constants up to here have more than {MAX_BYTES} bytes when they are written out");
-            return Err(Fault::with_help(expression.place, message, "keep large tables in buffers"));
+            return Err(Refusal::at_with_help(expression.place, message, "keep large tables in buffers"));
         }
         Ok(())
     }
 
     /// The lengths of arrays, and the zero values, in an expression that stays as it is.
-    fn types_in(&mut self, expression: &'t Expr<'a>) -> Result<(), Fault> {
+    fn types_in(&mut self, expression: &'t Expr<'a>) -> Result<(), Refusal> {
         match &expression.bare().kind {
             ExprKind::Name(name) => match self.names.value(expression)? {
                 Value::Zero(ty) => self.zeros.add(&ty, name.place, self.names),
@@ -318,7 +321,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     }
 
     /// Whether a name constructs arrays or structs.
-    fn is_made_of_parts(&mut self, name: &'t Name<'a>) -> Result<bool, Fault> {
+    fn is_made_of_parts(&mut self, name: &'t Name<'a>) -> Result<bool, Refusal> {
         let text = name.ident.text;
         Ok(match self.names.find(text) {
             Found::Predeclared if text == "array" => true,
@@ -329,7 +332,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
 
     /// Whether naga can compute nothing of a constant, because there is nothing to compute: literals, and constructors whose
     /// arguments are just what they construct from.
-    fn is_plain(&mut self, expression: &'t Expr<'a>) -> Result<bool, Fault> {
+    fn is_plain(&mut self, expression: &'t Expr<'a>) -> Result<bool, Refusal> {
         match &expression.kind {
             ExprKind::Literal(text) => number::literal(text, expression.place).map(|_| true),
             ExprKind::Paren(inner) => self.is_plain(inner),
@@ -350,7 +353,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         }
     }
 
-    fn is_plain_call(&mut self, name: &'t Name<'a>, arguments: &'t [Expr<'a>]) -> Result<bool, Fault> {
+    fn is_plain_call(&mut self, name: &'t Name<'a>, arguments: &'t [Expr<'a>]) -> Result<bool, Refusal> {
         let text = name.ident.text;
         let is_predeclared = matches!(self.names.find(text), Found::Predeclared);
         if self.is_made_of_parts(name)? {
@@ -378,14 +381,14 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     }
 
     /// The type that is constructed; `shaped` if it is only known in its shape.
-    fn ty(&mut self, name: &'t Name<'a>, shaped: Option<Ty>) -> Result<Ty, Fault> {
+    fn ty(&mut self, name: &'t Name<'a>, shaped: Option<Ty>) -> Result<Ty, Refusal> {
         match shaped {
             Some(shaped) => Ok(shaped),
             None => self.names.ty(name),
         }
     }
 
-    fn all_plain(&mut self, arguments: &'t [Expr<'a>]) -> Result<bool, Fault> {
+    fn all_plain(&mut self, arguments: &'t [Expr<'a>]) -> Result<bool, Refusal> {
         for argument in arguments {
             if !self.is_plain(argument)? {
                 return Ok(false);
@@ -395,7 +398,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
     }
 
     /// Whether all are literals or names of scalars.
-    fn all_scalar(&mut self, arguments: &'t [Expr<'a>]) -> Result<bool, Fault> {
+    fn all_scalar(&mut self, arguments: &'t [Expr<'a>]) -> Result<bool, Refusal> {
         for argument in arguments {
             let is_scalar = match argument.bare().kind {
                 ExprKind::Literal(_) | ExprKind::Unary(..) => true,

@@ -1,8 +1,9 @@
 //! The places in a parsed module: from those in the text that naga read to those in the guest's own.
 
-use naga::{Arena, Block, Expression, Function, Module, Statement, UniqueArena};
+use naga::{Arena, Expression, Function, Module, UniqueArena};
 
 use super::edit::Map;
+use crate::visit::for_each_statement_mut;
 
 /// Puts every place in `module` where the guest wrote it.
 pub(crate) fn put_back(module: &mut Module, map: &Map) {
@@ -38,26 +39,5 @@ fn arena<T>(arena: &mut Arena<T>, map: &Map) {
 fn in_function(function: &mut Function, map: &Map) {
     arena::<Expression>(&mut function.expressions, map);
     arena(&mut function.local_variables, map);
-    in_block(&mut function.body, map);
-}
-
-fn in_block(block: &mut Block, map: &Map) {
-    for (statement, span) in block.span_iter_mut() {
-        if let Some(span) = span {
-            *span = map.back(*span);
-        }
-        match statement {
-            Statement::Block(inner) => in_block(inner, map),
-            Statement::If { accept, reject, .. } => {
-                in_block(accept, map);
-                in_block(reject, map);
-            }
-            Statement::Switch { cases, .. } => cases.iter_mut().for_each(|case| in_block(&mut case.body, map)),
-            Statement::Loop { body, continuing, .. } => {
-                in_block(body, map);
-                in_block(continuing, map);
-            }
-            _ => {}
-        }
-    }
+    for_each_statement_mut(&mut function.body, &mut |_, span| *span = map.back(*span));
 }

@@ -31,7 +31,8 @@ impl Kernel {
             }}"
         );
         let kernel = isobit_shader::prepare(&wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{body}: {error}"));
-        let lowered = kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_or_else(|error| panic!("{error}"));
+        let lowered =
+            kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap_or_else(|error| panic!("{error}"));
         let program = Program::compile(lowered.module(), lowered.info()).unwrap_or_else(|error| panic!("{error}"));
         Self { program, inputs, outputs }
     }

@@ -24,7 +24,7 @@ use isobit_shader::{Profile, prepare};
 fn run(wgsl: &str, input: &[u32], words: usize) -> Vec<u32> {
     let kernel = prepare(wgsl, Profile::Dp32).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     let lowered =
-        kernel.lower(kernel.entry_point(None).unwrap(), &[]).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
+        kernel.resolve(None, &[]).and_then(|kernel| kernel.lower()).unwrap_or_else(|error| panic!("{error}\n{wgsl}"));
     let program = Program::compile(lowered.module(), lowered.info()).unwrap_or_else(|error| panic!("{error}"));
     let atomics = |words: &[u32]| -> Vec<AtomicU32> { words.iter().copied().map(AtomicU32::new).collect() };
     let (input, output) = (atomics(input), atomics(&vec![0xdead_beef; words]));

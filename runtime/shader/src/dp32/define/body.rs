@@ -8,8 +8,8 @@ use naga::{
 };
 
 use super::content::is_odd;
-use crate::Diagnostic;
-use crate::dp32::link::defect;
+use crate::Refusal;
+use crate::refusal::defect;
 
 pub(super) type Value = Handle<Expression>;
 
@@ -193,8 +193,8 @@ impl Body {
         &mut self,
         module: &Module,
         init: Handle<Expression>,
-        ty: &mut dyn FnMut(Handle<Type>) -> Result<Handle<Type>, Diagnostic>,
-    ) -> Result<Value, Diagnostic> {
+        ty: &mut dyn FnMut(Handle<Type>) -> Result<Handle<Type>, Refusal>,
+    ) -> Result<Value, Refusal> {
         let source = module.global_expressions.try_get(init).map_err(defect)?;
         Ok(match source.clone() {
             Expression::Literal(literal) => self.exact(literal),

@@ -5,11 +5,11 @@ use naga::{BinaryOperator, Expression, Handle, Literal, MathFunction, Scalar, Sc
 use super::body::{Shape, Value};
 use super::expression::Number;
 use super::function::FunctionDefiner;
-use crate::Diagnostic;
+use crate::Refusal;
 
 impl FunctionDefiner<'_, '_, '_> {
     /// A helper's result. It always has one.
-    fn helper(&mut self, name: &str, arguments: Vec<Value>) -> Result<Value, Diagnostic> {
+    fn helper(&mut self, name: &str, arguments: Vec<Value>) -> Result<Value, Refusal> {
         let callee = self.definer.helper(name)?;
         match self.call(callee, arguments) {
             Some(value) => Ok(value),
@@ -18,11 +18,11 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// Calls a helper on scalars for each component; the result is of `f32`.
-    pub(super) fn each(&mut self, name: &str, shape: Shape, arguments: &[Value]) -> Result<Value, Diagnostic> {
+    pub(super) fn each(&mut self, name: &str, shape: Shape, arguments: &[Value]) -> Result<Value, Refusal> {
         self.each_of(name, shape, arguments, Scalar::F32)
     }
 
-    fn each_of(&mut self, name: &str, shape: Shape, arguments: &[Value], result: Scalar) -> Result<Value, Diagnostic> {
+    fn each_of(&mut self, name: &str, shape: Shape, arguments: &[Value], result: Scalar) -> Result<Value, Refusal> {
         let Shape::Vector(_) = shape else {
             return self.helper(name, arguments.to_vec());
         };
@@ -36,7 +36,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// The sum of products, from the first component to the last.
-    pub(super) fn dot(&mut self, a: Value, b: Value, size: VectorSize) -> Result<Value, Diagnostic> {
+    pub(super) fn dot(&mut self, a: Value, b: Value, size: VectorSize) -> Result<Value, Refusal> {
         self.helper(&sized("dp_dot", size), vec![a, b])
     }
 
@@ -51,7 +51,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// An argument in the shape of the result: some builtins take a scalar beside vectors.
-    fn argument(&mut self, argument: Handle<Expression>, shape: Shape) -> Result<Value, Diagnostic> {
+    fn argument(&mut self, argument: Handle<Expression>, shape: Shape) -> Result<Value, Refusal> {
         let given = self.number(argument).shape();
         let value = self.operand(argument)?;
         Ok(if given == shape { value } else { self.body.splat(value, shape) })
@@ -63,7 +63,7 @@ impl FunctionDefiner<'_, '_, '_> {
         fun: MathFunction,
         arg: Handle<Expression>,
         more: [Option<Handle<Expression>>; 3],
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         use MathFunction as F;
         let of = self.number(arg);
         if let F::Unpack4x8snorm | F::Unpack4x8unorm | F::Unpack2x16snorm | F::Unpack2x16unorm | F::Unpack2x16float =
@@ -240,7 +240,7 @@ impl FunctionDefiner<'_, '_, '_> {
         (second, scalar): (&str, Scalar),
         x: Value,
         shape: Shape,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         let a = self.each(first, shape, &[x])?;
         let b = self.each_of(second, shape, &[x], scalar)?;
         let ty = match self.origin.info[old].ty.handle() {
@@ -255,7 +255,7 @@ impl FunctionDefiner<'_, '_, '_> {
         fun: MathFunction,
         arg: Handle<Expression>,
         columns: VectorSize,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         match fun {
             MathFunction::Determinant => {
                 let matrix = self.operand(arg)?;
@@ -270,7 +270,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// The transpose of a matrix of the type of `old`.
-    pub(super) fn transposed(&mut self, matrix: Value, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+    pub(super) fn transposed(&mut self, matrix: Value, old: Handle<Expression>) -> Result<Value, Refusal> {
         let Number::Matrix { columns, rows } = self.number(old) else {
             return self.refuse("only matrices are transposed");
         };

@@ -7,7 +7,7 @@ use super::body::{Shape, Value};
 use super::content::{Content, MAX_PARTS, floats};
 use super::expression::Number;
 use super::function::FunctionDefiner;
-use crate::Diagnostic;
+use crate::Refusal;
 
 const SIGN: u32 = 0x8000_0000;
 const EXPONENT: u32 = 0x7f80_0000;
@@ -15,7 +15,7 @@ const NAN: u32 = 0x7fc0_0000;
 
 impl FunctionDefiner<'_, '_, '_> {
     /// Notes what an expression has become, at the place where it is computed.
-    pub(super) fn computed(&mut self, old: Handle<Expression>, new: Value) -> Result<(), Diagnostic> {
+    pub(super) fn computed(&mut self, old: Handle<Expression>, new: Value) -> Result<(), Refusal> {
         self.values.insert(old, new);
         if self.content.is_number(old) {
             let number = self.without_subnormals(old, new)?;
@@ -25,7 +25,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// A value as arithmetic takes it: not subnormal.
-    pub(super) fn operand(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+    pub(super) fn operand(&mut self, old: Handle<Expression>) -> Result<Value, Refusal> {
         if let Some(number) = self.numbers.get(&old) {
             return Ok(*number);
         }
@@ -34,7 +34,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// A value with the bits that everybody sees.
-    pub(super) fn seen(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+    pub(super) fn seen(&mut self, old: Handle<Expression>) -> Result<Value, Refusal> {
         let value = self.value(old)?;
         if self.content.of(old) != Content::Made {
             return Ok(value);
@@ -48,7 +48,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// A moved value with its subnormal numbers flushed; of parts and choices, those of the whole are taken.
-    fn without_subnormals(&mut self, old: Handle<Expression>, value: Value) -> Result<Value, Diagnostic> {
+    fn without_subnormals(&mut self, old: Handle<Expression>, value: Value) -> Result<Value, Refusal> {
         let shape = self.number(old).shape();
         Ok(match *self.origin.expression(old) {
             Expression::Splat { size, value } => {
@@ -112,7 +112,7 @@ impl FunctionDefiner<'_, '_, '_> {
         inner: &TypeInner,
         ty: Option<Handle<Type>>,
         signless: bool,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         if floats(self.origin.module, inner) == 0 {
             return Ok(value);
         }

@@ -14,9 +14,9 @@ use naga::{
     Statement, TypeInner,
 };
 
-use crate::dp32::check::for_each_statement;
 use crate::dp32::pointers::{Root, root};
 use crate::dp32::uniformity::FunctionId;
+use crate::visit::for_each_statement;
 
 /// Composites with more numbers than this are never made canonical as a whole: if their bits matter, then
 /// those of what is stored in them do.

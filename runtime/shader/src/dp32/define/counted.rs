@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use naga::{BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVariable, Module, Statement};
 
+use crate::visit::{blocks, for_each_statement};
+
 /// Loops with more turns than this, with those of the loops in them and of what they call, are metered.
 const MAX_TURNS: u32 = 4096;
 
@@ -49,41 +51,22 @@ struct Uses {
 }
 
 impl Uses {
-    fn of_block(&mut self, function: &Function, block: &Block) {
-        for statement in block {
-            match statement {
-                Statement::Store { pointer, .. } => {
-                    if let Expression::LocalVariable(variable) = function.expressions[*pointer] {
-                        *self.stores.entry(variable).or_default() += 1;
-                    }
+    fn of_function(&mut self, function: &Function) {
+        for_each_statement(&function.body, &mut |statement, _| match statement {
+            Statement::Store { pointer, .. } => {
+                if let Expression::LocalVariable(variable) = function.expressions[*pointer] {
+                    *self.stores.entry(variable).or_default() += 1;
                 }
-                Statement::Call { arguments, .. } => {
-                    for argument in arguments {
-                        if let Expression::LocalVariable(variable) = function.expressions[*argument] {
-                            self.lent.insert(variable);
-                        }
-                    }
-                }
-                _ => each_block(statement, &mut |inner| self.of_block(function, inner)),
             }
-        }
-    }
-}
-
-/// Shows the blocks in a statement.
-pub(super) fn each_block(statement: &Statement, visit: &mut impl FnMut(&Block)) {
-    match statement {
-        Statement::Block(block) => visit(block),
-        Statement::If { accept, reject, .. } => {
-            visit(accept);
-            visit(reject);
-        }
-        Statement::Switch { cases, .. } => cases.iter().for_each(|case| visit(&case.body)),
-        Statement::Loop { body, continuing, .. } => {
-            visit(body);
-            visit(continuing);
-        }
-        _ => {}
+            Statement::Call { arguments, .. } => {
+                for argument in arguments {
+                    if let Expression::LocalVariable(variable) = function.expressions[*argument] {
+                        self.lent.insert(variable);
+                    }
+                }
+            }
+            _ => {}
+        });
     }
 }
 
@@ -99,7 +82,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(module: &'a Module, function: &'a Function, turns: &'a Turns) -> Self {
         let mut uses = Uses::default();
-        uses.of_block(function, &function.body);
+        uses.of_function(function);
         Self { module, function, turns, uses, loops: 0, found: HashMap::new() }
     }
 
@@ -124,11 +107,7 @@ impl<'a> Search<'a> {
                     }
                 }
                 Statement::Call { function, .. } => self.turns.get(function).copied().unwrap_or(0),
-                _ => {
-                    let mut inner = 0_u32;
-                    each_block(statement, &mut |block| inner = inner.saturating_add(self.block(block, depth)));
-                    inner
-                }
+                _ => blocks(statement).fold(0_u32, |turns, inner| turns.saturating_add(self.block(inner, depth))),
             };
             turns = turns.saturating_add(of_statement);
             if !matches!(statement, Statement::Emit(_)) {
@@ -230,11 +209,7 @@ fn leaves(statement: &Statement) -> bool {
         Statement::Break => true,
         // A `break` in these is their own.
         Statement::Loop { .. } | Statement::Switch { .. } => false,
-        _ => {
-            let mut any = false;
-            each_block(statement, &mut |inner| any |= inner.iter().any(leaves));
-            any
-        }
+        _ => blocks(statement).any(|inner| inner.iter().any(leaves)),
     }
 }
 

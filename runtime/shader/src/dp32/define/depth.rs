@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use naga::{Block, Function, Handle, Module, Span, Statement};
 
-use crate::dp32::check::for_each_statement;
+use crate::visit::for_each_statement;
 
 /// Of one function, with what it calls.
 #[derive(Clone, Copy)]

@@ -8,20 +8,9 @@ use naga::{
 use super::body::{Body, Shape, Value};
 use super::content::Content;
 use super::{Definer, Meters, System};
-use crate::Diagnostic;
-use crate::dp32::system::SLOTS;
-
-/// Members of the system's parameters.
-const WORKGROUP_OFFSET: u32 = 0;
-const NUM_WORKGROUPS: u32 = 2;
-const BUDGET: u32 = 3;
-
-/// Members of the system's report.
-const TRAP: u32 = 0;
-const FINISHED: u32 = 1;
-const SLOT_ARRAY: u32 = 4;
-const UNIFORM: u32 = 0;
-const VARYING: u32 = 2;
+use crate::Refusal;
+use crate::dp32::system::params as member;
+use crate::dp32::system::{SLOTS, status as reported};
 
 const UINT3: Shape = Shape::Vector(VectorSize::Tri);
 
@@ -35,14 +24,14 @@ struct Ids {
 }
 
 impl Ids {
-    fn of(&self, builtin: BuiltIn) -> Result<Value, Diagnostic> {
+    fn of(&self, builtin: BuiltIn) -> Result<Value, Refusal> {
         match builtin {
             BuiltIn::WorkGroupId => Ok(self.workgroup),
             BuiltIn::LocalInvocationId => Ok(self.local),
             BuiltIn::LocalInvocationIndex => Ok(self.local_index),
             BuiltIn::GlobalInvocationId => Ok(self.global),
             BuiltIn::NumWorkGroups => Ok(self.num_workgroups),
-            other => Err(Diagnostic::new(format!("the builtin value {other:?} is not available in profile dp32"))),
+            other => Err(Refusal::new(format!("the builtin value {other:?} is not available in profile dp32"))),
         }
     }
 }
@@ -52,7 +41,7 @@ pub(super) fn wrap(
     entry: &EntryPoint,
     guest: Handle<Function>,
     meters: Meters,
-) -> Result<Function, Diagnostic> {
+) -> Result<Function, Refusal> {
     let uint = definer.ty(TypeInner::Scalar(Scalar::U32));
     let uint3 = definer.ty(TypeInner::Vector { size: VectorSize::Tri, scalar: Scalar::U32 });
     let system = definer.system;
@@ -72,12 +61,12 @@ pub(super) fn wrap(
 
     let (raw, local, local_index) = (argument(&mut body, 0), argument(&mut body, 1), argument(&mut body, 2));
     let params = body.global(system.params);
-    let param = |body: &mut Body, member| {
+    let load = |body: &mut Body, member| {
         let pointer = body.index(params, member);
         body.load(pointer)
     };
-    let offset = param(&mut body, WORKGROUP_OFFSET);
-    let num_workgroups = param(&mut body, NUM_WORKGROUPS);
+    let offset = load(&mut body, member::WORKGROUP_OFFSET);
+    let num_workgroups = load(&mut body, member::NUM_WORKGROUPS);
     let workgroup = body.binary(BinaryOperator::Add, raw, offset, UINT3);
     let size = entry.workgroup_size.map(|side| body.uint(side)).to_vec();
     let size = body.compose(uint3, size);
@@ -85,7 +74,7 @@ pub(super) fn wrap(
     let global = body.binary(BinaryOperator::Add, first, local, UINT3);
     let ids = Ids { workgroup, local, local_index, global, num_workgroups };
 
-    let budget = param(&mut body, BUDGET);
+    let budget = load(&mut body, member::BUDGET);
     for (fuel, used) in [(system.uniform_fuel, meters.uniform), (system.varying_fuel, meters.varying)] {
         if used {
             let pointer = body.global(fuel);
@@ -118,7 +107,7 @@ fn report(body: &mut Body, uint: Handle<Type>, system: System, meters: Meters, i
     let trap = body.load(trap);
     let raised = body.binary(BinaryOperator::NotEqual, trap, none, Shape::Scalar);
     body.when(raised, |body| {
-        let counter = body.index(status, TRAP);
+        let counter = body.index(status, reported::TRAP);
         atomic(body, uint, counter, AtomicFunction::InclusiveOr, trap);
     });
     let slot = own_slot(body, status, ids);
@@ -127,7 +116,7 @@ fn report(body: &mut Body, uint: Handle<Type>, system: System, meters: Meters, i
         let left = body.load(pointer);
         let spent = body.binary(BinaryOperator::Subtract, budget, left, Shape::Scalar);
         let any = body.binary(BinaryOperator::NotEqual, spent, none, Shape::Scalar);
-        body.when(any, |body| add_wide(body, uint, slot, VARYING, spent));
+        body.when(any, |body| add_wide(body, uint, slot, reported::VARYING, spent));
     }
     let leads = body.binary(BinaryOperator::Equal, ids.local_index, none, Shape::Scalar);
     body.when(leads, |body| {
@@ -135,9 +124,9 @@ fn report(body: &mut Body, uint: Handle<Type>, system: System, meters: Meters, i
             let pointer = body.global(system.uniform_fuel);
             let left = body.load(pointer);
             let spent = body.binary(BinaryOperator::Subtract, budget, left, Shape::Scalar);
-            add_wide(body, uint, slot, UNIFORM, spent);
+            add_wide(body, uint, slot, reported::UNIFORM, spent);
         }
-        let (finished, one) = (body.index(status, FINISHED), body.uint(1));
+        let (finished, one) = (body.index(status, reported::FINISHED), body.uint(1));
         atomic(body, uint, finished, AtomicFunction::Add, one);
     });
 }
@@ -151,8 +140,8 @@ fn guest_arguments(
     body: &mut Body,
     entry: &EntryPoint,
     ids: &Ids,
-) -> Result<Vec<Value>, Diagnostic> {
-    let unknown = || Diagnostic::new("the entry point has an argument that is not a builtin value");
+) -> Result<Vec<Value>, Refusal> {
+    let unknown = || Refusal::new("the entry point has an argument that is not a builtin value");
     let mut arguments = Vec::with_capacity(entry.function.arguments.len());
     for argument in &entry.function.arguments {
         let value = match (&argument.binding, &definer.guest.types[argument.ty].inner) {
@@ -179,9 +168,9 @@ fn own_slot(body: &mut Body, status: Value, ids: &Ids) -> Value {
     let [x, y, z] = [0, 1, 2].map(|axis| body.index(ids.workgroup, axis));
     let sum = body.binary(BinaryOperator::Add, x, y, Shape::Scalar);
     let sum = body.binary(BinaryOperator::Add, sum, z, Shape::Scalar);
-    let mask = body.uint(u32::try_from(SLOTS - 1).unwrap_or(0));
+    let mask = body.uint(SLOTS.get() - 1);
     let index = body.binary(BinaryOperator::And, sum, mask, Shape::Scalar);
-    let slots = body.index(status, SLOT_ARRAY);
+    let slots = body.index(status, reported::SLOTS);
     body.emit(Expression::Access { base: slots, index }, 1)
 }
 

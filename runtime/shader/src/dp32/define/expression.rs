@@ -7,7 +7,7 @@ use naga::{
 use super::body::{Body, Shape, Value};
 use super::content::Content;
 use super::function::FunctionDefiner;
-use crate::Diagnostic;
+use crate::Refusal;
 
 /// What an expression is, as far as the profile cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl FunctionDefiner<'_, '_, '_> {
         Number::of(self.origin.inner(expression))
     }
 
-    pub(super) fn expression(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+    pub(super) fn expression(&mut self, old: Handle<Expression>) -> Result<Value, Refusal> {
         let source = self.origin.expression(old);
         let value = match *source {
             Expression::Literal(literal) => self.body.exact(literal),
@@ -126,7 +126,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// A constant of the origin's module, written out.
-    fn spelled_constant(&mut self, init: Handle<Expression>) -> Result<Value, Diagnostic> {
+    fn spelled_constant(&mut self, init: Handle<Expression>) -> Result<Value, Refusal> {
         let origin = self.origin;
         let definer = &mut *self.definer;
         let mut ty = |ty| match origin.guest {
@@ -143,7 +143,7 @@ impl FunctionDefiner<'_, '_, '_> {
         base: Handle<Expression>,
         new_base: Value,
         index: Handle<Expression>,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         let (container, scalar) = (self.container(base), self.number(index));
         let new_index = self.value(index)?;
         if let (Some(length), Some(constant)) = (container, self.constant_index(index))
@@ -195,7 +195,7 @@ impl FunctionDefiner<'_, '_, '_> {
         op: BinaryOperator,
         left: Handle<Expression>,
         right: Handle<Expression>,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         let (of_left, of_right) = (self.number(left), self.number(right));
         let (new_left, new_right) = (self.operand(left)?, self.operand(right)?);
         match (of_left, of_right) {
@@ -283,7 +283,7 @@ impl FunctionDefiner<'_, '_, '_> {
         op: BinaryOperator,
         (left, of_left): (Value, Number),
         (right, of_right): (Value, Number),
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         match (op, of_left, of_right) {
             (
                 BinaryOperator::Add | BinaryOperator::Subtract,
@@ -324,8 +324,8 @@ impl FunctionDefiner<'_, '_, '_> {
         &mut self,
         columns: VectorSize,
         rows: VectorSize,
-        mut column: impl FnMut(&mut Self, u32) -> Result<Value, Diagnostic>,
-    ) -> Result<Value, Diagnostic> {
+        mut column: impl FnMut(&mut Self, u32) -> Result<Value, Refusal>,
+    ) -> Result<Value, Refusal> {
         let components = (0..columns as u32).map(|index| column(self, index)).collect::<Result<_, _>>()?;
         let ty = self.definer.ty(TypeInner::Matrix { columns, rows, scalar: Scalar::F32 });
         Ok(self.body.compose(ty, components))
@@ -355,7 +355,7 @@ impl FunctionDefiner<'_, '_, '_> {
         expr: Handle<Expression>,
         kind: ScalarKind,
         convert: Option<naga::Bytes>,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Refusal> {
         let from = self.number(expr);
         let Number::Of(shape, from_kind) = from else {
             // A matrix of f32 becomes one of f32.

@@ -12,12 +12,10 @@ use naga::{
 };
 
 use super::body::Value;
-use super::counted::each_block;
 use super::function::FunctionDefiner;
-use crate::Diagnostic;
-use crate::dp32::check::for_each_statement;
-use crate::dp32::operands;
-use crate::dp32::system::ZERO_MEMBER;
+use crate::Refusal;
+use crate::dp32::system;
+use crate::visit::{blocks, for_each_operand, for_each_operand_mut, for_each_statement};
 
 /// As many exits or branches in a row may nest.
 const FEW: usize = 8;
@@ -74,7 +72,7 @@ impl Flow {
 
 impl FunctionDefiner<'_, '_, '_> {
     /// The function's body, in a loop that its returns break if there are many.
-    pub(super) fn whole_body(&mut self) -> Result<(), Diagnostic> {
+    pub(super) fn whole_body(&mut self) -> Result<(), Refusal> {
         let function = self.origin.function;
         if !self.definer.flat || count(&function.body, |it| matches!(it, Statement::Return { .. })) <= FEW {
             return self.block(&function.body);
@@ -96,7 +94,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// The body of a loop, in a loop of its own if it has many `continue`s.
-    pub(super) fn loop_body(&mut self, block: &Block) -> Result<(), Diagnostic> {
+    pub(super) fn loop_body(&mut self, block: &Block) -> Result<(), Refusal> {
         if !self.definer.flat || continues(block) <= FEW {
             return self.block(block);
         }
@@ -128,7 +126,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// `block` in a loop that ends after one turn. The scope stays open.
-    fn one_turn(&mut self, scope: Scope, block: &Block) -> Result<(), Diagnostic> {
+    fn one_turn(&mut self, scope: Scope, block: &Block) -> Result<(), Refusal> {
         self.flow.enter(scope);
         let mut body = self.nested(block)?;
         // A driver that knows of the one turn would take the loop away, and its breaks would nest. So the loop ends by the zero that only
@@ -136,7 +134,7 @@ impl FunctionDefiner<'_, '_, '_> {
         drop_last_break(&mut body);
         self.body.open();
         let params = self.body.global(self.definer.system.params);
-        let zero = self.body.emit(Expression::AccessIndex { base: params, index: ZERO_MEMBER }, 0);
+        let zero = self.body.emit(Expression::AccessIndex { base: params, index: system::params::ZERO }, 0);
         let zero = self.body.emit(Expression::Load { pointer: zero }, 0);
         let none = self.word(0);
         let ends = self.compare(BinaryOperator::Equal, zero, none);
@@ -281,7 +279,7 @@ impl FunctionDefiner<'_, '_, '_> {
 
     /// A chain of `else if`s as branches in a row: each looks whether one before it was taken. Where a condition only takes
     /// computing, that is done for everybody: a `break` in a branch within a branch would nest again in some drivers.
-    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+    pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Refusal> {
         let ty = self.definer.ty(TypeInner::Scalar(Scalar::BOOL));
         let taken = self.body.new_local(LocalVariable { name: Some("taken".to_owned()), ty, init: None });
         let (pointer, no) = (self.body.local(taken), self.body.bool(false));
@@ -317,7 +315,7 @@ impl FunctionDefiner<'_, '_, '_> {
         link: &Link<'_>,
         guard: Option<Handle<LocalVariable>>,
         taken: Handle<LocalVariable>,
-    ) -> Result<bool, Diagnostic> {
+    ) -> Result<bool, Refusal> {
         let mut condition = link.condition.map(|condition| self.value(condition)).transpose()?;
         if link.condition.is_some() {
             self.body.charge(1);
@@ -389,14 +387,14 @@ impl Levels<'_> {
         if let Statement::Emit(range) = statement {
             for handle in range.clone() {
                 self.computed.insert(handle, self.level);
-                let seen = operands::of_expression(&mut self.expressions[handle].clone(), |operand| {
+                let seen = for_each_operand_mut(&mut self.expressions[handle].clone(), |operand| {
                     self.see(*operand);
                     Ok(())
                 });
                 self.mixed |= seen.is_err();
             }
         }
-        operands::of_statement(statement, &mut |operand| self.see(operand));
+        for_each_operand(statement, &mut |operand| self.see(operand));
         if let Statement::Call { result: Some(result), .. }
         | Statement::Atomic { result: Some(result), .. }
         | Statement::WorkGroupUniformLoad { result, .. } = statement
@@ -408,7 +406,7 @@ impl Levels<'_> {
     /// With the blocks in it.
     fn visit_all(&mut self, statement: &Statement) {
         self.visit(statement);
-        each_block(statement, &mut |block| for_each_statement(block, &mut |statement, _| self.visit(statement)));
+        blocks(statement).for_each(|block| for_each_statement(block, &mut |statement, _| self.visit(statement)));
     }
 }
 
@@ -431,10 +429,8 @@ fn count(block: &Block, is: impl Fn(&Statement) -> bool) -> usize {
 fn continues(block: &Block) -> usize {
     let of = |statement: &Statement| match statement {
         Statement::Continue => 1,
-        Statement::Block(block) => continues(block),
-        Statement::If { accept, reject, .. } => continues(accept) + continues(reject),
-        Statement::Switch { cases, .. } => cases.iter().map(|case| continues(&case.body)).sum(),
-        _ => 0,
+        Statement::Loop { .. } => 0,
+        _ => blocks(statement).map(continues).sum(),
     };
     block.iter().map(of).sum()
 }

@@ -14,8 +14,7 @@ use super::counted::{Counted, Turns, counted_loops};
 use super::expression::Number;
 use super::flow::{Flow, Scope};
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
-use crate::Diagnostic;
-use crate::dp32::LoopCost;
+use crate::Refusal;
 use crate::dp32::pointers::{self, Part};
 use crate::dp32::system::{LEFT_LOOP, SPENT};
 use crate::dp32::uniformity::FunctionId;
@@ -67,7 +66,7 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
 }
 
 /// Rewrites a function. Returns it with what one call costs outside of loops.
-pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> Result<(Function, u32), Diagnostic> {
+pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> Result<(Function, u32), Refusal> {
     let counted = match origin.guest {
         Some(_) => counted_loops(origin.module, origin.function, &definer.turns),
         None => counted_loops(origin.module, origin.function, &Turns::new()),
@@ -110,18 +109,18 @@ pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> 
 
 impl FunctionDefiner<'_, '_, '_> {
     /// A type of the origin's module as a type of the new one.
-    pub(super) fn ty(&mut self, handle: Handle<Type>) -> Result<Handle<Type>, Diagnostic> {
+    pub(super) fn ty(&mut self, handle: Handle<Type>) -> Result<Handle<Type>, Refusal> {
         match self.origin.guest {
             Some(_) => Ok(handle),
             None => self.definer.helper_type(self.origin.module, handle),
         }
     }
 
-    pub(super) fn refuse<T>(&self, message: &str) -> Result<T, Diagnostic> {
-        Err(Diagnostic::at(message, self.body.span, self.definer.source))
+    pub(super) fn refuse<T>(&self, message: &str) -> Result<T, Refusal> {
+        Err(Refusal::at(self.body.span, message))
     }
 
-    fn declare_locals(&mut self) -> Result<(), Diagnostic> {
+    fn declare_locals(&mut self) -> Result<(), Refusal> {
         let variables = &self.origin.function.local_variables;
         let mut stores = Vec::new();
         for (old, variable) in variables.iter() {
@@ -139,7 +138,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// Arguments are flushed where all of the function sees it.
-    fn flush_arguments(&mut self) -> Result<(), Diagnostic> {
+    fn flush_arguments(&mut self) -> Result<(), Refusal> {
         for (old, expression) in self.origin.function.expressions.iter() {
             if let Expression::FunctionArgument(_) = expression {
                 let value = self.value(old)?;
@@ -149,12 +148,12 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    pub(super) fn local(&self, old: Handle<LocalVariable>) -> Result<Handle<LocalVariable>, Diagnostic> {
-        self.locals.get(&old).copied().ok_or_else(|| Diagnostic::new("a variable is used that is not declared"))
+    pub(super) fn local(&self, old: Handle<LocalVariable>) -> Result<Handle<LocalVariable>, Refusal> {
+        self.locals.get(&old).copied().ok_or_else(|| Refusal::new("a variable is used that is not declared"))
     }
 
     /// What an operand has become.
-    pub(super) fn value(&mut self, old: Handle<Expression>) -> Result<Value, Diagnostic> {
+    pub(super) fn value(&mut self, old: Handle<Expression>) -> Result<Value, Refusal> {
         if let Some(value) = self.values.get(&old) {
             return Ok(*value);
         }
@@ -169,11 +168,11 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(value)
     }
 
-    pub(super) fn optional(&mut self, old: Option<Handle<Expression>>) -> Result<Option<Value>, Diagnostic> {
+    pub(super) fn optional(&mut self, old: Option<Handle<Expression>>) -> Result<Option<Value>, Refusal> {
         old.map(|old| self.value(old)).transpose()
     }
 
-    pub(super) fn block(&mut self, block: &Block) -> Result<(), Diagnostic> {
+    pub(super) fn block(&mut self, block: &Block) -> Result<(), Refusal> {
         for (statement, span) in block.span_iter() {
             if self.origin.guest.is_some() {
                 self.body.span = *span;
@@ -186,13 +185,13 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    pub(super) fn nested(&mut self, block: &Block) -> Result<Block, Diagnostic> {
+    pub(super) fn nested(&mut self, block: &Block) -> Result<Block, Refusal> {
         self.body.open();
         self.block(block)?;
         Ok(self.body.close())
     }
 
-    pub(super) fn statement(&mut self, statement: &Statement) -> Result<(), Diagnostic> {
+    pub(super) fn statement(&mut self, statement: &Statement) -> Result<(), Refusal> {
         match statement {
             Statement::Emit(range) => {
                 for old in range.clone() {
@@ -225,7 +224,7 @@ impl FunctionDefiner<'_, '_, '_> {
                         let body = self.nested(&case.body)?;
                         Ok(SwitchCase { value: case.value, body, fall_through: case.fall_through })
                     })
-                    .collect::<Result<_, Diagnostic>>()?;
+                    .collect::<Result<_, Refusal>>()?;
                 self.body.push(Statement::Switch { selector, cases });
                 self.leave();
             }
@@ -358,7 +357,7 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 
     /// A loop that has been paid for as a whole.
-    fn counted_loop(&mut self, counted: Counted, body: &Block, continuing: &Block) -> Result<(), Diagnostic> {
+    fn counted_loop(&mut self, counted: Counted, body: &Block, continuing: &Block) -> Result<(), Refusal> {
         let at = self.body.span;
         self.body.open_cost();
         self.flow.enter(Scope::Loop { exited: None });
@@ -391,7 +390,7 @@ impl FunctionDefiner<'_, '_, '_> {
         body: &Block,
         continuing: &Block,
         break_if: Option<Handle<Expression>>,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Refusal> {
         let at = self.body.span;
         let uniform = match self.origin.guest {
             Some(function) => self.definer.uniformity.uniform_loops.contains(&(function, ordinal)),
@@ -427,8 +426,7 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.settle(price, cost);
         self.body.span = at;
         if self.origin.guest.is_some() {
-            let location = at.is_defined().then(|| at.location(self.definer.source).into());
-            self.definer.loops.push(LoopCost { location, turn: cost });
+            self.definer.loops.push((at, cost));
         }
         self.body.push(Statement::Loop { body: new_body, continuing: new_continuing, break_if: new_break_if });
         self.leave();

@@ -20,19 +20,18 @@ use std::collections::HashMap;
 
 use naga::valid::ModuleInfo;
 use naga::{
-    AddressSpace, Arena, EntryPoint, Function, GlobalVariable, Handle, MemoryDecorations, Module, ResourceBinding,
-    Scalar, Span, StorageAccess, StructMember, Type, TypeInner, VectorSize,
+    AddressSpace, EntryPoint, Function, GlobalVariable, Handle, MemoryDecorations, Module, Scalar, Span, StructMember,
+    Type, TypeInner,
 };
 
 use self::body::Shape;
 use self::content::{Content, Contents};
 use self::depth::Depth;
 use self::function::{Origin, define_function};
-use super::LoopCost;
 use super::pointers::Pointers;
-use super::system::{SLOTS, SYSTEM_GROUP};
+use super::system;
 use super::uniformity::Uniformity;
-use crate::Diagnostic;
+use crate::Refusal;
 use crate::prelude::Library;
 
 /// The most expressions that a lowered module may have in all its functions.
@@ -48,7 +47,8 @@ pub(super) struct Defined {
     pub(super) invocation_cost: u32,
     /// The kernel has loops, so that its workgroups report how they ended.
     pub(super) reports: bool,
-    pub(super) loops: Vec<LoopCost>,
+    /// The metered loops in the order of the source, and what a turn of each costs.
+    pub(super) loops: Vec<(Span, u32)>,
 }
 
 /// Rewrites an entry point of a checked module without overrides.
@@ -57,13 +57,12 @@ pub(super) fn define(
     info: &ModuleInfo,
     entry_point: usize,
     uniformity: &Uniformity,
-    source: &str,
-) -> Result<Defined, Diagnostic> {
-    let defined = define_in_form(module, info, entry_point, uniformity, source, false)?;
+) -> Result<Defined, Refusal> {
+    let defined = define_in_form(module, info, entry_point, uniformity, false)?;
     if depth::of_module(&defined.module).depth <= MAX_CONTROL_DEPTH {
         return Ok(defined);
     }
-    let defined = define_in_form(module, info, entry_point, uniformity, source, true)?;
+    let defined = define_in_form(module, info, entry_point, uniformity, true)?;
     let Depth { depth, span } = depth::of_module(&defined.module);
     if depth <= MAX_CONTROL_DEPTH {
         return Ok(defined);
@@ -71,7 +70,7 @@ pub(super) fn define(
     let message = format!(
         "control flow nests {depth} deep with all calls inlined, more than the {MAX_CONTROL_DEPTH} that every driver keeps"
     );
-    Err(Diagnostic::at_with_help(message, "use fewer branches and loops within one another, or a table", span, source))
+    Err(Refusal::at_with_help(span, message, "use fewer branches and loops within one another, or a table"))
 }
 
 /// `flat`: with as little nesting as can be, see `flow`.
@@ -80,12 +79,11 @@ fn define_in_form(
     info: &ModuleInfo,
     entry_point: usize,
     uniformity: &Uniformity,
-    source: &str,
     flat: bool,
-) -> Result<Defined, Diagnostic> {
-    let entry = module.entry_points.get(entry_point).ok_or_else(|| Diagnostic::new("there is no such entry point"))?;
+) -> Result<Defined, Refusal> {
+    let entry = module.entry_points.get(entry_point).ok_or_else(|| Refusal::new("there is no such entry point"))?;
     let contents = content::analyze(module, info, entry_point);
-    let mut definer = Definer::new(module, info, uniformity, contents, source);
+    let mut definer = Definer::new(module, info, uniformity, contents);
     definer.flat = flat;
     let origin =
         Origin { module, info: info.get_entry_point(entry_point), function: &entry.function, guest: Some(None) };
@@ -95,7 +93,7 @@ fn define_in_form(
     let guest = definer.append(guest)?;
     let function = entry::wrap(&mut definer, entry, guest, meters)?;
     let mut loops = definer.loops;
-    loops.sort_by_key(|it| it.location.map_or(0, |location| location.offset));
+    loops.sort_by_key(|(span, _)| span.to_range().map_or(0, |range| range.start));
     let mut out = definer.out;
     out.entry_points.push(EntryPoint { function, ..without_function(entry) });
     naga::compact::compact(&mut out, naga::compact::KeepUnused::No);
@@ -161,14 +159,13 @@ struct Definer<'a> {
     uniformity: &'a Uniformity,
     contents: Contents,
     pointers: Pointers,
-    source: &'a str,
     flat: bool,
     system: System,
     meters: Meters,
     /// Of the guest's functions.
     turns: counted::Turns,
-    /// The metered loops of the guest's functions.
-    loops: Vec<LoopCost>,
+    /// The metered loops of the guest's functions, and what a turn of each costs.
+    loops: Vec<(Span, u32)>,
     functions: HashMap<Handle<Function>, Callee>,
     helpers: HashMap<Handle<Function>, Callee>,
     helper_types: HashMap<Handle<Type>, Handle<Type>>,
@@ -177,13 +174,7 @@ struct Definer<'a> {
 
 impl<'a> Definer<'a> {
     /// The new module begins with the guest's types, constants and variables, under the same handles.
-    fn new(
-        guest: &'a Module,
-        guest_info: &'a ModuleInfo,
-        uniformity: &'a Uniformity,
-        contents: Contents,
-        source: &'a str,
-    ) -> Self {
+    fn new(guest: &'a Module, guest_info: &'a ModuleInfo, uniformity: &'a Uniformity, contents: Contents) -> Self {
         let mut out = Module {
             types: guest.types.clone(),
             special_types: guest.special_types.clone(),
@@ -204,7 +195,6 @@ impl<'a> Definer<'a> {
             uniformity,
             contents,
             pointers: Pointers::new(guest),
-            source,
             flat: false,
             system,
             meters: Meters::default(),
@@ -229,7 +219,7 @@ impl<'a> Definer<'a> {
     }
 
     /// Adds a finished function.
-    fn append(&mut self, function: Function) -> Result<Handle<Function>, Diagnostic> {
+    fn append(&mut self, function: Function) -> Result<Handle<Function>, Refusal> {
         self.expressions = self.expressions.saturating_add(function.expressions.len());
         if self.expressions > MAX_EXPRESSIONS {
             return Err(too_large());
@@ -238,12 +228,12 @@ impl<'a> Definer<'a> {
     }
 
     /// One of the guest's functions, rewritten at its first call.
-    fn function(&mut self, function: Handle<Function>) -> Result<Callee, Diagnostic> {
+    fn function(&mut self, function: Handle<Function>) -> Result<Callee, Refusal> {
         if let Some(callee) = self.functions.get(&function) {
             return Ok(*callee);
         }
         let (module, info) = (self.guest, self.guest_info);
-        let source = module.functions.try_get(function).map_err(|error| Diagnostic::new(error.to_string()))?;
+        let source = module.functions.try_get(function).map_err(|error| Refusal::new(error.to_string()))?;
         let origin = Origin { module, info: &info[function], function: source, guest: Some(Some(function)) };
         let callee = self.callee(origin)?;
         self.functions.insert(function, callee);
@@ -251,35 +241,35 @@ impl<'a> Definer<'a> {
     }
 
     /// A helper function of the prelude, rewritten like the guest's own.
-    fn helper(&mut self, name: &str) -> Result<Callee, Diagnostic> {
+    fn helper(&mut self, name: &str) -> Result<Callee, Refusal> {
         let library = Library::get()?;
         let function = library.function(name)?;
         self.helper_function(library, function)
     }
 
-    fn helper_function(&mut self, library: &'static Library, function: Handle<Function>) -> Result<Callee, Diagnostic> {
+    fn helper_function(&mut self, library: &'static Library, function: Handle<Function>) -> Result<Callee, Refusal> {
         if let Some(callee) = self.helpers.get(&function) {
             return Ok(*callee);
         }
-        let source = library.module.functions.try_get(function).map_err(|error| Diagnostic::new(error.to_string()))?;
+        let source = library.module.functions.try_get(function).map_err(|error| Refusal::new(error.to_string()))?;
         let origin = Origin { module: &library.module, info: &library.info[function], function: source, guest: None };
         let callee = self.callee(origin)?;
         self.helpers.insert(function, callee);
         Ok(callee)
     }
 
-    fn callee(&mut self, origin: Origin<'_>) -> Result<Callee, Diagnostic> {
+    fn callee(&mut self, origin: Origin<'_>) -> Result<Callee, Refusal> {
         let returns = origin.function.result.is_some();
         let (function, cost) = define_function(self, origin)?;
         Ok(Callee { handle: self.append(function)?, cost, returns })
     }
 
     /// A type of the prelude as a type of the new module.
-    fn helper_type(&mut self, library: &Module, handle: Handle<Type>) -> Result<Handle<Type>, Diagnostic> {
+    fn helper_type(&mut self, library: &Module, handle: Handle<Type>) -> Result<Handle<Type>, Refusal> {
         if let Some(known) = self.helper_types.get(&handle) {
             return Ok(*known);
         }
-        let ty = library.types.get_handle(handle).map_err(|error| Diagnostic::new(error.to_string()))?;
+        let ty = library.types.get_handle(handle).map_err(|error| Refusal::new(error.to_string()))?;
         let inner = match &ty.inner {
             TypeInner::Pointer { base, space } => {
                 TypeInner::Pointer { base: self.helper_type(library, *base)?, space: *space }
@@ -291,7 +281,7 @@ impl<'a> Definer<'a> {
                 let members = members
                     .iter()
                     .map(|member| Ok(StructMember { ty: self.helper_type(library, member.ty)?, ..member.clone() }))
-                    .collect::<Result<_, Diagnostic>>()?;
+                    .collect::<Result<_, Refusal>>()?;
                 TypeInner::Struct { members, span: *span }
             }
             inner => inner.clone(),
@@ -302,71 +292,26 @@ impl<'a> Definer<'a> {
     }
 }
 
-fn too_large() -> Diagnostic {
-    Diagnostic::new(format!(
+fn too_large() -> Refusal {
+    Refusal::new(format!(
         "the kernel becomes more than {MAX_EXPRESSIONS} expressions when it is made reproducible; split it or use loops"
     ))
 }
 
 fn declare_system(out: &mut Module) -> System {
-    let mut ty =
-        |name: Option<&str>, inner| out.types.insert(Type { name: name.map(str::to_owned), inner }, Span::UNDEFINED);
-    let uint = ty(None, TypeInner::Scalar(Scalar::U32));
-    let uint3 = ty(None, TypeInner::Vector { size: VectorSize::Tri, scalar: Scalar::U32 });
-    let counter = ty(None, TypeInner::Atomic(Scalar::U32));
-    let member = |name: &str, ty, offset| StructMember { name: Some(name.to_owned()), ty, binding: None, offset };
-    let params = ty(
-        Some("SystemParams"),
-        TypeInner::Struct {
-            members: vec![
-                member("workgroup_offset", uint3, 0),
-                member("zero", uint, 12),
-                member("num_workgroups", uint3, 16),
-                member("budget", uint, 28),
-            ],
-            span: 32,
-        },
-    );
-    let slot_members = ["uniform_low", "uniform_high", "varying_low", "varying_high"];
-    let members = slot_members.iter().zip([0, 4, 8, 12]).map(|(name, offset)| member(name, counter, offset)).collect();
-    let slot = ty(Some("SystemSlot"), TypeInner::Struct { members, span: 16 });
-    let count = u32::try_from(SLOTS).ok().and_then(std::num::NonZeroU32::new).unwrap_or(std::num::NonZeroU32::MIN);
-    let slots = ty(None, TypeInner::Array { base: slot, size: naga::ArraySize::Constant(count), stride: 16 });
-    let status = ty(
-        Some("SystemStatus"),
-        TypeInner::Struct {
-            members: vec![
-                member("trap", counter, 0),
-                member("finished", counter, 4),
-                member("reserved_0", uint, 8),
-                member("reserved_1", uint, 12),
-                member("slots", slots, 16),
-            ],
-            span: 16 + 16 * count.get(),
-        },
-    );
-    let variables: &mut Arena<GlobalVariable> = &mut out.global_variables;
-    let mut declare = |name: &str, space, binding: Option<u32>, ty| {
+    let uint = out.types.insert(Type { name: None, inner: TypeInner::Scalar(Scalar::U32) }, Span::UNDEFINED);
+    let (params, status) = (system::params(out), system::status(out));
+    let mut declare = |name: &str| {
         let variable = GlobalVariable {
             name: Some(name.to_owned()),
-            space,
-            binding: binding.map(|binding| ResourceBinding { group: SYSTEM_GROUP, binding }),
-            ty,
+            space: AddressSpace::Private,
+            binding: None,
+            ty: uint,
             init: None,
             memory_decorations: MemoryDecorations::empty(),
         };
-        variables.append(variable, Span::UNDEFINED)
+        out.global_variables.append(variable, Span::UNDEFINED)
     };
-    System {
-        params: declare("system_params", AddressSpace::Storage { access: StorageAccess::LOAD }, Some(0), params),
-        status: declare(
-            "system_status",
-            AddressSpace::Storage { access: StorageAccess::LOAD | StorageAccess::STORE },
-            Some(1),
-            status,
-        ),
-        uniform_fuel: declare("uniform_fuel", AddressSpace::Private, None, uint),
-        varying_fuel: declare("varying_fuel", AddressSpace::Private, None, uint),
-        trap: declare("trap", AddressSpace::Private, None, uint),
-    }
+    let [uniform_fuel, varying_fuel, trap] = ["uniform_fuel", "varying_fuel", "trap"].map(&mut declare);
+    System { params, status, uniform_fuel, varying_fuel, trap }
 }

@@ -11,8 +11,8 @@ use naga::{
 };
 
 use super::Rewriter;
-use crate::Diagnostic;
-use crate::dp32::link::defect;
+use crate::Refusal;
+use crate::refusal::defect;
 
 /// What is known about indices in one function.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl Rewriter<'_, '_> {
         old: Handle<Expression>,
         base: Handle<Expression>,
         index: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let (new_base, new_index) = (self.new_of(base)?, self.new_of(index)?);
         // So the system's own counters, whose old values are used: those must not be under a condition.
         if let Some(length) = self.length(base)?
@@ -94,7 +94,7 @@ impl Rewriter<'_, '_> {
         old: Handle<Expression>,
         pointer: Handle<Expression>,
         loaded: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         match self.bounds.inside.get(&pointer).copied() {
             Some(inside) => self.or_zero(old, loaded, inside),
             None => Ok(loaded),
@@ -115,7 +115,7 @@ impl Rewriter<'_, '_> {
     }
 
     /// How many elements there are; None for a run-time sized array.
-    fn length(&self, base: Handle<Expression>) -> Result<Option<u32>, Diagnostic> {
+    fn length(&self, base: Handle<Expression>) -> Result<Option<u32>, Refusal> {
         let inner = match self.inner(base) {
             TypeInner::Pointer { base, .. } => &self.realizer.source.types[*base].inner,
             TypeInner::ValuePointer { size: Some(size), .. } => return Ok(Some(u32::from(u8::from(*size)))),
@@ -136,7 +136,7 @@ impl Rewriter<'_, '_> {
         old: Handle<Expression>,
         value: Handle<Expression>,
         inside: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         match *self.inner(old) {
             TypeInner::Scalar(scalar) => self.number_or_zero(value, inside, scalar, None),
             TypeInner::Vector { size, scalar } => self.number_or_zero(value, inside, scalar, Some(size)),
@@ -162,7 +162,7 @@ impl Rewriter<'_, '_> {
         condition: Handle<Expression>,
         scalar: Scalar,
         width: super::Width,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         if scalar == Scalar::F32 {
             let (accept, nothing) = (self.as_int(value), self.int(0, width));
             // A zero that a driver knows of would be taken out of a product.
@@ -183,7 +183,7 @@ impl Rewriter<'_, '_> {
         value: Handle<Expression>,
         condition: Handle<Expression>,
         ty: Handle<Type>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let variable = match self.bounds.scratch.get(&ty) {
             Some(variable) => *variable,
             None => {

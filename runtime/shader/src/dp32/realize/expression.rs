@@ -6,9 +6,9 @@ use naga::{BinaryOperator, Expression, Handle, Literal, MathFunction, Scalar, Sc
 
 use super::opaque::{MAGNITUDE, no_zero};
 use super::{Rewriter, Width};
-use crate::Diagnostic;
+use crate::Refusal;
 use crate::dp32::Tier;
-use crate::dp32::link::defect;
+use crate::refusal::defect;
 
 /// A sum whose magnitude has bits up to here is zero. Such sums are exact, so gradual and abrupt underflow differ in
 /// nothing else.
@@ -21,7 +21,7 @@ const INFINITY: i32 = 0x7f80_0000;
 
 impl Rewriter<'_, '_> {
     /// Rewrites an expression of the source at the point where it is computed.
-    pub(super) fn expression(&mut self, old: Handle<Expression>) -> Result<(), Diagnostic> {
+    pub(super) fn expression(&mut self, old: Handle<Expression>) -> Result<(), Refusal> {
         if self.map.get(old.index()).is_some_and(Option::is_some) {
             return Ok(());
         }
@@ -84,7 +84,7 @@ impl Rewriter<'_, '_> {
         condition: Handle<Expression>,
         accept: Handle<Expression>,
         reject: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let condition = self.new_of(condition)?;
         let (accept, reject) = (self.new_of(accept)?, self.new_of(reject)?);
         let (accept, reject) = (self.as_int(accept), self.as_int(reject));
@@ -97,7 +97,7 @@ impl Rewriter<'_, '_> {
         op: BinaryOperator,
         left: Handle<Expression>,
         right: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let widths = (self.width(left, Scalar::F32), self.width(right, Scalar::F32));
         let (Some(left_width), Some(right_width)) = widths else {
             return Err(defect("an operation on matrices is left"));
@@ -160,7 +160,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    fn reciprocal(&mut self, old: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+    fn reciprocal(&mut self, old: Handle<Expression>) -> Result<Handle<Expression>, Refusal> {
         let width = self.float_width(old)?;
         let result = match self.source.expressions[old] {
             Expression::Math { fun: MathFunction::Sqrt, arg, .. } if self.inverted.contains(&old) => {
@@ -181,7 +181,7 @@ impl Rewriter<'_, '_> {
         native: Handle<Expression>,
         numbers: &[Handle<Expression>],
         width: Width,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let [mask, infinity] = [MAGNITUDE, INFINITY].map(|value| self.int(value, width));
         let mut most = None;
         for number in numbers {
@@ -200,7 +200,7 @@ impl Rewriter<'_, '_> {
         Ok(self.binary(BinaryOperator::And, native, ordered))
     }
 
-    fn negate(&mut self, operand: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+    fn negate(&mut self, operand: Handle<Expression>) -> Result<Handle<Expression>, Refusal> {
         let width = self.float_width(operand)?;
         let new = self.new_of(operand)?;
         if self.realizer.tier == Tier::B {
@@ -212,7 +212,7 @@ impl Rewriter<'_, '_> {
         Ok(self.as_float(flipped))
     }
 
-    fn float_math(&mut self, fun: MathFunction, arg: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+    fn float_math(&mut self, fun: MathFunction, arg: Handle<Expression>) -> Result<Handle<Expression>, Refusal> {
         let width = self.float_width(arg)?;
         let new = self.new_of(arg)?;
         let name = match fun {
@@ -236,7 +236,7 @@ impl Rewriter<'_, '_> {
         if fun == MathFunction::Abs { Ok(native) } else { self.opaque(native, width) }
     }
 
-    fn conversion(&mut self, operand: Handle<Expression>, to: ScalarKind) -> Result<Handle<Expression>, Diagnostic> {
+    fn conversion(&mut self, operand: Handle<Expression>, to: ScalarKind) -> Result<Handle<Expression>, Refusal> {
         let new = self.new_of(operand)?;
         if let Some(width) = self.width(operand, Scalar::F32) {
             return match to {
@@ -298,6 +298,6 @@ impl Rewriter<'_, '_> {
     }
 }
 
-fn left_over(op: BinaryOperator) -> Diagnostic {
+fn left_over(op: BinaryOperator) -> Refusal {
     defect(format!("the operation {op:?} on f32 is left"))
 }

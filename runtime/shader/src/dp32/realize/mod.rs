@@ -36,11 +36,12 @@ use naga::{
 };
 
 use self::bounds::Bounds;
-use self::opaque::{Zero, find_zero};
+use self::opaque::Zero;
 use super::Tier;
-use super::link::{Linker, defect};
-use crate::Diagnostic;
+use super::link::Linker;
+use crate::dp32::system;
 use crate::prelude::Library;
+use crate::refusal::{Refusal, defect};
 
 /// A scalar, or a vector of that many components.
 type Width = Option<VectorSize>;
@@ -81,7 +82,7 @@ fn library(tier: Tier, width: Width) -> Result<Library, String> {
 }
 
 /// Makes the module for a device out of a module of primitives.
-pub(super) fn realize(module: &Module, info: &ModuleInfo, tier: Tier) -> Result<Module, Diagnostic> {
+pub(super) fn realize(module: &Module, info: &ModuleInfo, tier: Tier) -> Result<Module, Refusal> {
     let mut realizer = Realizer::new(module, tier)?;
     for (handle, function) in module.functions.iter() {
         let taken = realizer.function(function, &info[handle], false)?;
@@ -93,7 +94,7 @@ pub(super) fn realize(module: &Module, info: &ModuleInfo, tier: Tier) -> Result<
         copy.function = realizer.function(&entry.function, info.get_entry_point(index), true)?.function;
         realizer.out.entry_points.push(copy);
     }
-    crate::kernel::validate(&realizer.out)?;
+    crate::validate::validate(&realizer.out)?;
     Ok(realizer.out)
 }
 
@@ -118,14 +119,14 @@ struct Realizer<'a> {
     functions: HashMap<Handle<Function>, Callee>,
     linkers: [Linker<'static>; 4],
     constants: HashMap<(i32, VectorSize), Handle<Constant>>,
-    /// The system's parameters, and which member of them is the zero.
-    zero: (Handle<GlobalVariable>, u32),
+    /// The system's parameters, one of which is the zero.
+    params: Handle<GlobalVariable>,
     u32_type: Handle<Type>,
     expressions: usize,
 }
 
 impl<'a> Realizer<'a> {
-    fn new(source: &'a Module, tier: Tier) -> Result<Self, Diagnostic> {
+    fn new(source: &'a Module, tier: Tier) -> Result<Self, Refusal> {
         let libraries: &'static Libraries = match tier {
             Tier::A => &TIER_A,
             Tier::B => &TIER_B,
@@ -141,7 +142,7 @@ impl<'a> Realizer<'a> {
             functions: HashMap::new(),
             linkers: [x?, y?, z?, w?],
             constants: HashMap::new(),
-            zero: find_zero(&mut out),
+            params: system::params(&mut out),
             u32_type,
             out,
             expressions: 0,
@@ -164,7 +165,7 @@ impl<'a> Realizer<'a> {
         function: &'a Function,
         info: &'a FunctionInfo,
         entry_point: bool,
-    ) -> Result<Rewritten, Diagnostic> {
+    ) -> Result<Rewritten, Refusal> {
         let mut rewriter = Rewriter {
             realizer: self,
             source: function,

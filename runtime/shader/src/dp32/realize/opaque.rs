@@ -2,16 +2,15 @@
 
 use naga::proc::TypeResolution;
 use naga::{
-    AddressSpace, Arena, ArraySize, BinaryOperator, Block, Expression, Function, FunctionArgument, GlobalVariable,
-    Handle, Literal, LocalVariable, MemoryDecorations, Module, ResourceBinding, Scalar, Span, Statement, StorageAccess,
-    StructMember, Type, TypeInner, VectorSize,
+    AddressSpace, Arena, ArraySize, BinaryOperator, Expression, Function, FunctionArgument, Handle, Literal,
+    LocalVariable, Module, Scalar, Span, Statement, Type, TypeInner, VectorSize,
 };
 
 use super::{Realizer, Rewriter, Width, slot};
-use crate::Diagnostic;
-use crate::dp32::link::defect;
-use crate::dp32::system::{SYSTEM_GROUP, ZERO_MEMBER};
-use crate::dp32::{Tier, operands};
+use crate::Refusal;
+use crate::dp32::{Tier, system};
+use crate::refusal::defect;
+use crate::visit::{for_each_operand_mut, for_each_statement};
 
 /// Scalars in a value up to which its zeros are made opaque one by one. What is larger keeps its zeros, and what is
 /// taken out of it is made opaque.
@@ -21,9 +20,6 @@ pub(super) const MAGNITUDE: i32 = i32::MAX;
 
 /// The bits of every NaN that can be seen.
 pub(super) const NAN: u32 = 0x7fc0_0000;
-
-/// Where the system's parameters are bound.
-const PARAMS: ResourceBinding = ResourceBinding { group: SYSTEM_GROUP, binding: 0 };
 
 /// The run-time zero in one width, where a function has it.
 #[derive(Clone, Copy, Default)]
@@ -100,24 +96,20 @@ impl Rewriter<'_, '_> {
         &mut self,
         float: Handle<Expression>,
         width: Width,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let zero = self.zero(width).bits.ok_or_else(no_zero)?;
         let bits = self.as_int(float);
         Ok(self.binary(BinaryOperator::InclusiveOr, bits, zero))
     }
 
-    pub(super) fn opaque(&mut self, float: Handle<Expression>, width: Width) -> Result<Handle<Expression>, Diagnostic> {
+    pub(super) fn opaque(&mut self, float: Handle<Expression>, width: Width) -> Result<Handle<Expression>, Refusal> {
         let bits = self.opaque_bits(float, width)?;
         Ok(self.as_float(bits))
     }
 
     /// The same number, but no driver knows that it is. Another operation than the barrier's, which done twice
     /// is done once: what comes out of the barrier would be itself again.
-    pub(super) fn distinct(
-        &mut self,
-        float: Handle<Expression>,
-        width: Width,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    pub(super) fn distinct(&mut self, float: Handle<Expression>, width: Width) -> Result<Handle<Expression>, Refusal> {
         let zero = self.zero(width).bits.ok_or_else(no_zero)?;
         let bits = self.as_int(float);
         let bits = self.binary(BinaryOperator::ExclusiveOr, bits, zero);
@@ -130,7 +122,7 @@ impl Rewriter<'_, '_> {
         result: Handle<Expression>,
         width: Width,
         threshold: i32,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let [mask, threshold, nothing] = [MAGNITUDE, threshold, 0].map(|value| self.int(value, width));
         let zero = self.zero(width).bits.ok_or_else(no_zero)?;
         let bits = self.as_int(result);
@@ -179,7 +171,7 @@ impl Rewriter<'_, '_> {
         &mut self,
         old: Handle<Expression>,
         value: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         if self.zero_word.is_none() {
             return Ok(value);
         }
@@ -192,7 +184,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    fn opaque_parts(&mut self, value: Handle<Expression>, ty: Handle<Type>) -> Result<Handle<Expression>, Diagnostic> {
+    fn opaque_parts(&mut self, value: Handle<Expression>, ty: Handle<Type>) -> Result<Handle<Expression>, Refusal> {
         let parts = match self.realizer.out.types[ty].inner.clone() {
             TypeInner::Scalar(Scalar::F32) => return self.opaque(value, None),
             TypeInner::Vector { size, scalar: Scalar::F32 } => return self.opaque(value, Some(size)),
@@ -218,7 +210,7 @@ impl Rewriter<'_, '_> {
 /// Values that are known before the function runs.
 impl<'a> Rewriter<'_, 'a> {
     /// What comes before the body. Says whether the function now takes the zero as its last argument.
-    pub(super) fn prologue(&mut self, entry_point: bool) -> Result<bool, Diagnostic> {
+    pub(super) fn prologue(&mut self, entry_point: bool) -> Result<bool, Refusal> {
         let source: &'a Function = self.source;
         let module: &'a Module = self.realizer.source;
         let opaque = self.realizer.tier == Tier::A && self.needs_zero();
@@ -284,26 +276,19 @@ impl<'a> Rewriter<'_, 'a> {
 
     /// Whether the function computes with f32, or calls one that does.
     fn needs_zero(&self) -> bool {
-        self.source.expressions.iter().any(|(handle, _)| self.has_floats(handle)) || self.calls_taker(&self.source.body)
-    }
-
-    fn calls_taker(&self, block: &Block) -> bool {
-        block.iter().any(|statement| match statement {
-            Statement::Call { function, .. } => {
-                self.realizer.functions.get(function).is_some_and(|callee| callee.takes_zero)
+        let mut needs = self.source.expressions.iter().any(|(handle, _)| self.has_floats(handle));
+        for_each_statement(&self.source.body, &mut |statement, _| {
+            if let Statement::Call { function, .. } = statement {
+                needs |= self.realizer.functions.get(function).is_some_and(|callee| callee.takes_zero);
             }
-            Statement::Block(block) => self.calls_taker(block),
-            Statement::If { accept, reject, .. } => self.calls_taker(accept) || self.calls_taker(reject),
-            Statement::Loop { body, continuing, .. } => self.calls_taker(body) || self.calls_taker(continuing),
-            Statement::Switch { cases, .. } => cases.iter().any(|case| self.calls_taker(&case.body)),
-            _ => false,
-        })
+        });
+        needs
     }
 
     /// Takes the zero from the buffer or the caller, in all widths that the function has floats of.
-    fn place_zeros(&mut self, entry_point: bool) -> Result<(), Diagnostic> {
+    fn place_zeros(&mut self, entry_point: bool) -> Result<(), Refusal> {
         let word = if entry_point {
-            let (params, index) = self.realizer.zero;
+            let (params, index) = (self.realizer.params, system::params::ZERO);
             let base = self.place(Expression::GlobalVariable(params));
             let pointer = self.emit(Expression::AccessIndex { base, index });
             self.emit(Expression::Load { pointer })
@@ -347,7 +332,7 @@ impl<'a> Rewriter<'_, 'a> {
     }
 
     /// The run-time zero as a float.
-    fn float_zero(&mut self, width: Width) -> Result<Handle<Expression>, Diagnostic> {
+    fn float_zero(&mut self, width: Width) -> Result<Handle<Expression>, Refusal> {
         if let Some(float) = self.zero(width).float {
             return Ok(float);
         }
@@ -361,7 +346,7 @@ impl<'a> Rewriter<'_, 'a> {
     }
 
     /// The zero value of a type, with every f32 in it opaque.
-    pub(super) fn opaque_zero(&mut self, ty: Handle<Type>) -> Result<Handle<Expression>, Diagnostic> {
+    pub(super) fn opaque_zero(&mut self, ty: Handle<Type>) -> Result<Handle<Expression>, Refusal> {
         let inner = self.realizer.out.types[ty].inner.clone();
         let components = match inner {
             TypeInner::Scalar(Scalar::F32) => return self.float_zero(None),
@@ -385,7 +370,7 @@ impl<'a> Rewriter<'_, 'a> {
         &mut self,
         arena: &'a Arena<Expression>,
         constant: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         match &arena[constant] {
             Expression::Literal(Literal::F32(0.0)) => self.float_zero(None),
             Expression::ZeroValue(ty) => self.opaque_zero(*ty),
@@ -411,9 +396,9 @@ impl<'a> Rewriter<'_, 'a> {
         &mut self,
         arena: &'a Arena<Expression>,
         constant: Handle<Expression>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let mut expression = arena[constant].clone();
-        operands::of_expression(&mut expression, |operand| {
+        for_each_operand_mut(&mut expression, |operand| {
             *operand = self.copy_constant(arena, *operand)?;
             Ok(())
         })?;
@@ -421,31 +406,6 @@ impl<'a> Rewriter<'_, 'a> {
     }
 }
 
-/// Where the module has the word that is zero at run time: as a member of the system's parameters. The first stage leaves
-/// those out where it has no use for them.
-pub(super) fn find_zero(module: &mut Module) -> (Handle<GlobalVariable>, u32) {
-    let found = module.global_variables.iter().find(|(_, variable)| variable.binding == Some(PARAMS));
-    if let Some((handle, _)) = found {
-        return (handle, ZERO_MEMBER);
-    }
-    let mut ty =
-        |inner, name: Option<&str>| module.types.insert(Type { name: name.map(str::to_owned), inner }, Span::UNDEFINED);
-    let word = ty(TypeInner::Scalar(Scalar::U32), None);
-    let words = ty(TypeInner::Vector { size: VectorSize::Tri, scalar: Scalar::U32 }, None);
-    let member = |name: &str, ty, offset| StructMember { name: Some(name.to_owned()), ty, binding: None, offset };
-    let members = vec![member("workgroup_offset", words, 0), member("zero", word, 12)];
-    let params = ty(TypeInner::Struct { members, span: 16 }, Some("SystemParams"));
-    let variable = GlobalVariable {
-        name: Some("system_params".to_owned()),
-        space: AddressSpace::Storage { access: StorageAccess::LOAD },
-        binding: Some(PARAMS),
-        ty: params,
-        init: None,
-        memory_decorations: MemoryDecorations::empty(),
-    };
-    (module.global_variables.append(variable, Span::UNDEFINED), ZERO_MEMBER)
-}
-
-pub(super) fn no_zero() -> Diagnostic {
+pub(super) fn no_zero() -> Refusal {
     defect("a function lacks the zero")
 }

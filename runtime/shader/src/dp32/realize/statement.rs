@@ -4,16 +4,16 @@ use naga::{AtomicFunction, Block, Expression, Handle, Span, Statement, SwitchCas
 
 use super::opaque::no_zero;
 use super::{MAX_EXPRESSIONS, Rewriter};
-use crate::Diagnostic;
-use crate::dp32::link::defect;
+use crate::Refusal;
+use crate::refusal::defect;
 
 impl Rewriter<'_, '_> {
-    pub(super) fn block(&mut self, block: &Block) -> Result<Block, Diagnostic> {
+    pub(super) fn block(&mut self, block: &Block) -> Result<Block, Refusal> {
         let outer = std::mem::take(&mut self.block);
         for (statement, span) in block.span_iter() {
             self.statement(statement, *span)?;
             if self.realizer.expressions + self.out.expressions.len() > MAX_EXPRESSIONS {
-                return Err(Diagnostic::new(format!(
+                return Err(Refusal::new(format!(
                     "the kernel is too large: its reproducible form has more than {MAX_EXPRESSIONS} expressions"
                 )));
             }
@@ -22,7 +22,7 @@ impl Rewriter<'_, '_> {
         Ok(std::mem::replace(&mut self.block, outer))
     }
 
-    fn statement(&mut self, statement: &Statement, span: Span) -> Result<(), Diagnostic> {
+    fn statement(&mut self, statement: &Statement, span: Span) -> Result<(), Refusal> {
         if let Statement::Emit(range) = statement {
             return range.clone().try_for_each(|old| self.expression(old));
         }
@@ -46,7 +46,7 @@ impl Rewriter<'_, '_> {
                     let body = self.block(&case.body)?;
                     Ok(SwitchCase { value: case.value, body, fall_through: case.fall_through })
                 });
-                Statement::Switch { selector, cases: cases.collect::<Result<_, Diagnostic>>()? }
+                Statement::Switch { selector, cases: cases.collect::<Result<_, Refusal>>()? }
             }
             Statement::Loop { body, continuing, break_if } => {
                 let body = self.block(body)?;

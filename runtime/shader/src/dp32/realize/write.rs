@@ -3,9 +3,9 @@
 use naga::{BinaryOperator, Expression, Handle, Literal, Scalar, ScalarKind, Span, Statement, TypeInner};
 
 use super::{Realizer, Rewriter, Width, slot};
-use crate::Diagnostic;
-use crate::dp32::link::defect;
-use crate::dp32::operands;
+use crate::Refusal;
+use crate::refusal::defect;
+use crate::visit::for_each_operand_mut;
 
 impl Rewriter<'_, '_> {
     /// Appends an expression that is computed at this point.
@@ -27,7 +27,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    pub(super) fn new_of(&self, old: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+    pub(super) fn new_of(&self, old: Handle<Expression>) -> Result<Handle<Expression>, Refusal> {
         let new = self.map.get(old.index()).copied().flatten();
         new.ok_or_else(|| defect("an expression is used before it is computed"))
     }
@@ -61,7 +61,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    pub(super) fn float_width(&self, old: Handle<Expression>) -> Result<Width, Diagnostic> {
+    pub(super) fn float_width(&self, old: Handle<Expression>) -> Result<Width, Refusal> {
         self.width(old, Scalar::F32).ok_or_else(|| defect("an operation on other than f32 is left"))
     }
 
@@ -109,7 +109,7 @@ impl Rewriter<'_, '_> {
         name: &str,
         width: Width,
         arguments: Vec<Handle<Expression>>,
-    ) -> Result<Handle<Expression>, Diagnostic> {
+    ) -> Result<Handle<Expression>, Refusal> {
         let Realizer { linkers, out, .. } = &mut *self.realizer;
         let linker = linkers.get_mut(slot(width)).ok_or_else(|| defect("no such width"))?;
         let function = linker.import(out, name)?;
@@ -119,9 +119,9 @@ impl Rewriter<'_, '_> {
     }
 
     /// One of the source's expressions with its operands replaced, computed here.
-    pub(super) fn copy(&mut self, old: Handle<Expression>) -> Result<Handle<Expression>, Diagnostic> {
+    pub(super) fn copy(&mut self, old: Handle<Expression>) -> Result<Handle<Expression>, Refusal> {
         let mut expression = self.source.expressions[old].clone();
-        operands::of_expression(&mut expression, |operand| {
+        for_each_operand_mut(&mut expression, |operand| {
             *operand = self.new_of(*operand)?;
             Ok(())
         })?;

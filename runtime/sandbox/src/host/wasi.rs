@@ -1,7 +1,7 @@
 //! WASI for guests whose standard library imports it, cut down to what repeats: clocks that count calls,
 //! randomness from the job's hash, standard output as log lines. No sockets, no files.
 
-use crate::host::HostState;
+use super::HostState;
 use crate::job::{Reporter, cut};
 use isobit_job::JobSpec;
 use isobit_job::LogLevel;

@@ -5,10 +5,11 @@ use naga::{
     TypeInner, UnaryOperator,
 };
 
-use super::code::{Base, BinaryOp, BitsOp, Inst, Length, Mask, Place, Reg, UnaryOp};
-use super::compile::{Compiler, KnownResult, Value, literal_word, unknown};
-use super::lanes::EXPONENT;
-use crate::Diagnostic;
+use super::constants::literal_word;
+use super::{Compiler, KnownResult, Value, unknown};
+use crate::Refusal;
+use crate::interpreter::code::{Base, BinaryOp, BitsOp, Inst, Length, Mask, Place, Reg, UnaryOp};
+use crate::interpreter::lanes::EXPONENT;
 
 impl Compiler<'_> {
     pub(super) fn inner(&self, handle: Handle<Expression>) -> &TypeInner {
@@ -16,7 +17,7 @@ impl Compiler<'_> {
     }
 
     /// The scalars of an expression, or of what it points to.
-    pub(super) fn words(&self, handle: Handle<Expression>) -> Result<u32, Diagnostic> {
+    pub(super) fn words(&self, handle: Handle<Expression>) -> Result<u32, Refusal> {
         self.layout.words(self.inner(handle))
     }
 
@@ -26,7 +27,7 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn emit(&mut self, handle: Handle<Expression>, mask: Mask) -> Result<(), Diagnostic> {
+    pub(super) fn emit(&mut self, handle: Handle<Expression>, mask: Mask) -> Result<(), Refusal> {
         let function = self.body.function;
         self.span = function.expressions.get_span(handle);
         let value = self.evaluate(handle, mask)?;
@@ -35,7 +36,7 @@ impl Compiler<'_> {
     }
 
     /// What an expression stands for; one that is never emitted is looked up.
-    pub(super) fn get(&mut self, handle: Handle<Expression>) -> Result<Value, Diagnostic> {
+    pub(super) fn get(&mut self, handle: Handle<Expression>) -> Result<Value, Refusal> {
         if let Some(Some(value)) = self.body.values.get(handle.index()) {
             return Ok(*value);
         }
@@ -59,21 +60,21 @@ impl Compiler<'_> {
         Ok(value)
     }
 
-    pub(super) fn registers(&mut self, handle: Handle<Expression>) -> Result<Reg, Diagnostic> {
+    pub(super) fn registers(&mut self, handle: Handle<Expression>) -> Result<Reg, Refusal> {
         match self.get(handle)? {
             Value::Registers(reg) => Ok(reg),
             Value::Place(place) => Err(unknown(place.base)),
         }
     }
 
-    pub(super) fn place(&mut self, handle: Handle<Expression>) -> Result<Place, Diagnostic> {
+    pub(super) fn place(&mut self, handle: Handle<Expression>) -> Result<Place, Refusal> {
         match self.get(handle)? {
             Value::Place(place) => Ok(place),
-            Value::Registers(_) => Err(Diagnostic::new("a value is used as a pointer")),
+            Value::Registers(_) => Err(Refusal::new("a value is used as a pointer")),
         }
     }
 
-    fn evaluate(&mut self, handle: Handle<Expression>, mask: Mask) -> Result<Value, Diagnostic> {
+    fn evaluate(&mut self, handle: Handle<Expression>, mask: Mask) -> Result<Value, Refusal> {
         let function = self.body.function;
         let reg = match &function.expressions[handle] {
             Expression::Compose { components, .. } => {
@@ -153,7 +154,7 @@ impl Compiler<'_> {
         Ok(Value::Registers(reg))
     }
 
-    fn splat(&mut self, src: Reg, count: u32) -> Result<Reg, Diagnostic> {
+    fn splat(&mut self, src: Reg, count: u32) -> Result<Reg, Refusal> {
         let dst = self.value(count)?;
         self.push(Inst::Splat { dst, src, count });
         if let Some(&word) = self.known.words.get(&src) {
@@ -166,7 +167,7 @@ impl Compiler<'_> {
         &mut self,
         vector: Reg,
         pattern: impl ExactSizeIterator<Item = &'p SwizzleComponent>,
-    ) -> Result<Reg, Diagnostic> {
+    ) -> Result<Reg, Refusal> {
         let dst = self.value(u32::try_from(pattern.len()).unwrap_or(u32::MAX))?;
         for (at, component) in (0..).zip(pattern) {
             let component = match component {
@@ -194,21 +195,21 @@ impl Compiler<'_> {
 
     // --- parts of composites
 
-    fn access_part(&mut self, base: Handle<Expression>, index: u32) -> Result<Value, Diagnostic> {
+    fn access_part(&mut self, base: Handle<Expression>, index: u32) -> Result<Value, Refusal> {
         let value = self.get(base)?;
         let packed = match value {
             Value::Place(Place { base: Base::Buffer(_), .. }) => false,
             Value::Place(_) | Value::Registers(_) => true,
         };
         let part = self.layout.part(self.inner(base), index, packed);
-        let part = part.ok_or_else(|| Diagnostic::new("a part of a composite does not exist"))?;
+        let part = part.ok_or_else(|| Refusal::new("a part of a composite does not exist"))?;
         Ok(match value {
             Value::Registers(reg) => Value::Registers(reg.at(part)),
             Value::Place(place) => Value::Place(Place { offset: place.offset.saturating_add(part), ..place }),
         })
     }
 
-    fn access(&mut self, base: Handle<Expression>, index: Handle<Expression>, mask: Mask) -> Result<Value, Diagnostic> {
+    fn access(&mut self, base: Handle<Expression>, index: Handle<Expression>, mask: Mask) -> Result<Value, Refusal> {
         let index = self.registers(index)?;
         let value = self.get(base)?;
         let place = match value {
@@ -220,7 +221,7 @@ impl Compiler<'_> {
         };
         let packed = !matches!(place.base, Base::Buffer(_));
         let elements = self.layout.elements(self.inner(base), packed);
-        let elements = elements.ok_or_else(|| Diagnostic::new("what is indexed has no elements"))?;
+        let elements = elements.ok_or_else(|| Refusal::new("what is indexed has no elements"))?;
         let length = match (elements.length, place.base) {
             (Some(length), _) => Length::Fixed(length),
             (None, Base::Buffer(buffer)) => Length::Runtime { buffer, offset: place.offset },
@@ -240,7 +241,7 @@ impl Compiler<'_> {
 
     // --- arithmetic
 
-    fn scalar(&self, handle: Handle<Expression>) -> Result<Scalar, Diagnostic> {
+    fn scalar(&self, handle: Handle<Expression>) -> Result<Scalar, Refusal> {
         let inner = self.inner(handle);
         let (TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. }) = inner else {
             return Err(unknown(inner));
@@ -249,11 +250,11 @@ impl Compiler<'_> {
         if scalar.width == width { Ok(*scalar) } else { Err(unknown(scalar)) }
     }
 
-    fn kind(&self, handle: Handle<Expression>) -> Result<ScalarKind, Diagnostic> {
+    fn kind(&self, handle: Handle<Expression>) -> Result<ScalarKind, Refusal> {
         Ok(self.scalar(handle)?.kind)
     }
 
-    fn unary(&mut self, op: UnaryOp, argument: Handle<Expression>) -> Result<Reg, Diagnostic> {
+    fn unary(&mut self, op: UnaryOp, argument: Handle<Expression>) -> Result<Reg, Refusal> {
         let count = self.words(argument)?;
         let a = self.registers(argument)?;
         let dst = self.value(count)?;
@@ -261,14 +262,14 @@ impl Compiler<'_> {
         Ok(dst)
     }
 
-    fn binary(&mut self, op: BinaryOp, a: Reg, b: Reg, count: u32) -> Result<Reg, Diagnostic> {
+    fn binary(&mut self, op: BinaryOp, a: Reg, b: Reg, count: u32) -> Result<Reg, Refusal> {
         let dst = self.value(count)?;
         self.push(Inst::Binary { op, dst, a, b, count });
         self.known.results.insert(dst, KnownResult { op, a, b, count });
         Ok(dst)
     }
 
-    fn binary_with(&mut self, op: BinaryOp, a: Reg, b: u32, count: u32) -> Result<Reg, Diagnostic> {
+    fn binary_with(&mut self, op: BinaryOp, a: Reg, b: u32, count: u32) -> Result<Reg, Refusal> {
         let mut b = self.scalar_constant(b)?;
         if count > 1 {
             b = self.splat(b, count)?;
@@ -277,7 +278,7 @@ impl Compiler<'_> {
     }
 
     /// Combines neighbouring registers, from the first.
-    fn fold(&mut self, op: BinaryOp, first: Reg, count: u32) -> Result<Reg, Diagnostic> {
+    fn fold(&mut self, op: BinaryOp, first: Reg, count: u32) -> Result<Reg, Refusal> {
         let mut sum = first;
         for at in 1..count {
             sum = self.binary(op, sum, first.at(at), 1)?;
@@ -290,7 +291,7 @@ impl Compiler<'_> {
         operator: BinaryOperator,
         left: Handle<Expression>,
         right: Handle<Expression>,
-    ) -> Result<Reg, Diagnostic> {
+    ) -> Result<Reg, Refusal> {
         use BinaryOperator as Op;
         let kind = self.kind(left)?;
         self.scalar(right)?;
@@ -361,12 +362,7 @@ impl Compiler<'_> {
         self.binary(op, a, b, count)
     }
 
-    fn convert(
-        &mut self,
-        argument: Handle<Expression>,
-        kind: ScalarKind,
-        convert: Option<u8>,
-    ) -> Result<Reg, Diagnostic> {
+    fn convert(&mut self, argument: Handle<Expression>, kind: ScalarKind, convert: Option<u8>) -> Result<Reg, Refusal> {
         let from = match self.inner(argument) {
             TypeInner::Matrix { scalar, .. } if scalar.kind == kind => kind,
             _ => self.kind(argument)?,
@@ -398,7 +394,7 @@ impl Compiler<'_> {
         fun: MathFunction,
         arguments: [Option<Handle<Expression>>; 4],
         result_words: u32,
-    ) -> Result<Reg, Diagnostic> {
+    ) -> Result<Reg, Refusal> {
         use MathFunction as F;
         use ScalarKind::{Float, Sint, Uint};
         let [Some(first), second, third, fourth] = arguments else {
@@ -504,7 +500,7 @@ impl Compiler<'_> {
         offset: Handle<Expression>,
         length: Handle<Expression>,
         count: u32,
-    ) -> Result<Reg, Diagnostic> {
+    ) -> Result<Reg, Refusal> {
         let (value, bits) = (self.registers(value)?, self.registers(bits)?);
         let (offset, length) = (self.registers(offset)?, self.registers(length)?);
         let dst = self.value(count)?;

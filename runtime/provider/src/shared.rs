@@ -1,0 +1,30 @@
+//! What all jobs of a provider share.
+
+use crate::admission::{Admission, Ceiling};
+use crate::queue::Queue;
+use crate::worker::Workers;
+use isobit_job::SecretKey;
+use isobit_sandbox::CodeCache;
+use isobit_store::Store;
+use tokio::sync::watch;
+
+/// What all jobs of a provider share.
+pub(crate) struct Shared {
+    pub secret: SecretKey,
+    pub admission: Admission,
+    pub ceiling: Ceiling,
+    pub store: Store,
+    pub code: CodeCache,
+    pub queue: Queue,
+    pub workers: Workers,
+    /// Whether the provider has been asked to stop.
+    pub stopping: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Completes when the provider is asked to stop.
+    pub(crate) async fn stopping(&self) {
+        // The sender is this one.
+        self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
+    }
+}

@@ -1,0 +1,202 @@
+//! The run of a job, from its preparation to its outcome and cost.
+
+use crate::ending::{Ending, classify};
+use crate::engine::{CompiledWorkload, EPOCH_TICK};
+use crate::host::HostState;
+use crate::job::Job;
+use isobit_device::Stop;
+use isobit_job::{Cost, Fault, FaultKind, Fuel, Outcome, Profile, Rules, Trap, Unread};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use wasmtime::{Store, UpdateDeadline};
+
+/// The most bytes that a guest may hand over in one host call, and so the most that the host allocates for
+/// one: the largest buffer, 256 MiB, in one write, and 1 MiB for all else. Bulk bytes are borrowed in place and
+/// allocate nothing, but wasmtime counts them alike.
+const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
+
+/// Stops a running job from another thread.
+#[derive(Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Ends the job as faulted with [`FaultKind::Cancelled`] within some 10 ms, or when its host call returns.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A job with all that it needs, not started.
+pub struct PreparedJob {
+    workload: CompiledWorkload,
+    store: Store<HostState>,
+    rules: Rules,
+    fuel: u64,
+    interrupt: Interrupt,
+    /// Why it was stopped, once it was.
+    stopped: Arc<OnceLock<FaultKind>>,
+    /// Whether the guest's `run` has been called.
+    entered: bool,
+}
+
+/// The version of the sandbox's semantics: what a guest sees of its host, the calls of `wit/` and their limits, and how wasmtime counts its
+/// fuel. It is raised whenever a guest could end otherwise, or cost otherwise, than before; `tests/endings.rs` holds what some guests
+/// cost against it, so that an update of wasmtime cannot change that unseen.
+pub const SANDBOX_VERSION: u32 = 1;
+
+/// The rules that every run in this profile goes by here.
+#[must_use]
+pub fn rules(profile: Profile) -> Rules {
+    Rules::of(profile, isobit_shader::dp32::PASS_VERSION, SANDBOX_VERSION)
+}
+
+/// A job that has run to an outcome.
+pub struct FinishedJob {
+    /// What the kernels went by.
+    pub rules: Rules,
+    /// Completed or trapped.
+    pub outcome: Outcome,
+    /// What it cost.
+    pub cost: Cost,
+    /// What of the job the guest never looked at.
+    pub unread: Unread,
+}
+
+impl CompiledWorkload {
+    /// Puts a job together. Nothing of the guest runs yet.
+    ///
+    /// # Errors
+    /// The inputs given are not those of the spec, or the device cannot be used.
+    pub fn prepare(&self, job: Job) -> Result<PreparedJob, Fault> {
+        if job.spec.workload.hash != self.workload() || !job.spec.inputs.keys().eq(job.inputs.keys()) {
+            return Err(Fault::new(FaultKind::Internal, "the job's spec and its files do not belong together"));
+        }
+        let interrupt = Interrupt::default();
+        let stopped = Arc::new(OnceLock::new());
+        let fuel = job.spec.limits.fuel.get();
+        let rules = rules(job.spec.profile);
+        let deadline = job.deadline;
+        let (asked, why) = (interrupt.clone(), Arc::clone(&stopped));
+        // Asked between the guest's instructions, and while the device is waited for.
+        let stop = move || {
+            let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let stop =
+                if asked.requested() { Some(FaultKind::Cancelled) } else { is_late().then_some(FaultKind::Deadline) }?;
+            why.set(stop).ok();
+            Some(stop)
+        };
+        let mut store = Store::new(&self.engine, HostState::new(job, Stop::when(stop.clone())));
+        store.limiter(|state| state.limiter());
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.set_fuel(fuel).map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            Ok(if stop().is_some() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+        });
+        Ok(PreparedJob { workload: self.clone(), store, rules, fuel, interrupt, stopped, entered: false })
+    }
+}
+
+impl PreparedJob {
+    /// A handle that stops the job while [`run`](Self::run) is at work.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    /// Instantiates the workload and calls its `run`. Blocks until the job has ended.
+    ///
+    /// # Errors
+    /// The provider's own trouble. What follows from the job itself is an [`Outcome`].
+    pub fn run(mut self) -> Result<FinishedJob, Fault> {
+        let ticker = match Ticker::start(&self.workload) {
+            Ok(ticker) => ticker,
+            Err(error) => {
+                self.store.into_data().abandon();
+                return Err(Fault::new(FaultKind::OutOfMemory, error));
+            }
+        };
+        let result = self.enter();
+        drop(ticker);
+        match self.outcome(result) {
+            Ok((outcome, cost)) => {
+                let state = self.store.into_data();
+                let unread = state.unread();
+                state.finish()?;
+                Ok(FinishedJob { rules: self.rules, outcome, cost, unread })
+            }
+            Err(fault) => {
+                self.store.into_data().abandon();
+                Err(fault)
+            }
+        }
+    }
+
+    /// What the run came to, and what it cost.
+    fn outcome(&mut self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, Cost), Fault> {
+        let left = self.store.get_fuel().unwrap_or(0);
+        let stopped = self.stopped.get().copied();
+        let state = self.store.data_mut();
+        let mut outcome = match result {
+            Ok(Ok(())) => Outcome::Completed,
+            Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
+            Err(error) => classify(&error, state.memory_denied(), self.entered, stopped)?,
+        };
+        // Work still on the device belongs to the job, whatever the guest has come to.
+        if outcome != Outcome::Trapped(Trap::KernelFuel) {
+            match state.settle().and_then(|()| state.wait()) {
+                Ok(()) => {}
+                Err(Ending::Trapped(trap)) => outcome = Outcome::Trapped(trap),
+                Err(Ending::Fault(fault)) => return Err(self.stopped.get().copied().map_or(fault, Fault::from)),
+            }
+        }
+        let cost = Cost {
+            guest_fuel: Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX),
+            kernel_fuel: state.kernel_fuel(),
+            input_bytes: state.input_bytes(),
+            output_bytes: state.output_bytes(),
+        };
+        Ok((outcome, cost))
+    }
+
+    fn enter(&mut self) -> wasmtime::Result<Result<(), String>> {
+        self.store.data().reporter().started();
+        let instance = self.workload.pre.instantiate(&mut self.store)?;
+        self.entered = true;
+        instance.call_run(&mut self.store)
+    }
+}
+
+/// Advances the engine's epoch while a job runs, so that its epoch callback is called every tick.
+struct Ticker {
+    stop: std::sync::mpsc::Sender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(workload: &CompiledWorkload) -> io::Result<Self> {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let engine = workload.engine.clone();
+        let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
+            while stopped.recv_timeout(EPOCH_TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.send(()).ok();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
