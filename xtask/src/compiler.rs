@@ -148,7 +148,7 @@ fn version_of(program: &str) -> Option<Version> {
 }
 
 /// Whether the ordinary compiler, if it is new enough and brings its own linker, has a target.
-fn has_target(triple: &str) -> bool {
+pub fn has_target(triple: &str) -> bool {
     let ask = |args: &[&str]| output(Command::new("rustc").args(args));
     let is_own = ask(&["--print", "sysroot"]).is_some_and(|root| root != "/usr");
     let is_new = ask(&["--version"]).and_then(|text| Version::parse_line(&text)).is_some_and(|it| it >= oldest());

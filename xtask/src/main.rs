@@ -11,8 +11,11 @@ mod divergence;
 mod document;
 mod drivers;
 mod fresh;
+#[cfg(test)]
+mod house;
 mod setup;
 mod steps;
+mod systems;
 mod test;
 
 use std::process::ExitCode;

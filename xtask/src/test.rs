@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::steps::{Steps, cargo, check, shown};
-use crate::{Failure, Options, setup};
+use crate::{Failure, Options, setup, systems};
 
 /// Sets up and runs every check. The last line of the output is `N passed, N failed, N skipped`.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
@@ -15,9 +15,12 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         steps.run("formatting", || check(&mut cargo(&["fmt", "--all", "--check"])));
         let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
         steps.run("lints", || check(&mut cargo(&clippy)));
+        steps.lint_for("Windows", systems::WINDOWS, &mut tally);
         let test = ["test", "--workspace", "--no-fail-fast"];
         steps.run_tests("tests", &mut tally, &[&test[..], &["--", "--show-output"]].concat());
         if options.long {
+            // Whatever is not for macOS is seldom for Windows.
+            steps.lint_for("macOS", systems::MACOS, &mut tally);
             let mut long = Tally::default();
             let only_long = ["--lib", "--bins", "--tests", "--", "--show-output", "--ignored"];
             steps.run_tests("long tests", &mut long, &[&test[..], &only_long].concat());
@@ -84,6 +87,18 @@ fn is_skip(line: &str) -> bool {
 }
 
 impl Steps {
+    /// Lints for another system; without its standard library that is a skip.
+    fn lint_for(&mut self, system: &str, triple: &str, tally: &mut Tally) {
+        if systems::has_library(triple) {
+            self.run(&format!("lints for {system}"), || systems::lint(triple));
+        } else {
+            println!(
+                "SKIP: lints for {system}: no standard library of {triple}; `rustup target add {triple}` brings it"
+            );
+            tally.skipped += 1;
+        }
+    }
+
     fn run_tests(&mut self, name: &str, tally: &mut Tally, args: &[&str]) {
         let failed_before = tally.failed;
         let passed = self.run(name, || stream(&mut cargo(args), tally));

@@ -2,6 +2,7 @@
 //!
 //! One file per command in `commands/`. [`Printer`] is the only way to the user.
 
+#[cfg(target_os = "linux")]
 mod addresses;
 mod cli;
 mod commands;

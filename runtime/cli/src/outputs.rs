@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal, Read as _, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use isobit_job::{Envelope, JobId};
@@ -65,7 +64,7 @@ fn pour(sink: &Sink, from: &mut File, printer: &Printer) -> io::Result<()> {
         Sink::Stdout => pour_into(from, &mut io::stdout().lock(), io::stdout().is_terminal()),
         Sink::Stderr => pour_into(from, &mut io::stderr().lock(), io::stderr().is_terminal()),
         Sink::Device(path) => {
-            let mut device = File::options().write(true).custom_flags(libc::O_NOCTTY).open(path)?;
+            let mut device = open_device(path)?;
             let terminal = device.is_terminal();
             pour_into(from, &mut device, terminal)
         }
@@ -77,8 +76,19 @@ fn pour(sink: &Sink, from: &mut File, printer: &Printer) -> io::Result<()> {
     }
 }
 
+/// Opens a device for writing. A terminal does not become this process's own.
+fn open_device(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOCTTY);
+    options.write(true).open(path)
+}
+
 /// Opens a named pipe. Where nobody reads it yet, that is said, and a reader waited for as the shell does.
+#[cfg(unix)]
 fn open_pipe(path: &Path, printer: &Printer) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
     match File::options().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
             printer.note(format_args!("waiting until somebody reads {}", path.display()));
@@ -88,6 +98,12 @@ fn open_pipe(path: &Path, printer: &Printer) -> io::Result<File> {
         Ok(_) => {}
     }
     File::options().write(true).open(path)
+}
+
+/// Opens a named pipe, which other systems have no file type for.
+#[cfg(not(unix))]
+fn open_pipe(path: &Path, _: &Printer) -> io::Result<File> {
+    open_device(path)
 }
 
 /// A workload's bytes could drive a terminal, so there they are shown as text.

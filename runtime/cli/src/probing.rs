@@ -16,8 +16,9 @@ use crate::printer::Printer;
 /// The longest line that a process says: a verdict with the first wrong result is some hundred bytes.
 const MAX_LINE: u64 = 64 << 10;
 
-/// Signals by which a driver that crashes ends its process: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE and SIGSEGV.
-const CRASHES: [i32; 6] = [4, 5, 6, 7, 8, 11];
+/// Signals by which a driver that crashes ends its process.
+#[cfg(unix)]
+const CRASHES: [i32; 6] = [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
 
 /// What happens while a device is probed. A line of JSON on the standard output of a process that probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -200,7 +200,7 @@ impl Places {
         receipt: Option<&str>,
         job: JobId,
         pour: &mut dyn FnMut(&Sink, &mut File) -> io::Result<()>,
-    ) -> Result<Kept, NotKept> {
+    ) -> Result<Kept, Box<NotKept>> {
         let mut kept = Kept::default();
         let mut failed = Vec::new();
         let completed = arrived.is_some();
@@ -244,7 +244,7 @@ impl Places {
         if missing.is_empty() && failed.is_empty() {
             return Ok(kept);
         }
-        Err(NotKept { missing, created, failed, kept })
+        Err(Box::new(NotKept { missing, created, failed, kept }))
     }
 
     /// Writes the receipt where it is wanted; where something else went wrong also if it is not, for it cannot be had again.

@@ -25,6 +25,7 @@ pub fn remove_parts() {
 #[derive(Debug)]
 pub(crate) enum Spool {
     /// Without a name, in the file system where it is to stay.
+    #[cfg(target_os = "linux")]
     Unnamed(File),
     /// With a name that nobody looks for.
     Named(Part),
@@ -72,7 +73,9 @@ impl Spool {
     /// The file.
     pub(crate) fn file(&mut self) -> io::Result<&mut File> {
         match self {
-            Self::Unnamed(file) | Self::Passing(file) => Ok(file),
+            #[cfg(target_os = "linux")]
+            Self::Unnamed(file) => Ok(file),
+            Self::Passing(file) => Ok(file),
             Self::Named(part) => {
                 part.file.as_mut().map(NamedTempFile::as_file_mut).ok_or(io::ErrorKind::NotFound.into())
             }
@@ -90,8 +93,6 @@ impl Spool {
         match self {
             #[cfg(target_os = "linux")]
             Self::Unnamed(file) => link(file, path, replace),
-            #[cfg(not(target_os = "linux"))]
-            Self::Unnamed(file) => copy(file, path, replace, None),
             Self::Passing(_) => Ok(()),
             Self::Named(part) => {
                 let file = part.file.take().ok_or(io::ErrorKind::NotFound)?;

@@ -7,7 +7,6 @@ use crate::workload::Workload;
 use isobit_job::Hash;
 use std::fs::File;
 use std::hash::{Hash as _, Hasher};
-use std::path::PathBuf;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -140,7 +139,7 @@ fn deserialize(engine: &Engine, code: &TrustedCode) -> wasmtime::Result<Componen
     #[cfg(target_os = "linux")]
     {
         use std::os::fd::AsRawFd as _;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", code.0.as_raw_fd()));
+        let path = std::path::PathBuf::from(format!("/proc/self/fd/{}", code.0.as_raw_fd()));
         if path.exists() {
             // SAFETY: `TrustedCode` promises that the file is `Component::serialize`'s output, unchanged.
             return unsafe { Component::deserialize_file(engine, path) };

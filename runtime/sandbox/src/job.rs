@@ -16,6 +16,33 @@ pub struct Input {
     pub size: u64,
 }
 
+impl Input {
+    /// Reads at a place, as `pread` does: some bytes, none at the end.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_at(&self.file, bytes, offset);
+        // It moves the file's cursor, which nobody uses.
+        #[cfg(windows)]
+        return std::os::windows::fs::FileExt::seek_read(&self.file, bytes, offset);
+    }
+
+    /// Fills `bytes` from a place on.
+    pub(crate) fn read_exact_at(&self, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.read_at(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    bytes = bytes.get_mut(read..).unwrap_or_default();
+                    offset = offset.saturating_add(read as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Where outputs go.
 pub trait OutputSink: Send {
     /// Called once per output, when the guest creates it. What is appended goes to the writer as one

@@ -211,8 +211,8 @@ fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, 
     let failed = |source| BindError::Socket { addr, source };
     let socket = UdpSocket::bind(addr).map_err(failed)?;
     // Larger buffers are an improvement, not a need: the system may refuse.
-    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER).ok();
-    rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER).ok();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER).ok();
+    socket2::SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER).ok();
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(MAX_PACKET).map_err(|error| failed(std::io::Error::other(error)))?;
     Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(failed)

@@ -213,11 +213,12 @@ fn write_whole(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     };
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
-        let mut temporary = tempfile::Builder::new();
         // Temporary files are private by default; a workload is as public as any built file.
         #[cfg(unix)]
-        temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut temporary = temporary.tempfile_in(folder)?;
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        #[cfg(not(unix))]
+        let permissions = fs::metadata(folder)?.permissions();
+        let mut temporary = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
         std::io::Write::write_all(&mut temporary, bytes)?;
         temporary.persist(file)?;
         Ok(())

@@ -10,6 +10,7 @@ pub mod keygen;
 pub mod man;
 pub mod new;
 pub mod run;
+#[cfg_attr(not(target_os = "linux"), path = "serve_elsewhere.rs")]
 pub mod serve;
 pub mod show;
 pub mod submit;

@@ -46,9 +46,20 @@ impl Worker {
             }
             return Ok(Status::Ok);
         }
+        self.run_job()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn run_job(self) -> anyhow::Result<Status> {
         match isobit_provider::run_worker(&self.device, self.spot_checks, self.verdicts.as_deref()) {
             Ok(()) => Ok(Status::Ok),
             Err(error) => Err(Failure::new(error.to_string()).into()),
         }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn run_job(self) -> anyhow::Result<Status> {
+        let _ = self.spot_checks;
+        Err(Failure::new("a provider's worker runs on Linux only").into())
     }
 }

@@ -16,7 +16,6 @@ use isobit_device::{
 use isobit_job::{Fault, FaultKind};
 use isobit_shader::{Diagnostic, KernelError, prepare};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTableError, WasmList};
@@ -367,7 +366,7 @@ impl Read for InputReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let left = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());
-        let read = self.input.file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
+        let read = self.input.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
         self.position += read as u64;
         Ok(read)
     }

@@ -6,7 +6,6 @@ use crate::ending::Ending;
 use crate::job::Input;
 use isobit_job::{Fault, Name};
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
@@ -129,7 +128,6 @@ impl HostInput for HostState {
         let length = length.min(MAX_READ).min(input.size.saturating_sub(offset));
         let mut data = vec![0; usize::try_from(length)?];
         input
-            .file
             .read_exact_at(&mut data, offset)
             .map_err(|error| Ending::Fault(Fault::storage("the input could not be read", &error)).raise())?;
         Ok(data)

@@ -1,13 +1,16 @@
 //! What a path that an output is to go to stands for: a file that is there or is to be made, or something that is written into.
 //! Found out before a job starts, so that mistakes cost nothing.
 
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(not(unix), path = "other.rs")]
+mod system;
+
 use std::ffi::OsString;
 use std::fs::{self, Metadata, Permissions};
 use std::io;
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use self::system::FileId;
 use crate::spool::{Spool, folder_of};
 
 /// The most symbolic links in a row, as Linux counts.
@@ -66,10 +69,21 @@ pub(crate) enum Identity {
     Stderr,
     /// Swallows everything, so any number of outputs may go there.
     Null,
-    /// Device and inode.
-    There(u64, u64),
-    /// Not there yet: device and inode of its folder, and its name.
-    New(u64, u64, OsString),
+    There(FileId),
+    /// Not there yet: its folder and its name.
+    New(FileId, OsString),
+}
+
+/// What is at a path.
+#[cfg_attr(not(unix), expect(dead_code, reason = "not every system has them all"))]
+enum Kind {
+    File,
+    Folder,
+    Pipe,
+    Socket,
+    /// The device that swallows everything.
+    Null,
+    Device,
 }
 
 /// Why a destination cannot be used.
@@ -155,44 +169,36 @@ impl Target {
     }
 
     fn there(given: &Path, path: &Path, found: &Metadata) -> Result<(Self, Identity), TargetError> {
-        let kind = found.file_type();
-        let identity = Identity::There(found.dev(), found.ino());
         let refused = |source: io::Error| TargetError::Refused { path: given.to_owned(), source };
-        if kind.is_dir() {
-            return Err(TargetError::Folder(given.to_owned()));
-        }
-        if kind.is_socket() {
-            return Err(TargetError::Socket(given.to_owned()));
-        }
-        if is_null(found) {
-            return Ok((Self::Sink(Sink::Device(path.to_owned())), Identity::Null));
+        let kind = system::kind(path, found);
+        match kind {
+            Kind::Folder => return Err(TargetError::Folder(given.to_owned())),
+            Kind::Socket => return Err(TargetError::Socket(given.to_owned())),
+            Kind::Null => return Ok((Self::Sink(Sink::Device(path.to_owned())), Identity::Null)),
+            Kind::File | Kind::Pipe | Kind::Device => {}
         }
         // Whatever it is, what a stream of this process leads to is not replaced beneath it.
-        for (stream, sink, stands_for) in [
-            (io::stdout().as_fd().try_clone_to_owned(), Sink::Stdout, Identity::Stdout),
-            (io::stderr().as_fd().try_clone_to_owned(), Sink::Stderr, Identity::Stderr),
-        ] {
-            let stream = stream.and_then(|stream| fs::File::from(stream).metadata());
-            if stream.is_ok_and(|stream| (stream.dev(), stream.ino()) == (found.dev(), found.ino())) {
-                return Ok((Self::Sink(sink), stands_for));
-            }
+        match system::stream(found) {
+            Some(Sink::Stdout) => return Ok((Self::Sink(Sink::Stdout), Identity::Stdout)),
+            Some(sink) => return Ok((Self::Sink(sink), Identity::Stderr)),
+            None => {}
         }
-        rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(|error| refused(error.into()))?;
-        if kind.is_fifo() {
-            return Ok((Self::Sink(Sink::Pipe(path.to_owned())), identity));
-        }
-        if !kind.is_file() {
-            return Ok((Self::Sink(Sink::Device(path.to_owned())), identity));
+        system::check_writable(path, found).map_err(refused)?;
+        let identity = Identity::There(system::id(path, found).map_err(refused)?);
+        match kind {
+            Kind::Pipe => return Ok((Self::Sink(Sink::Pipe(path.to_owned())), identity)),
+            Kind::Device => return Ok((Self::Sink(Sink::Device(path.to_owned())), identity)),
+            _ => {}
         }
         let path = fs::canonicalize(path).map_err(refused)?;
         try_folder(given, folder_of(&path))?;
-        Ok((Self::File { path, permissions: Some(kept_permissions(found)) }, identity))
+        Ok((Self::File { path, permissions: Some(system::kept_permissions(found)) }, identity))
     }
 
     fn new(given: &Path, path: &Path) -> Result<(Self, Identity), TargetError> {
         let folder = folder_of(path);
         let no_folder = || TargetError::NoFolder { path: given.to_owned(), folder: folder.to_owned() };
-        let ends_open = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let ends_open = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
         let Some(name) = path.file_name().filter(|_| !ends_open) else {
             return Err(match fs::metadata(path.join(".")) {
                 Ok(_) => TargetError::NoName(given.to_owned()),
@@ -202,7 +208,9 @@ impl Target {
         let found = fs::metadata(folder).map_err(|_| no_folder())?;
         let real = fs::canonicalize(folder).map_err(|_| no_folder())?;
         try_folder(given, &real)?;
-        let identity = Identity::New(found.dev(), found.ino(), name.to_owned());
+        let folder =
+            system::id(&real, &found).map_err(|source| TargetError::Refused { path: given.to_owned(), source })?;
+        let identity = Identity::New(folder, name.to_owned());
         Ok((Self::File { path: real.join(name), permissions: None }, identity))
     }
 }
@@ -212,8 +220,8 @@ impl Identity {
     pub(crate) fn is_same(&self, other: &Self, folder: &Path) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => false,
-            (Self::New(device, inode, name), Self::New(other_device, other_inode, other_name)) => {
-                (device, inode) == (other_device, other_inode)
+            (Self::New(within, name), Self::New(other_within, other_name)) => {
+                within == other_within
                     && (name == other_name || (differ_in_case(name, other_name) && ignores_case(folder)))
             }
             _ => self == other,
@@ -222,19 +230,9 @@ impl Identity {
 
     /// What a path that is there is known by.
     pub(crate) fn of_path(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|found| Self::There(found.dev(), found.ino()))
+        let found = fs::metadata(path).ok()?;
+        system::id(path, &found).ok().map(Self::There)
     }
-}
-
-/// The device that swallows everything, 1:3 on Linux.
-fn is_null(found: &Metadata) -> bool {
-    found.file_type().is_char_device()
-        && fs::metadata("/dev/null").is_ok_and(|null| null.file_type().is_char_device() && null.rdev() == found.rdev())
-}
-
-/// What of a file's permissions its successor gets: not that it runs as its owner, who may be another.
-fn kept_permissions(found: &Metadata) -> Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(found.mode() & 0o777)
 }
 
 /// Whether a file can be made in a folder, and a byte be written to it.
@@ -246,11 +244,7 @@ fn try_folder(given: &Path, folder: &Path) -> Result<(), TargetError> {
     };
     let mut spool = Spool::beside(folder).map_err(refused)?;
     io::Write::write_all(spool.file().map_err(refused)?, b"?").map_err(refused)?;
-    // Some file systems take a byte and have no block for it until later.
-    match rustix::fs::statvfs(folder) {
-        Ok(room) if room.f_blocks > 0 && room.f_bfree == 0 => Err(full()),
-        _ => Ok(()),
-    }
+    if system::is_full(folder) { Err(full()) } else { Ok(()) }
 }
 
 fn differ_in_case(left: &OsString, right: &OsString) -> bool {

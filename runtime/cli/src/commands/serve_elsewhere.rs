@@ -1,0 +1,25 @@
+//! `isobit serve` where it is not to be had.
+
+use std::ffi::OsString;
+
+use crate::failure::{Failure, Status};
+use crate::printer::Printer;
+
+/// Offer this machine's device to renters (on Linux only)
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  isobit serve --listen 0.0.0.0:4433  (on Linux)")]
+pub struct Serve {
+    /// What it takes on Linux
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<OsString>,
+}
+
+impl Serve {
+    /// Says that it cannot be.
+    pub fn run(self, _: &Printer) -> anyhow::Result<Status> {
+        drop(self.arguments);
+        Err(Failure::new("a provider runs on Linux only, where strangers' code can be jailed")
+            .hint("on this system, rent: `isobit submit`, `run` and `verify` work")
+            .into())
+    }
+}
