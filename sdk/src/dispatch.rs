@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytemuck::Pod;
 
 use crate::bindings::isobit::compute::gpu::{self as raw, BindGroupEntry, BufferUsage};
-use crate::{Buffer, BufferSlice, Kernel, Result};
+use crate::{Buffer, BufferSlice, Error, Kernel, Result};
 
 /// WebGPU's `maxComputeWorkgroupsPerDimension`.
 const WORKGROUPS_PER_DIMENSION: u64 = 65_535;
@@ -33,8 +33,15 @@ const UNIFORM_ROW: usize = 16;
 #[must_use = "a dispatch does nothing until `run` or `record`"]
 pub struct Dispatch<'a> {
     kernel: &'a Kernel,
-    groups: BTreeMap<u32, BTreeMap<u32, Resource<'a>>>,
+    groups: BTreeMap<u32, Group<'a>>,
     workgroups: [u32; 3],
+}
+
+/// What is bound to one group: to be made for this dispatch, or made before.
+#[derive(Debug)]
+enum Group<'a> {
+    New(BTreeMap<u32, Resource<'a>>),
+    Made(&'a BindGroup),
 }
 
 /// What is bound to one slot.
@@ -85,9 +92,13 @@ impl<'a> Dispatch<'a> {
 
     /// Gives one value to a uniform in another group than the first.
     pub fn uniform_in<T: Pod>(mut self, group: u32, binding: u32, value: &T) -> Self {
-        let mut bytes = bytemuck::bytes_of(value).to_vec();
-        bytes.resize(bytes.len().next_multiple_of(UNIFORM_ROW).max(UNIFORM_ROW), 0);
-        self.set(group, binding, Resource::Uniform(bytes));
+        self.set(group, binding, uniform(value));
+        self
+    }
+
+    /// Binds a group that was made before, in place of what was bound to that group so far.
+    pub fn group(mut self, group: &'a BindGroup) -> Self {
+        self.groups.insert(group.index, Group::Made(group));
         self
     }
 
@@ -119,8 +130,9 @@ impl<'a> Dispatch<'a> {
     /// [`Error::Validation`](crate::Error::Validation) if what is bound does not fit the kernel.
     pub fn run(self) -> Result<()> {
         let mut batch = Batch::new();
+        let kernel = self.kernel;
         self.record(&mut batch)?;
-        batch.submit()
+        batch.submit().map_err(|error| error.about(kernel.label()))
     }
 
     /// Adds the dispatch to a batch.
@@ -128,14 +140,17 @@ impl<'a> Dispatch<'a> {
     /// # Errors
     /// [`Error::Validation`](crate::Error::Validation) if what is bound does not fit the kernel.
     pub fn record(self, batch: &mut Batch) -> Result<()> {
-        let mut groups = Vec::with_capacity(self.groups.len());
-        for (index, slots) in self.groups {
-            groups.push((index, bind_group(self.kernel.layout(index)?, slots)?));
+        let mut made = Vec::with_capacity(self.groups.len());
+        for (index, group) in self.groups {
+            made.push(match group {
+                Group::New(slots) => (index, MadeGroup::Own(bind_group(self.kernel, index, slots)?)),
+                Group::Made(group) => (index, MadeGroup::Borrowed(&group.raw)),
+            });
         }
         let pass = batch.pass();
         pass.set_pipeline(self.kernel.raw());
-        for (index, group) in &groups {
-            pass.set_bind_group(*index, group, &[]);
+        for (index, group) in &made {
+            pass.set_bind_group(*index, group.raw(), &[]);
         }
         let [x, y, z] = self.workgroups;
         pass.dispatch_workgroups(x, y, z);
@@ -143,12 +158,104 @@ impl<'a> Dispatch<'a> {
     }
 
     fn set(&mut self, group: u32, binding: u32, resource: Resource<'a>) {
-        self.groups.entry(group).or_default().insert(binding, resource);
+        let group = self.groups.entry(group).or_insert_with(|| Group::New(BTreeMap::new()));
+        if let Group::Made(_) = group {
+            *group = Group::New(BTreeMap::new());
+        }
+        if let Group::New(slots) = group {
+            slots.insert(binding, resource);
+        }
     }
 }
 
+/// A group that a dispatch is about to set.
+enum MadeGroup<'a> {
+    Own(raw::BindGroup),
+    Borrowed(&'a raw::BindGroup),
+}
+
+impl MadeGroup<'_> {
+    fn raw(&self) -> &raw::BindGroup {
+        match self {
+            Self::Own(group) => group,
+            Self::Borrowed(group) => group,
+        }
+    }
+}
+
+/// Buffers bound to one group once, for any number of dispatches of a kernel. It keeps its buffers alive.
+///
+/// ```no_run
+/// # use isobit::Gpu;
+/// # let gpu = Gpu::new();
+/// # let (step, a, b) = (gpu.kernel("")?, gpu.buffer::<f32>(64)?, gpu.buffer::<f32>(64)?);
+/// let there = step.bind_group(0).bind(0, &a).bind(1, &b).create()?;
+/// let back = step.bind_group(0).bind(0, &b).bind(1, &a).create()?;
+/// let mut batch = gpu.batch();
+/// for _ in 0..100 {
+///     step.dispatch().group(&there).threads(64).record(&mut batch)?;
+///     step.dispatch().group(&back).threads(64).record(&mut batch)?;
+/// }
+/// batch.submit()?;
+/// # Ok::<(), isobit::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct BindGroup {
+    index: u32,
+    raw: raw::BindGroup,
+}
+
+impl BindGroup {
+    /// The handle of the generated bindings.
+    pub fn raw(&self) -> &raw::BindGroup {
+        &self.raw
+    }
+}
+
+/// What is to be bound together; see [`BindGroup`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `create`"]
+pub struct BindGroupBuilder<'a> {
+    kernel: &'a Kernel,
+    index: u32,
+    slots: BTreeMap<u32, Resource<'a>>,
+}
+
+impl<'a> BindGroupBuilder<'a> {
+    pub(crate) fn new(kernel: &'a Kernel, index: u32) -> Self {
+        Self { kernel, index, slots: BTreeMap::new() }
+    }
+
+    /// Binds a buffer, or a slice that starts on a multiple of 256 bytes, to `@binding(n)`.
+    pub fn bind(mut self, binding: u32, buffer: impl Into<Binding<'a>>) -> Self {
+        self.slots.insert(binding, Resource::Buffer(buffer.into()));
+        self
+    }
+
+    /// Gives one value, at most 64 KiB, to `@binding(n) var<uniform>`. It is the same in every dispatch of the group.
+    pub fn uniform<T: Pod>(mut self, binding: u32, value: &T) -> Self {
+        self.slots.insert(binding, uniform(value));
+        self
+    }
+
+    /// Makes the group.
+    ///
+    /// # Errors
+    /// [`Error::Validation`](crate::Error::Validation) if what is bound does not fit the kernel.
+    pub fn create(self) -> Result<BindGroup> {
+        Ok(BindGroup { index: self.index, raw: bind_group(self.kernel, self.index, self.slots)? })
+    }
+}
+
+fn uniform<T: Pod>(value: &T) -> Resource<'static> {
+    let mut bytes = bytemuck::bytes_of(value).to_vec();
+    bytes.resize(bytes.len().next_multiple_of(UNIFORM_ROW).max(UNIFORM_ROW), 0);
+    Resource::Uniform(bytes)
+}
+
 /// A bind group of these slots, with a uniform buffer for each value among them.
-fn bind_group(layout: &raw::BindGroupLayout, slots: BTreeMap<u32, Resource<'_>>) -> Result<raw::BindGroup> {
+fn bind_group(kernel: &Kernel, group: u32, slots: BTreeMap<u32, Resource<'_>>) -> Result<raw::BindGroup> {
+    let layout = kernel.layout(group)?;
     // The entries borrow the uniform buffers, so these come first.
     let mut uniforms = BTreeMap::new();
     let mut ranges = BTreeMap::new();
@@ -171,7 +278,7 @@ fn bind_group(layout: &raw::BindGroupLayout, slots: BTreeMap<u32, Resource<'_>>)
         .chain(uniforms)
         .map(|(binding, (buffer, offset, size))| BindGroupEntry { binding, buffer, offset, size: Some(size) })
         .collect();
-    Ok(raw::BindGroup::create(layout, &entries)?)
+    raw::BindGroup::create(layout, &entries).map_err(|error| Error::from(error).about(kernel.label()))
 }
 
 /// As few rows as hold `workgroups`, all of one length.

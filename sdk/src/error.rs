@@ -65,6 +65,18 @@ pub enum Error {
     Other(String),
 }
 
+impl Error {
+    /// With what the message is about before it, where the error is about a rule that was broken.
+    pub(crate) fn about(self, label: Option<&str>) -> Self {
+        match (self, label) {
+            (Self::Validation { message, location }, Some(label)) => {
+                Self::Validation { message: format!("{label}: {message}"), location }
+            }
+            (error, _) => error,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -195,6 +207,14 @@ mod tests {
         let outside = Error::from(inside);
         assert!(matches!(&outside, Error::InputNotFound(name) if name == "photo"));
         assert_eq!(outside.to_string(), "the job has no input `photo`");
+    }
+
+    #[test]
+    fn a_broken_rule_is_about_what_has_a_label() {
+        let broken = || Error::Validation { message: "binding 1 is missing".to_owned(), location: None };
+        assert_eq!(broken().about(Some("blur")).to_string(), "blur: binding 1 is missing");
+        assert_eq!(broken().about(None).to_string(), "binding 1 is missing");
+        assert_eq!(Error::from("mine").about(Some("blur")).to_string(), "mine");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::bindings::isobit::compute::gpu::{self as raw, BindGroupLayoutEntry, BufferBindingType};
-use crate::{Dispatch, Error, Result};
+use crate::{BindGroupBuilder, Dispatch, Error, Result};
 
 /// A guest's bind groups: `@group(0)` to `@group(2)`.
 const GROUPS: usize = 3;
@@ -29,7 +29,7 @@ impl ShaderModule {
 
     /// Compiles a kernel with more to say about it.
     pub fn kernel_builder(&self) -> KernelBuilder<'_> {
-        KernelBuilder { module: &self.raw, entry_point: None, layouts: Vec::new(), constants: Vec::new() }
+        KernelBuilder { module: &self.raw, label: None, entry_point: None, layouts: Vec::new(), constants: Vec::new() }
     }
 }
 
@@ -51,12 +51,19 @@ impl ShaderModule {
 #[must_use = "a builder does nothing until `create`"]
 pub struct KernelBuilder<'a> {
     module: &'a raw::ShaderModule,
+    label: Option<String>,
     entry_point: Option<&'a str>,
     layouts: Vec<Vec<BindGroupLayoutEntry>>,
     constants: Vec<raw::OverrideValue>,
 }
 
 impl<'a> KernelBuilder<'a> {
+    /// What errors call the kernel. Without a label it has the name of the entry point that was asked for, if any.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
     /// The function to start at. Needed if the source has more than one entry point.
     pub fn entry_point(mut self, name: &'a str) -> Self {
         self.entry_point = Some(name);
@@ -83,12 +90,15 @@ impl<'a> KernelBuilder<'a> {
     /// # Errors
     /// [`Error::Validation`] for an entry point, constant or layout that does not fit the source.
     pub fn create(self) -> Result<Kernel> {
-        let layouts =
-            self.layouts.iter().map(|entries| raw::BindGroupLayout::create(entries)).collect::<Result<Vec<_>, _>>()?;
+        let label = self.label.or_else(|| self.entry_point.map(str::to_owned));
+        let about = |error: raw::Error| Error::from(error).about(label.as_deref());
+        let layouts = self.layouts.iter().map(|entries| raw::BindGroupLayout::create(entries));
+        let layouts = layouts.collect::<Result<Vec<_>, _>>().map_err(about)?;
         let borrowed: Vec<_> = layouts.iter().collect();
         let declared = (!layouts.is_empty()).then_some(borrowed.as_slice());
-        let pipeline = raw::ComputePipeline::create(self.module, self.entry_point, declared, &self.constants)?;
-        Ok(Kernel { pipeline, layouts: [const { OnceCell::new() }; GROUPS], workgroup_size: OnceCell::new() })
+        let pipeline = raw::ComputePipeline::create(self.module, self.entry_point, declared, &self.constants);
+        let pipeline = pipeline.map_err(about)?;
+        Ok(Kernel { pipeline, label, layouts: [const { OnceCell::new() }; GROUPS], workgroup_size: OnceCell::new() })
     }
 }
 
@@ -123,6 +133,7 @@ impl Slot {
 #[derive(Debug)]
 pub struct Kernel {
     pipeline: raw::ComputePipeline,
+    label: Option<String>,
     /// Asked for when a group is first bound, and kept: dispatches come by the thousand.
     layouts: [OnceCell<raw::BindGroupLayout>; GROUPS],
     workgroup_size: OnceCell<[u32; 3]>,
@@ -132,6 +143,15 @@ impl Kernel {
     /// Starts to describe one dispatch of this kernel.
     pub fn dispatch(&self) -> Dispatch<'_> {
         Dispatch::new(self)
+    }
+
+    /// Starts to describe a bind group for many dispatches of this kernel, for `@group(index)`.
+    pub fn bind_group(&self, index: u32) -> BindGroupBuilder<'_> {
+        BindGroupBuilder::new(self, index)
+    }
+
+    pub(crate) fn label(&self) -> Option<&str> {
+        self.label.as_deref()
     }
 
     /// Invocations per workgroup along x, y and z: the kernel's `@workgroup_size`, overrides resolved.
@@ -145,15 +165,15 @@ impl Kernel {
     }
 
     pub(crate) fn layout(&self, group: u32) -> Result<&raw::BindGroupLayout> {
-        let cell =
-            usize::try_from(group).ok().and_then(|group| self.layouts.get(group)).ok_or_else(|| Error::Validation {
-                message: format!("there is no @group({group}): the last one is @group({})", GROUPS - 1),
-                location: None,
-            })?;
+        let cell = usize::try_from(group).ok().and_then(|group| self.layouts.get(group)).ok_or_else(|| {
+            let message = format!("there is no @group({group}): the last one is @group({})", GROUPS - 1);
+            Error::Validation { message, location: None }.about(self.label())
+        })?;
         if let Some(layout) = cell.get() {
             return Ok(layout);
         }
-        let layout = self.pipeline.get_bind_group_layout(group)?;
+        let layout = self.pipeline.get_bind_group_layout(group);
+        let layout = layout.map_err(|error| Error::from(error).about(self.label()))?;
         Ok(cell.get_or_init(|| layout))
     }
 }

@@ -45,7 +45,7 @@ mod stream;
 pub use bindings::isobit::compute::gpu::{DeviceLimits, SourceLocation};
 pub use buffer::{Buffer, BufferSlice};
 pub use bytemuck::{self, Pod, Zeroable};
-pub use dispatch::{Batch, Binding, Dispatch};
+pub use dispatch::{Batch, BindGroup, BindGroupBuilder, Binding, Dispatch};
 #[doc(hidden)]
 pub use entry::{Ending, run};
 pub use error::{Error, Result};

@@ -105,6 +105,22 @@ fn wgsl_that_does_not_parse_is_shown_with_line_and_caret() {
 }
 
 #[test]
+fn a_kernel_with_a_label_is_named_in_its_errors() {
+    let shown = run("bind-too-little", &[], &Outputs::new());
+    shown.failed(1, &["trapped: the workload says: twice: "]);
+}
+
+#[test]
+fn a_bind_group_serves_several_dispatches_and_keeps_its_buffers() {
+    let outputs = Outputs::new();
+    run("bind-once", &["--json"], &outputs).done();
+    let (_, path) = outputs.out().split_once('=').map(|(name, path)| (name.to_owned(), path.to_owned())).unwrap();
+    let written = std::fs::read(path).unwrap();
+    let quadrupled: Vec<u8> = (0..1000_u32).flat_map(|number| (number * 4).to_le_bytes()).collect();
+    assert_eq!(written, quadrupled);
+}
+
+#[test]
 fn what_a_guest_says_in_several_lines_does_not_pass_for_ours() {
     let shown = run("broken-wgsl", &[], &Outputs::new());
     let ours = ["outcome", "job", "claim", "rules", "fuel", "device"];

@@ -1,10 +1,10 @@
-//! Where a node is and who it has to be: `host:port#key`.
+//! The address of a node, `host:port#key`: where it is, and which key it has to prove.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::{KeyError, NodeKey};
 
-/// The address of a node. A connection to another key than this is refused.
+/// The address of a node. A connection to a node with another key is refused.
 ///
 /// ```
 /// use isobit_job::{NodeAddr, SecretKey};
@@ -18,8 +18,8 @@ use crate::{KeyError, NodeKey};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeAddr {
-    /// A host name, an IPv4 address, or an IPv6 address without brackets; a link-local one with the zone that it has on the
-    /// machine that connects, as in `fe80::1%eth0`.
+    /// A host name, an IPv4 address, or an IPv6 address without brackets. A link-local IPv6 address includes its zone on the
+    /// connecting machine, as in `fe80::1%eth0`.
     pub host: String,
     /// The UDP port.
     pub port: u16,
@@ -29,54 +29,33 @@ pub struct NodeAddr {
 
 /// Why text is not a node's address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum AddrError {
-    /// There is no key.
     #[error("no key in address {text:?}; write host:port#key, with the key that `isobit serve` prints")]
-    NoKey {
-        /// The text found.
-        text: String,
-    },
-    /// The part after `#` is not a key.
+    NoKey { text: String },
     #[error("in address {text:?}: {source}")]
-    Key {
-        /// The text found.
-        text: String,
-        /// What is wrong with the key.
-        source: KeyError,
-    },
-    /// There is no port, or it is not one.
+    Key { text: String, source: KeyError },
     #[error("no port from 1 to 65535 in address {text:?}; write host:port#key")]
-    Port {
-        /// The text found.
-        text: String,
-    },
+    Port { text: String },
     /// An IPv6 address without brackets: its end and the port could not be told apart.
     #[error("in address {text:?}: an IPv6 address goes in brackets; write {suggestion}#key")]
     Brackets {
-        /// The text found.
         text: String,
-        /// What seems to be meant: with the port if there seems to be one.
+        /// The likely `[address]:port`, as [`in_brackets`] suggests it.
         suggestion: String,
     },
-    /// The address that listens on all of a machine's addresses, and is none of them.
+    /// The unspecified address. A provider can listen on it, but nobody can connect to it.
     #[error(
         "in address {text:?}: {host} is where a provider listens, not where it is; write the address it has for others"
     )]
     Unspecified {
-        /// The text found.
         text: String,
         /// `0.0.0.0` or `::`.
         host: String,
     },
-    /// The host is neither a name nor an IP address.
     #[error("{host:?} in address {text:?} is not a host name or an IP address")]
-    Host {
-        /// The text found.
-        text: String,
-        /// The part of it that should be a host.
-        host: String,
-    },
+    Host { text: String, host: String },
 }
 
 impl std::fmt::Display for NodeAddr {
@@ -119,7 +98,7 @@ impl std::str::FromStr for NodeAddr {
     }
 }
 
-/// An IPv6 address, perhaps with a zone (RFC 4007, section 11).
+/// Whether text is an IPv6 address, with or without a zone (RFC 4007, section 11).
 fn is_ipv6(text: &str) -> bool {
     let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
     let is_zone = |zone: &str| {
@@ -129,8 +108,10 @@ fn is_ipv6(text: &str) -> bool {
     address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)
 }
 
-/// What `place` should have been, if it begins with an IPv6 address that has no brackets: `[address]:port`. Where the last
-/// group can be a port it most likely is one, as a place has to have a port.
+/// Suggests `[address]:port` for an IPv6 address without brackets, with or without a port; none for any other text.
+///
+/// A last group that can be a port is taken for one, because a place needs a port. If there is none, the suggestion ends in
+/// the word `port`.
 pub fn in_brackets(place: &str) -> Option<String> {
     let is_port =
         |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0);
@@ -141,7 +122,8 @@ pub fn in_brackets(place: &str) -> Option<String> {
     }
 }
 
-/// Letters, digits, `-`, `_` and `.`, at most 253 of them (RFC 1035, section 2.3.4): host names and IPv4 addresses.
+/// Whether text can be a host name or an IPv4 address: letters, digits, `-`, `_` and `.`, at most 253 of them (RFC 1035,
+/// section 2.3.4), the first neither `-` nor `.`.
 fn is_host_name(host: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=253).contains(&host.len()) && host.chars().all(is_part) && !host.starts_with('-') && !host.starts_with('.')

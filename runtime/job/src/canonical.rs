@@ -17,8 +17,8 @@ pub(crate) fn to_vec<T: serde::Serialize>(document: &T) -> Vec<u8> {
     serde_json_canonicalizer::to_vec(document).expect("documents are plain JSON")
 }
 
-/// Reads a map, refusing a key that comes twice: readers that keep the first and readers that keep the
-/// last would understand two different documents.
+/// Reads a map and refuses a duplicate key: readers that keep the first value and readers that keep the last would
+/// understand two different documents.
 pub(crate) fn unique_keys<'de, D, V>(deserializer: D) -> Result<BTreeMap<Name, V>, D::Error>
 where
     D: Deserializer<'de>,
@@ -48,8 +48,8 @@ where
     deserializer.deserialize_map(UniqueKeys(PhantomData))
 }
 
-/// Defines the type tag of one kind of document: a field that has one value, a name and a version. Another version of the same is told
-/// as such.
+/// Defines the type tag of one kind of document: a field with only one valid value, `name/version`. Another version of the
+/// same name has an error message of its own.
 macro_rules! tag {
     ($name:ident, $value:literal) => {
         enum $name {
@@ -74,7 +74,7 @@ macro_rules! tag {
 }
 pub(crate) use tag;
 
-/// Whether a document's tag is the one that this version reads.
+/// Checks that a document's tag is the one that this version reads. The error is a message.
 pub(crate) fn check_tag(found: &str, expected: &str) -> Result<(), String> {
     let kind = |tag: &str| tag.split_once('/').map(|(kind, _)| kind.to_owned());
     if found == expected {

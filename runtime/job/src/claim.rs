@@ -24,11 +24,11 @@ tag!(ClaimTag, "claim/2");
 pub struct Claim {
     /// The job that was run.
     pub job: JobId,
-    /// The rules it went by.
+    /// The rules of the run.
     pub rules: Rules,
     /// How it ended.
     pub outcome: Outcome,
-    /// What came out, by name; empty when trapped.
+    /// The outputs by name; empty if the run trapped.
     pub outputs: BTreeMap<Name, Blob>,
     /// What it cost.
     pub cost: Cost,
@@ -50,22 +50,22 @@ pub struct Cost {
     pub output_bytes: Bytes,
 }
 
-/// How a run ended and what it cost: all that a claim says but for what came out.
+/// How a run ended and what it cost: a claim's content without the job and its outputs.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ended {
-    /// What it went by.
+    /// The rules of the run.
     pub rules: Rules,
     /// Completed or trapped.
     pub outcome: Outcome,
     /// What it cost.
     pub cost: Cost,
-    /// What of the job the workload never looked at. No part of the claim.
+    /// Parameters and inputs that the workload did not read. Not part of the claim.
     pub unread: Unread,
 }
 
 impl Ended {
-    /// The claim about a job, whose outputs came out as these; a run that trapped claims none of them.
+    /// The claim about this job with these outputs. If the run trapped, the claim has no outputs.
     pub fn claim(self, job: JobId, outputs: BTreeMap<Name, Blob>) -> Claim {
         let Ended { rules, outcome, cost, unread: _ } = self;
         let outputs = if outcome == Outcome::Completed { outputs } else { BTreeMap::new() };
@@ -73,8 +73,8 @@ impl Ended {
     }
 }
 
-/// How a run ended, where that is a function of the job. A run that ended through trouble of the provider's own
-/// (*faulted*) has no outcome and no claim.
+/// How a run ended, as far as that follows from the job. A run that ended for another reason, a [`Fault`](crate::Fault),
+/// has no outcome and no claim.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(remote = "Self", tag = "status", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Outcome {
@@ -104,12 +104,12 @@ pub enum Trap {
     },
     /// The guest returned an error.
     GuestError {
-        /// The guest's own words, cut to [`MAX_GUEST_ERROR`] bytes.
+        /// The guest's message, cut to [`MAX_GUEST_ERROR`] bytes.
         message: String,
     },
 }
 
-/// Defines an enum whose variants have one name each, in JSON and for people.
+/// Defines an enum whose variants have the same names in JSON and in `Display`.
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)* }) => {
         $(#[$doc])*
@@ -119,7 +119,7 @@ macro_rules! named {
         }
 
         impl $name {
-            /// Every one.
+            /// All variants.
             pub const ALL: &[$name] = &[$($name::$variant,)*];
         }
 
@@ -140,15 +140,15 @@ named! {
         MemoryOutOfBounds => "memory-out-of-bounds",
         /// An access outside of a table.
         TableOutOfBounds => "table-out-of-bounds",
-        /// An indirect call of an element that is not there.
+        /// An indirect call through a table element that is null.
         IndirectCallToNull => "indirect-call-to-null",
-        /// An indirect call of a function of another type.
+        /// An indirect call of a function that has another type.
         BadSignature => "bad-signature",
         /// A quotient that its type cannot hold.
         IntegerOverflow => "integer-overflow",
         /// A division by zero.
         IntegerDivisionByZero => "integer-division-by-zero",
-        /// A conversion of a number that the integer type does not have.
+        /// A conversion of a number that the integer type cannot hold.
         BadConversionToInteger => "bad-conversion-to-integer",
         /// An atomic operation at an address that is not aligned.
         UnalignedAtomic => "unaligned-atomic",
@@ -160,18 +160,19 @@ named! {
 named! {
     /// A limit that traps.
     LimitName {
-        /// [`Limits::guest_memory`](crate::Limits::guest_memory): the guest ended right after more was refused to it.
+        /// [`Limits::guest_memory`](crate::Limits::guest_memory): the guest ended after its last request
+        /// for memory was refused.
         GuestMemory => "guest-memory",
         /// Handles of all kinds that a guest may hold at once.
         Handles => "handles",
-        /// Bytes that one host call may hand over.
+        /// Bytes that one host call may pass.
         HostCallBytes => "host-call-bytes",
     }
 }
 
 impl Trap {
-    /// A guest's error, cut to [`MAX_GUEST_ERROR`] bytes at the border of a character. All providers have to cut
-    /// alike: the message is part of the claim.
+    /// A guest's error, cut to [`MAX_GUEST_ERROR`] bytes between two characters. All providers have to cut in the same way,
+    /// because the message is part of the claim.
     pub fn guest_error(message: &str) -> Trap {
         let end = message.floor_char_boundary(MAX_GUEST_ERROR);
         Trap::GuestError { message: message.get(..end).unwrap_or_default().to_owned() }
@@ -208,8 +209,8 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-// In formats that do not describe themselves, postcard among them, the tagged form could not be read back: there an
-// outcome is its JSON text.
+// Formats that are not self-describing, such as postcard, cannot read the tagged form back. There, an outcome is written as
+// its JSON text.
 impl serde::Serialize for Outcome {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -231,58 +232,43 @@ impl<'de> serde::Deserialize<'de> for Outcome {
     }
 }
 
-/// Why something is not a claim.
+/// Why a claim is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// A run that trapped has no outputs.
     #[error("the claim has {found} outputs although the run trapped; it has to have none")]
-    OutputsOfTrapped {
-        /// Outputs found.
-        found: usize,
-    },
-    /// There are too many outputs.
+    OutputsOfTrapped { found: usize },
     #[error("the claim has {found} outputs; the most is {MAX_OUTPUTS}")]
-    TooManyOutputs {
-        /// Outputs found.
-        found: usize,
-    },
-    /// A text of the outcome is too long.
+    TooManyOutputs { found: usize },
     #[error("`{field}` of the claim's outcome has {found} bytes; the most is {maximum}")]
-    TooLong {
-        /// The field of the outcome.
-        field: &'static str,
-        /// Bytes found.
-        found: usize,
-        /// The most bytes it may have.
-        maximum: usize,
-    },
+    TooLong { field: &'static str, found: usize, maximum: usize },
 }
 
-/// What two claims say about each other. See [`Claim::compare`].
+/// The result of [`Claim::compare`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
     /// They are the same, byte by byte.
     Same,
-    /// They went by the same rules and are not the same in these fields, sorted by path. There is at least one.
+    /// They have the same rules and differ in these fields, sorted by path. There is at least one.
     Different(Vec<Difference>),
-    /// They went by other rules each, so nothing follows from what they have in common or do not.
+    /// They have different rules, so nothing follows from any other difference between them, or from its absence.
     NotComparable {
-        /// The rules of the one claim.
+        /// The rules of the first claim.
         left: Rules,
-        /// The rules of the other.
+        /// The rules of the second claim.
         right: Rules,
     },
 }
 
-/// A field in which two claims are not the same.
+/// A field in which two claims differ.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Difference {
     /// The field's path in the JSON form, for example `outputs.out.hash`.
     pub field: String,
-    /// Its value in the one claim, or `none`.
+    /// Its value in the first claim, or `none`.
     pub left: String,
-    /// Its value in the other claim, or `none`.
+    /// Its value in the second claim, or `none`.
     pub right: String,
 }
 
@@ -329,12 +315,12 @@ impl Claim {
         canonical::to_vec(self)
     }
 
-    /// The claim's name: what two honest runs of a job agree on.
+    /// The claim's name. Two honest runs of a job under the same rules give the same one.
     pub fn id(&self) -> ClaimId {
         ClaimId(Hash::of(&self.canonical()))
     }
 
-    /// Checks what every claim has to meet, whatever its job.
+    /// Checks the rules that hold for every claim, whatever its job.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -350,8 +336,8 @@ impl Claim {
         }
     }
 
-    /// Holds two claims against each other. Claims under different rules are not comparable, whatever else they
-    /// say; that is never a difference.
+    /// Compares two claims. Claims under different rules are not comparable, whatever else they hold; different rules are
+    /// never reported as a difference.
     ///
     /// ```
     /// # use isobit_job::{Blob, Claim, Comparison, Cost, Hash, JobId, Outcome, Profile, Rules};
@@ -389,7 +375,7 @@ impl Claim {
         if differences.is_empty() { Comparison::Same } else { Comparison::Different(differences) }
     }
 
-    /// The claim but for its rules as flat text, by the path of each field.
+    /// All fields of the claim except its rules, as text by path.
     fn fields(&self) -> BTreeMap<String, String> {
         let Claim { job, rules: _, outcome, outputs, cost, trace } = self;
         let mut fields = BTreeMap::from([

@@ -1,8 +1,8 @@
 //! The signed form of a receipt: a DSSE envelope around an in-toto statement, so that existing verifiers can read it.
 //!
 //! DSSE: <https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>. Statement:
-//! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>. The payload is canonical JSON, and
-//! verifying demands that: what is signed then holds nothing that a reader does not understand.
+//! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>. The payload is canonical JSON.
+//! Verifying requires that: the signed bytes then hold nothing that a reader does not understand.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -11,7 +11,7 @@ use crate::{Claim, Hash, NodeKey, PREDICATE_TYPE, Receipt, ReceiptError, SecretK
 
 /// The DSSE payload type of receipts.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-/// The most bytes an envelope has as JSON: 1 MiB. The longest one that a valid receipt gives stays under half of it.
+/// The most bytes an envelope has as JSON: 1 MiB. The envelope of every valid receipt stays under half of that.
 pub const MAX_ENVELOPE_JSON: usize = 1024 * 1024;
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
@@ -47,7 +47,7 @@ pub struct Envelope {
     signature: Signature,
 }
 
-/// The envelope as written. Unknown fields are allowed, as DSSE demands: none of them is signed.
+/// The JSON form of the envelope. Unknown fields are allowed, as DSSE requires: none of them is signed.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -73,7 +73,7 @@ struct Statement {
     predicate: Receipt,
 }
 
-/// The types alone, read first: a statement of another type is better named than called broken.
+/// The types of a statement. They are read first: the error for another type of statement then names that type.
 #[derive(serde::Deserialize)]
 struct StatementTypes {
     #[serde(rename = "_type")]
@@ -106,21 +106,21 @@ impl Statement {
     }
 }
 
-/// The claim, then each output in the order of names.
+/// The subjects of a statement: the claim, then each output in the order of names.
 fn subjects(claim: &Claim) -> Vec<Subject> {
     let subject = |name: String, blake3| Subject { name, digest: Digest { blake3 } };
     let outputs = claim.outputs.iter().map(|(name, blob)| subject(format!("output/{name}"), blob.hash));
     std::iter::once(subject("claim".to_owned(), claim.id().0)).chain(outputs).collect()
 }
 
-/// What DSSE signs: the "pre-authentication encoding" of type and payload.
+/// The bytes that DSSE signs: the "pre-authentication encoding" of type and payload.
 fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);
     bytes
 }
 
-/// DSSE demands that readers take both alphabets.
+/// Decodes base64 in the standard or the URL-safe alphabet. DSSE requires readers to accept both.
 fn from_base64(text: &str, field: &'static str) -> Result<Vec<u8>, ReceiptError> {
     STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).map_err(|_| ReceiptError::Base64 { field })
 }
@@ -132,10 +132,10 @@ impl Envelope {
         Envelope { payload, signer: key.public(), signature }
     }
 
-    /// Reads an envelope. Nothing in it can be trusted before [`Envelope::verify`].
+    /// Reads an envelope. Trust nothing in it before [`Envelope::verify`].
     ///
     /// # Errors
-    /// What is not a DSSE envelope of an in-toto statement with one Ed25519 signature, or is over [`MAX_ENVELOPE_JSON`].
+    /// The JSON is over [`MAX_ENVELOPE_JSON`], or is not a DSSE envelope of an in-toto statement with one Ed25519 signature.
     pub fn from_json(json: &[u8]) -> Result<Envelope, ReceiptError> {
         if json.len() > MAX_ENVELOPE_JSON {
             return Err(ReceiptError::TooLarge { found: json.len() });
@@ -163,7 +163,7 @@ impl Envelope {
         String::from_utf8_lossy(&json).into_owned()
     }
 
-    /// The envelope as JSON for a file.
+    /// The envelope as indented JSON with a newline at the end, for a file.
     pub fn to_json_pretty(&self) -> String {
         let Document { payload_type, payload, signatures } = self.document();
         let signatures: Vec<_> = signatures

@@ -6,22 +6,22 @@ use std::fmt;
 /// The most bytes of a fault's detail: 1 KiB.
 pub const MAX_DETAIL: usize = 1024;
 
-/// The provider's own trouble with a job. It is made where the trouble is, and shown where the renter sits.
+/// Why a provider could not run a job to its end, for a reason that does not follow from the job. It is shown to the renter.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What kind of trouble.
+    /// The kind of fault.
     pub kind: FaultKind,
     /// More about it, in one line of at most [`MAX_DETAIL`] bytes; may be empty.
     pub detail: String,
 }
 
-/// Kinds of [`Fault`]. Each has a text of its own, and a hint for the renter.
+/// The kinds of [`Fault`]. Each has a text and a hint for the renter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// The renter, or whoever runs the job, no longer wants it.
+    /// The renter, or the program that runs the job, has cancelled it.
     Cancelled,
     /// The job ran longer than the deadline it was given.
     Deadline,
@@ -35,15 +35,15 @@ pub enum FaultKind {
     DeviceTimeout,
     /// The device did not do what a kernel says.
     Miscomputed,
-    /// The driver left a loop that had not ended. The CPU device can run the job.
+    /// The driver left a loop before the loop's end. The CPU device can run the job.
     LeftLoop,
-    /// A kernel races, and the device and the CPU came to different results: no two devices need agree.
+    /// A kernel has a data race, and the device and the CPU came to different results. No two devices have to agree on it.
     KernelRaces,
     /// A result differs between the device and the CPU, and it is not known why.
     Irreproducible,
     /// The provider's machine, not the job, has run out of memory or threads.
     OutOfMemory,
-    /// The guest's native stack overflowed. How deep it goes depends on the machine, so it is no outcome.
+    /// The guest's native stack overflowed. The depth at which that happens depends on the machine, so it is not an outcome.
     GuestStack,
     /// An input, an output or a blob could not be read or written.
     Storage,
@@ -53,12 +53,12 @@ pub enum FaultKind {
     WorkerDied,
     /// The provider was asked to stop.
     ShutDown,
-    /// A defect, or something unknown.
+    /// A defect of isobit, or an unknown cause.
     Internal,
 }
 
 impl FaultKind {
-    /// What has happened, in a few words.
+    /// What happened, in a few words.
     pub const fn text(self) -> &'static str {
         match self {
             FaultKind::Cancelled => "the job was cancelled",
@@ -125,12 +125,12 @@ impl Fault {
         Fault { kind, detail: String::new() }.with_detail(&detail.to_string())
     }
 
-    /// A file's trouble. `what` says what was being done.
+    /// An error of the file system. `what` says what could not be done.
     pub fn storage(what: &str, error: &std::io::Error) -> Fault {
         Fault::new(FaultKind::Storage, format_args!("{what}: {error}"))
     }
 
-    /// The same with another detail.
+    /// The same kind of fault with another detail, which is cut to [`MAX_DETAIL`] bytes and one line.
     #[must_use]
     pub fn with_detail(self, detail: &str) -> Fault {
         let line = if detail.contains(['\n', '\r']) { detail.replace(['\n', '\r'], " ") } else { detail.to_owned() };

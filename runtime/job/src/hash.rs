@@ -95,14 +95,14 @@ pub(crate) use id;
 pub struct Blob {
     /// BLAKE3 hash of the bytes.
     pub hash: Hash,
-    /// Their number.
+    /// The number of bytes.
     pub size: Bytes,
 }
 
 impl Blob {
-    /// The blob that `data` is.
+    /// The hash and size of `data`.
     pub fn of(data: &[u8]) -> Blob {
-        // No slice is longer than isize::MAX, and none that fits a machine of today comes near 2^53.
+        // No slice is longer than `isize::MAX`, and no machine has room for one of 2^53 bytes.
         let size = u64::try_from(data.len()).ok().and_then(|size| Bytes::try_from(size).ok());
         Blob { hash: Hash::of(data), size: size.unwrap_or(Bytes::MAX) }
     }

@@ -1,20 +1,14 @@
-//! Hexadecimal text of 32-byte values. Lowercase only: a value has one text, so that canonical JSON
-//! has one form.
+//! Hexadecimal text of 32-byte values. Lowercase only: a value has one text, and so canonical JSON has one form.
 
 /// Why text is not a 32-byte value in lowercase hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum HexError {
-    /// The text has the wrong number of characters.
     #[error("expected 64 lowercase hex digits, found {found} characters")]
-    Length {
-        /// Characters found.
-        found: usize,
-    },
-    /// A character is not one of `0-9` and `a-f`.
+    Length { found: usize },
     #[error("expected 64 lowercase hex digits, found {found:?} at position {position}")]
     Digit {
-        /// The character found.
         found: char,
         /// Its place, counted in characters from 0.
         position: usize,
@@ -49,7 +43,7 @@ pub(crate) fn decode(text: &str) -> Result<[u8; 32], HexError> {
 }
 
 /// Implements serde for a 32-byte type with `Display`, `FromStr`, `as_bytes` and a fallible constructor: hexadecimal text
-/// in formats for people, 32 plain bytes in the others.
+/// in human-readable formats, 32 plain bytes in the others.
 macro_rules! serde_as_hex {
     ($type:ident, $from_bytes:expr) => {
         impl serde::Serialize for $type {

@@ -4,36 +4,28 @@ use ed25519_dalek::Signer as _;
 
 use crate::{HexError, hex};
 
-/// What precedes the 32 key bytes in a DER SubjectPublicKeyInfo for Ed25519 (RFC 8410, section 4):
+/// The bytes before the 32 key bytes in a DER SubjectPublicKeyInfo for Ed25519 (RFC 8410, section 4):
 /// SEQUENCE(42) { SEQUENCE(5) { OID 1.3.101.112 }, BIT STRING(33) { no unused bits, key } }.
 const SPKI_PREFIX: [u8; 12] = [0x30, 42, 0x30, 5, 0x06, 3, 0x2b, 0x65, 0x70, 0x03, 33, 0];
 
-/// What precedes the 32 seed bytes in a DER PKCS#8 private key for Ed25519 (RFC 8410, section 7):
+/// The bytes before the 32 seed bytes in a DER PKCS#8 private key for Ed25519 (RFC 8410, section 7):
 /// SEQUENCE(46) { INTEGER 0, SEQUENCE(5) { OID 1.3.101.112 }, OCTET STRING(34) { OCTET STRING(32) { seed } } }.
 const PKCS8_PREFIX: [u8; 16] = [0x30, 46, 0x02, 1, 0, 0x30, 5, 0x06, 3, 0x2b, 0x65, 0x70, 0x04, 34, 0x04, 32];
 
-/// Why bytes or text are not a key, or a signature is not good.
+/// Why bytes or text are not a key, or a signature does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The text is not 64 hexadecimal digits.
     #[error("not a key: {0}")]
     Hex(#[from] HexError),
-    /// The bytes are not a point of the curve, or one of small order, for which anybody can sign.
+    /// The bytes are not a point of the curve, or are a point of small order, for which anybody can sign.
     #[error("not a key: the 32 bytes are not an Ed25519 public key")]
     NotAPoint,
-    /// The bytes are not a raw public key as TLS carries it.
     #[error("not a key: expected a 44-byte Ed25519 SubjectPublicKeyInfo, found {found} other bytes")]
-    NotSpki {
-        /// Bytes found.
-        found: usize,
-    },
-    /// The signature was not made by this key over these bytes.
+    NotSpki { found: usize },
     #[error("the signature is not by key {key} over this content")]
-    BadSignature {
-        /// The key it was checked against.
-        key: NodeKey,
-    },
+    BadSignature { key: NodeKey },
 }
 
 /// A node's Ed25519 public key, which is its identity. As text: 64 lowercase hexadecimal digits.
@@ -54,7 +46,7 @@ impl NodeKey {
     /// A key received from elsewhere.
     ///
     /// # Errors
-    /// [`KeyError::NotAPoint`] if nobody can hold the secret half.
+    /// [`KeyError::NotAPoint`] if the bytes are not a point of the curve, or are one of small order.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<NodeKey, KeyError> {
         match ed25519_dalek::VerifyingKey::from_bytes(&bytes) {
             Ok(key) if !key.is_weak() => Ok(NodeKey(bytes)),
@@ -67,7 +59,8 @@ impl NodeKey {
         &self.0
     }
 
-    /// Checks that this node signed `message`, by the strict rules under which a signature cannot be altered into another.
+    /// Checks that this node signed `message`. The strict rules apply, under which nobody can alter a valid signature into
+    /// another valid one.
     ///
     /// # Errors
     /// [`KeyError::BadSignature`] if it did not.
@@ -86,7 +79,7 @@ impl NodeKey {
     /// Reads what [`NodeKey::to_spki_der`] writes, and nothing else.
     ///
     /// # Errors
-    /// [`KeyError::NotSpki`] or [`KeyError::NotAPoint`].
+    /// [`KeyError::NotSpki`] if the bytes have another form or length, [`KeyError::NotAPoint`] as in [`NodeKey::from_bytes`].
     pub fn from_spki_der(der: &[u8]) -> Result<NodeKey, KeyError> {
         let key = der.strip_prefix(&SPKI_PREFIX).and_then(|key| <[u8; 32]>::try_from(key).ok());
         NodeKey::from_bytes(key.ok_or(KeyError::NotSpki { found: der.len() })?)
@@ -125,12 +118,12 @@ impl SecretKey {
         SecretKey(ed25519_dalek::SigningKey::generate(&mut rand_core::OsRng))
     }
 
-    /// The key that grows from a seed of 32 secret bytes. Every seed gives one.
+    /// The key derived from a seed of 32 secret bytes. Every seed gives a key.
     pub fn from_bytes(seed: [u8; 32]) -> SecretKey {
         SecretKey(ed25519_dalek::SigningKey::from_bytes(&seed))
     }
 
-    /// The seed, to be stored where only its owner can read.
+    /// The 32-byte seed. Store it where only its owner can read it.
     pub fn to_bytes(&self) -> [u8; 32] {
         self.0.to_bytes()
     }
@@ -166,7 +159,7 @@ impl std::str::FromStr for SecretKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<SecretKey, KeyError> {
-        // The error of hex::decode would show a digit of the secret only if that is not a digit.
+        // An error of `hex::decode` shows at most one character, and never one of `0-9a-f`.
         Ok(SecretKey::from_bytes(hex::decode(text)?))
     }
 }

@@ -6,8 +6,8 @@
 //! async, no clock.
 //!
 //! A [`JobSpec`] says what to run; its hash, the [`JobId`], names the job. A [`Claim`] says what came
-//! out and holds nothing that may differ between honest runs. A [`Receipt`] is a claim with what one
-//! provider observed beside it; signed, it travels as an [`Envelope`].
+//! out, and holds nothing that may differ between honest runs. A [`Receipt`] is a claim with the
+//! observations of one provider; signed, it is sent as an [`Envelope`].
 //!
 //! ```
 //! use isobit_job::{Blob, JobSpec, Limits, Profile};

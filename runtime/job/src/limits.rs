@@ -7,7 +7,7 @@ use crate::{Bytes, Fuel, MAX_OUTPUTS, SpecError};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Profile {
-    /// Every floating-point result is defined bit by bit, so that a job has the same outputs on every device.
+    /// Every floating-point result is defined bit by bit: a job has the same outputs on every device.
     #[default]
     Dp32,
     /// Kernels run as written: fast, and floating-point results may differ between devices.
@@ -50,9 +50,9 @@ impl std::str::FromStr for Profile {
     }
 }
 
-/// What a job may use. Part of the job spec, so that a job meets the same limits on every provider.
+/// What a job may use. The limits are part of the job spec, and so the same on every provider.
 ///
-/// The names that guests and users see are those of the fields with `-` for `_`.
+/// Guests and users see the names of the fields with `-` for `_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {

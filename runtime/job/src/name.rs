@@ -3,8 +3,8 @@
 /// The most characters a [`Name`] has.
 pub const MAX_NAME: usize = 64;
 
-/// The name of an input, an output or a parameter: 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`, of which the
-/// first is a letter or a digit. A name is therefore always a harmless file name too.
+/// The name of an input, an output or a parameter: 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`, the first a
+/// letter or a digit. So as a file name it holds no path separator and does not start with a dot.
 ///
 /// ```
 /// use isobit_job::Name;
@@ -20,26 +20,15 @@ pub struct Name(String);
 
 /// Why text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum NameError {
-    /// The text is empty or too long.
     #[error("a name has 1 to {MAX_NAME} characters, found {found}")]
-    Length {
-        /// Characters found.
-        found: usize,
-    },
-    /// The text starts with something other than a letter or a digit.
+    Length { found: usize },
     #[error("a name starts with a-z or 0-9, found {found:?}")]
-    Start {
-        /// The character found.
-        found: char,
-    },
-    /// The text holds a character that no name has.
+    Start { found: char },
     #[error("a name is made of a-z, 0-9, '.', '_' and '-', found {found:?}")]
-    Character {
-        /// The character found.
-        found: char,
-    },
+    Character { found: char },
 }
 
 impl Name {

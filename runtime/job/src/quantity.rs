@@ -1,7 +1,7 @@
 //! Amounts with a unit: bytes, fuel, milliseconds.
 //!
-//! All of them end at 2^53 - 1: canonical JSON numbers are doubles, and beyond that two different amounts
-//! would have the same canonical bytes.
+//! The most is 2^53 - 1: canonical JSON numbers are doubles, and above that two different amounts could have the
+//! same canonical bytes.
 
 /// The greatest integer up to which every integer is a double: 2^53 - 1.
 const MAX_EXACT: u64 = (1 << 53) - 1;
@@ -16,32 +16,15 @@ pub struct OutOfRange {
 
 /// Why text is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum QuantityError {
-    /// The text does not start with a whole number.
     #[error("{text:?} is not an amount: it has to start with a whole number; write for example {example}")]
-    Number {
-        /// The text found.
-        text: String,
-        /// A text that would be right.
-        example: &'static str,
-    },
-    /// The text after the number is not a unit.
+    Number { text: String, example: &'static str },
     #[error("{unit:?} in {text:?} is not a unit; write one of {known}, or none")]
-    Unit {
-        /// The text found.
-        text: String,
-        /// The part of it that is not a unit.
-        unit: String,
-        /// The units there are.
-        known: &'static str,
-    },
-    /// The amount is over 2^53 - 1.
+    Unit { text: String, unit: String, known: &'static str },
     #[error("{text:?} is too much: the most is {MAX_EXACT}")]
-    TooLarge {
-        /// The text found.
-        text: String,
-    },
+    TooLarge { text: String },
 }
 
 macro_rules! quantity {
@@ -54,7 +37,7 @@ macro_rules! quantity {
         pub struct $name(u64);
 
         impl $name {
-            /// None.
+            /// Zero.
             pub const ZERO: $name = $name(0);
             /// The most that can be expressed: 2^53 - 1.
             pub const MAX: $name = $name(MAX_EXACT);
@@ -85,7 +68,7 @@ macro_rules! quantity {
                 $name(self.0.saturating_sub(other.0))
             }
 
-            /// The amount, or [`Self::MAX`] where it would be over that.
+            /// The amount, or [`Self::MAX`] if it is over that.
             pub const fn saturating_from(amount: u64) -> $name {
                 if amount > MAX_EXACT { $name::MAX } else { $name(amount) }
             }
@@ -154,7 +137,7 @@ const FUEL_UNITS: [(&str, u64); 4] =
     [("k", 1000), ("M", 1000 * 1000), ("G", 1000 * 1000 * 1000), ("T", 1000 * 1000 * 1000 * 1000)];
 
 impl Bytes {
-    /// So many mebibytes (2^20 bytes).
+    /// `count` mebibytes of 2^20 bytes each.
     pub const fn mib(count: u32) -> Bytes {
         // At most (2^32 - 1) * 2^20 = 2^52 - 2^20. `From` is not const.
         Bytes((count as u64) << 20)
@@ -162,7 +145,7 @@ impl Bytes {
 }
 
 impl Millis {
-    /// A span of time, rounded down.
+    /// The duration in milliseconds, rounded down; at most [`Millis::MAX`].
     pub fn from_duration(duration: std::time::Duration) -> Millis {
         Millis::saturating_from(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }

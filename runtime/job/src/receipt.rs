@@ -1,4 +1,4 @@
-//! The receipt: a claim, with what one provider observed beside it. Signed, it is an [`Envelope`].
+//! The receipt: a claim with the observations of one provider. Signed, it is an [`Envelope`].
 
 use crate::{
     Blob, Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile, Rules, SecretKey,
@@ -10,7 +10,7 @@ pub const PREDICATE_TYPE: &str = "https://isobit.dev/receipt/v2";
 /// The most bytes in each text of [`Observed`].
 pub const MAX_OBSERVED: usize = 256;
 
-/// A claim, with the job it is about and what the provider observed beside it.
+/// A claim, the job it is about, and what the provider observed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
@@ -34,22 +34,22 @@ pub struct Observed {
     pub driver: String,
     /// The graphics API it was driven through, for example `vulkan`.
     pub backend: String,
-    /// What ran it, for example `isobit 0.1.0`.
+    /// The software that ran the job, for example `isobit 0.1.0`.
     pub software: String,
     /// When the run started: milliseconds since the start of 1970, UTC, by the provider's clock.
     pub started_unix_ms: Millis,
     /// How long the job waited for its turn.
     pub queue_ms: Millis,
-    /// How long it took from then until the guest's first instruction.
+    /// How long it then took until the run started.
     pub prepare_ms: Millis,
-    /// How long it took from then until the end.
+    /// How long the run took.
     pub run_ms: Millis,
-    /// The device on which the run was begun, where it had to be finished on another.
+    /// The device that the job ran on first, if it could not finish there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<Instead>,
 }
 
-/// A device that could not run a job to its end, and why. The provider ran the job anew on the device that
+/// A device that could not run a job to its end, and why. The provider ran the job again on the device that
 /// [`Observed`] names. Texts have at most [`MAX_OBSERVED`] bytes each.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +63,7 @@ pub struct Instead {
 }
 
 impl Observed {
-    /// Cuts each text to [`MAX_OBSERVED`] bytes: drivers say what they like.
+    /// Cuts each text to [`MAX_OBSERVED`] bytes: drivers may report longer ones.
     #[must_use]
     pub fn bounded(mut self) -> Observed {
         let own = [&mut self.device, &mut self.driver, &mut self.backend, &mut self.software];
@@ -91,134 +91,54 @@ impl Observed {
     }
 }
 
-/// Why a receipt is not good.
+/// Why a receipt is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum ReceiptError {
-    /// The file is too long.
     #[error("the receipt has {found} bytes; the most is {maximum}", maximum = envelope::MAX_ENVELOPE_JSON)]
-    TooLarge {
-        /// Bytes found.
-        found: usize,
-    },
-    /// The file is not a DSSE envelope.
+    TooLarge { found: usize },
     #[error("not a receipt: it cannot be read as a DSSE envelope: {message}")]
-    Envelope {
-        /// What is wrong, and where.
-        message: String,
-    },
-    /// A field of the envelope is not base64.
+    Envelope { message: String },
     #[error("not a receipt: `{field}` of the envelope is not base64")]
-    Base64 {
-        /// The field.
-        field: &'static str,
-    },
-    /// The envelope holds something other than an in-toto statement.
+    Base64 { field: &'static str },
     #[error("not a receipt: the payload type is {found:?}, not {expected:?}", expected = envelope::PAYLOAD_TYPE)]
-    PayloadType {
-        /// The type found.
-        found: String,
-    },
-    /// A receipt has one signature.
+    PayloadType { found: String },
     #[error("the receipt has {found} signatures; it has to have one, its provider's")]
-    SignatureCount {
-        /// Signatures found.
-        found: usize,
-    },
-    /// The signature's key id is not a node's key.
+    SignatureCount { found: usize },
     #[error("the receipt's key id is wrong: {0}")]
     KeyId(#[source] KeyError),
-    /// The signature has the wrong length.
     #[error("the receipt's signature has {found} bytes; an Ed25519 signature has 64")]
-    SignatureLength {
-        /// Bytes found.
-        found: usize,
-    },
-    /// The signature does not hold: the receipt was altered, or the key did not sign it.
+    SignatureLength { found: usize },
     #[error("the receipt's signature does not hold: key {signer} did not sign this content")]
-    BadSignature {
-        /// The key that is said to have signed.
-        signer: NodeKey,
-    },
-    /// The signed content is not a receipt's statement.
+    BadSignature { signer: NodeKey },
     #[error("the receipt is signed, but its statement cannot be read: {message}")]
-    Statement {
-        /// What is wrong, and where.
-        message: String,
-    },
+    Statement { message: String },
     /// The statement is about something other than a receipt of this version.
     #[error("the statement is of type {found:?}, not {expected:?}")]
-    StatementType {
-        /// The type found.
-        found: String,
-        /// The type that was expected.
-        expected: &'static str,
-    },
-    /// The one who signed is not the one who ran the job.
+    StatementType { found: String, expected: &'static str },
     #[error("the receipt is signed by {signer}, but names {provider} as the provider")]
-    WrongSigner {
-        /// Who signed.
-        signer: NodeKey,
-        /// Who is said to have run the job.
-        provider: NodeKey,
-    },
-    /// The claim is about another job than the spec.
+    WrongSigner { signer: NodeKey, provider: NodeKey },
     #[error("the receipt claims about job {claim}, but its job spec is {spec}")]
-    OtherJob {
-        /// The job that the claim names.
-        claim: JobId,
-        /// The job that the spec is.
-        spec: JobId,
-    },
-    /// The claim was made under another profile than the spec asks for.
+    OtherJob { claim: JobId, spec: JobId },
     #[error("the receipt claims a run under {claim}, but its job spec asks for profile {spec}")]
-    OtherProfile {
-        /// The rules that the claim states.
-        claim: Rules,
-        /// The spec's profile.
-        spec: Profile,
-    },
-    /// The claim is not one.
+    OtherProfile { claim: Rules, spec: Profile },
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// The claim says that the job completed beyond its limits.
     #[error("the receipt claims {found} for limit `{limit}`, which its job spec sets to {maximum}")]
-    BeyondLimits {
-        /// The limit's name.
-        limit: &'static str,
-        /// What the run used by its claim.
-        found: u64,
-        /// What the spec allows.
-        maximum: u64,
-    },
-    /// The claim bills other bytes than there are.
+    BeyondLimits { limit: &'static str, found: u64, maximum: u64 },
     #[error("the receipt claims {found} for `cost.{field}`, which is {expected}")]
-    WrongBytes {
-        /// The field of the cost.
-        field: &'static str,
-        /// What the claim says.
-        found: u64,
-        /// What it has to be.
-        expected: u64,
-    },
-    /// A text of what was observed is too long.
+    WrongBytes { field: &'static str, found: u64, expected: u64 },
     #[error("`{field}` of the receipt has {found} bytes; the most is {MAX_OBSERVED}")]
-    ObservedTooLong {
-        /// The field.
-        field: &'static str,
-        /// Bytes found.
-        found: usize,
-    },
-    /// The statement's subjects are not the claim and its outputs.
+    ObservedTooLong { field: &'static str, found: usize },
     #[error("the statement's subjects are not the claim and its outputs")]
     Subjects,
-    /// The signed bytes are not canonical JSON.
     #[error("the receipt's statement is not in canonical form (RFC 8785)")]
     NotCanonical,
 }
 
 impl Receipt {
-    /// Signs the receipt. `key` has to be that of [`Receipt::provider`], or nobody will accept the result.
+    /// Signs the receipt. `key` has to be that of [`Receipt::provider`], or [`Envelope::verify`] fails.
     pub fn sign(&self, key: &SecretKey) -> Envelope {
         Envelope::seal(self, key)
     }
@@ -242,7 +162,7 @@ impl Receipt {
         observed.check()
     }
 
-    /// The bytes that the claim bills are those of the job spec and of the outputs.
+    /// Checks that the claim bills exactly the bytes of the spec's inputs and of the outputs.
     fn check_bytes(&self) -> Result<(), ReceiptError> {
         let Receipt { spec, claim, .. } = self;
         let sum = |blobs: &mut dyn Iterator<Item = &Blob>| {
@@ -250,7 +170,7 @@ impl Receipt {
         };
         let inputs = ("input-bytes", claim.cost.input_bytes.get(), sum(&mut spec.inputs.values()));
         let outputs = ("output-bytes", claim.cost.output_bytes.get(), sum(&mut claim.outputs.values()));
-        // A run that trapped has appended to outputs that are void.
+        // A run that trapped claims no outputs, so the bytes that it appended to them cannot be checked.
         let outputs = Some(outputs).filter(|_| claim.outcome == Outcome::Completed);
         match [Some(inputs), outputs].into_iter().flatten().find(|(_, found, expected)| found != expected) {
             Some((field, found, expected)) => Err(ReceiptError::WrongBytes { field, found, expected }),
@@ -258,7 +178,7 @@ impl Receipt {
         }
     }
 
-    /// A run that completed did so within its limits; one that trapped may have reached any of them.
+    /// Checks that a completed run stayed within its limits. A run that trapped may have reached any of them.
     fn check_limits(&self) -> Result<(), ReceiptError> {
         let Receipt { spec: JobSpec { limits, .. }, claim, .. } = self;
         if claim.outcome != Outcome::Completed {

@@ -1,20 +1,20 @@
-//! The rules that a run went by, as its claim states them.
+//! The rules of a run, as its claim states them.
 
 use crate::Profile;
 
-/// All that a run's bits and its cost depend on besides the job. Claims under different rules are not comparable.
+/// Everything besides the job that a run's outputs and cost depend on. Claims under different rules are not comparable.
 ///
 /// Written as `dp32/2 sandbox/1` or `native sandbox/1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rules {
-    /// What kernels go by.
+    /// The rules for kernels.
     pub kernels: KernelRules,
     /// The version of the sandbox's semantics: what a guest sees of its host, and how its fuel is counted.
     pub sandbox: u32,
 }
 
-/// What kernels go by.
+/// The rules for kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KernelRules {
     /// Profile dp32.
@@ -27,7 +27,7 @@ pub enum KernelRules {
 }
 
 impl Rules {
-    /// The rules of runs in this profile, by these versions of the pass and of the sandbox.
+    /// The rules of a run under this profile, with these versions of the pass and of the sandbox. `native` has no pass version.
     pub const fn of(profile: Profile, pass_version: u32, sandbox: u32) -> Rules {
         let kernels = match profile {
             Profile::Dp32 => KernelRules::Dp32 { pass_version },
@@ -36,7 +36,7 @@ impl Rules {
         Rules { kernels, sandbox }
     }
 
-    /// The profile that a job spec asks for to have these rules.
+    /// The profile that these rules belong to.
     pub const fn profile(self) -> Profile {
         match self.kernels {
             KernelRules::Dp32 { .. } => Profile::Dp32,
@@ -92,12 +92,12 @@ impl std::str::FromStr for Rules {
             None => return Err(unknown()),
         };
         let rules = Rules { kernels, sandbox: sandbox.parse().map_err(|_| unknown())? };
-        // One spelling each: neither `dp32/01` nor `dp32/+1`.
+        // Only one spelling is accepted: not `dp32/01`, not `dp32/+1`.
         if rules.to_string() == text { Ok(rules) } else { Err(unknown()) }
     }
 }
 
-/// No rules are written like this.
+/// The text is not the name of any rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no rules are called {found:?}; they are written as in `dp32/2 sandbox/1` or `native sandbox/1`")]
 pub struct UnknownRules {

@@ -39,63 +39,31 @@ pub struct JobSpec {
 
 /// Why a job spec is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum SpecError {
     /// The JSON, canonical or as received, is too long.
     #[error("the job spec has {found} bytes; the most is {MAX_SPEC_JSON}: pass large values as inputs")]
-    TooLarge {
-        /// Bytes found.
-        found: usize,
-    },
-    /// The bytes are not JSON, or not of this shape.
+    TooLarge { found: usize },
     #[error("the job spec cannot be read: {message}")]
-    Json {
-        /// What is wrong, and where.
-        message: String,
-    },
-    /// There are too many inputs.
+    Json { message: String },
     #[error("the job has {found} inputs; the most is {MAX_INPUTS}")]
-    TooManyInputs {
-        /// Inputs found.
-        found: usize,
-    },
-    /// There are too many parameters.
+    TooManyInputs { found: usize },
     #[error("the job has {found} parameters; the most is {MAX_PARAMS}")]
-    TooManyParams {
-        /// Parameters found.
-        found: usize,
-    },
-    /// A parameter's value is too long.
+    TooManyParams { found: usize },
     #[error("parameter `{name}` has {found} bytes; the most is {MAX_PARAM}: pass large values as inputs")]
-    ParamTooLong {
-        /// The parameter.
-        name: Name,
-        /// Bytes found.
-        found: usize,
-    },
+    ParamTooLong { name: Name, found: usize },
     /// A limit is over what any provider can grant.
     #[error("limit `{limit}` is {found}; the most is {maximum}")]
-    Limit {
-        /// The limit's name.
-        limit: &'static str,
-        /// The amount found.
-        found: u64,
-        /// The most it can be.
-        maximum: u64,
-    },
-    /// Two blobs have one hash and two sizes.
+    Limit { limit: &'static str, found: u64, maximum: u64 },
     #[error("blob {hash} appears with two sizes")]
-    ConflictingSizes {
-        /// The hash of both.
-        hash: Hash,
-    },
-    /// This version does not know the profile.
+    ConflictingSizes { hash: Hash },
     #[error(transparent)]
     Profile(#[from] UnknownProfile),
 }
 
-/// A job spec as written: with its type tag, and with the profile as text so that an unknown one is told
-/// apart from broken JSON.
+/// The JSON form of a job spec: with its type tag, and with the profile as text. An unknown profile then has an error of
+/// its own.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -131,7 +99,7 @@ impl JobSpec {
     /// Reads a job spec from JSON. Every field has to be there, and no other; the JSON need not be canonical.
     ///
     /// # Errors
-    /// Whatever [`JobSpec::check`] refuses, and what is not a job spec at all.
+    /// The JSON is not a job spec, or breaks a bound that [`JobSpec::check`] checks.
     pub fn from_json(json: &[u8]) -> Result<JobSpec, SpecError> {
         if json.len() > MAX_SPEC_JSON {
             return Err(SpecError::TooLarge { found: json.len() });
@@ -153,8 +121,8 @@ impl JobSpec {
         JobId(Hash::of(&self.canonical()))
     }
 
-    /// Checks the bounds that no provider goes beyond. A spec that passes is one that
-    /// [`JobSpec::from_json`] takes.
+    /// Checks the bounds that hold at every provider. [`JobSpec::from_json`] accepts the canonical bytes of every spec that
+    /// passes.
     ///
     /// # Errors
     /// The first bound that is broken.
@@ -184,7 +152,7 @@ impl JobSpec {
         self.limits.check()
     }
 
-    /// The workload and the inputs, each hash once: what a provider needs to have before it can run the job.
+    /// The workload and the inputs, each hash once. A provider needs all of them before it can run the job.
     pub fn blobs(&self) -> BTreeMap<Hash, Blob> {
         std::iter::once(&self.workload).chain(self.inputs.values()).map(|blob| (blob.hash, *blob)).collect()
     }

@@ -1,8 +1,9 @@
-//! What a job was given and its workload never looked at: most often a name that is spelled wrong.
+//! Parameters and inputs that a workload did not read, most often because a name is misspelled.
 
 use crate::{MAX_INPUTS, MAX_PARAMS, Name};
 
-/// Parameters and inputs of a job that its workload did not read. No part of the claim: it says nothing about the result.
+/// Parameters and inputs of a job that its workload did not read. Not part of the claim, because it says nothing about the
+/// result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unread {
@@ -18,7 +19,7 @@ impl Unread {
         self.params.is_empty() && self.inputs.is_empty()
     }
 
-    /// Keeps as many names as a job can have: a worker or a provider may say what it likes.
+    /// Cuts both lists to the most names that a job can have: a worker or a provider may send more.
     #[must_use]
     pub fn bounded(mut self) -> Unread {
         self.params.truncate(MAX_PARAMS);

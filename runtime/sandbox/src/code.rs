@@ -1,6 +1,6 @@
-//! Compiled workloads on disk, one file per workload and engine. Machine code is as trusted as the
-//! program that loads it, so a provider's supervisor alone writes here: a worker compiles into a file without
-//! a name and stops; the supervisor copies it, and only then does the worker run anything of the guest.
+//! Compiled workloads on disk, one file per workload and engine. Loading machine code means running it, so on a
+//! provider only the supervisor writes here: a worker compiles into a file without a name and stops; the
+//! supervisor copies that file, and only then does the worker run the guest.
 
 use crate::engine::{CompileError, CompiledWorkload, Sandbox, TrustedCode};
 use crate::workload::Workload;
@@ -11,10 +11,10 @@ use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// All files together: 1 GiB, some thousand workloads.
+/// The most bytes of all files together: 1 GiB, some thousand workloads.
 const LIMIT: u64 = 1 << 30;
 
-/// What names of files begin with that are still being written.
+/// The prefix of the names of files that are still being written.
 const HALF_KEPT: &str = ".isobit-";
 
 /// The folder of compiled workloads.
@@ -22,10 +22,10 @@ const HALF_KEPT: &str = ".isobit-";
 pub struct CodeCache(PathBuf);
 
 impl CodeCache {
-    /// Opens the folder, making it if need be.
+    /// Opens the folder, and creates it if it does not exist.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// Fails if the folder cannot be created.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         Ok(Self(dir.to_owned()))
@@ -43,15 +43,15 @@ impl CodeCache {
     /// An empty file without a name, to compile into.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// Fails if the file cannot be created.
     pub fn scratch(&self) -> io::Result<File> {
         tempfile::tempfile_in(&self.0)
     }
 
-    /// Keeps a copy of what a worker compiled.
+    /// Stores a copy of the code that a worker compiled.
     ///
     /// # Errors
-    /// The copy cannot be written.
+    /// Fails if the copy cannot be written, or old files cannot be removed to make room.
     pub fn keep(&self, workload: Hash, key: &str, mut code: File) -> io::Result<()> {
         code.rewind()?;
         let mut copy = tempfile::Builder::new().prefix(HALF_KEPT).tempfile_in(&self.0)?;
@@ -60,10 +60,11 @@ impl CodeCache {
         self.trim()
     }
 
-    /// Loads the workload's code, or compiles the workload and keeps the code. For a process that trusts itself.
+    /// Loads the workload's code, or compiles the workload and stores its code. For a process without a separate
+    /// supervisor, which trusts the code it compiled itself.
     ///
     /// # Errors
-    /// The workload does not compile.
+    /// Fails if the workload does not compile.
     pub fn load_or_compile(&self, sandbox: &Sandbox, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
         let (hash, key) = (workload.blob().hash, sandbox.code_key());
         let cached = self.get(hash, key.as_str()).and_then(|file| sandbox.load(&TrustedCode::promise(file), hash).ok());
@@ -91,7 +92,7 @@ impl CodeCache {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
-            // Somebody may have named a folder that holds other things.
+            // The user may have named a folder that holds other files too.
             let is_half_kept = entry.file_name().to_string_lossy().starts_with(HALF_KEPT);
             if !is_half_kept && entry.path().extension().is_none_or(|end| end != "cwasm") {
                 continue;

@@ -3,7 +3,7 @@
 
 use isobit_job::{Fault, FaultKind, LimitName, Outcome, Trap, TrapCode};
 
-/// An ending raised by a host call; travels through wasmtime as an error and is recognized at the other end.
+/// An ending raised by a host call. It passes through wasmtime as an error, and [`classify`] recognizes it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ending {
     /// Follows from the job.
@@ -25,11 +25,13 @@ impl Ending {
     }
 }
 
-/// Sorts an error that ended the guest into outcome or fault. What is not known to follow from the job is a fault.
+/// Sorts an error that ended the guest into an outcome or a fault. An error that is not known to follow from the job
+/// is a fault.
 ///
 /// `memory_denied` says whether the guest's last request for memory was refused: a guest that aborts
-/// right after that ran into its memory limit, and the renter should read so. `entered` says whether
-/// the guest's `run` was called: only then a breach of the ABI is the guest's.
+/// right after that is reported as having reached its memory limit. `entered` says whether the guest's
+/// `run` was called: only then is a breach of the ABI the guest's. `stopped` is the reason if the host
+/// stopped the guest.
 pub(crate) fn classify(
     error: &wasmtime::Error,
     memory_denied: bool,
@@ -71,7 +73,7 @@ fn exit_outcome(code: i32) -> Outcome {
     }
 }
 
-/// The traps that guests come to by what they do.
+/// The code of a trap that the guest causes itself; none for other traps.
 fn trap_code(trap: wasmtime::Trap) -> Option<TrapCode> {
     use wasmtime::Trap as Wasm;
     Some(match trap {
@@ -95,7 +97,7 @@ fn trap_code(trap: wasmtime::Trap) -> Option<TrapCode> {
     })
 }
 
-/// What wasmtime 48 says when a guest breaks the canonical ABI and there is no trap for it: parts of its messages.
+/// Parts of wasmtime 48's messages for breaches of the canonical ABI that have no trap.
 const ABI_BREACHES: [&str; 17] = [
     "out of bounds of memory",
     "not aligned",
@@ -142,7 +144,7 @@ mod tests {
         }
         let breach = wasmtime::Error::msg("string pointer/length out of bounds of memory");
         assert!(classify(&breach, false, true, None).is_ok());
-        // Before the guest runs there is nobody else to blame.
+        // Before the guest runs, a breach cannot be the guest's.
         assert!(classify(&breach, false, false, None).is_err());
         let stopped = classify(&wasmtime::Trap::UnreachableCodeReached.into(), false, true, Some(FaultKind::Deadline));
         assert_eq!(stopped.unwrap_err().kind, FaultKind::Deadline);

@@ -10,13 +10,13 @@ use std::hash::{Hash as _, Hasher};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// The most linear memory that one guest memory may have: what 32-bit wasm can address.
+/// The most bytes of one linear memory: what 32-bit wasm can address.
 const MAX_GUEST_MEMORY: usize = 4 << 30;
 
-/// wasm stack of a guest: 1 MiB, as Linux gives a small thread; the job's own thread has more.
+/// The wasm stack of a guest: 1 MiB. The job's own thread has more.
 pub(crate) const WASM_STACK: usize = 1 << 20;
 
-/// How often a running guest is looked at for its deadline or a cancellation.
+/// How often a running guest is checked for its deadline and for cancellation.
 pub(crate) const EPOCH_TICK: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// An engine with the host interface linked. Made once per process.
@@ -36,7 +36,7 @@ impl CompileError {
     }
 }
 
-/// Names the compiled form of workloads under this engine; compiled code is only good under the same key.
+/// Identifies an engine's form of compiled code. Code can be loaded only under the key that it was compiled under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeKey(String);
 
@@ -58,12 +58,12 @@ pub struct CompiledWorkload {
 
 /// A file of machine code that this program wrote through [`CompiledWorkload::code`].
 ///
-/// Loading machine code is running it. Whoever makes this value promises that the file holds what
-/// `code` returned, and that no guest, renter or other user could write to it since.
+/// Loading machine code means running it. The caller of [`TrustedCode::promise`] promises that the file holds
+/// what `code` returned, and that no guest, renter or other user could write to it since.
 pub struct TrustedCode(File);
 
 impl TrustedCode {
-    /// Takes the file; see the type for what that promises.
+    /// Wraps the file. The type's documentation says what the caller promises.
     #[must_use]
     pub fn promise(file: File) -> Self {
         Self(file)
@@ -74,7 +74,7 @@ impl Sandbox {
     /// An engine with the settings of this crate.
     ///
     /// # Errors
-    /// The host lacks what the settings need: virtual memory for the pool, or a supported processor.
+    /// Fails if the host lacks what the settings need: virtual memory for the pool, or a supported processor.
     pub fn new() -> Result<Self, CompileError> {
         let engine = Engine::new(&settings()).map_err(|error| CompileError::new(&error))?;
         let linker = host::linker(&engine).map_err(|error| CompileError::new(&error))?;
@@ -92,7 +92,7 @@ impl Sandbox {
     /// Compiles a workload with Cranelift, on all cores.
     ///
     /// # Errors
-    /// The component is not valid, or does not fit the world.
+    /// Fails if the component is not valid, or does not fit the world.
     pub fn compile(&self, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
         let component =
             Component::from_binary(&self.engine, workload.bytes()).map_err(|error| CompileError::new(&error))?;
@@ -102,7 +102,7 @@ impl Sandbox {
     /// Loads what [`CompiledWorkload::code`] saved for the workload of this hash. Maps the file; about 0.1 ms.
     ///
     /// # Errors
-    /// The file was made under another [`CodeKey`].
+    /// Fails if the file was made under another [`CodeKey`].
     pub fn load(&self, code: &TrustedCode, workload: Hash) -> Result<CompiledWorkload, CompileError> {
         let component = deserialize(&self.engine, code).map_err(|error| CompileError::new(&error))?;
         self.link(&component, workload)
@@ -120,7 +120,7 @@ impl CompiledWorkload {
     /// The machine code in wasmtime's own format, for a cache.
     ///
     /// # Errors
-    /// wasmtime could not serialize it.
+    /// Fails if wasmtime cannot serialize the code.
     pub fn code(&self) -> Result<Vec<u8>, CompileError> {
         self.pre.instance_pre().component().serialize().map_err(|error| CompileError::new(&error))
     }
@@ -132,7 +132,7 @@ impl CompiledWorkload {
     }
 }
 
-/// Maps compiled code from a file, by descriptor: the name may be gone or out of reach.
+/// Maps compiled code from a file by its descriptor, because the file may have no name that can be reached.
 #[allow(unsafe_code, reason = "wasmtime cannot check machine code; TrustedCode carries the promise")]
 fn deserialize(engine: &Engine, code: &TrustedCode) -> wasmtime::Result<Component> {
     use std::io::Read as _;
@@ -173,7 +173,7 @@ fn settings() -> Config {
     config.relaxed_simd_deterministic(true);
     config.consume_fuel(true);
     config.epoch_interruption(true);
-    // A small language: what Rust, C and friends compile to, and no more.
+    // Only the parts of wasm that compilers for Rust, C and similar languages need.
     config.wasm_component_model(true);
     config.shared_memory(false);
     config.wasm_memory64(false);

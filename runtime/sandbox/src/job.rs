@@ -1,4 +1,4 @@
-//! What a job is given.
+//! What a job needs to run: spec, inputs, device, outputs and reporter.
 
 use isobit_device::Device;
 use isobit_job::{JobSpec, LogLevel, Name};
@@ -17,16 +17,16 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads at a place, as `pread` does: some bytes, none at the end.
+    /// Reads some bytes at `offset`, as `pread` does; none at the end.
     pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         #[cfg(unix)]
         return std::os::unix::fs::FileExt::read_at(&self.file, bytes, offset);
-        // It moves the file's cursor, which nobody uses.
+        // This moves the file's cursor, which is not used.
         #[cfg(windows)]
         return std::os::windows::fs::FileExt::seek_read(&self.file, bytes, offset);
     }
 
-    /// Fills `bytes` from a place on.
+    /// Fills all of `bytes` from `offset` on.
     pub(crate) fn read_exact_at(&self, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.read_at(bytes, offset) {
@@ -45,24 +45,24 @@ impl Input {
 
 /// Where outputs go.
 pub trait OutputSink: Send {
-    /// Called once per output, when the guest creates it. What is appended goes to the writer as one
-    /// write per host call; the writer is flushed and dropped when the guest is done with the output,
-    /// at the latest when the job ends.
+    /// Called once per output, when the guest creates it. The writer gets the bytes in the order in which the
+    /// guest appends them; it is flushed and dropped when the guest is done with the output, at the latest
+    /// when the job ends.
     ///
     /// # Errors
-    /// The provider's own trouble: ends the job as faulted.
+    /// An error is the provider's own trouble: it ends the job as faulted.
     fn create(&mut self, name: &Name) -> io::Result<Box<dyn Write + Send>>;
 }
 
 /// Where logs and progress go. Called from the job's thread, any number of times.
 pub trait Reporter: Send + Sync {
-    /// The guest is about to execute its first instruction. Called once, before all else.
+    /// The guest is about to execute its first instruction. Called once, before the other methods.
     fn started(&self) {}
 
-    /// One line.
+    /// Logs one line.
     fn log(&self, level: LogLevel, message: &str);
 
-    /// How far the job is, from 0 to 1.
+    /// Reports how far the job is, from 0 to 1.
     fn progress(&self, fraction: f32, message: &str);
 }
 
@@ -78,11 +78,11 @@ pub struct Job {
     pub outputs: Box<dyn OutputSink>,
     /// Takes logs and progress.
     pub reporter: Arc<dyn Reporter>,
-    /// When the job is to be given up as faulted.
+    /// When the job is stopped and ends as faulted; none: never.
     pub deadline: Option<Instant>,
 }
 
-/// The longest prefix of at most `most` bytes that ends at a character's border.
+/// The longest prefix of at most `most` bytes that ends at a character boundary.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }

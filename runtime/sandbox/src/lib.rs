@@ -1,6 +1,6 @@
 //! Runs a workload inside wasmtime: engine settings, limits, and the host side of `wit/`.
 //!
-//! A job is a row of states, each made from the one before: [`Workload`] (bytes that look right) →
+//! A job passes through these states, each made from the one before: [`Workload`] (parsed bytes) →
 //! [`CompiledWorkload`] → [`PreparedJob`] (with its inputs, device and sinks) → [`FinishedJob`].
 //! Everything is synchronous: the embedder gives a job a thread, or a process, of its own.
 

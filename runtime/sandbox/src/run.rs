@@ -32,25 +32,25 @@ impl Interrupt {
     }
 }
 
-/// A job with all that it needs, not started.
+/// A job with its inputs, device and sinks, not started.
 pub struct PreparedJob {
     workload: CompiledWorkload,
     store: Store<HostState>,
     rules: Rules,
     fuel: u64,
     interrupt: Interrupt,
-    /// Why it was stopped, once it was.
+    /// Why the host stopped the job, once it has.
     stopped: Arc<OnceLock<FaultKind>>,
     /// Whether the guest's `run` has been called.
     entered: bool,
 }
 
-/// The version of the sandbox's semantics: what a guest sees of its host, the calls of `wit/` and their limits, and how wasmtime counts its
-/// fuel. It is raised whenever a guest could end otherwise, or cost otherwise, than before; `tests/endings.rs` holds what some guests
-/// cost against it, so that an update of wasmtime cannot change that unseen.
+/// The version of the sandbox's semantics: what a guest sees of its host, the calls of `wit/` and their limits, and how
+/// wasmtime counts fuel. Raise it whenever a guest could end or cost differently than before. `tests/endings.rs` pins the
+/// cost of some guests, so an update of wasmtime that changes it fails a test.
 pub const SANDBOX_VERSION: u32 = 1;
 
-/// The rules that every run in this profile goes by here.
+/// The rules that runs under this profile go by in this build.
 #[must_use]
 pub fn rules(profile: Profile) -> Rules {
     Rules::of(profile, isobit_shader::dp32::PASS_VERSION, SANDBOX_VERSION)
@@ -58,13 +58,13 @@ pub fn rules(profile: Profile) -> Rules {
 
 /// A job that has run to an outcome.
 pub struct FinishedJob {
-    /// What the kernels went by.
+    /// The rules that the run went by.
     pub rules: Rules,
     /// Completed or trapped.
     pub outcome: Outcome,
     /// What it cost.
     pub cost: Cost,
-    /// What of the job the guest never looked at.
+    /// The parameters and inputs that the guest never read.
     pub unread: Unread,
 }
 
@@ -72,7 +72,7 @@ impl CompiledWorkload {
     /// Puts a job together. Nothing of the guest runs yet.
     ///
     /// # Errors
-    /// The inputs given are not those of the spec, or the device cannot be used.
+    /// Fails if the workload or the inputs are not those of the spec.
     pub fn prepare(&self, job: Job) -> Result<PreparedJob, Fault> {
         if job.spec.workload.hash != self.workload() || !job.spec.inputs.keys().eq(job.inputs.keys()) {
             return Err(Fault::new(FaultKind::Internal, "the job's spec and its files do not belong together"));
@@ -83,7 +83,7 @@ impl CompiledWorkload {
         let rules = rules(job.spec.profile);
         let deadline = job.deadline;
         let (asked, why) = (interrupt.clone(), Arc::clone(&stopped));
-        // Asked between the guest's instructions, and while the device is waited for.
+        // Called while the guest runs and while the host waits for the device.
         let stop = move || {
             let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let stop =
@@ -113,7 +113,7 @@ impl PreparedJob {
     /// Instantiates the workload and calls its `run`. Blocks until the job has ended.
     ///
     /// # Errors
-    /// The provider's own trouble. What follows from the job itself is an [`Outcome`].
+    /// Fails for the provider's own trouble. An end that follows from the job is an [`Outcome`], not an error.
     pub fn run(mut self) -> Result<FinishedJob, Fault> {
         let ticker = match Ticker::start(&self.workload) {
             Ok(ticker) => ticker,
@@ -138,7 +138,7 @@ impl PreparedJob {
         }
     }
 
-    /// What the run came to, and what it cost.
+    /// The outcome and the cost of the run.
     fn outcome(&mut self, result: wasmtime::Result<Result<(), String>>) -> Result<(Outcome, Cost), Fault> {
         let left = self.store.get_fuel().unwrap_or(0);
         let stopped = self.stopped.get().copied();
@@ -148,7 +148,7 @@ impl PreparedJob {
             Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
             Err(error) => classify(&error, state.memory_denied(), self.entered, stopped)?,
         };
-        // Work still on the device belongs to the job, whatever the guest has come to.
+        // Work still on the device belongs to the job, however the guest has ended.
         if outcome != Outcome::Trapped(Trap::KernelFuel) {
             match state.settle().and_then(|()| state.wait()) {
                 Ok(()) => {}

@@ -1,7 +1,7 @@
-//! What a workload says of itself: the parameters and inputs that it takes, the outputs that it makes.
+//! What a workload declares: the parameters and inputs that it takes, and the outputs that it makes.
 //!
 //! The SDK's `isobit::takes!` writes it as lines of text into a custom section of the module, which a renter can read without
-//! running anything: `param radius of the blur in pixels`. What is malformed is passed over, for the lines only help.
+//! running anything: `param radius of the blur in pixels`. Malformed lines are skipped, because the section is only a help.
 
 use isobit_job::{MAX_INPUTS, MAX_PARAMS, Name};
 use std::collections::BTreeMap;
@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 /// The custom section's name.
 pub(crate) const SECTION: &str = "isobit:takes";
 
-/// The most bytes that are looked at: 768 names * 85 B, roughly.
+/// The most bytes of a section that are read: 768 names * 85 B, roughly.
 const MAX_BYTES: usize = 64 << 10;
 
 /// The most bytes of one description.
 const MAX_DESCRIPTION: usize = 256;
 
-/// Names with a description each. A map that is empty says nothing: the workload may take anything then.
+/// Names with a description each. An empty map declares nothing: the workload may then take any name of that kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takes {
     /// The parameters that the workload looks at.
@@ -27,13 +27,13 @@ pub struct Takes {
 }
 
 impl Takes {
-    /// Whether the workload says nothing.
+    /// Whether the workload declares nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.params.is_empty() && self.inputs.is_empty() && self.outputs.is_empty()
     }
 
-    /// Adds what a section says.
+    /// Adds the names of a section.
     pub(crate) fn read(&mut self, section: &[u8]) {
         let section = section.get(..MAX_BYTES).unwrap_or(section);
         for line in String::from_utf8_lossy(section).lines() {

@@ -1,13 +1,13 @@
-//! A workload's bytes, looked at but not compiled: is it a component, does it export the world, what
-//! does it import. Cheap enough for a renter to do before anything is sent.
+//! A workload's bytes, parsed but not compiled: whether it is a component, whether it exports the world, and
+//! what it imports. Cheap enough for a renter to do before anything is sent.
 
 use crate::takes::{self, Takes};
 use isobit_job::{Blob, Bytes, Hash};
 use semver::{Version, VersionReq};
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
-/// Interfaces that a provider offers, with the version: what is compatible with it by the rules of semantic versioning is taken. A name that
-/// ends with a slash stands for all interfaces of the package.
+/// Interfaces that a provider offers, each with the versions that are accepted, by the rules of semantic versioning. A name
+/// that ends with a slash stands for all interfaces of the package.
 const OFFERED: [(&str, &str); 9] = [
     ("isobit:compute/io", "^0.1"),
     ("isobit:compute/gpu", "^0.1"),
@@ -17,7 +17,7 @@ const OFFERED: [(&str, &str); 9] = [
     ("wasi:filesystem/", "^0.2"),
     ("wasi:io/", "^0.2"),
     ("wasi:random/", "^0.2"),
-    // Linked, for the standard library names them; every address is refused.
+    // Linked, because the standard library imports them; every address is refused.
     ("wasi:sockets/", "^0.2"),
 ];
 
@@ -33,7 +33,7 @@ fn is_offered(import: &str) -> bool {
 /// The most bytes a workload may have: 64 MiB. A stripped Rust guest has 0.1 to 2 MiB.
 pub const MAX_WORKLOAD: u64 = 64 << 20;
 
-/// A component that exports the world `isobit:compute/workload`, as far as its names tell. Types are
+/// A component that exports the world `isobit:compute/workload`, judged by names alone. Types are
 /// checked when it is compiled.
 #[derive(Clone)]
 pub struct Workload {
@@ -46,38 +46,34 @@ pub struct Workload {
 
 /// Why bytes are not a workload.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum WorkloadError {
-    /// Not WebAssembly, or broken.
     #[error("not a WebAssembly component: {0}")]
     NotWasm(String),
-    /// A core module.
     #[error("this is a core WebAssembly module, not a component; build it with `isobit build`")]
     CoreModule,
-    /// The world's export is missing.
     #[error(
         "the component does not export `run`, so it is not of the world isobit:compute/workload; it exports: {found}"
     )]
     NotTheWorld {
-        /// What it exports instead.
+        /// The exports of the component, as a list in words.
         found: String,
     },
-    /// It wants something that no provider offers.
     #[error("the component imports `{0}`, which the world isobit:compute/workload does not offer")]
     UnknownImport(String),
-    /// Larger than allowed.
     #[error("the workload has {size} bytes or more; at most {MAX_WORKLOAD} are allowed")]
     TooLarge {
-        /// Its size in bytes.
+    /// In bytes.
         size: u64,
     },
 }
 
 impl Workload {
-    /// Looks through a component's sections.
+    /// Parses a component's sections.
     ///
     /// # Errors
-    /// Says what keeps the bytes from being a workload.
+    /// Fails if the bytes are not a workload; the error says why.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, WorkloadError> {
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if size > MAX_WORKLOAD {
@@ -126,14 +122,14 @@ impl Workload {
         &self.exports
     }
 
-    /// What the workload says that it takes and makes.
+    /// What the workload declares that it takes and makes.
     #[must_use]
     pub fn takes(&self) -> &Takes {
         &self.takes
     }
 }
 
-/// What is in a component.
+/// What was found in a component.
 #[derive(Default)]
 struct Found {
     imports: Vec<String>,
@@ -141,7 +137,7 @@ struct Found {
     takes: Takes,
 }
 
-/// Import and export names of the outermost component, and what its modules say of themselves.
+/// Import and export names of the outermost component, and what its modules declare.
 fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
     if !bytes.starts_with(MAGIC) {
         return Err(WorkloadError::NotWasm(what_it_seems(bytes)));
@@ -181,13 +177,13 @@ fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
     Ok(Found { imports, exports, takes })
 }
 
-/// What WebAssembly begins with.
+/// The first bytes of WebAssembly.
 const MAGIC: &[u8] = b"\0asm";
 
-/// What comes then: in a module, and in a component.
+/// The bytes that follow: of a module, and of a component.
 const VERSIONS: [&[u8]; 2] = [b"\x01\0\0\0", b"\x0d\0\x01\0"];
 
-/// In words, what a file seems to be that is not WebAssembly.
+/// Says in words what a file that is not WebAssembly seems to be.
 fn what_it_seems(bytes: &[u8]) -> String {
     const KNOWN: [(&[u8], &str); 6] = [
         (b"\x7fELF", "it is a program for this kind of machine; give what `isobit build` made"),

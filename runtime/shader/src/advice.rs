@@ -1,4 +1,4 @@
-//! What naga says of a kernel, as a refusal with what to write instead: naga does not say that.
+//! Turns naga's errors into refusals, and adds what to write instead, which naga does not say.
 
 use std::error::Error as _;
 
@@ -10,7 +10,7 @@ use crate::Refusal;
 use crate::dp32::unavailable::{F16, F64, RAY, SUBGROUP};
 use crate::text::Map;
 
-/// What naga says about the text from which `map` leads to the guest's.
+/// The refusal for naga's parse error. `map` leads from places in the text that naga got to the guest's own.
 pub(crate) fn of_parse(error: &ParseError, map: &Map) -> Refusal {
     Refusal {
         notes: error.notes().map(str::to_owned).collect(),
@@ -20,7 +20,7 @@ pub(crate) fn of_parse(error: &ParseError, map: &Map) -> Refusal {
     }
 }
 
-/// What naga says about a module whose places are in the guest's text.
+/// The refusal for naga's validation error on a module whose spans are already places in the guest's text.
 pub(crate) fn of_validation(error: &WithSpan<ValidationError>) -> Refusal {
     let mut notes = Vec::new();
     let mut cause = error.as_inner().source();
@@ -36,7 +36,7 @@ pub(crate) fn of_validation(error: &WithSpan<ValidationError>) -> Refusal {
     }
 }
 
-/// What could be written instead of what naga does not take, if `message` is about such a thing.
+/// What to write instead of something that naga does not accept, if `message` is about a known case.
 fn advice(message: &str) -> Option<String> {
     let table = [
         ("f16", F16.help),

@@ -34,10 +34,10 @@ impl From<naga::SourceLocation> for SourceLocation {
 
 /// A broken rule of WGSL or WebGPU.
 ///
-/// It is the same on every device, since a guest can see it.
+/// A guest can see it, so it is the same on every device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// All that there is to say. If it is about a place in the source, drawn, with the source line and a caret below it.
+    /// The full text. If it is about a place in the source, it shows the source line with a caret below it.
     pub message: String,
     /// What is wrong, in one line.
     pub reason: String,
@@ -49,10 +49,10 @@ pub struct Diagnostic {
     pub location: Option<SourceLocation>,
 }
 
-/// Why a kernel cannot be had.
+/// Why a kernel cannot be prepared, resolved or lowered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KernelError {
-    /// Something is wrong with it. The same on every device and machine: a guest may see it.
+    /// Something is wrong with the kernel. The same on every device and machine: a guest may see it.
     #[error("{0}")]
     Refused(Diagnostic),
     /// The provider's own trouble.
@@ -61,7 +61,7 @@ pub enum KernelError {
 }
 
 impl KernelError {
-    /// For people: what is wrong, be it with the kernel or not.
+    /// Describes the error for people, whether the kernel or the provider is at fault.
     pub fn diagnostic(self) -> Diagnostic {
         match self {
             Self::Refused(diagnostic) => diagnostic,
@@ -69,7 +69,7 @@ impl KernelError {
         }
     }
 
-    /// For what a provider has lowered itself, and that only its own device refuses: a fault in any case.
+    /// Turns any error into a fault. For modules that the provider has lowered itself and that only its own device refuses.
     pub fn into_fault(self) -> Fault {
         match self {
             Self::Refused(diagnostic) => Fault::new(FaultKind::Internal, diagnostic),
@@ -92,14 +92,14 @@ impl Diagnostic {
         Self { reason: reason.to_string(), help: Some(help.clone()), ..Self::new(format!("{reason}; {help}")) }
     }
 
-    /// The message as [`Diagnostic::message`] has it, the source being called `file`.
+    /// [`Diagnostic::message`], with `file` as the name of the source.
     pub fn message_in(&self, file: &str) -> String {
         self.message.replacen(&format!("{ARROW} {SOURCE_NAME}:"), &format!("{ARROW} {}:", one_line(file)), 1)
     }
 }
 
 impl Refusal {
-    /// With its places shown in the source, if it is about any.
+    /// Makes it a diagnostic that shows its places, if it has any, in the source.
     pub(crate) fn draw(self, source: &str) -> Diagnostic {
         let Self { reason, notes, help, labels, .. } = self;
         if labels.is_empty() && notes.is_empty() {
@@ -126,7 +126,7 @@ impl Refusal {
         }
     }
 
-    /// With its places shown in the source; a defect as a fault.
+    /// Like [`Refusal::draw`], but a defect becomes a fault.
     pub(crate) fn judge(self, source: &str) -> KernelError {
         match self.is_defect {
             true => KernelError::Fault(Fault::new(FaultKind::Internal, self.reason)),
@@ -135,17 +135,17 @@ impl Refusal {
     }
 }
 
-/// Of what was made from a kernel, where no source is at hand.
+/// For modules that were made from a kernel, where no source is at hand: the places are dropped.
 impl From<Refusal> for KernelError {
     fn from(refusal: Refusal) -> Self {
         Refusal { labels: Vec::new(), ..refusal }.judge("")
     }
 }
 
-/// What stands before the place in a drawn message.
+/// The mark before the place in a drawn message.
 const ARROW: &str = "┌─";
 
-/// What the source is called in a drawn message.
+/// The name of the source in a drawn message.
 const SOURCE_NAME: &str = "wgsl";
 
 /// The longest line of source in a message, in characters.
@@ -157,8 +157,8 @@ const MAX_LINE: usize = 1000;
 /// The most lines of a message.
 const MAX_LINES: usize = 200;
 
-/// Makes a drawn message fit for a terminal: no control characters, nothing that turns the direction of text,
-/// and of long lines of source only the part around the caret.
+/// Makes a drawn message fit for a terminal: without control characters or marks that change the direction of text,
+/// and with only the part around the caret of long source lines.
 fn printable(message: &str) -> String {
     let lines: Vec<&str> = message.lines().take(MAX_LINES).collect();
     let mut printed = String::new();
@@ -186,8 +186,8 @@ fn printable(message: &str) -> String {
     printed
 }
 
-/// The source with something of the same length in place of each control character. naga's renderer would replace them,
-/// too, but takes time by the square of their number.
+/// The source with each control character replaced by a character of the same length. naga's renderer would also replace
+/// them, but in time quadratic in their number.
 fn without_controls(source: &str) -> Cow<'_, str> {
     let is_command = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
     if !source.contains(is_command) {

@@ -35,7 +35,7 @@ pub struct Binding {
     pub binding: u32,
     /// How it is used.
     pub ty: BufferBindingType,
-    /// The least size of the bound range in bytes: the type's size, a run-time sized array counting as one element.
+    /// The least size of the bound range in bytes: the type's size, where a run-time sized array counts as one element.
     pub min_size: u64,
 }
 
@@ -60,15 +60,16 @@ impl EntryPoint {
     }
 }
 
-/// A kernel with at least one entry point that has passed every check. Only [`crate::prepare`] makes one.
+/// A parsed kernel. Only [`crate::prepare`] makes one.
 ///
-/// What is wrong with one entry point, or with what it calls, is no matter of the others: each is checked with all that it
-/// reaches, when it is asked for.
+/// Each entry point is checked, with everything that it calls, when it is asked for: an error in one does not affect the
+/// others. `prepare` refuses the kernel if it has entry points, but no more than 16, and none of them passes the checks. A
+/// kernel without entry points is checked as a whole.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     profile: Profile,
     source: Arc<str>,
-    /// As parsed, for the other entry points.
+    /// The whole module as parsed, from which each entry point is taken.
     parsed: Arc<Module>,
     entries: Arc<[Entry]>,
 }
@@ -77,7 +78,7 @@ pub struct Kernel {
 #[derive(Debug)]
 struct Entry {
     name: String,
-    /// Its place among all of the module's.
+    /// Its index among all entry points of the module.
     index: usize,
     checked: OnceLock<Result<Arc<Checked>, KernelError>>,
 }
@@ -88,7 +89,7 @@ struct Checked {
     module: Module,
     info: ModuleInfo,
     entry_point: EntryPoint,
-    /// None under profile native, which does not ask.
+    /// None under profile native, which does not analyze uniformity.
     uniformity: Option<Uniformity>,
 }
 
@@ -100,17 +101,17 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// The entry point alone, with what it reaches, as the guest wrote it.
+    /// The module of this entry point alone, with everything it reaches, as the guest wrote it.
     pub fn module(&self) -> &Module {
         &self.checked.module
     }
 
-    /// What validation found out about the module.
+    /// The result of validating the module.
     pub fn info(&self) -> &ModuleInfo {
         &self.checked.info
     }
 
-    /// With its final workgroup size and memory.
+    /// The entry point with its final workgroup size and memory.
     pub fn entry_point(&self) -> &EntryPoint {
         &self.checked.entry_point
     }
@@ -118,7 +119,7 @@ impl Resolved {
     /// Rewrites it into its dp32 form; see [`crate::dp32`].
     ///
     /// # Errors
-    /// The kernel becomes too large, or nests too deep. What dp32 lacks, if the kernel was prepared under profile native.
+    /// The kernel becomes too large or nests too deep. If it was prepared under profile native: it uses what dp32 lacks.
     pub fn lower(&self) -> Result<Lowered, KernelError> {
         let Checked { module, info, entry_point, uniformity } = &*self.checked;
         let lowered = crate::on_deep_stack(&self.source, || match uniformity {
@@ -133,7 +134,7 @@ impl Resolved {
 }
 
 impl Lowered {
-    /// The module as WGSL text: of primitives, or as it goes to a device of a tier.
+    /// The module as WGSL text: in primitives, or, with a tier, as a device of that tier gets it.
     ///
     /// # Errors
     /// As [`Lowered::realize`].
@@ -146,16 +147,16 @@ impl Lowered {
     }
 }
 
-/// Entry points that are looked at for one that can run, before the whole kernel is refused.
+/// How many entry points are checked to find one that can run.
 const FIRST_ENTRY_POINTS: usize = 16;
 
 impl Kernel {
-    /// The rules it was prepared under.
+    /// The profile it was prepared under.
     pub fn profile(&self) -> Profile {
         self.profile
     }
 
-    /// Its text.
+    /// Its WGSL text.
     pub fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -165,7 +166,7 @@ impl Kernel {
         self.entries.iter().map(|entry| entry.name.as_str())
     }
 
-    /// Finds an entry point; without a name, the only one there is.
+    /// Finds an entry point by name; without a name, the only one.
     ///
     /// # Errors
     /// There is no such entry point, or it is refused.
@@ -196,11 +197,11 @@ impl Kernel {
         entry.checked.get_or_init(check).as_ref().map_err(Clone::clone)
     }
 
-    /// Whether the overrides that an entry point uses have values, and of their types. What [`Kernel::resolve`] still
-    /// refuses is wrong with the kernel.
+    /// Checks that the overrides that an entry point uses have values, and that the values fit their types. If
+    /// [`Kernel::resolve`] then still refuses, the kernel is at fault.
     ///
     /// # Errors
-    /// What is wrong with the values.
+    /// A value is missing, given twice, unknown or does not fit; or the entry point is refused.
     pub fn check_overrides(&self, entry_point: &EntryPoint, constants: &[(String, f64)]) -> Result<(), KernelError> {
         let entry = self.named(Some(&entry_point.name))?;
         let values = overrides::values(&self.parsed, &self.checked(entry)?.module, constants)?;
@@ -213,13 +214,13 @@ impl Kernel {
         })
     }
 
-    /// An entry point with the values of its overrides; without a name, the only one there is.
+    /// Resolves the overrides of an entry point; without a name, of the only one.
     ///
-    /// A constant is named by its identifier, or by its `@id` in decimal.
+    /// Constants are named by the `@id` of their override in decimal if it has one, or else by its identifier.
     ///
     /// # Errors
-    /// There is no such entry point, or it is refused, some of it only now. A name that no override has, an override without
-    /// value, a value that does not fit its type.
+    /// There is no such entry point, or it is refused; some checks are only possible now. A name belongs to no override, an
+    /// override has no value, or a value does not fit its type.
     pub fn resolve(&self, entry_point: Option<&str>, constants: &[(String, f64)]) -> Result<Resolved, KernelError> {
         let checked = self.with_constants(self.named(entry_point)?, constants)?;
         Ok(Resolved { source: Arc::clone(&self.source), checked })
@@ -234,7 +235,7 @@ impl Kernel {
         crate::on_deep_stack(&self.source, || self.specialized(entry, &values)).map(Arc::new)
     }
 
-    /// An entry point of the text in which every override with a value is a constant, so that it is computed like any other.
+    /// Parses the text again with every override that has a value as a constant, and checks the entry point.
     fn specialized(&self, entry: &Entry, values: &PipelineConstants) -> Result<Checked, Refusal> {
         let overrides = overrides::by_name(&self.parsed, values);
         let specialization = Specialization { entry_point: &entry.name, overrides };
@@ -244,7 +245,7 @@ impl Kernel {
         if checked.module.overrides.is_empty() {
             return Ok(checked);
         }
-        // One that is left has no value, or one that only naga computes.
+        // The remaining overrides have no value, or one that only naga computes.
         let (module, _) = process_overrides(&checked.module, &checked.info, None, &PipelineConstants::default())
             .map_err(|error| overrides::refused(&checked.module, &error))?;
         check_alone(module.into_owned(), self.profile)
@@ -255,7 +256,7 @@ impl Kernel {
     }
 }
 
-/// Parses a kernel, and checks it as far as it can be checked without asking for one of several entry points.
+/// Parses a kernel and checks its entry points until one passes.
 pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, KernelError> {
     let kernel =
         crate::on_deep_stack(wgsl, || {
@@ -266,7 +267,7 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, KernelErro
                 .map(|(index, entry)| Entry { name: entry.name.clone(), index, checked: OnceLock::new() });
             let entries: Arc<[Entry]> = entries.collect();
             if entries.is_empty() {
-                // A library: nothing will run, but what is wrong with it can be said.
+                // A library: nothing will run, but its errors can be reported.
                 check_module(&module, profile)?;
             }
             Ok(Kernel { profile, source: wgsl.into(), entries, parsed: Arc::new(module) })
@@ -281,12 +282,12 @@ pub(crate) fn compile(wgsl: &str, profile: Profile) -> Result<Kernel, KernelErro
     }
     match refused {
         Some(reason) if kernel.entries.len() <= FIRST_ENTRY_POINTS => Err(KernelError::Refused(reason)),
-        // Of several, a later one may be right.
+        // With more entry points than were checked, a later one may be valid.
         _ => Ok(kernel),
     }
 }
 
-/// Has naga parse the text, in which all constants are computed; see [`text`].
+/// Computes all constants of the text, see [`text`], and lets naga parse the result.
 fn parse(wgsl: &str, profile: Profile, specialization: Option<Specialization<'_>>) -> Result<Module, Refusal> {
     let Rewritten { text, map, layouts } = text::rewrite(wgsl, specialization)?;
     let mut options = naga::front::wgsl::Options::new();
@@ -303,7 +304,7 @@ fn no_entry_point() -> Refusal {
     Refusal::with_help("the shader has no compute entry point", "mark a function with `@compute @workgroup_size(64)`")
 }
 
-/// Checks one entry point with all that it reaches.
+/// Checks one entry point with everything that it reaches.
 fn check_entry(parsed: &Module, index: usize, profile: Profile) -> Result<Checked, Refusal> {
     let mut module = alone(parsed, index);
     if profile == Profile::Dp32 {
@@ -340,7 +341,7 @@ fn check_module(module: &Module, profile: Profile) -> Result<(ModuleInfo, Option
     Ok((info, uniformity))
 }
 
-/// A module with one of the entry points, and of the functions only those that it calls.
+/// The module with only this entry point and the functions that it calls.
 fn alone(parsed: &Module, index: usize) -> Module {
     let entry_points: Vec<_> = parsed.entry_points.get(index).cloned().into_iter().collect();
     let mut is_called = vec![false; parsed.functions.len()];
@@ -355,7 +356,7 @@ fn alone(parsed: &Module, index: usize) -> Module {
             }
         });
     }
-    // Empty functions hold the places of the others until the module is compacted.
+    // Empty functions keep the handles of the others valid until the module is compacted.
     let mut functions = Arena::new();
     for (handle, function) in parsed.functions.iter() {
         let kept = is_called.get(handle.index()) == Some(&true);
@@ -378,7 +379,7 @@ fn alone(parsed: &Module, index: usize) -> Module {
 
 fn capabilities(profile: Profile) -> Capabilities {
     match profile {
-        // It defines the conversions to and from f16 itself.
+        // dp32 defines the conversions to and from f16 itself.
         Profile::Dp32 => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
         _ => Capabilities::empty(),
     }

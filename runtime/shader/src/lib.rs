@@ -1,7 +1,8 @@
 //! From WGSL to a checked kernel. Pure: text in, naga module out, no I/O and no device.
 //!
-//! [`prepare`] is the one place through which a kernel goes from a guest's text to a device: it parses, validates and
-//! reflects. Under profile [`dp32`] it also checks, and [`Kernel::lower`] rewrites. The [`interpreter`] runs what comes out of that.
+//! Every kernel passes through [`prepare`] on its way from a guest's text to a device: it parses, validates and reflects.
+//! Under profile [`dp32`] it also checks that the kernel can be made reproducible. [`Resolved::lower`] then rewrites it, and
+//! the [`interpreter`] can run the result.
 
 mod advice;
 mod diagnostic;
@@ -24,21 +25,23 @@ use isobit_job::{Fault, FaultKind};
 pub use kernel::{Binding, BufferBindingType, EntryPoint, Kernel, Resolved};
 use refusal::Refusal;
 
-/// Source text of one kernel: 1 MiB, as `wit/gpu.wit` says.
+/// The most bytes of source text in one kernel: 1 MiB, as `wit/gpu.wit` says.
 pub const MAX_WGSL_BYTES: usize = 1 << 20;
 
 /// Bind groups 0 to 2 are the guest's; `@group(3)` is the system's.
 pub const GUEST_BIND_GROUPS: u32 = 3;
 
 /// Stack for the compiler: 256 MiB reserved, not committed. naga walks declarations and expressions
-/// recursively; the deepest that 1 MiB of text can nest, within the bounds of `text`, needs less than this.
+/// recursively; the deepest nesting that 1 MiB of text can have, within the bounds of `text`, needs less than this.
 const COMPILER_STACK_BYTES: usize = 1 << 28;
 
 /// Parses and validates a kernel.
 ///
-/// Everything that is wrong with the text comes back as a [`Diagnostic`] which shows the source line with
-/// a caret. The compiler runs on a thread of its own with a deep stack, so that hostile nesting
-/// cannot overflow the caller's.
+/// The compiler runs on a separate thread with a deep stack: hostile nesting cannot overflow the caller's.
+///
+/// # Errors
+/// The kernel breaks a rule of WGSL, of WebGPU or of its profile: a [`Diagnostic`], which shows the source line with a
+/// caret. Or the compiler itself fails: a fault.
 pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, KernelError> {
     if wgsl.len() > MAX_WGSL_BYTES {
         let reason =
@@ -48,8 +51,8 @@ pub fn prepare(wgsl: &str, profile: Profile) -> Result<Kernel, KernelError> {
     kernel::compile(wgsl, profile)
 }
 
-/// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack; `source` is what its refusals are about. A thread that cannot be had and a
-/// panic are faults: the first depends on the machine, the second on who knows what.
+/// Runs the compiler with [`COMPILER_STACK_BYTES`] of stack; refusals are drawn with lines of `source`. Both a thread that
+/// cannot be started and a panic are faults: neither is a function of the kernel alone.
 fn on_deep_stack<T: Send>(source: &str, work: impl FnOnce() -> Result<T, Refusal> + Send) -> Result<T, KernelError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()

@@ -1,4 +1,4 @@
-//! The values that overrides are given: whether they fit, and what naga means when it says that they do not.
+//! Values for overrides: checks that they fit, and turns naga's errors about them into refusals.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,9 @@ use naga::{Module, Override, Scalar, TypeInner};
 use crate::refusal::Refusal;
 use crate::{advice, text};
 
-/// The values by name, for naga, of those overrides that an entry point's `module` has: others of `parsed`, the whole text, are
-/// checked and left out. Refused: a name that no override has, a name given twice, a value that its type does not hold.
+/// The values, by name, of the overrides in an entry point's `module`. Values of other overrides in `parsed`, the whole
+/// text, are checked and left out. Refused: a name that no override has, a name given twice, a value that its type does not
+/// hold.
 pub(crate) fn values(
     parsed: &Module,
     module: &Module,
@@ -32,7 +33,7 @@ pub(crate) fn values(
     Ok(values)
 }
 
-/// The values by the names of their overrides, which `module` has, `@id` or not.
+/// The values by the identifiers of their overrides in `module`, whether they were given by `@id` or not.
 pub(crate) fn by_name(module: &Module, values: &PipelineConstants) -> HashMap<String, f64> {
     let given = module.overrides.iter().filter_map(|(_, found)| {
         let value = values.get(&key(found)?)?;
@@ -41,7 +42,7 @@ pub(crate) fn by_name(module: &Module, values: &PipelineConstants) -> HashMap<St
     given.collect()
 }
 
-/// What an override is given its value by: its `@id` if it has one, its name otherwise.
+/// The name under which an override gets its value: its `@id` if it has one, its identifier otherwise.
 fn key(found: &Override) -> Option<String> {
     found.id.map(|id| id.to_string()).or_else(|| found.name.clone())
 }
@@ -74,7 +75,7 @@ fn check_value(module: &Module, found: &Override, name: &str, value: f64) -> Res
         Scalar::F32 => ("f32", f64::from(f32::MIN), f64::from(f32::MAX), "between -3.4e38 and 3.4e38"),
         _ => return Ok(()),
     };
-    // As in WebGPU, what is behind the point of a number is cut off.
+    // As in WebGPU, the fraction is cut off.
     let compared = if scalar == Scalar::F32 { value } else { value.trunc() };
     if (least..=most).contains(&compared) {
         return Ok(());

@@ -1,4 +1,5 @@
-//! Why a kernel is refused, by spans. It becomes a [`Diagnostic`](crate::Diagnostic) where the source is at hand, see `Refusal::draw`.
+//! Why a kernel is refused, with spans. It becomes a [`Diagnostic`](crate::Diagnostic) where the source is at hand: see
+//! `Refusal::draw`.
 
 use std::fmt::Display;
 
@@ -13,7 +14,7 @@ pub(crate) struct Refusal {
     pub(crate) notes: Vec<String>,
     /// What to write instead.
     pub(crate) help: Option<String>,
-    /// The places that show it, the first of which is its location.
+    /// The places that show the problem. The first is its location.
     pub(crate) labels: Vec<(Span, String)>,
     /// It is a mistake in this crate, which no guest may see.
     pub(crate) is_defect: bool,
@@ -22,7 +23,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// About no one place in the source.
+    /// A refusal that is not about one place in the source.
     pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -39,7 +40,7 @@ impl Refusal {
         Self { help: Some(help.into()), ..Self::new(reason) }
     }
 
-    /// About one place.
+    /// A refusal about one place.
     pub(crate) fn at(place: impl Into<Span>, reason: impl Into<String>) -> Self {
         Self { labels: vec![(place.into(), "here".to_owned())], ..Self::new(reason) }
     }
@@ -49,7 +50,7 @@ impl Refusal {
         Self { help: Some(help.into()), ..Self::at(place, reason) }
     }
 
-    /// A problem that shows in several places, the first of which is the location.
+    /// A refusal for a problem that shows in several places. The first is its location.
     pub(crate) fn of(problem: &Problem, labels: &[Label]) -> Self {
         let mut places: Vec<(Span, String)> = Vec::new();
         for label in labels {
@@ -61,7 +62,7 @@ impl Refusal {
     }
 }
 
-/// Something that only a mistake in this crate can cause.
+/// A refusal that only a mistake in this crate can cause.
 pub(crate) fn defect(what: impl Display) -> Refusal {
     Refusal { is_defect: true, ..Refusal::new(format!("a defect of the shader compiler: {what}")) }
 }

@@ -1,7 +1,8 @@
 //! Pointers to the variables of a module as arguments.
 //!
-//! WGSL allows them; naga does not take those to storage and workgroup variables, and not every driver can pass any. So each function that is given one is copied for the variable and the
-//! path into it that the pointer stands for; what the path is indexed by becomes an argument of the copy. This comes before validation.
+//! WGSL allows them; naga does not accept pointers to storage and workgroup variables, and not every driver can pass any. So
+//! each function that takes such a pointer is copied for the variable, and the path into it, that the pointer stands for. The
+//! indices on the path become arguments of the copy. This happens before validation.
 
 use std::collections::HashMap;
 
@@ -17,38 +18,38 @@ use crate::dp32;
 use crate::refusal::defect;
 use crate::visit::{blocks_mut, for_each_operand_mut, for_each_statement, functions};
 
-/// Expressions of all functions, copies counted.
+/// The most expressions in all functions together, including the copies.
 const MAX_EXPRESSIONS: usize = 200_000;
 
 /// One step from a variable into it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Step {
     Part(u32),
-    /// By an index that the copy is given.
+    /// An element whose index is an argument of the copy.
     Index,
 }
 
-/// What a pointer stands for.
+/// The variable that a pointer points into, and the way to the part of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Path {
     variable: Handle<GlobalVariable>,
     steps: Vec<Step>,
 }
 
-/// A function, and what its pointers stand for, by argument; None: the argument stays.
+/// A function, and for each argument the path that replaces it; None: the argument stays.
 type Key = (Handle<Function>, Vec<Option<Path>>);
 
-/// Replaces such arguments in a module with one entry point.
+/// Replaces pointers to module variables as arguments, in a module with one entry point.
 ///
 /// # Errors
-/// The copies are too many, or the module has what no compute kernel may have.
+/// The copies have too many expressions, or the module has something that no compute kernel may have.
 pub(crate) fn specialize(module: &mut Module) -> Result<(), Refusal> {
     if !functions(module).any(|function| gives_pointers(module, function)) {
         return Ok(());
     }
-    // Copies are made of what compute kernels have.
+    // The code that copies functions only knows what compute kernels may have.
     dp32::check_available(module)?;
-    // What indices are of.
+    // The types of indices.
     for scalar in [Scalar::U32, Scalar::I32] {
         module.types.insert(Type { name: None, inner: TypeInner::Scalar(scalar) }, Span::UNDEFINED);
     }
@@ -93,7 +94,7 @@ struct Specializer<'m> {
 }
 
 impl Specializer<'_> {
-    /// A function whose calls are of functions in `out`.
+    /// Redirects the calls of a function to functions in `out`.
     fn calls(&mut self, mut function: Function) -> Result<Function, Refusal> {
         self.expressions = self.expressions.saturating_add(function.expressions.len());
         if self.expressions > MAX_EXPRESSIONS {
@@ -102,7 +103,7 @@ impl Specializer<'_> {
                 "pass an index, and use the variable itself in the function",
             ));
         }
-        // Before calls are of functions in `out`, whose results nobody here knows.
+        // Types are resolved before calls are redirected to `out`: the results of functions there are unknown here.
         let mut types = Typifier::new();
         if let Some((last, _)) = function.expressions.iter().next_back() {
             let context = ResolveContext::with_locals(self.guest, &function.local_variables, &function.arguments);
@@ -131,7 +132,7 @@ impl Specializer<'_> {
         Ok(())
     }
 
-    /// The function to be called, and with what.
+    /// The function in `out` to call, and its arguments.
     fn callee(
         &mut self,
         callee: Handle<Function>,
@@ -169,7 +170,7 @@ impl Specializer<'_> {
     }
 }
 
-/// What a pointer stands for; the indices on its path are added to `indices`.
+/// The path of a pointer; the indices on it are added to `indices`. None if it does not point into a module variable.
 fn path(function: &Function, pointer: Handle<Expression>, indices: &mut Vec<Handle<Expression>>) -> Option<Path> {
     let mut steps = Vec::new();
     let mut found = Vec::new();
@@ -194,10 +195,10 @@ fn path(function: &Function, pointer: Handle<Expression>, indices: &mut Vec<Hand
     Some(Path { variable, steps })
 }
 
-/// A copy of a function in which pointers are what they stand for. Its arguments are those that stay, then the indices.
+/// A copy of a function with its pointers replaced by their paths. Its arguments are those that stay, then the indices.
 fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Type>>) -> Result<Function, Refusal> {
     let mut out = Function { name: function.name.clone(), result: function.result.clone(), ..Function::default() };
-    // Where each argument has gone to.
+    // The new index of each argument.
     let mut places = Vec::with_capacity(function.arguments.len());
     for (argument, path) in function.arguments.iter().zip(paths) {
         places.push(u32::try_from(out.arguments.len()).map_err(defect)?);
@@ -210,7 +211,7 @@ fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Typ
         index_types.into_iter().map(|ty| FunctionArgument { name: Some("index".to_owned()), ty, binding: None });
     out.arguments.extend(arguments);
 
-    // First what needs no computing, then the paths.
+    // First the expressions that need no `Emit`, then the paths.
     let mut indices = Vec::new();
     let mut variables = Vec::with_capacity(paths.len());
     for path in paths {
@@ -258,7 +259,7 @@ fn copy(function: &Function, paths: &[Option<Path>], index_types: Vec<Handle<Typ
                 Ok(())
             })?,
         }
-        // Something stays in the place of what is replaced, so that what follows keeps its distance.
+        // A placeholder is left for a replaced argument: later handles keep their distance.
         if replaced.is_some() {
             expression = Expression::Literal(Literal::U32(0));
         }

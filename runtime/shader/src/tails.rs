@@ -1,10 +1,10 @@
-//! What functions end with. naga appends a `return` without a value to a function that ends with a loop, also where the
-//! loop is only left by returning, and then finds that the value is missing.
+//! Function ends. naga appends a `return` without a value to a function that ends with a loop, even if the loop is only
+//! left by returning, and then reports that the value is missing.
 
 use crate::visit::{blocks, blocks_mut};
 use naga::{Block, Expression, Handle, Module, Span, Statement, Type};
 
-/// Gives those returns a zero to return. They are not reached.
+/// Makes those returns return zero. They are never reached.
 pub(crate) fn complete(module: &mut Module) {
     for (_, function) in module.functions.iter_mut() {
         let Some(result) = &function.result else { continue };
@@ -21,7 +21,7 @@ pub(crate) fn complete(module: &mut Module) {
     }
 }
 
-/// Finds the values of the appended returns after endless loops, where `naga::proc::ensure_block_returns` appends them.
+/// Collects the missing values of the returns that `naga::proc::ensure_block_returns` appends after endless loops.
 fn find<'b>(block: &'b mut Block, tails: &mut Vec<&'b mut Option<Handle<Expression>>>) {
     let ends_with_loop = match &**block {
         [.., Statement::Loop { body, continuing, break_if: None }, Statement::Return { value: None }] => {
@@ -41,7 +41,7 @@ fn find<'b>(block: &'b mut Block, tails: &mut Vec<&'b mut Option<Handle<Expressi
     }
 }
 
-/// Whether a block has a `break` for the loop that it is in.
+/// Whether a block has a `break` that leaves the loop around it.
 fn breaks(block: &Block) -> bool {
     block.iter().any(|statement| match statement {
         Statement::Break => true,

@@ -1,5 +1,5 @@
 //! Walks over naga's modules: the functions of a module, the statements of a block, the operands of statements and
-//! expressions. What has an order of its own (a graph of control flow, code that is written) walks by itself.
+//! expressions. Passes that need another order (the graph of control flow, code generation) have their own walks.
 
 use naga::{AtomicFunction, Block, Expression, Function, Handle, Module, Span, Statement};
 
@@ -24,7 +24,7 @@ pub(crate) fn blocks(statement: &Statement) -> impl Iterator<Item = &Block> {
     blocks.into_iter().flatten().chain(cases.iter().map(|case| &case.body))
 }
 
-/// Like [`blocks`], to be changed.
+/// Like [`blocks`], but mutable.
 pub(crate) fn blocks_mut(statement: &mut Statement) -> impl Iterator<Item = &mut Block> {
     let (blocks, cases) = match statement {
         Statement::Block(block) => ([Some(block), None], &mut [][..]),
@@ -53,7 +53,7 @@ pub(crate) fn for_each_statement_mut(block: &mut Block, visit: &mut impl FnMut(&
     }
 }
 
-/// Lets `change` replace each expression that this one is computed from.
+/// Calls `change` with each operand of an expression.
 ///
 /// # Errors
 /// Those of `change`, and expressions that no compute kernel has.
@@ -101,7 +101,7 @@ pub(crate) fn for_each_operand_mut(
     }
 }
 
-/// Shows each expression that a statement uses by itself: not those in its blocks, and not what it results in.
+/// Calls `see` with each operand of a statement: not with those in its blocks, and not with its result.
 pub(crate) fn for_each_operand(statement: &Statement, see: &mut impl FnMut(Handle<Expression>)) {
     match statement {
         Statement::If { condition: operand, .. }

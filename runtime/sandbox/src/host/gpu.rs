@@ -26,10 +26,10 @@ pub use commands::{CommandEncoder, ComputePass};
 /// The most WGSL in one module: 1 MiB.
 const MAX_WGSL: u64 = 1 << 20;
 
-/// Piece in which device memory goes to an output: 8 MiB, large enough to keep both sides busy.
+/// Bytes copied from device memory to an output at a time: 8 MiB, large enough to keep both sides busy.
 const APPEND_PIECE: u64 = 8 << 20;
 
-/// What a call came to when it did not succeed: an error for the guest, or the job's end.
+/// Why a call failed: an error for the guest, or the end of the job.
 pub enum Failure {
     Guest(Error),
     End(wasmtime::Error),
@@ -344,7 +344,7 @@ impl wit::HostComputePipeline for HostState {
 }
 
 impl HostState {
-    /// Reads as the contract has it, in whole words; the device would read any number of bytes.
+    /// Reads whole words, as `wit/` demands; the device could read any number of bytes.
     fn read_words(&mut self, buffer: &Resource<Buffer>, offset: u64, length: u64) -> Result<Readback, Failure> {
         if !length.is_multiple_of(4) {
             return Err(invalid(format!("length {length} is not a multiple of 4")));
@@ -372,8 +372,8 @@ impl Read for InputReader<'_> {
     }
 }
 
-/// `buffer.write` and `buffer.read` again, without an owned copy on the way: bytes are borrowed from guest
-/// memory, and handed to it from mapped device memory.
+/// Links `buffer.write` and `buffer.read` again, without an owned copy in between: bytes are borrowed from guest
+/// memory, and passed to it from mapped device memory.
 pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut instance = linker.instance("isobit:compute/gpu@0.1.0")?;
     instance.func_wrap(

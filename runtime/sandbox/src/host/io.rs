@@ -44,7 +44,7 @@ impl OutputHandle {
     }
 }
 
-/// What a call came to when it did not succeed: an error for the guest, or the job's end.
+/// Why a call failed: an error for the guest, or the end of the job.
 pub enum Failure {
     Guest(Error),
     End(wasmtime::Error),
@@ -62,7 +62,8 @@ impl From<wasmtime::component::ResourceTableError> for Failure {
     }
 }
 
-/// The only error a full table or a stale handle can come to: handles are counted, and wasmtime checks the rest.
+/// The end of a job by an error of the handle table: a full table is a limit of the job. wasmtime checks the
+/// guest's handles, so no other error is expected.
 pub(super) fn table_full(error: wasmtime::component::ResourceTableError) -> wasmtime::Error {
     match error {
         wasmtime::component::ResourceTableError::Full => Ending::limit(isobit_job::LimitName::Handles).raise(),
@@ -71,7 +72,7 @@ pub(super) fn table_full(error: wasmtime::component::ResourceTableError) -> wasm
 }
 
 impl HostState {
-    /// Room for `length` more bytes of output, or the error that says how little there is.
+    /// Reserves `length` more bytes of output, or returns the error that states the limit.
     pub(super) fn reserve_output(&mut self, length: u64) -> Result<(), LimitExceeded> {
         let maximum = self.limits.output_bytes.get();
         let requested = self.written.saturating_add(length);
@@ -90,7 +91,7 @@ impl HostState {
 
 impl Host for HostState {
     fn parameters(&mut self) -> wasmtime::Result<Vec<Parameter>> {
-        // It has all values now.
+        // The guest has all values now, so none counts as unread.
         self.unread_params.clear();
         Ok(self.params.iter().map(|(name, value)| Parameter { name: name.to_string(), value: value.clone() }).collect())
     }
@@ -176,7 +177,7 @@ impl HostOutput for HostState {
     }
 }
 
-/// `output.append` again, borrowing the bytes from guest memory.
+/// Links `output.append` again, with the bytes borrowed from guest memory.
 pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut instance = linker.instance("isobit:compute/io@0.1.0")?;
     instance.func_wrap(

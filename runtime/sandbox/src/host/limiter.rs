@@ -5,10 +5,10 @@ use wasmtime::ResourceLimiter;
 
 use crate::ending::Ending;
 
-/// Elements of all tables together: 100 Ki functions is more than a large program has.
+/// The most elements of all tables together: 100 000 functions are more than a large program has.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
 
-/// Counts what grows. A refused growth is an ordinary -1 for the guest.
+/// Counts growing memories and tables. The guest sees a refused growth as an ordinary -1.
 pub(super) struct MemoryLimiter {
     maximum: u64,
     used: u64,
@@ -37,7 +37,8 @@ impl ResourceLimiter for MemoryLimiter {
         Ok(!self.denied)
     }
 
-    /// It was granted, and the host cannot serve it: a guest that saw −1 here could write it into an output.
+    /// Ends the job: the growth was granted, but the host cannot provide it. A guest that saw −1 here could write it
+    /// into an output.
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         Err(unserved("linear memory", &error))
     }

@@ -18,7 +18,7 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-/// Generated from `wit/`; the traits are implemented in the files beside this one.
+/// Generated from `wit/`; the traits are implemented in the files next to this one.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({
@@ -63,7 +63,7 @@ pub(crate) struct HostState {
     sink: Box<dyn OutputSink>,
     created: BTreeSet<Name>,
     written: u64,
-    /// As last settled, and what was submitted since costs before it runs.
+    /// The fuel as of the last `settle`, plus the static cost of what was submitted since.
     kernel_fuel: u64,
     reporter: Arc<dyn Reporter>,
     limiter: MemoryLimiter,
@@ -119,7 +119,7 @@ impl HostState {
         Bytes::saturating_from(self.written)
     }
 
-    /// What of the job the guest has not looked at so far.
+    /// The parameters and inputs that the guest has not read so far.
     pub(crate) fn unread(&self) -> Unread {
         Unread {
             params: self.unread_params.iter().cloned().collect(),
@@ -137,8 +137,8 @@ impl HostState {
         waited.map_err(trouble)
     }
 
-    /// Counts what kernels have cost. Where a guest has to wait for the device, and nowhere else: so the job ends at
-    /// the same place on every device.
+    /// Counts what kernels have cost, and checks it against the limit. Called only where the guest waits for the device,
+    /// and at the job's end: so a job that runs out of fuel ends at the same place on every device.
     pub(crate) fn settle(&mut self) -> Result<(), Ending> {
         let used = self.gpu()?.settle().map_err(trouble)?;
         if used.spent || used.fuel > self.limits.kernel_fuel.get() {
@@ -148,7 +148,7 @@ impl HostState {
         Ok(())
     }
 
-    /// The end of a job that has spent its kernel fuel: all of it, and no more.
+    /// The end of a job that has spent its kernel fuel. Its cost is then exactly the limit.
     fn out_of_kernel_fuel(&mut self) -> Ending {
         self.kernel_fuel = self.limits.kernel_fuel.get();
         Ending::Trapped(Trap::KernelFuel)
@@ -159,13 +159,13 @@ impl HostState {
         gpu.ok_or_else(|| Fault::new(FaultKind::Internal, "the device is in use by another call").into())
     }
 
-    /// Drops everything but the device: one in trouble may never come back from being closed. The process of a
-    /// faulted job ends soon.
+    /// Drops everything but the device, which is leaked: closing a device in trouble may never return. The process of
+    /// a faulted job ends soon.
     pub(crate) fn abandon(mut self) {
         std::mem::forget(self.gpu.take());
     }
 
-    /// Finishes what the guest left open, and drops all that it held.
+    /// Finishes the outputs that the guest left open, and drops everything.
     pub(crate) fn finish(mut self) -> Result<(), Fault> {
         for entry in self.table.iter_mut() {
             if let Some(output) = entry.downcast_mut::<io::OutputHandle>() {
@@ -176,7 +176,7 @@ impl HostState {
     }
 }
 
-/// An error of the device's that no guest has caused.
+/// The end of a job by an error of the device that the guest did not cause: a fault.
 fn trouble(error: DeviceError) -> Ending {
     match error {
         DeviceError::Fault(fault) => fault.into(),
@@ -190,7 +190,7 @@ impl WasiView for HostState {
     }
 }
 
-/// Links everything that the world offers, and WASI for guests whose standard library wants it.
+/// Links everything that the world offers, and WASI for guests whose standard library imports it.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     // Bulk calls are linked a second time, by hand: they borrow guest memory in place.

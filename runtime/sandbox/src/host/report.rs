@@ -1,4 +1,4 @@
-//! `isobit:compute/report`: words to the renter, cut to a bounded length.
+//! `isobit:compute/report`: log lines and progress for the renter, cut to a bounded length.
 
 use super::HostState;
 use super::bindings::isobit::compute::report::{Host, Level};

@@ -1,4 +1,4 @@
-//! WASI for guests whose standard library imports it, cut down to what repeats: clocks that count calls,
+//! WASI for guests whose standard library imports it, cut down to what is reproducible: clocks that count calls,
 //! randomness from the job's hash, standard output as log lines. No sockets, no files.
 
 use super::HostState;
@@ -18,16 +18,16 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe};
 
-/// What the virtual clocks advance by each time they are read: 1 µs.
+/// How far the virtual clocks advance each time they are read: 1 µs.
 const TICK_NANOS: u64 = 1_000;
 
-/// Where the virtual wall clock starts: 2025-01-01T00:00:00Z, for guests that dislike 1970.
+/// Where the virtual wall clock starts: 2025-01-01T00:00:00Z, since some programs do not accept 1970.
 const WALL_EPOCH: Duration = Duration::from_secs(1_735_689_600);
 
-/// The most text kept back while a guest's line has no end: 8 KiB.
+/// The most bytes held back of a line that has not ended: 8 KiB.
 const MAX_LINE: usize = 8 << 10;
 
-/// WASI without surroundings: arguments and environment are the job's parameters.
+/// The WASI context of a job: the environment holds the job's parameters, and the only argument is a fixed name.
 pub(crate) fn context(spec: &JobSpec, reporter: &Arc<dyn Reporter>) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     builder.arg("workload");
@@ -65,7 +65,7 @@ pub(crate) trait VirtualClockView {
     fn virtual_clock(&mut self) -> (&VirtualClock, &mut ResourceTable);
 }
 
-/// A clock that moves when it is read or slept on, and never by itself.
+/// A clock that advances only when it is read or slept on.
 #[derive(Default)]
 pub(crate) struct VirtualClock(AtomicU64);
 
@@ -88,7 +88,7 @@ struct Clocks<'a> {
     table: &'a mut ResourceTable,
 }
 
-/// A sleep on a virtual clock is over at once.
+/// A sleep on a virtual clock: over at once.
 struct Elapsed;
 
 #[wasmtime_wasi::async_trait]

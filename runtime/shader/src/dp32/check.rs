@@ -1,4 +1,4 @@
-//! What dp32 refuses, with the reason and what to write instead.
+//! Checks a module for what dp32 refuses, with the reason and what to write instead.
 
 use std::collections::HashSet;
 
@@ -14,34 +14,34 @@ use crate::Refusal;
 use crate::refusal::{Label, Problem};
 use crate::visit::{for_each_statement, functions};
 
-/// Types within types.
+/// The deepest nesting of types.
 const MAX_TYPE_DEPTH: u32 = 64;
 
-/// Expressions of all functions and constants together.
+/// The most expressions of all functions and constants together.
 const MAX_EXPRESSIONS: usize = 200_000;
 
-/// What WGSL allows.
+/// The most parameters of a function: WGSL's limit.
 const MAX_ARGUMENTS: usize = 255;
 
-/// Calls within calls.
+/// The deepest nesting of calls.
 const MAX_CALL_DEPTH: u32 = 128;
 
-/// Expressions and statements of an entry point if each call were replaced by what it calls, as drivers do.
+/// The most expressions and statements of an entry point with all calls inlined, as drivers do.
 const MAX_INLINED_SIZE: u64 = 1 << 20;
 
-/// Bytes of `var<private>` and of the `var`s of functions that are in calls at one time, per invocation.
+/// The most bytes of `var<private>` and of the `var`s of all functions that are active at one time, per invocation.
 const MAX_VARIABLE_BYTES: u64 = 64 << 10;
 
-/// Bytes of one array or struct that is handled as a value.
+/// The most bytes of one array or struct that is handled as a value.
 const MAX_VALUE_BYTES: u64 = 64 << 10;
 
-/// Bytes of all arrays and structs of more than [`SMALL_VALUE_BYTES`] that a kernel's functions handle as values. Some
-/// devices hold them all at once.
+/// The most bytes of all arrays and structs of more than [`SMALL_VALUE_BYTES`] that a kernel's functions handle as values.
+/// Some devices hold them all at once.
 const MAX_VALUES_BYTES: u64 = 1 << 20;
 const SMALL_VALUE_BYTES: u64 = 256;
 
-/// Refuses what cannot be made reproducible, and what is too large for every device. Overrides may
-/// be unresolved; then they are taken for uniform values, and arrays sized by them for empty.
+/// Refuses what cannot be made reproducible, and what is too large for every device. Overrides may be unresolved:
+/// they then count as uniform values, and arrays sized by them as empty.
 pub(crate) fn check(module: &Module, info: &ModuleInfo) -> Result<Uniformity, Refusal> {
     check_types(module)?;
     check_expressions(module)?;
@@ -118,7 +118,7 @@ fn called(module: &Module) -> Vec<Handle<Function>> {
     handles.filter(|handle| is_called.get(handle.index()) == Some(&true)).collect()
 }
 
-/// Bounds what a function's arrays and structs take as values; `total` is of all functions.
+/// Bounds the bytes of arrays and structs that a function handles as values; `total` adds up all functions.
 fn check_values(module: &Module, function: &Function, info: &FunctionInfo, total: &mut u64) -> Result<(), Refusal> {
     for (handle, expression) in function.expressions.iter() {
         let ty = info[handle].ty.inner_with(&module.types);
@@ -187,7 +187,7 @@ const LARGE_VALUES: Problem = Problem {
     help: "keep them in a storage buffer and load one element at a time",
 };
 
-/// What a function takes with all that it calls.
+/// The resources of a function, with everything it calls.
 #[derive(Clone, Copy, Default)]
 struct Footprint {
     variable_bytes: u64,

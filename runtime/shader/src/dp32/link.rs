@@ -9,7 +9,7 @@ use crate::prelude::Library;
 use crate::refusal::defect;
 use crate::visit::for_each_statement_mut;
 
-/// What one module has taken over from one [`Library`]: everything is copied at most once.
+/// Copies parts of one [`Library`] into one module, each at most once.
 pub(crate) struct Linker<'a> {
     library: &'a Library,
     types: HashMap<Handle<Type>, Handle<Type>>,
@@ -19,7 +19,7 @@ pub(crate) struct Linker<'a> {
 }
 
 impl<'a> Linker<'a> {
-    /// Nothing taken over yet.
+    /// A linker that has copied nothing yet.
     pub(crate) fn new(library: &'a Library) -> Self {
         Self {
             library,
@@ -30,12 +30,12 @@ impl<'a> Linker<'a> {
         }
     }
 
-    /// The copy in `module` of the function with this name, after all that it needs.
+    /// The copy in `module` of the function with this name. Everything that it uses is copied first.
     pub(crate) fn import(&mut self, module: &mut Module, name: &str) -> Result<Handle<Function>, Refusal> {
         self.function(module, self.library.function(name)?)
     }
 
-    /// The copy in `module` of one of the library's functions, after all that it needs.
+    /// The copy in `module` of one of the library's functions. Everything that it uses is copied first.
     pub(crate) fn function(
         &mut self,
         module: &mut Module,
@@ -44,7 +44,7 @@ impl<'a> Linker<'a> {
         if let Some(copy) = self.functions.get(&from) {
             return Ok(*copy);
         }
-        // Expressions, locals and statements refer to each other within the function, so those handles stay as they are.
+        // Expressions, locals and statements refer to each other within the function: those handles stay as they are.
         let mut function = self.library.module.functions[from].clone();
         for argument in &mut function.arguments {
             argument.ty = self.ty(module, argument.ty)?;
@@ -80,7 +80,7 @@ impl<'a> Linker<'a> {
             }
             _ => {}
         }
-        // An alias is no type of its own.
+        // An alias is not a type of its own.
         if !matches!(ty.inner, TypeInner::Struct { .. }) {
             ty.name = None;
         }

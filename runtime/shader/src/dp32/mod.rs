@@ -3,16 +3,16 @@
 //! Two stages, each a pure function from module to module:
 //!
 //! 1. [`define`](self) turns what WGSL leaves open into *primitives* with one meaning: builtins become calls of
-//!    helper functions (`prelude/`), indices are clamped, loops are metered, subnormals are flushed where moved
-//!    bits come to arithmetic and zeros and NaNs made canonical where the bits of its results can be seen. The result is a [`Lowered`]; the
-//!    interpreter runs it as it is.
-//! 2. [`Lowered::realize`] replaces each floating-point primitive by a form that no driver can compute otherwise:
+//!    helper functions (`prelude/`), indices become unsigned, loops are metered, subnormals are flushed where moved
+//!    bits enter arithmetic, and zeros and NaNs are made canonical where the bits of its results can be seen. The result is a
+//!    [`Lowered`]; the interpreter runs it as it is.
+//! 2. [`Lowered::realize`] replaces each floating-point primitive by a form that every driver computes alike:
 //!    native arithmetic behind a barrier ([`Tier::A`]) or integers only ([`Tier::B`]).
 //!
 //! # Primitives
 //!
-//! On `f32` scalars and vectors, component by component. What arithmetic takes and makes is a normal number, zero (whose sign may
-//! vary), ±∞ or NaN (whose payload may vary), never subnormal. What is only moved may be any bits.
+//! On `f32` scalars and vectors, component by component. Operands and results of arithmetic are normal numbers, zeros (whose
+//! sign may vary), ±∞ or NaNs (whose payload may vary), never subnormal. Values that are only moved may have any bits.
 //!
 //! | in naga's IR | meaning |
 //! |---|---|
@@ -22,13 +22,13 @@
 //! | `Math::Sqrt` | correctly rounded; of zero zero, of a negative number NaN |
 //! | `Unary` Negate, `Math::Abs` | the sign bit flipped, cleared |
 //! | `Math::Floor`, `Ceil`, `Trunc`, `Round` | exact, ties to even; ∞ and NaN pass through |
-//! | `Binary` Equal, Less, LessEqual, Greater, GreaterEqual | IEEE: false with a NaN, −0 = +0. NotEqual is never there: it is `!(a == b)` |
+//! | `Binary` Equal, Less, LessEqual, Greater, GreaterEqual | IEEE: false with a NaN, −0 = +0. NotEqual does not occur: it becomes `!(a == b)` |
 //! | `As` f32 → i32, u32 | truncates, stops at the nearest number that both types have, NaN gives 0 |
 //! | `As` i32, u32 → f32 | rounds to nearest even |
 //! | `As` bitcasts, `Load`, `Store`, `Select`, data movement | the bits, untouched |
-//! | `Access` with an index (u32) out of bounds | what is loaded there is zero; a store or an atomic does nothing |
+//! | `Access` with an index (u32) out of bounds | a load gives zero; a store or an atomic does nothing |
 //!
-//! Everything else on `f32` is gone after the first stage.
+//! After the first stage there are no other operations on `f32`.
 
 mod check;
 mod define;
@@ -55,16 +55,16 @@ use crate::refusal::defect;
 use crate::validate::validate;
 use crate::{EntryPoint, KernelError, Refusal, SourceLocation};
 
-/// Changes whenever a kernel could come out with other bits or another cost. Claims made under different
-/// versions cannot be compared.
+/// The version of the pass. It changes whenever a kernel could give other bits or have another cost. Claims made under
+/// different versions cannot be compared.
 pub const PASS_VERSION: u32 = 2;
 
 /// How the primitives are carried out on a device. Both tiers give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tier {
-    /// Native arithmetic, each result behind a barrier and flushed. For devices that pass the probe.
+    /// Native arithmetic, with each result flushed and behind a barrier. For devices that pass the probe.
     A,
-    /// Integers only. For devices that do not.
+    /// Integers only. For devices that fail the probe.
     B,
 }
 
@@ -83,12 +83,12 @@ pub struct Lowered {
     unproved: Vec<Unproved>,
 }
 
-/// What a loop costs whose number of turns is not known before the kernel runs.
+/// The cost of a metered loop: one whose number of iterations is not known before the kernel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopCost {
-    /// Where it is in the source.
+    /// Where the loop is in the source.
     pub location: Option<SourceLocation>,
-    /// Kernel fuel of one turn, without the loops of this kind in it.
+    /// Kernel fuel of one iteration, without the metered loops in it.
     pub turn: u32,
 }
 
@@ -98,41 +98,41 @@ impl Lowered {
         &self.module
     }
 
-    /// What validation found out about the module.
+    /// The result of validating the module.
     pub fn info(&self) -> &ModuleInfo {
         &self.info
     }
 
-    /// The guest's view: without the system's group.
+    /// The entry point as the guest sees it: without the system's group.
     pub fn entry_point(&self) -> &EntryPoint {
         &self.entry_point
     }
 
-    /// Whether its workgroups report how they ended, see [`Status`]. Those of a kernel without loops do not, and leave
-    /// no trace in it: they are over before anything could cut them short, and a report would be the longest part of many.
+    /// Whether its workgroups report their end, see [`Status`]. Those of a kernel without loops do not: nothing can cut them
+    /// short, and in many of them the report would take longer than the rest.
     pub fn reports(&self) -> bool {
         self.reports
     }
 
-    /// Kernel fuel of one invocation outside of loops. What loops cost is counted on the device, see [`Status`].
+    /// Kernel fuel of one invocation, without metered loops. The cost of those is counted on the device, see [`Status`].
     pub fn invocation_cost(&self) -> u32 {
         self.invocation_cost
     }
 
-    /// The loops that pay by the turn, in the order of the source.
+    /// The metered loops, in the order of the source.
     pub fn loops(&self) -> &[LoopCost] {
         &self.loops
     }
 
-    /// The memory of which the text does not prove that the order of invocations does not matter.
+    /// The variables for which the text does not prove that the order of invocations does not matter.
     pub fn unproved(&self) -> &[Unproved] {
         &self.unproved
     }
 
-    /// The module as it goes to a device, validated.
+    /// The module as a device of this tier gets it, validated.
     ///
     /// # Errors
-    /// The rewritten module is too large, or (a defect) does not validate.
+    /// The rewritten module is too large, or, because of a defect, does not validate.
     pub fn realize(&self, tier: Tier) -> Result<Module, KernelError> {
         crate::on_deep_stack("", || realize::realize(&self.module, &self.info, tier))
     }
@@ -142,8 +142,8 @@ impl Lowered {
     }
 }
 
-/// The first stage. `module` has no overrides left and has passed [`check`]. With the loops that pay by the turn, in the order of the
-/// source, and what a turn of each costs.
+/// The first stage. `module` has no overrides left and has passed [`check`]. Also returns the metered loops, in the order of
+/// the source, with the cost of one iteration of each.
 pub(crate) fn lower(
     module: &Module,
     info: &ModuleInfo,

@@ -1,5 +1,5 @@
-//! What functions do through pointers. WGSL forbids that a function gets at one variable under two names while one of
-//! them is written to ("aliasing"), which naga does not check: some back ends copy in and out where others point.
+//! What functions do through pointers. WGSL forbids a function to access one variable under two names if it writes through
+//! one of them ("aliasing"). naga does not check this, and its back ends differ: some copy in and out where others point.
 
 use std::collections::HashMap;
 
@@ -26,13 +26,13 @@ const NATIVE_PART: Problem = Problem {
     help: "copy the part into a `var`, pass a pointer to that, and store it back; or run the kernel under profile dp32",
 };
 
-/// What is done to a variable: bits of [`READS`] and [`WRITES`].
+/// How a variable is accessed: bits of [`READS`] and [`WRITES`].
 type Access = u8;
 
 const READS: Access = 1;
 const WRITES: Access = 2;
 
-/// What a pointer points into.
+/// The variable or parameter that a pointer points into.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Root {
     Local(Handle<LocalVariable>),
@@ -40,18 +40,18 @@ pub(super) enum Root {
     Global(Handle<GlobalVariable>),
 }
 
-/// What one function does, with all that it calls.
+/// The accesses of one function, including its callees.
 #[derive(Clone)]
 struct Effects {
-    /// To what its parameters point to.
+    /// Accesses through its parameters.
     parameters: Vec<Access>,
-    /// To the variables in [`Pointers::globals`].
+    /// Accesses to the variables in [`Pointers::globals`].
     globals: Vec<Access>,
 }
 
 /// What the functions of a module do through pointers.
 pub(super) struct Pointers {
-    /// The private variables that pointers are taken of for calls, numbered.
+    /// The private variables to which calls get pointers, numbered.
     globals: HashMap<Handle<GlobalVariable>, usize>,
     functions: Vec<Effects>,
 }
@@ -163,7 +163,8 @@ impl Pointers {
             if let Root::Global(variable) = root {
                 let beside = self.globals.get(&variable).zip(self.functions.get(callee.index()));
                 let beside = beside.and_then(|(number, callee)| callee.globals.get(*number)).copied().unwrap_or(0);
-                // WGSL allows a pointer that is not used. What copies in and out does not care.
+                // WGSL allows this if the pointer is not used. It is refused all the same: a back end that copies in and out would
+                // still overwrite the variable.
                 if beside != 0 && (beside | access) & WRITES != 0 {
                     return Some(&BESIDE);
                 }
@@ -178,16 +179,16 @@ pub(crate) fn check(module: &Module) -> Result<(), Refusal> {
     Pointers::new(module).check(module)
 }
 
-/// A part of a variable that a pointer is given to. naga's back end for SPIR-V cannot pass such a pointer: the first
-/// stage passes one to a copy, and stores it back.
+/// A part of a variable to which a call gets a pointer. naga's back end for SPIR-V cannot pass such a pointer: the first
+/// stage passes a pointer to a copy instead, and stores the copy back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Part {
     pub(super) ty: Handle<Type>,
-    /// Which of the copies of this type it is. Calls do not overlap and may use the same.
+    /// Which of the copies of this type it uses. Calls do not overlap, so they may share copies.
     pub(super) number: usize,
 }
 
-/// The parts of variables that a call is given pointers to, by argument.
+/// The parts of variables to which a call gets pointers, by argument.
 pub(super) fn parts(
     module: &Module,
     caller: &Function,
@@ -208,7 +209,7 @@ pub(super) fn parts(
     found
 }
 
-/// Refuses, under profile native, what the first stage would pass as a copy.
+/// Refuses, under profile native, the pointers for which the first stage would pass a copy.
 pub(crate) fn check_native(module: &Module) -> Result<(), Refusal> {
     let mut refused = None;
     for function in functions(module) {
@@ -230,7 +231,7 @@ fn pointer_space(module: &Module, function: Handle<Function>, index: usize) -> O
     module.types[parameter.ty].inner.pointer_space()
 }
 
-/// The variable or parameter that a pointer points into; of what is no pointer, nothing that matters.
+/// The variable or parameter that a pointer points into. Meaningless for an expression that is not a pointer.
 pub(super) fn root(function: &Function, pointer: Handle<Expression>) -> Option<Root> {
     let mut expression = &function.expressions[pointer];
     loop {

@@ -1,8 +1,8 @@
 //! Memory that invocations share, and what the text of a kernel does not prove about it.
 //!
-//! Every operation of a checked kernel has one result. What is left is who comes first where two invocations touch one word. Only
-//! reading is safe, and so are atomics of one kind, which commute. Of everything else it takes a run to tell, see
-//! [`crate::interpreter::Races`].
+//! Every operation of a checked kernel has one result. The order in which two invocations access one word remains open. It does
+//! not matter if both only read, or if both use atomics of one kind, which commute. In all other cases only a run shows whether it
+//! matters, see [`crate::interpreter::Races`].
 
 use std::collections::HashMap;
 
@@ -11,36 +11,36 @@ use naga::{AddressSpace, AtomicFunction, Expression, GlobalVariable, Handle, Mod
 
 use super::pointers::{Root, root};
 
-/// A variable of which it is not proved that the order of invocations does not matter.
+/// A variable for which it is not proved that the order of invocations does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unproved {
     /// The variable's name.
     pub name: String,
     /// Group and binding of a buffer; None: workgroup memory.
     pub binding: Option<(u32, u32)>,
-    /// What is done to it.
+    /// The accesses that make the order matter.
     pub why: Order,
 }
 
-/// What makes the order of invocations matter, if two of them touch one word without a barrier between.
+/// What makes the order of invocations matter, if two of them access one word with no barrier in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// It is stored to; an `atomicStore` is a store.
     Stores,
-    /// There are atomics of several kinds, or loads beside atomics.
+    /// There are atomics of several kinds, or both loads and atomics.
     Atomics,
 }
 
-/// What is done to one variable.
+/// The accesses to one variable.
 #[derive(Default)]
 struct Uses {
     loads: bool,
     stores: bool,
-    /// Kinds of atomics that commute with their own.
+    /// The kinds of its atomics, see [`kind`].
     kinds: Vec<u8>,
 }
 
-/// The variables of a module with one entry point, in the order of the source.
+/// The unproved variables of a module with one entry point, in the order of the source.
 pub(super) fn unproved(module: &Module) -> Vec<Unproved> {
     let mut all: HashMap<Handle<GlobalVariable>, Uses> = HashMap::new();
     for function in functions(module) {
@@ -97,7 +97,7 @@ pub(super) fn unproved(module: &Module) -> Vec<Unproved> {
     variables.collect()
 }
 
-/// Those of one kind commute; None: exchanges, which do not.
+/// The kind of an atomic. Atomics of one kind commute; None: exchanges, which do not.
 fn kind(fun: AtomicFunction) -> Option<u8> {
     Some(match fun {
         AtomicFunction::Add | AtomicFunction::Subtract => 0,

@@ -1,4 +1,5 @@
-//! The system's bind group: what a lowered kernel is told, and what it reports; how both lie in memory and are declared in modules.
+//! The system's bind group: the parameters and the report of a lowered kernel, how they lie in memory, and how modules declare
+//! them.
 
 use std::num::NonZeroU32;
 
@@ -12,14 +13,14 @@ use crate::GUEST_BIND_GROUPS;
 /// The number of the system's bind group, after the guest's.
 pub const SYSTEM_GROUP: u32 = GUEST_BIND_GROUPS;
 
-/// The most fuel that one invocation may spend in a dispatch: 2²⁸ operations, the better part of a second on
-/// a fast device. A workgroup cannot be cut, so this bounds how long one holds the device.
+/// The most fuel that one invocation may spend in a dispatch: 2²⁸ operations, less than a second on a fast device. A
+/// workgroup cannot be split, so this bounds how long one holds the device.
 pub const INVOCATION_FUEL: u32 = 1 << 28;
 
 /// Bytes of [`SystemParams`] in a buffer.
 pub const SYSTEM_PARAMS_BYTES: usize = 32;
 
-/// Counters that workgroups spread over, so that they do not all wait for one.
+/// How many counters the workgroups of a dispatch are spread over, to avoid contention for one.
 pub(crate) const SLOTS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 
 /// Bytes of the buffer that a dispatch reports in.
@@ -32,7 +33,7 @@ pub(crate) const LEFT_LOOP: u32 = 2;
 /// Numbers of the members of [`SystemParams`].
 pub(crate) mod params {
     pub(crate) const WORKGROUP_OFFSET: u32 = 0;
-    /// Zero, which only the running device knows.
+    /// A zero that drivers do not know when they compile.
     pub(crate) const ZERO: u32 = 1;
     pub(crate) const NUM_WORKGROUPS: u32 = 2;
     pub(crate) const BUDGET: u32 = 3;
@@ -113,24 +114,24 @@ fn declare(
     module.global_variables.append(variable, Span::UNDEFINED)
 }
 
-/// What a slice of a dispatch is told, as `struct { workgroup_offset: vec3u, zero: u32, num_workgroups: vec3u, budget: u32 }`.
+/// The parameters of a slice of a dispatch, as `struct { workgroup_offset: vec3u, zero: u32, num_workgroups: vec3u, budget: u32 }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SystemParams {
     /// Added to the workgroup ids of the slice.
     pub workgroup_offset: [u32; 3],
-    /// The size of the whole dispatch.
+    /// The size of the whole dispatch, in workgroups.
     pub num_workgroups: [u32; 3],
     /// The most fuel that loops of one invocation may spend: [`INVOCATION_FUEL`], or the job's limit if that is less.
     pub budget: u32,
 }
 
 impl SystemParams {
-    /// Of a dispatch that is not cut, with all the fuel that there is.
+    /// The parameters of a dispatch in one slice, with the largest budget.
     pub fn whole(num_workgroups: [u32; 3]) -> Self {
         Self { workgroup_offset: [0; 3], num_workgroups, budget: INVOCATION_FUEL }
     }
 
-    /// As it lies in the buffer.
+    /// The bytes as they lie in the buffer.
     pub fn to_bytes(self) -> [u8; SYSTEM_PARAMS_BYTES] {
         let [ox, oy, oz] = self.workgroup_offset;
         let [nx, ny, nz] = self.num_workgroups;
@@ -142,13 +143,13 @@ impl SystemParams {
     }
 }
 
-/// What dispatches of one pipeline have reported since the buffer was zero, as `struct { trap, finished, 0, 0: u32,
+/// The report of all dispatches of one workgroup size since the buffer was zeroed, as `struct { trap, finished, 0, 0: u32,
 /// slots: array<struct { uniform: u64, varying: u64 }, 64> }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// An invocation has spent its budget.
     pub spent: bool,
-    /// The device left a loop that had not ended (some drivers do so silently after many turns): the results
+    /// The device left a loop that had not ended (some drivers do so silently after many iterations): the results
     /// are worthless and the device is at fault.
     pub left_loop: bool,
     /// Workgroups of kernels with loops that have reached their end. A sum modulo 2³².
@@ -158,7 +159,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Reads what a pipeline of `invocations` per workgroup has reported. Missing bytes count as zeros.
+    /// Reads the report of workgroups of `invocations` invocations each. Missing bytes count as zeros.
     pub fn from_bytes(bytes: &[u8], invocations: u64) -> Self {
         let word = |index: usize| -> u32 {
             let at = bytes.get(index * 4..).and_then(<[u8]>::first_chunk::<4>);

@@ -1,4 +1,4 @@
-//! What WGSL or naga has and profile dp32 lacks: operations and types that devices do not agree on.
+//! Operations and types that WGSL or naga has and profile dp32 lacks, since devices do not agree on them.
 
 use naga::{Expression, Function, Handle, Literal, Module, Scalar, ScalarKind, Span, Statement, Type};
 
@@ -6,8 +6,8 @@ use crate::Refusal;
 use crate::refusal::{Label, Problem};
 use crate::visit::{for_each_statement, functions};
 
-/// Says what is wrong with a module that does not validate, if it uses what dp32 lacks: naga does not say where,
-/// nor what to do.
+/// Refuses a module that uses what dp32 lacks, with the place and what to do instead. naga's validation errors have
+/// neither.
 pub(crate) fn check(module: &Module) -> Result<(), Refusal> {
     for function in functions(module) {
         check_operations(function)?;

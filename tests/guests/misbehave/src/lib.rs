@@ -59,6 +59,8 @@ fn main() -> isobit::Result<()> {
     let wish: String = isobit::param("do")?.unwrap_or_default();
     match wish.as_str() {
         "behave" => behave(DOUBLE),
+        "bind-once" => bind_once(),
+        "bind-too-little" => bind_too_little(),
         "race" => behave(RACE),
         "return-an-error" => Err("the planet is not there".into()),
         "trap" => std::process::abort(),
@@ -102,6 +104,28 @@ fn behave(kernel: &str) -> isobit::Result<()> {
     let buffer = gpu.buffer_from(&numbers)?;
     gpu.kernel(kernel)?.dispatch().bind(0, &buffer).threads(numbers.len()).run()?;
     Output::create("out")?.append_from(&buffer)
+}
+
+/// Doubles twice with one bind group.
+fn bind_once() -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let numbers: Vec<u32> = (0..1000).collect();
+    let buffer = gpu.buffer_from(&numbers)?;
+    let kernel = gpu.kernel(DOUBLE)?;
+    let group = kernel.bind_group(0).bind(0, &buffer).create()?;
+    let mut batch = gpu.batch();
+    for _ in 0..2 {
+        kernel.dispatch().group(&group).threads(numbers.len()).record(&mut batch)?;
+    }
+    batch.submit()?;
+    // The group goes before the buffer that it keeps.
+    drop(group);
+    Output::create("out")?.append_from(&buffer)
+}
+
+/// Leaves a binding out of a kernel that has a label.
+fn bind_too_little() -> isobit::Result<()> {
+    Gpu::new().module(DOUBLE)?.kernel_builder().label("twice").create()?.dispatch().threads(64).run()
 }
 
 /// Spends fuel until there is none. Says so first, for whoever waits until it runs.

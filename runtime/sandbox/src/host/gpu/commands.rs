@@ -1,4 +1,4 @@
-//! Recording commands and handing them to the device. Recording cannot fail: what is wrong comes out of `finish`,
+//! Recording commands and handing them to the device. Recording cannot fail: `finish` reports what is wrong,
 //! as in WebGPU.
 
 use super::{BindGroup, Buffer, CommandBuffer, ComputePipeline, Failure, wit};
@@ -21,7 +21,7 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records something, unless the encoder is finished: then nobody can find out.
+    /// Records a command. After `finish` the command is dropped, since nothing could observe it.
     fn record(&self, command: impl FnOnce(&mut Encoder)) {
         if let Some(encoder) = &mut *self.lock() {
             command(encoder);
@@ -63,7 +63,7 @@ impl wit::HostCommandEncoder for HostState {
             was_open = encoder.is_in_pass();
             encoder.begin_pass();
         });
-        // A second pass records into nothing: the encoder's error is already decided, and the first goes on.
+        // A second pass records nothing: the encoder has its error already, and the first pass stays open.
         let pass = if was_open { Shared::new(None) } else { shared };
         self.table.push(ComputePass(pass)).map_err(table_full)
     }

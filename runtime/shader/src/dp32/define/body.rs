@@ -13,8 +13,8 @@ use crate::refusal::defect;
 
 pub(super) type Value = Handle<Expression>;
 
-/// Writes expressions and statements in order and keeps naga's rule that whatever is computed is covered by an
-/// `Emit` before it is used. Adds up what each block costs.
+/// Writes expressions and statements in order, and keeps naga's rule that a computed expression is covered by an `Emit`
+/// before it is used. Adds up the cost of each loop body.
 #[derive(Default)]
 pub(super) struct Body {
     expressions: Arena<Expression>,
@@ -30,14 +30,14 @@ pub(super) struct Body {
     pub(super) span: Span,
 }
 
-/// What may be referred to once and for all.
+/// A variable. One expression that refers to it serves the whole function.
 #[derive(PartialEq, Eq, Hash)]
 enum Variable {
     Global(Handle<naga::GlobalVariable>),
     Local(Handle<LocalVariable>),
 }
 
-/// What an operation costs: one for each component that it computes, nothing for moving data.
+/// The cost of an operation: mostly one for each component that it computes, nothing for moving data.
 fn cost(expression: &Expression, components: u64) -> u64 {
     match expression {
         Expression::Binary { op: BinaryOperator::Divide | BinaryOperator::Modulo, .. }
@@ -57,7 +57,7 @@ impl Body {
         Self { blocks: vec![Block::new()], costs: vec![1], ..Self::default() }
     }
 
-    /// The finished body in `function`, and what one call costs outside of loops.
+    /// Moves the finished body into `function`. Returns the cost of one call, metered loops aside.
     pub(super) fn finish(mut self, function: &mut Function) -> u32 {
         self.flush();
         function.body = self.blocks.pop().unwrap_or_default();
@@ -72,7 +72,7 @@ impl Body {
 
     // Statements.
 
-    /// Covers what has been computed since by an `Emit`.
+    /// Covers the expressions computed since the last `Emit` by a new one.
     fn flush(&mut self) {
         if self.expressions.len() > self.start {
             let range = self.expressions.range_from(self.start);
@@ -177,7 +177,8 @@ impl Body {
         value
     }
 
-    /// A literal of the guest's with its bits. Of a subnormal number, or a zero with a sign, a driver would not keep them.
+    /// A literal of the guest's with its exact bits. A driver would not keep those of a subnormal number or of a −0, so they are
+    /// cast from an integer.
     pub(super) fn exact(&mut self, literal: Literal) -> Value {
         match literal {
             Literal::F32(value) if is_odd(literal) => {
@@ -188,7 +189,7 @@ impl Body {
         }
     }
 
-    /// A module's constant, written out; `ty` says which of its types is which here.
+    /// A module's constant, written out; `ty` maps its types to types of the new module.
     pub(super) fn constant(
         &mut self,
         module: &Module,

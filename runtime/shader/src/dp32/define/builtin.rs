@@ -1,4 +1,4 @@
-//! The numeric builtins: most integer ones stay, those on `f32` become primitives or calls of the prelude.
+//! The numeric builtins: most of those on integers stay; those on `f32` become primitives or calls of the prelude.
 
 use naga::{BinaryOperator, Expression, Handle, Literal, MathFunction, Scalar, ScalarKind, TypeInner, VectorSize};
 
@@ -8,7 +8,7 @@ use super::function::FunctionDefiner;
 use crate::Refusal;
 
 impl FunctionDefiner<'_, '_, '_> {
-    /// A helper's result. It always has one.
+    /// Calls a helper and returns its result.
     fn helper(&mut self, name: &str, arguments: Vec<Value>) -> Result<Value, Refusal> {
         let callee = self.definer.helper(name)?;
         match self.call(callee, arguments) {
@@ -17,7 +17,7 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    /// Calls a helper on scalars for each component; the result is of `f32`.
+    /// Calls a helper on scalars for each component; the components of the result are `f32`.
     pub(super) fn each(&mut self, name: &str, shape: Shape, arguments: &[Value]) -> Result<Value, Refusal> {
         self.each_of(name, shape, arguments, Scalar::F32)
     }
@@ -50,7 +50,7 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.select(less, b, a, shape)
     }
 
-    /// An argument in the shape of the result: some builtins take a scalar beside vectors.
+    /// An argument in the shape of the result: some builtins take a scalar together with vectors.
     fn argument(&mut self, argument: Handle<Expression>, shape: Shape) -> Result<Value, Refusal> {
         let given = self.number(argument).shape();
         let value = self.operand(argument)?;
@@ -191,8 +191,8 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    /// The absolute value of an `i32`, on its bits: that of the smallest is itself, which a driver must not take
-    /// for positive.
+    /// The absolute value of an `i32`, computed on its bits. The smallest number is its own absolute value, and a driver must
+    /// not assume that the result is positive.
     fn absolute_integer(&mut self, x: Value, shape: Shape) -> Value {
         let body = &mut self.body;
         let (zero, unsigned_zero) = (body.literal(Literal::I32(0)), body.uint(0));
@@ -204,8 +204,8 @@ impl FunctionDefiner<'_, '_, '_> {
         body.bitcast(bits, ScalarKind::Sint)
     }
 
-    /// Four bytes in a word, the first lowest. naga's back ends for GLSL, HLSL and old MSL write the builtins without
-    /// parentheses around them, so that an operator beside them takes only a part.
+    /// Four bytes in a word, the first lowest. naga's back ends for GLSL, HLSL and old MSL write these builtins without
+    /// parentheses, and an operator next to them would apply to a part only.
     fn packed_bytes(&mut self, fun: MathFunction, mut x: Value, shape: Shape) -> Value {
         let body = &mut self.body;
         let bounds = match fun {

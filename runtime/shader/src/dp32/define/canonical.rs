@@ -1,5 +1,5 @@
-//! Where moved numbers and made ones meet, see `content`: subnormals are flushed on the way into arithmetic, zeros and NaNs are made
-//! canonical on the way to where their bits can be seen.
+//! Conversions where moved and made numbers meet, see `content`: subnormals are flushed before arithmetic, and zeros and NaNs
+//! are made canonical before their bits can be seen.
 
 use naga::{ArraySize, BinaryOperator, Expression, Handle, MathFunction, ScalarKind, Type, TypeInner};
 
@@ -14,7 +14,7 @@ const EXPONENT: u32 = 0x7f80_0000;
 const NAN: u32 = 0x7fc0_0000;
 
 impl FunctionDefiner<'_, '_, '_> {
-    /// Notes what an expression has become, at the place where it is computed.
+    /// Records the new value of an expression, at the place where it is computed.
     pub(super) fn computed(&mut self, old: Handle<Expression>, new: Value) -> Result<(), Refusal> {
         self.values.insert(old, new);
         if self.content.is_number(old) {
@@ -33,7 +33,7 @@ impl FunctionDefiner<'_, '_, '_> {
         if self.content.is_number(old) { self.without_subnormals(old, value) } else { Ok(value) }
     }
 
-    /// A value with the bits that everybody sees.
+    /// A value with its canonical bits, for where they can be seen.
     pub(super) fn seen(&mut self, old: Handle<Expression>) -> Result<Value, Refusal> {
         let value = self.value(old)?;
         if self.content.of(old) != Content::Made {
@@ -47,7 +47,7 @@ impl FunctionDefiner<'_, '_, '_> {
         self.canonical(value, inner, self.origin.info[old].ty.handle(), signless)
     }
 
-    /// A moved value with its subnormal numbers flushed; of parts and choices, those of the whole are taken.
+    /// A moved value with its subnormal numbers flushed. For parts and selections, their operands' flushed values are used.
     fn without_subnormals(&mut self, old: Handle<Expression>, value: Value) -> Result<Value, Refusal> {
         let shape = self.number(old).shape();
         Ok(match *self.origin.expression(old) {
@@ -92,7 +92,7 @@ impl FunctionDefiner<'_, '_, '_> {
         })
     }
 
-    /// Sums, differences and products have no negative zero.
+    /// Whether an expression never gives a negative zero: sums, differences and products do not.
     fn has_signless_zeros(&self, old: Handle<Expression>) -> bool {
         let of_numbers = |operand| !matches!(self.number(operand), Number::Matrix { .. });
         match *self.origin.expression(old) {
@@ -154,7 +154,7 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.splat(value, shape)
     }
 
-    /// Subnormal bits become zero.
+    /// The value with subnormal numbers replaced by zero.
     fn flushed(&mut self, value: Value, shape: Shape) -> Value {
         let bits = self.body.bitcast(value, ScalarKind::Uint);
         let (mask, none) = (self.uints(EXPONENT, shape), self.uints(0, shape));
@@ -165,7 +165,7 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.select(tiny, zero, value, shape)
     }
 
-    /// A number of which there is one form of zero and one of NaN. `signless`: no zero has a sign before.
+    /// The number with one form of zero and one of NaN. `signless`: its zeros have no sign already.
     fn canonical_number(&mut self, value: Value, shape: Shape, signless: bool) -> Value {
         let bits = self.body.bitcast(value, ScalarKind::Uint);
         let mut number = bits;

@@ -1,10 +1,10 @@
-//! Whether the bits of an `f32` are moved ones or made by arithmetic.
+//! Whether the bits of an `f32` are moved or made by arithmetic.
 //!
-//! What is only moved keeps its bits, subnormal numbers and the payloads of NaNs too. What arithmetic makes is never subnormal, but
-//! its zero may have either sign and its NaN any payload. So a moved number is flushed before arithmetic, and a made one is
-//! made canonical before anybody can see its bits. This analysis says which is which: for every value of an entry point, and for every
-//! variable by all that is ever stored in it. Where both kinds come together, everything counts as moved, and what is made is made
-//! canonical on the way there.
+//! Moved values keep their bits, including subnormal numbers and the payloads of NaNs. Results of arithmetic are never
+//! subnormal, but their zeros may have either sign and their NaNs any payload. So a moved number is flushed before arithmetic,
+//! and a made one is made canonical before its bits can be seen. This analysis classifies every value of an entry point, and
+//! every variable by everything that is ever stored in it. Where both kinds meet, the result counts as moved, and made values
+//! are made canonical on the way there.
 
 use std::collections::HashMap;
 
@@ -18,14 +18,14 @@ use crate::dp32::pointers::{Root, root};
 use crate::dp32::uniformity::FunctionId;
 use crate::visit::for_each_statement;
 
-/// Composites with more numbers than this are never made canonical as a whole: if their bits matter, then
-/// those of what is stored in them do.
+/// Composites with more numbers than this are never made canonical as a whole. If their bits can be seen, their parts are
+/// made canonical before they are stored in them.
 pub(super) const MAX_PARTS: u32 = 16;
 
-/// What the bits of a value are. The greater one prevails where two meet.
+/// Where the bits of a value come from. Where two kinds meet, the greater prevails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Content {
-    /// Both: not subnormal, and the same bits on every device. Also everything that holds no `f32`.
+    /// Needs no conversion: not subnormal, and the same bits on every device. Also every value without an `f32`.
     #[default]
     Plain,
     /// Made by arithmetic.
@@ -34,14 +34,14 @@ pub(super) enum Content {
     Moved,
 }
 
-/// Of one function.
+/// The contents of one function.
 #[derive(Clone, Default)]
 pub(super) struct FunctionContent {
     expressions: Vec<Content>,
-    /// Moved expressions whose values arithmetic takes.
+    /// By expression: whether arithmetic uses its value.
     numbers: Vec<bool>,
     locals: Vec<Content>,
-    /// Of arguments, and of what pointers among them point to.
+    /// The contents of arguments; for a pointer, of the variable that it points to.
     arguments: Vec<Content>,
     result: Content,
 }
@@ -51,7 +51,7 @@ impl FunctionContent {
         self.expressions.get(expression.index()).copied().unwrap_or_default()
     }
 
-    /// Whether arithmetic takes this value, which may be subnormal.
+    /// Whether this is a moved value, which may be subnormal, that arithmetic uses.
     pub(super) fn is_number(&self, expression: Handle<Expression>) -> bool {
         self.of(expression) == Content::Moved && self.numbers.get(expression.index()) == Some(&true)
     }
@@ -65,7 +65,7 @@ impl FunctionContent {
     }
 }
 
-/// Of an entry point and all that it calls.
+/// The contents of an entry point and everything it calls.
 pub(super) struct Contents {
     functions: HashMap<FunctionId, FunctionContent>,
     globals: Vec<Content>,
@@ -81,12 +81,12 @@ impl Contents {
         self.functions.get(&Some(function)).map(|function| function.argument(index)).unwrap_or_default()
     }
 
-    /// Of a constant expression of the module.
+    /// The content of a constant expression of the module.
     pub(super) fn constant(&self, expression: Handle<Expression>) -> Content {
         self.constants.get(expression.index()).copied().unwrap_or_default()
     }
 
-    /// Of the variable that a pointer of a function points into.
+    /// The content of the variable that a pointer of a function points into.
     pub(super) fn behind(
         &self,
         module: &Module,
@@ -110,7 +110,7 @@ impl Contents {
     }
 }
 
-/// Looks at an entry point of a module without overrides.
+/// Analyzes an entry point of a module without overrides.
 pub(super) fn analyze(module: &Module, info: &ModuleInfo, entry_point: usize) -> Contents {
     let mut constants = Vec::with_capacity(module.global_expressions.len());
     for (_, expression) in module.global_expressions.iter() {
@@ -149,7 +149,7 @@ pub(super) fn analyze(module: &Module, info: &ModuleInfo, entry_point: usize) ->
     analysis.contents
 }
 
-/// Whether a literal has bits that arithmetic would not make: a subnormal number, or a zero with a sign.
+/// Whether a literal has bits that arithmetic does not make: a subnormal number, or −0.
 pub(super) fn is_odd(literal: Literal) -> bool {
     matches!(literal, Literal::F32(value) if value.is_subnormal() || value == 0.0 && value.is_sign_negative())
 }
@@ -165,7 +165,7 @@ fn of_constant(module: &Module, expression: &Expression, before: &[Content]) -> 
     }
 }
 
-/// How many f32 a type has, counting no further than needed.
+/// How many f32 a value of this type has. At most `u32::MAX`.
 pub(super) fn floats(module: &Module, inner: &TypeInner) -> u32 {
     match inner {
         TypeInner::Scalar(scalar) => u32::from(scalar.kind == ScalarKind::Float),
@@ -219,7 +219,7 @@ impl Analysis<'_> {
 
     fn function(&mut self, id: FunctionId, function: &Function, info: &FunctionInfo) {
         let Some(mut own) = self.contents.functions.remove(&id) else { return };
-        // Loads by this statement are of the pointer beside it.
+        // The pointer that each result of this statement is loaded from.
         let mut uniform_loads = HashMap::new();
         for_each_statement(&function.body, &mut |statement, _| {
             if let Statement::WorkGroupUniformLoad { pointer, result } = statement {
@@ -342,7 +342,7 @@ impl Analysis<'_> {
         raise(&mut self.changed, slot, content);
     }
 
-    /// An argument of a call: the callee's parameter, or what both point to.
+    /// Passes an argument of a call: to the callee's parameter, or, for a pointer, to the variables that both point to.
     fn pass(
         &mut self,
         own: &mut FunctionContent,
@@ -365,7 +365,8 @@ impl Analysis<'_> {
         }
     }
 
-    /// A made value goes where moved ones are. A large one is not made canonical there, but where its parts are made.
+    /// Handles a made value that is stored where moved values are. A large one cannot be made canonical there: its origin
+    /// is marked as moved instead, and then its parts are made canonical where they are stored.
     fn settle(
         &mut self,
         own: &mut FunctionContent,
@@ -392,7 +393,7 @@ impl Analysis<'_> {
                     let slot = self.contents.functions.get_mut(&Some(callee)).map(|callee| &mut callee.result);
                     return raise(&mut self.changed, slot, Content::Moved);
                 }
-                // Its parts are settled where it is looked at.
+                // Its parts follow when the analysis visits it.
                 _ => {
                     let slot = own.expressions.get_mut(value.index());
                     return raise(&mut self.changed, slot, Content::Moved);
@@ -411,7 +412,7 @@ fn raise(changed: &mut bool, slot: Option<&mut Content>, content: Content) {
     }
 }
 
-/// Which values arithmetic takes, directly or as a part or choice.
+/// Which values arithmetic uses, directly or as a part of another value or through a selection.
 fn numbers(module: &Module, function: &Function, info: &FunctionInfo) -> Vec<bool> {
     let mut numbers = vec![false; function.expressions.len()];
     let inner = |handle: Handle<Expression>| info[handle].ty.inner_with(&module.types);
@@ -425,7 +426,7 @@ fn numbers(module: &Module, function: &Function, info: &FunctionInfo) -> Vec<boo
             *number = true;
         }
     };
-    // Operands come before what is computed from them.
+    // Operands come before the expressions that use them.
     for (handle, expression) in function.expressions.iter().rev() {
         let needed = numbers.get(handle.index()) == Some(&true);
         match expression {

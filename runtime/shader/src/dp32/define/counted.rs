@@ -1,7 +1,7 @@
-//! Loops whose number of turns is known beforehand, such as `for (var i = 0u; i < 4u; i++)`.
+//! Loops whose number of iterations is known before the kernel runs, such as `for (var i = 0u; i < 4u; i++)`.
 //!
-//! They are paid for as a whole where they stand. Without a test of the fuel in each turn a driver can still
-//! unroll them, which kernels with values in registers rely on.
+//! Their cost is charged as a whole. Without a test of the fuel in each iteration a driver can still unroll them, which
+//! kernels that keep values in registers rely on.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,10 +9,10 @@ use naga::{BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVa
 
 use crate::visit::{blocks, for_each_statement};
 
-/// Loops with more turns than this, with those of the loops in them and of what they call, are metered.
+/// Loops with more iterations than this, including those of inner loops and of called functions, are metered.
 const MAX_TURNS: u32 = 4096;
 
-/// A loop that turns `turns` times unless the function returns from it.
+/// A loop with `turns` iterations, unless the function returns from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Counted {
     pub(super) turns: u32,
@@ -22,10 +22,10 @@ pub(super) struct Counted {
     pub(super) bound: Literal,
 }
 
-/// Turns of counted loops in one call of each function.
+/// Iterations of counted loops in one call of each function.
 pub(super) type Turns = HashMap<Handle<Function>, u32>;
 
-/// The turns of a module's functions.
+/// The iterations of a module's functions.
 pub(super) fn turns_of_functions(module: &Module) -> Turns {
     let mut turns = Turns::new();
     for (handle, function) in module.functions.iter() {
@@ -36,14 +36,14 @@ pub(super) fn turns_of_functions(module: &Module) -> Turns {
     turns
 }
 
-/// The counted loops of a function by their place among all its loops (an outer one before those in it).
+/// The counted loops of a function, by their index among all its loops (an outer loop before the loops in it).
 pub(super) fn counted_loops(module: &Module, function: &Function, turns: &Turns) -> HashMap<usize, Counted> {
     let mut search = Search::new(module, function, turns);
     search.block(&function.body, 0);
     search.found
 }
 
-/// How often each variable is stored to, and which ones others have a pointer to.
+/// How often each variable is stored to, and which variables calls get a pointer to.
 #[derive(Default)]
 struct Uses {
     stores: HashMap<Handle<LocalVariable>, u32>,
@@ -86,7 +86,7 @@ impl<'a> Search<'a> {
         Self { module, function, turns, uses, loops: 0, found: HashMap::new() }
     }
 
-    /// Returns the turns of all counted loops, at most.
+    /// Returns the most iterations that the counted loops of a block can have in all.
     fn block(&mut self, block: &Block, depth: u32) -> u32 {
         let mut before = None;
         let mut turns = 0_u32;
@@ -124,7 +124,7 @@ impl<'a> Search<'a> {
             return None;
         }
         let Expression::Binary { op, left, right } = self.function.expressions[*condition] else { return None };
-        // Both are computed anew in each turn, before anything else; a value from outside stays what it was.
+        // Both must be computed in each iteration, before anything else: a value from outside the loop would not change.
         let head = body.iter().take_while(|statement| matches!(statement, Statement::Emit(_)));
         if !computes(head, &[*condition, left]) {
             return None;
@@ -151,7 +151,7 @@ impl<'a> Search<'a> {
             {
                 self.literal(*value)?
             }
-            // Begins with the value that it is declared with, as long as it is not met a second time.
+            // It starts with its declared value, since outside of other loops it is entered only once.
             _ if stores == 1 && depth == 0 => match self.function.local_variables[variable].init {
                 Some(init) => self.literal(init)?,
                 None => return None,
@@ -180,7 +180,7 @@ impl<'a> Search<'a> {
                     _ => None,
                 }
             }
-            // A `let` of a constant is a variable by now, which keeps what it is declared with.
+            // `text` has made a `let` of a constant a variable, which keeps its initial value.
             Expression::Load { .. } => {
                 let variable = self.loaded(expression)?;
                 let is_kept = !self.uses.stores.contains_key(&variable) && !self.uses.lent.contains(&variable);
@@ -207,13 +207,13 @@ fn computes<'a>(statements: impl Iterator<Item = &'a Statement>, wanted: &[Handl
 fn leaves(statement: &Statement) -> bool {
     match statement {
         Statement::Break => true,
-        // A `break` in these is their own.
+        // A `break` in these leaves only them.
         Statement::Loop { .. } | Statement::Switch { .. } => false,
         _ => blocks(statement).any(|inner| inner.iter().any(leaves)),
     }
 }
 
-/// Counts by doing it.
+/// Counts the iterations by stepping through them.
 fn turns(first: Literal, op: BinaryOperator, bound: Literal, step_op: BinaryOperator, step: Literal) -> Option<u32> {
     let step = word(step)?;
     let signed = matches!(bound, Literal::I32(_));

@@ -6,12 +6,12 @@ use naga::{Block, Function, Handle, Module, Span, Statement};
 
 use crate::visit::for_each_statement;
 
-/// Of one function, with what it calls.
+/// The depth of one function, including its callees.
 #[derive(Clone, Copy)]
 pub(super) struct Depth {
-    /// Masks at one time.
+    /// The most masks at one time.
     pub(super) depth: u32,
-    /// Where that is, if it is known.
+    /// Where that many are needed, if known.
     pub(super) span: Span,
 }
 
@@ -28,7 +28,7 @@ impl Depth {
     }
 }
 
-/// Of the only entry point of a lowered module.
+/// The depth of the only entry point of a lowered module.
 pub(super) fn of_module(module: &Module) -> Depth {
     let mut functions = HashMap::new();
     for (handle, function) in module.functions.iter() {
@@ -43,7 +43,7 @@ fn of_function(function: &Function, callees: &HashMap<Handle<Function>, Depth>) 
     of_block(&function.body, callees).0
 }
 
-/// Also how many exits other than `break` there are in a row: what follows each of them is under a mask more.
+/// Also returns how many exits other than `break` follow one another: the code after each is under one more mask.
 fn of_block(block: &Block, callees: &HashMap<Handle<Function>, Depth>) -> (Depth, u32) {
     let mut deepest = Depth::NONE;
     let mut exits = 0_u32;
@@ -59,7 +59,7 @@ fn of_block(block: &Block, callees: &HashMap<Handle<Function>, Depth>) -> (Depth
                 (within.deeper(1, *span), u32::from(returns(body)))
             }
             Statement::Switch { cases, .. } => {
-                // Drivers make branches in a row of it.
+                // Drivers compile a switch as branches one after the other.
                 let (mut depth, mut exits) = (Depth::NONE, 0);
                 for case in cases {
                     let (of_case, more) = of_block(&case.body, callees);

@@ -1,4 +1,4 @@
-//! The new entry point: tells the guest's where it is, calls it, and reports what it spent.
+//! The new entry point: computes the builtin values, calls the guest's entry point, and reports the fuel that it spent.
 
 use naga::{
     AtomicFunction, BinaryOperator, Binding, BuiltIn, EntryPoint, Expression, Function, FunctionArgument, Handle,
@@ -14,7 +14,7 @@ use crate::dp32::system::{SLOTS, status as reported};
 
 const UINT3: Shape = Shape::Vector(VectorSize::Tri);
 
-/// What the device tells the entry point, and what follows from it.
+/// The builtin values of an invocation: from the device, or computed from those.
 struct Ids {
     workgroup: Value,
     local: Value,
@@ -99,7 +99,7 @@ pub(super) fn wrap(
     Ok(function)
 }
 
-/// What an invocation of a kernel with loops reports at its end.
+/// Writes the report that an invocation of a kernel with loops makes at its end.
 fn report(body: &mut Body, uint: Handle<Type>, system: System, meters: Meters, ids: &Ids, budget: Value) {
     let status = body.global(system.status);
     let none = body.uint(0);
@@ -163,7 +163,7 @@ fn guest_arguments(
     Ok(arguments)
 }
 
-/// The counters of this workgroup: neighbours use different ones.
+/// The counters of this workgroup. Neighbouring workgroups use different ones.
 fn own_slot(body: &mut Body, status: Value, ids: &Ids) -> Value {
     let [x, y, z] = [0, 1, 2].map(|axis| body.index(ids.workgroup, axis));
     let sum = body.binary(BinaryOperator::Add, x, y, Shape::Scalar);
@@ -174,7 +174,7 @@ fn own_slot(body: &mut Body, status: Value, ids: &Ids) -> Value {
     body.emit(Expression::Access { base: slots, index }, 1)
 }
 
-/// Adds to a counter of 64 bits in two words. The low word's old value tells whether this addition carried.
+/// Adds to a counter of 64 bits in two words. The low word's old value shows whether this addition carried.
 fn add_wide(body: &mut Body, uint: Handle<Type>, slot: Value, member: u32, amount: Value) {
     let (low, high) = (body.index(slot, member), body.index(slot, member + 1));
     let before = atomic(body, uint, low, AtomicFunction::Add, amount);

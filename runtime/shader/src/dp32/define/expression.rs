@@ -1,4 +1,4 @@
-//! What each expression becomes.
+//! Rewrites expressions.
 
 use naga::{
     ArraySize, BinaryOperator, Expression, Handle, Literal, Scalar, ScalarKind, TypeInner, UnaryOperator, VectorSize,
@@ -9,7 +9,7 @@ use super::content::Content;
 use super::function::FunctionDefiner;
 use crate::Refusal;
 
-/// What an expression is, as far as the profile cares.
+/// The type of an expression, as far as the profile distinguishes types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
     Of(Shape, ScalarKind),
@@ -136,8 +136,8 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.constant(origin.module, init, &mut ty)
     }
 
-    /// An element by index. Out of bounds there is zero to be read, and writes do nothing: see the primitives.
-    /// `new_base` is what `base` has become.
+    /// An element by index. Out of bounds, loads give zero and stores do nothing: see the primitives. `new_base` is the
+    /// new value of `base`.
     pub(super) fn access(
         &mut self,
         base: Handle<Expression>,
@@ -151,7 +151,7 @@ impl FunctionDefiner<'_, '_, '_> {
         {
             return Ok(self.body.index(new_base, constant));
         }
-        // naga does not validate a constant out of bounds, which may come from an override.
+        // naga does not accept a constant index out of bounds, which may come from an override: the cast hides it.
         let is_literal = matches!(self.origin.expression(index), Expression::Literal(_));
         let unsigned = match scalar {
             Number::Of(_, ScalarKind::Sint) => self.body.bitcast(new_index, ScalarKind::Uint),
@@ -161,7 +161,7 @@ impl FunctionDefiner<'_, '_, '_> {
             }
             _ => new_index,
         };
-        // The comparison with the length.
+        // For the comparison with the length.
         self.body.charge(1);
         Ok(self.body.emit(Expression::Access { base: new_base, index: unsigned }, 1))
     }
@@ -237,7 +237,7 @@ impl FunctionDefiner<'_, '_, '_> {
             if op == BinaryOperator::Divide || kind == ScalarKind::Uint {
                 return Ok(body.binary(op, left, right, shape));
             }
-            // GLSL leaves open what the remainder of a negative number is.
+            // GLSL does not define the remainder of a negative number.
             let quotient = body.binary(BinaryOperator::Divide, left, right, shape);
             let product = body.binary(BinaryOperator::Multiply, quotient, right, shape);
             return Ok(body.binary(BinaryOperator::Subtract, left, product, shape));
@@ -255,8 +255,8 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    /// The divisor, or 1 where there is no quotient: by zero, and of the smallest number by −1. That has the results
-    /// that WGSL demands and that not every back end of naga sees to.
+    /// The divisor, or 1 where there is no quotient: for a division by zero, and of the smallest number by −1. This gives
+    /// the results that WGSL demands, which not every back end of naga ensures.
     fn safe_divisor(&mut self, left: Value, right: Value, kind: ScalarKind, shape: Shape) -> Value {
         let body = &mut self.body;
         let number = |body: &mut Body, unsigned: u32, signed: i32| {

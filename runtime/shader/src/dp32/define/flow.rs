@@ -1,9 +1,10 @@
-//! Control flow that does not nest in drivers.
+//! Control flow in a form that does not nest deeply in drivers.
 //!
-//! Drivers without branches of their own put what follows a conditional `return` or `continue` under a mask, so that many of them in a
-//! row, or a long chain of `else if`, nest as deep as they are many; and some keep no more than 80 masks. A `break` in a row with
-//! others does not nest. So where an entry point would nest too deep, functions with many returns become a loop of
-//! one turn that returns break, the bodies of loops with many `continue`s likewise, and long chains become branches in a row.
+//! Drivers without real branches put the code after a conditional `return` or `continue` under a mask. Many such exits one
+//! after the other, or a long chain of `else if`, then nest as deep as their number, and some drivers keep no more than 80
+//! masks. Many `break`s one after the other do not nest. So where an entry point would nest too deep, the body of a function
+//! with many returns becomes a loop of one iteration, which the returns leave by `break`; so does the body of a loop with many
+//! `continue`s; and long chains become branches one after the other.
 
 use std::collections::HashMap;
 
@@ -17,24 +18,24 @@ use crate::Refusal;
 use crate::dp32::system;
 use crate::visit::{blocks, for_each_operand, for_each_operand_mut, for_each_statement};
 
-/// As many exits or branches in a row may nest.
+/// Up to so many exits or branches one after the other stay as they are.
 const FEW: usize = 8;
 
-/// What a `break` leaves.
+/// A scope that `break` leaves.
 #[derive(Clone, Copy)]
 pub(super) enum Scope {
-    /// The loop of one turn that is the function's body.
+    /// The loop of one iteration that is the function's body.
     Body,
-    /// A loop, with the variable that says it was left on purpose if it has one.
+    /// A loop; `exited`, if any, is the variable that is set when the kernel itself leaves the loop.
     Loop {
         exited: Option<Handle<LocalVariable>>,
     },
-    /// The loop of one turn that is a loop's body: who breaks it continues the other.
+    /// The loop of one iteration that is a loop's body: a `break` from it continues the outer loop.
     Turn,
     Switch,
 }
 
-/// Where an exit goes that leaves more than one scope.
+/// The kind of an exit that leaves more than one scope.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Exit {
     Break = 1,
@@ -45,12 +46,12 @@ enum Exit {
 /// The scopes around a statement.
 #[derive(Default)]
 pub(super) struct Flow {
-    /// Each with whether an exit from within goes on further out.
+    /// Each scope, and whether an exit from within it goes on to an outer scope.
     scopes: Vec<(Scope, bool)>,
-    /// An [`Exit`] under way, or 0.
+    /// Holds the [`Exit`] under way, or 0.
     pending: Option<Handle<LocalVariable>>,
     result: Option<Handle<LocalVariable>>,
-    /// Returns break the function's body.
+    /// Returns become a `break` from the function's body.
     wrapped: bool,
 }
 
@@ -63,7 +64,7 @@ impl Flow {
         self.scopes.last().map(|(scope, _)| *scope)
     }
 
-    /// Whether the loop around has its body in a loop of one turn.
+    /// Whether the body of the innermost loop is in a loop of one iteration.
     fn is_in_turn(&self) -> bool {
         let inner = self.scopes.iter().rev().map(|(scope, _)| scope);
         inner.take_while(|scope| !matches!(scope, Scope::Loop { .. })).any(|scope| matches!(scope, Scope::Turn))
@@ -71,7 +72,7 @@ impl Flow {
 }
 
 impl FunctionDefiner<'_, '_, '_> {
-    /// The function's body, in a loop that its returns break if there are many.
+    /// Writes the function's body: if it has many returns, in a loop that they leave by `break`.
     pub(super) fn whole_body(&mut self) -> Result<(), Refusal> {
         let function = self.origin.function;
         if !self.definer.flat || count(&function.body, |it| matches!(it, Statement::Return { .. })) <= FEW {
@@ -93,7 +94,7 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    /// The body of a loop, in a loop of its own if it has many `continue`s.
+    /// Writes the body of a loop: if it has many `continue`s, in a loop of one iteration.
     pub(super) fn loop_body(&mut self, block: &Block) -> Result<(), Refusal> {
         if !self.definer.flat || continues(block) <= FEW {
             return self.block(block);
@@ -104,7 +105,7 @@ impl FunctionDefiner<'_, '_, '_> {
         if !goes_on {
             return Ok(());
         }
-        // What has broken the turn wants: to continue, or to leave the loop too.
+        // The inner loop was left to continue the outer one, or to leave that too.
         let pending = self.pending();
         let code = self.load_word(pending);
         let (none, go_on, back) = (self.word(0), self.exit_word(Exit::Continue), self.exit_word(Exit::Return));
@@ -125,12 +126,12 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    /// `block` in a loop that ends after one turn. The scope stays open.
+    /// Writes `block` in a loop that ends after one iteration. The scope stays open.
     fn one_turn(&mut self, scope: Scope, block: &Block) -> Result<(), Refusal> {
         self.flow.enter(scope);
         let mut body = self.nested(block)?;
-        // A driver that knows of the one turn would take the loop away, and its breaks would nest. So the loop ends by the zero that only
-        // the running device knows, and not by a last break.
+        // A driver that sees that there is one iteration would remove the loop, and the breaks in it would nest. So
+        // the loop does not end with a `break`, but on a condition on the zero that only the running device knows.
         drop_last_break(&mut body);
         self.body.open();
         let params = self.body.global(self.definer.system.params);
@@ -175,7 +176,7 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    /// Closes a loop or switch that has been written, and passes on what goes further out.
+    /// Closes the scope of a written loop or switch. If exits from it go further out, writes the `break` that passes them on.
     pub(super) fn leave(&mut self) {
         let Some((_, true)) = self.flow.scopes.pop() else { return };
         let pending = self.pending();
@@ -210,7 +211,7 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    /// Leaves a loop on purpose.
+    /// Leaves a loop by `break`, and records in `exited` that the kernel did so.
     fn break_loop(&mut self, exited: Option<Handle<LocalVariable>>) {
         if let Some(exited) = exited {
             let (pointer, yes) = (self.body.local(exited), self.body.bool(true));
@@ -259,12 +260,13 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.emit(Expression::Binary { op: BinaryOperator::LogicalAnd, left, right }, 0)
     }
 
-    /// Whether a branch begins a chain of many `else if`s that can be written in a row.
+    /// Whether a branch begins a chain of many `else if`s that can be written as branches one after the other.
     pub(super) fn is_long_chain(&self, statement: &Statement) -> bool {
         self.definer.flat && links(statement).count() > FEW && self.keeps_to_itself(statement)
     }
 
-    /// Whether what each link of a chain computes is used in that link alone. What is valid everywhere does not count.
+    /// Whether the expressions that each link of a chain computes are used in that link alone. Expressions that are valid
+    /// everywhere do not count.
     fn keeps_to_itself(&self, statement: &Statement) -> bool {
         let mut levels =
             Levels { expressions: &self.origin.function.expressions, computed: HashMap::new(), level: 0, mixed: false };
@@ -277,14 +279,15 @@ impl FunctionDefiner<'_, '_, '_> {
         !levels.mixed
     }
 
-    /// A chain of `else if`s as branches in a row: each looks whether one before it was taken. Where a condition only takes
-    /// computing, that is done for everybody: a `break` in a branch within a branch would nest again in some drivers.
+    /// Writes a chain of `else if`s as branches one after the other. Each tests whether an earlier one was taken. A condition
+    /// that is only computed, without other statements, is computed in any case: in some drivers a `break` in a branch
+    /// within a branch would nest again.
     pub(super) fn chain(&mut self, statement: &Statement) -> Result<(), Refusal> {
         let ty = self.definer.ty(TypeInner::Scalar(Scalar::BOOL));
         let taken = self.body.new_local(LocalVariable { name: Some("taken".to_owned()), ty, init: None });
         let (pointer, no) = (self.body.local(taken), self.body.bool(false));
         self.body.push(Statement::Store { pointer, value: no });
-        // Whether who has taken a branch comes here.
+        // Whether an invocation that has taken an earlier branch can get here.
         let mut may_be_taken = false;
         for link in links(statement) {
             let only_computes = link.before.iter().all(|statement| matches!(statement, Statement::Emit(_)));
@@ -309,7 +312,7 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    /// One branch, not entered where `guard` is true. Says whether who takes it goes on behind it.
+    /// Writes one branch, which is not entered where `guard` is true. Returns whether control can flow past its end.
     fn link(
         &mut self,
         link: &Link<'_>,
@@ -342,14 +345,14 @@ impl FunctionDefiner<'_, '_, '_> {
     }
 }
 
-/// One branch of a chain: what is computed before it, its condition (None: the last `else`), and what it does.
+/// One branch of a chain: the statements before it, its condition (None: the last `else`), and its block.
 struct Link<'b> {
     before: &'b [Statement],
     condition: Option<Handle<Expression>>,
     accept: &'b Block,
 }
 
-/// The branches of an `if` with its `else if`s. What comes before a later condition must not end the block.
+/// The branches of an `if` with its `else if`s. The statements before a later condition must not end the block.
 fn links(statement: &Statement) -> impl Iterator<Item = Link<'_>> {
     let mut next = match statement {
         Statement::If { condition, accept, reject } => {
@@ -374,7 +377,7 @@ struct Levels<'f> {
     expressions: &'f Arena<Expression>,
     computed: HashMap<Handle<Expression>, usize>,
     level: usize,
-    /// One was used in another link.
+    /// An expression was used in another link than its own.
     mixed: bool,
 }
 
@@ -403,7 +406,7 @@ impl Levels<'_> {
         }
     }
 
-    /// With the blocks in it.
+    /// Visits a statement and the blocks in it.
     fn visit_all(&mut self, statement: &Statement) {
         self.visit(statement);
         blocks(statement).for_each(|block| for_each_statement(block, &mut |statement, _| self.visit(statement)));
@@ -425,7 +428,7 @@ fn count(block: &Block, is: impl Fn(&Statement) -> bool) -> usize {
     count
 }
 
-/// The `continue`s of a loop with this body, without those of loops in it.
+/// How many `continue`s a loop with this body has, not counting those of inner loops.
 fn continues(block: &Block) -> usize {
     let of = |statement: &Statement| match statement {
         Statement::Continue => 1,

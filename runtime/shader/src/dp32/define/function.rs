@@ -25,7 +25,7 @@ pub(super) struct Origin<'a> {
     pub(super) module: &'a Module,
     pub(super) info: &'a FunctionInfo,
     pub(super) function: &'a Function,
-    /// Which of the guest's functions it is; None: the prelude's.
+    /// The function's id in the guest's module; None for a function of the prelude.
     pub(super) guest: Option<FunctionId>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// A part of a variable of which a callee is given a copy that it writes to.
+/// A part of a variable that is passed to a callee as a copy, which the callee writes to.
 struct PassedCopy {
     copy: Value,
     original: Value,
@@ -53,19 +53,19 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
     pub(super) origin: Origin<'o>,
     pub(super) body: Body,
     pub(super) content: FunctionContent,
-    /// What each expression of the origin has become.
+    /// The new value of each expression of the origin.
     pub(super) values: HashMap<Handle<Expression>, Value>,
-    /// The same without subnormal numbers, of moved values that arithmetic takes.
+    /// The same with subnormal numbers flushed, for moved values that arithmetic uses.
     pub(super) numbers: HashMap<Handle<Expression>, Value>,
     locals: HashMap<Handle<LocalVariable>, Handle<LocalVariable>>,
-    /// Loops met so far.
+    /// How many loops have been written so far.
     loops: usize,
     counted: HashMap<usize, Counted>,
     pub(super) flow: Flow,
     copies: HashMap<Part, Handle<LocalVariable>>,
 }
 
-/// Rewrites a function. Returns it with what one call costs outside of loops.
+/// Rewrites a function. Returns it with the cost of one call, metered loops aside.
 pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> Result<(Function, u32), Refusal> {
     let counted = match origin.guest {
         Some(_) => counted_loops(origin.module, origin.function, &definer.turns),
@@ -137,7 +137,7 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    /// Arguments are flushed where all of the function sees it.
+    /// Flushes arguments at the start, where the result is visible in the whole function.
     fn flush_arguments(&mut self) -> Result<(), Refusal> {
         for (old, expression) in self.origin.function.expressions.iter() {
             if let Expression::FunctionArgument(_) = expression {
@@ -152,7 +152,7 @@ impl FunctionDefiner<'_, '_, '_> {
         self.locals.get(&old).copied().ok_or_else(|| Refusal::new("a variable is used that is not declared"))
     }
 
-    /// What an operand has become.
+    /// The new value of an operand.
     pub(super) fn value(&mut self, old: Handle<Expression>) -> Result<Value, Refusal> {
         if let Some(value) = self.values.get(&old) {
             return Ok(*value);
@@ -162,7 +162,7 @@ impl FunctionDefiner<'_, '_, '_> {
         let is_odd_constant =
             self.content.of(old) == Content::Moved && !matches!(expression, Expression::FunctionArgument(_));
         if expression.needs_pre_emit() && !is_odd_constant {
-            // Valid everywhere in the function, unlike what is computed in one block.
+            // Valid everywhere in the function, unlike expressions that are computed in one block.
             self.values.insert(old, value);
         }
         Ok(value)
@@ -320,8 +320,8 @@ impl FunctionDefiner<'_, '_, '_> {
         result
     }
 
-    /// Puts pointers to copies in the place of pointers to parts of variables. Nothing else gets at those parts meanwhile,
-    /// see `pointers`.
+    /// Replaces pointers to parts of variables by pointers to copies. Nothing else accesses those parts during the call, see
+    /// `pointers`.
     fn copy_in(
         &mut self,
         callee: Handle<Function>,
@@ -356,7 +356,7 @@ impl FunctionDefiner<'_, '_, '_> {
         }
     }
 
-    /// A loop that has been paid for as a whole.
+    /// Writes a loop whose cost is charged as a whole.
     fn counted_loop(&mut self, counted: Counted, body: &Block, continuing: &Block) -> Result<(), Refusal> {
         let at = self.body.span;
         self.body.open_cost();
@@ -371,7 +371,7 @@ impl FunctionDefiner<'_, '_, '_> {
         self.body.push(Statement::Loop { body, continuing, break_if: None });
         self.leave();
 
-        // A driver that has left it early (see `LEFT_LOOP`) is seen by the variable.
+        // The variable shows whether the device has left the loop early (see `LEFT_LOOP`).
         let trap = self.definer.system.trap;
         self.definer.meters.counted = true;
         let variable = self.local(counted.variable)?;
@@ -382,8 +382,8 @@ impl FunctionDefiner<'_, '_, '_> {
         Ok(())
     }
 
-    /// A loop that pays for each turn, ends when there is nothing left to pay with, and notices when the device
-    /// has left it on its own.
+    /// Writes a loop that pays for each iteration, ends when the fuel is spent, and detects when the device has left it
+    /// early.
     fn metered_loop(
         &mut self,
         ordinal: usize,
@@ -457,7 +457,7 @@ impl FunctionDefiner<'_, '_, '_> {
         body.push(Statement::Store { pointer: fuel, value: rest });
     }
 
-    /// What is in the variable that a pointer points into.
+    /// The content of the variable that a pointer points into.
     fn behind(&self, pointer: Handle<Expression>) -> Content {
         match self.origin.guest {
             Some(guest) => self.definer.contents.behind(self.origin.module, guest, self.origin.function, pointer),

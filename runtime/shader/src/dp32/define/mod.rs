@@ -1,9 +1,13 @@
-//! The first stage: what WGSL leaves open becomes primitives with one meaning.
+//! The first stage: replaces what WGSL leaves open by primitives with one meaning.
 //!
-//! Every function that the entry point calls is written anew, callees first: `function` walks the statements,
-//! `expression` and `builtin` say what each expression becomes, `content` whose bits are moved and whose are made by arithmetic,
-//! `canonical` what happens where the two meet, `counted` which loops need no meter, `flow` how exits are
-//! written where they would nest too deep, which `depth` measures, and `entry` wraps the guest's entry point. `body` is what they all write to.
+//! Every function that the entry point calls is rewritten, callees first:
+//!
+//! - `function` walks the statements; `expression` and `builtin` rewrite expressions;
+//! - `content` finds which bits are moved and which are made by arithmetic; `canonical` converts where the two meet;
+//! - `counted` finds the loops that need no meter;
+//! - `flow` writes exits in another form where they would nest too deep, which `depth` measures;
+//! - `entry` wraps the guest's entry point;
+//! - `body` is the function body that they all write to.
 
 mod body;
 mod builtin;
@@ -37,17 +41,18 @@ use crate::prelude::Library;
 /// The most expressions that a lowered module may have in all its functions.
 const MAX_EXPRESSIONS: usize = 2_000_000;
 
-/// Branches and loops within one another, all calls inlined. lavapipe keeps 80 masks and is wrong without a word beyond; the second stage adds
-/// a branch around writes that may be out of bounds, and drivers some of their own.
+/// The deepest nesting of branches and loops, with all calls inlined. lavapipe keeps 80 masks and silently computes wrong
+/// results beyond that. The rest is room for the branch that the second stage adds around writes that may be out of bounds,
+/// and for branches that drivers add.
 pub const MAX_CONTROL_DEPTH: u32 = 64;
 
-/// What the first stage makes.
+/// The result of the first stage.
 pub(super) struct Defined {
     pub(super) module: Module,
     pub(super) invocation_cost: u32,
-    /// The kernel has loops, so that its workgroups report how they ended.
+    /// The kernel has loops: its workgroups report how they ended.
     pub(super) reports: bool,
-    /// The metered loops in the order of the source, and what a turn of each costs.
+    /// The metered loops in the order of the source, with the cost of one iteration of each.
     pub(super) loops: Vec<(Span, u32)>,
 }
 
@@ -73,7 +78,7 @@ pub(super) fn define(
     Err(Refusal::at_with_help(span, message, "use fewer branches and loops within one another, or a table"))
 }
 
-/// `flat`: with as little nesting as can be, see `flow`.
+/// `flat`: with as little nesting as possible, see `flow`.
 fn define_in_form(
     module: &Module,
     info: &ModuleInfo,
@@ -118,7 +123,7 @@ fn without_function(entry: &EntryPoint) -> EntryPoint {
 #[derive(Clone, Copy)]
 struct Callee {
     handle: Handle<Function>,
-    /// Fuel of one call outside of loops.
+    /// Fuel of one call, metered loops aside.
     cost: u32,
     returns: bool,
 }
@@ -128,9 +133,9 @@ struct Callee {
 struct System {
     params: Handle<GlobalVariable>,
     status: Handle<GlobalVariable>,
-    /// What is left for loops that all invocations of a workgroup turn alike.
+    /// Fuel left for loops that have the same number of iterations in all invocations of a workgroup.
     uniform_fuel: Handle<GlobalVariable>,
-    /// What is left for the other loops.
+    /// Fuel left for the other loops.
     varying_fuel: Handle<GlobalVariable>,
     trap: Handle<GlobalVariable>,
 }
@@ -140,7 +145,7 @@ struct System {
 struct Meters {
     uniform: bool,
     varying: bool,
-    /// There are loops that are not metered, but watched.
+    /// There are loops that are not metered; only whether the device has left them early is checked.
     counted: bool,
 }
 
@@ -162,9 +167,9 @@ struct Definer<'a> {
     flat: bool,
     system: System,
     meters: Meters,
-    /// Of the guest's functions.
+    /// The iterations of counted loops in the guest's functions.
     turns: counted::Turns,
-    /// The metered loops of the guest's functions, and what a turn of each costs.
+    /// The metered loops of the guest's functions, with the cost of one iteration of each.
     loops: Vec<(Span, u32)>,
     functions: HashMap<Handle<Function>, Callee>,
     helpers: HashMap<Handle<Function>, Callee>,
@@ -183,7 +188,7 @@ impl<'a> Definer<'a> {
             global_expressions: guest.global_expressions.clone(),
             ..Module::default()
         };
-        // Constants that no driver keeps the bits of are stored at the start, see `entry`.
+        // Drivers do not keep the bits of moved constants, so those are stored at the start of the entry point, see `entry`.
         for (_, variable) in out.global_variables.iter_mut() {
             variable.init = variable.init.filter(|init| contents.constant(*init) != Content::Moved);
         }

@@ -1,7 +1,8 @@
 //! Indices out of bounds: a load gives zero, a store or an atomic does nothing.
 //!
-//! The first stage leaves indices as they are. Here each is clamped, so that no driver ever computes an address outside, and beside
-//! it stands whether it had to be. A branch around a load would cost more than the load: its result is replaced instead.
+//! The first stage does not clamp indices. Here each is clamped, so no driver ever computes an address out of bounds, and a
+//! `bool` says whether it was within bounds. A branch around a load would cost more than the load, so the loaded value is
+//! replaced instead.
 
 use std::collections::HashMap;
 
@@ -17,9 +18,9 @@ use crate::refusal::defect;
 /// What is known about indices in one function.
 #[derive(Default)]
 pub(super) struct Bounds {
-    /// Of the source's pointers with an index in them: a `bool` that says whether all indices are within bounds.
+    /// For each pointer of the source with an index in it: a `bool` that says whether all its indices are within bounds.
     inside: HashMap<Handle<Expression>, Handle<Expression>>,
-    /// Where composites that may be replaced by zeros are put together, by type.
+    /// The variables in which composites that may be replaced by zeros are assembled, by type.
     scratch: HashMap<Handle<Type>, Handle<LocalVariable>>,
     words: HashMap<u32, Handle<Expression>>,
 }
@@ -42,7 +43,8 @@ impl Rewriter<'_, '_> {
         index: Handle<Expression>,
     ) -> Result<Handle<Expression>, Refusal> {
         let (new_base, new_index) = (self.new_of(base)?, self.new_of(index)?);
-        // So the system's own counters, whose old values are used: those must not be under a condition.
+        // Always within bounds. The system's own counters are indexed like this: the old values of their atomics are used, so
+        // these must not be under a condition.
         if let Some(length) = self.length(base)?
             && self.is_masked_below(index, length)
         {
@@ -81,14 +83,14 @@ impl Rewriter<'_, '_> {
         })
     }
 
-    /// A part of what has been indexed is within bounds where that is.
+    /// Notes that `old`, a part of `base`, is within bounds where `base` is.
     pub(super) fn part_of(&mut self, old: Handle<Expression>, base: Handle<Expression>) {
         if let Some(inside) = self.bounds.inside.get(&base).copied() {
             self.bounds.inside.insert(old, inside);
         }
     }
 
-    /// What was loaded by a pointer, or zero if that pointed out of bounds.
+    /// The value loaded through a pointer, or zero if the pointer is out of bounds.
     pub(super) fn loaded(
         &mut self,
         old: Handle<Expression>,
@@ -101,7 +103,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    /// Carries out a statement only where the pointer that it writes through is within bounds.
+    /// Writes a statement so that it runs only if the pointer that it writes through is within bounds.
     pub(super) fn write_through(&mut self, pointer: Handle<Expression>, statement: Statement, span: Span) {
         match self.bounds.inside.get(&pointer).copied() {
             Some(condition) => {
@@ -130,7 +132,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    /// `value`, which one of the source's expressions has become, or zero.
+    /// `value`, the new value of the source's expression `old`, or zero if not `inside`.
     fn or_zero(
         &mut self,
         old: Handle<Expression>,
@@ -165,7 +167,7 @@ impl Rewriter<'_, '_> {
     ) -> Result<Handle<Expression>, Refusal> {
         if scalar == Scalar::F32 {
             let (accept, nothing) = (self.as_int(value), self.int(0, width));
-            // A zero that a driver knows of would be taken out of a product.
+            // A driver would simplify a product with a zero that it knows.
             let reject = self.zero(width).bits.unwrap_or(nothing);
             let bits = self.emit(Expression::Select { condition, accept, reject });
             return Ok(self.as_float(bits));

@@ -1,4 +1,4 @@
-//! Expressions.
+//! Rewrites expressions.
 
 use std::collections::HashSet;
 
@@ -10,11 +10,12 @@ use crate::Refusal;
 use crate::dp32::Tier;
 use crate::refusal::defect;
 
-/// A sum whose magnitude has bits up to here is zero. Such sums are exact, so gradual and abrupt underflow differ in
-/// nothing else.
+/// A sum becomes zero if the bits of its magnitude are at most this. Such sums are exact, so gradual and abrupt underflow
+/// differ in nothing else.
 const SUM: i32 = 0x007f_ffff;
 
-/// A product whose magnitude has bits up to here (2⁻¹²⁶) is zero. A device may flush before or after it rounds up to 2⁻¹²⁶.
+/// A product becomes zero if the bits of its magnitude are at most this (2⁻¹²⁶). A device may flush before or after it rounds up
+/// to 2⁻¹²⁶.
 const PRODUCT: i32 = 0x0080_0000;
 
 const INFINITY: i32 = 0x7f80_0000;
@@ -68,7 +69,8 @@ impl Rewriter<'_, '_> {
         Ok(())
     }
 
-    /// Whether bits are a result of arithmetic, but for its NaNs: no driver knows more about them than about that.
+    /// Whether bits are a result of arithmetic whose NaNs were made canonical: a driver knows no more about them than about
+    /// the result itself.
     fn is_canonical(&self, bits: Handle<Expression>) -> bool {
         let Expression::Select { accept, .. } = self.source.expressions[bits] else { return false };
         let nan = match self.source.expressions[accept] {
@@ -78,7 +80,7 @@ impl Rewriter<'_, '_> {
         matches!(self.source.expressions[nan], Expression::Literal(Literal::U32(super::opaque::NAN)))
     }
 
-    /// One of two numbers, chosen by their bits: a device may flush what it selects as a float.
+    /// Selects one of two numbers as integers: a device may flush a value that it selects as a float.
     fn choice(
         &mut self,
         condition: Handle<Expression>,
@@ -175,7 +177,7 @@ impl Rewriter<'_, '_> {
         self.opaque(result, width)
     }
 
-    /// The result of a comparison, and false if one of the numbers is NaN, whatever the device makes of that.
+    /// The result of a comparison, but false if one of the numbers is NaN, whatever the device computes then.
     fn if_ordered(
         &mut self,
         native: Handle<Expression>,
@@ -232,7 +234,7 @@ impl Rewriter<'_, '_> {
             return self.opaque(root, width);
         }
         let native = self.emit(Expression::Math { fun, arg: new, arg1: None, arg2: None, arg3: None });
-        // Without the barrier, x - floor(x) could become a `fract` that rounds in a way of its own.
+        // Without the barrier, x - floor(x) could become a `fract` that rounds differently.
         if fun == MathFunction::Abs { Ok(native) } else { self.opaque(native, width) }
     }
 
@@ -268,7 +270,7 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    /// Roots that serve for nothing but their reciprocals.
+    /// Roots of which only the reciprocal is used.
     pub(super) fn inverted_roots(&self) -> HashSet<Handle<Expression>> {
         let divisions = self.source.expressions.iter().filter_map(|(_, expression)| match *expression {
             Expression::Binary { op: BinaryOperator::Divide, left, right } if self.is_one(left) => Some(right),

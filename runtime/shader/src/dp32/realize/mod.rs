@@ -1,16 +1,16 @@
-//! The second stage: primitives in a form that no driver can compute otherwise.
+//! The second stage: writes primitives in a form that every driver computes alike.
 //!
 //! # Tier A
 //!
-//! Every result of native arithmetic is flushed, as an integer, and then joined with a zero that only the running device
-//! knows (the barrier). What a driver may still do to the operation itself must not matter:
+//! Every result of native arithmetic is flushed, as an integer, and then ORed with a zero that only the running device
+//! knows (the barrier). Whatever a driver may still do to the operation itself must not matter:
 //!
 //! - *Contraction, reassociation, approximate forms* need two operations in a row; the barrier is between them.
 //! - *Underflow* is gradual on some devices, abrupt on others, before or after rounding: see the thresholds
 //!   in `expression`.
 //! - *Identities that ignore infinities and NaNs*: 0·x = 0 needs a zero that the driver knows of, so every constant
-//!   zero is replaced by the opaque one, or made opaque where it is taken out of something large. What helper functions
-//!   give goes through the barrier, and so do bits taken for a number: in both a driver could see constants. x−x = 0 needs
+//!   zero is replaced by the opaque one, or made opaque where it is taken out of a large value. Results of helper functions
+//!   go through the barrier, and so do bits that are cast to a number: a driver could see constants in both. x−x = 0 needs
 //!   two operands that the driver knows to be one value, so one of them is made distinct with the same zero; for x+(−x),
 //!   every negation is.
 //! - *Comparisons that ignore NaNs*, such as ¬(a<b) = (a≥b): a result counts only if an integer test finds no NaN.
@@ -46,10 +46,10 @@ use crate::refusal::{Refusal, defect};
 /// A scalar, or a vector of that many components.
 type Width = Option<VectorSize>;
 
-/// All expressions of a realized module.
+/// The most expressions in a realized module.
 const MAX_EXPRESSIONS: usize = 4 << 20;
 
-/// The helper functions of a tier by width, from scalars to vectors of four.
+/// The helper functions of a tier, by width: scalars, then vectors of two to four.
 type Libraries = [LazyLock<Result<Library, String>>; 4];
 
 static TIER_A: Libraries = [
@@ -215,15 +215,15 @@ struct Rewriter<'r, 'a> {
     source: &'a Function,
     info: &'a FunctionInfo,
     out: Function,
-    /// From the source's expressions to the new ones.
+    /// The new expression for each expression of the source.
     map: Vec<Option<Handle<Expression>>>,
-    /// What [`Rewriter::inverted_roots`] finds.
+    /// The result of [`Rewriter::inverted_roots`].
     inverted: HashSet<Handle<Expression>>,
     /// Integer constants, placed on first use.
     ints: HashMap<(i32, Width), Handle<Expression>>,
     bounds: Bounds,
     zeros: [Zero; 4],
-    /// As u32, as it is passed on.
+    /// The run-time zero as u32, as it is passed to callees.
     zero_word: Option<Handle<Expression>>,
     /// Statements of the block that is being written.
     block: Block,

@@ -1,4 +1,4 @@
-//! The zero that only the running device knows, and what is hidden behind it.
+//! The zero that only the running device knows, and the values that are hidden behind it.
 
 use naga::proc::TypeResolution;
 use naga::{
@@ -12,16 +12,16 @@ use crate::dp32::{Tier, system};
 use crate::refusal::defect;
 use crate::visit::{for_each_operand_mut, for_each_statement};
 
-/// Scalars in a value up to which its zeros are made opaque one by one. What is larger keeps its zeros, and what is
-/// taken out of it is made opaque.
+/// The zeros of a value with up to so many scalars are made opaque one by one. A larger value keeps its zeros, and the values
+/// that are taken out of it are made opaque.
 const MAX_OPAQUE_LEAVES: usize = 64;
 
 pub(super) const MAGNITUDE: i32 = i32::MAX;
 
-/// The bits of every NaN that can be seen.
+/// The bits of the canonical NaN.
 pub(super) const NAN: u32 = 0x7fc0_0000;
 
-/// The run-time zero in one width, where a function has it.
+/// The run-time zero in one width, if the function has it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Zero {
     /// As i32.
@@ -32,11 +32,11 @@ pub(super) struct Zero {
     pub(super) sign: Option<Handle<Expression>>,
 }
 
-/// What a composite consists of.
+/// A component of a composite.
 #[derive(Clone, Copy)]
 enum Part {
     Of(Handle<Type>),
-    /// Of a matrix, with so many rows.
+    /// A column of a matrix, with so many rows.
     Column(VectorSize),
 }
 
@@ -85,13 +85,13 @@ impl Realizer<'_> {
     }
 }
 
-/// Numbers behind the barrier.
+/// The barrier.
 impl Rewriter<'_, '_> {
     pub(super) fn zero(&self, width: Width) -> Zero {
         self.zeros.get(slot(width)).copied().unwrap_or_default()
     }
 
-    /// The bits of a number, after which no driver knows anything about it.
+    /// The bits of a number behind the barrier: no driver knows anything about them.
     pub(super) fn opaque_bits(
         &mut self,
         float: Handle<Expression>,
@@ -107,8 +107,8 @@ impl Rewriter<'_, '_> {
         Ok(self.as_float(bits))
     }
 
-    /// The same number, but no driver knows that it is. Another operation than the barrier's, which done twice
-    /// is done once: what comes out of the barrier would be itself again.
+    /// The same number, but no driver knows that it is the same. This uses XOR, not the OR of the barrier: a second OR with
+    /// the same zero changes nothing, and a driver could see that.
     pub(super) fn distinct(&mut self, float: Handle<Expression>, width: Width) -> Result<Handle<Expression>, Refusal> {
         let zero = self.zero(width).bits.ok_or_else(no_zero)?;
         let bits = self.as_int(float);
@@ -116,7 +116,7 @@ impl Rewriter<'_, '_> {
         Ok(self.as_float(bits))
     }
 
-    /// A result, zero if its magnitude has no more than these bits, behind the barrier.
+    /// A result behind the barrier, or zero if the bits of its magnitude are at most `threshold`.
     pub(super) fn flushed(
         &mut self,
         result: Handle<Expression>,
@@ -129,7 +129,7 @@ impl Rewriter<'_, '_> {
         let magnitude = self.binary(BinaryOperator::And, bits, mask);
         let condition = self.binary(BinaryOperator::Greater, magnitude, threshold);
         let kept = self.emit(Expression::Select { condition, accept: bits, reject: nothing });
-        // After the flush, so that its zero is opaque, too.
+        // After the flush, to make its zero opaque too.
         let kept = self.binary(BinaryOperator::InclusiveOr, kept, zero);
         Ok(self.as_float(kept))
     }
@@ -209,7 +209,7 @@ impl Rewriter<'_, '_> {
 
 /// Values that are known before the function runs.
 impl<'a> Rewriter<'_, 'a> {
-    /// What comes before the body. Says whether the function now takes the zero as its last argument.
+    /// Writes the code before the body. Returns whether the function now takes the zero as its last argument.
     pub(super) fn prologue(&mut self, entry_point: bool) -> Result<bool, Refusal> {
         let source: &'a Function = self.source;
         let module: &'a Module = self.realizer.source;
@@ -285,7 +285,7 @@ impl<'a> Rewriter<'_, 'a> {
         needs
     }
 
-    /// Takes the zero from the buffer or the caller, in all widths that the function has floats of.
+    /// Takes the zero from the buffer or the caller, in each width in which the function has floats.
     fn place_zeros(&mut self, entry_point: bool) -> Result<(), Refusal> {
         let word = if entry_point {
             let (params, index) = (self.realizer.params, system::params::ZERO);
@@ -299,7 +299,7 @@ impl<'a> Rewriter<'_, 'a> {
             self.place(Expression::FunctionArgument(index))
         };
         self.zero_word = Some(word);
-        // Values taken apart may have vectors in them that are nowhere else.
+        // Values that are taken apart may have vectors of widths that occur nowhere else.
         let takes_apart = |(old, expression): (Handle<Expression>, &Expression)| match expression {
             Expression::CallResult(_) => self.float_width(old).is_err(),
             _ => self.is_from_large(old) && self.float_width(old).is_err(),
@@ -391,7 +391,7 @@ impl<'a> Rewriter<'_, 'a> {
         }
     }
 
-    /// A constant as it is, to initialize a variable with.
+    /// Copies a constant unchanged, to initialize a variable with.
     fn copy_constant(
         &mut self,
         arena: &'a Arena<Expression>,

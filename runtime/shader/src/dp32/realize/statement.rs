@@ -1,4 +1,4 @@
-//! Statements.
+//! Rewrites statements.
 
 use naga::{AtomicFunction, Block, Expression, Handle, Span, Statement, SwitchCase};
 
@@ -100,7 +100,7 @@ impl Rewriter<'_, '_> {
         Ok(())
     }
 
-    /// An expression whose value a statement gives.
+    /// Places an expression whose value is the result of a statement.
     fn result(&mut self, old: Handle<Expression>) -> Handle<Expression> {
         let new = self.place(self.source.expressions[old].clone());
         self.set(old, new);

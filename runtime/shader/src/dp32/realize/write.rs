@@ -1,4 +1,4 @@
-//! What everything in a function is written with.
+//! Writes expressions and statements into a function.
 
 use naga::{BinaryOperator, Expression, Handle, Literal, Scalar, ScalarKind, Span, Statement, TypeInner};
 
@@ -14,7 +14,7 @@ impl Rewriter<'_, '_> {
         self.out.expressions.append(expression, Span::UNDEFINED)
     }
 
-    /// Appends an expression that is no computation, or whose value a statement gives.
+    /// Appends an expression that needs no computation, or whose value is the result of a statement.
     pub(super) fn place(&mut self, expression: Expression) -> Handle<Expression> {
         self.finish_emit();
         self.out.expressions.append(expression, Span::UNDEFINED)

@@ -9,10 +9,11 @@ use naga::{
 
 use super::graph::{BarrierSite, Call, FLOW, Graph, LAST_ARGUMENT, Node, Taint, VARYING, argument_bit};
 
-/// Dependencies in a module; beyond it everything counts as varying. Only calls with hundreds of pointers get there.
+/// The most dependencies in a module; beyond that everything counts as varying. Only calls with hundreds of pointers reach
+/// it.
 const MAX_EDGES: usize = 1 << 22;
 
-/// What a pointer points into.
+/// The variable or argument that a pointer points into.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Root {
     None,
@@ -48,9 +49,9 @@ pub(super) struct Builder<'m, 'a> {
     edges_before: usize,
     graph: Graph<'m>,
     roots: Vec<Root>,
-    /// What each local variable holds at this place of the function.
+    /// The content of each local variable at this point of the function.
     locals: Vec<Node>,
-    /// Branches and loops around this place.
+    /// How many branches and loops are around this point.
     branches: usize,
 }
 
@@ -130,7 +131,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         self.roots.get(pointer.index()).copied().unwrap_or(Root::None)
     }
 
-    /// The node of what a pointer points into, if that is followed.
+    /// The node for the content of a variable or argument, if it is followed.
     fn content(&self, root: Root) -> Option<Node> {
         match root {
             Root::Local(index) => self.locals.get(index).copied(),
@@ -139,7 +140,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         }
     }
 
-    /// Whether what a global variable holds may differ between invocations that read it.
+    /// Whether the content of a global variable may differ between invocations that read it.
     fn global_taint(&self, variable: Handle<GlobalVariable>) -> Taint {
         let uniform = match self.module.global_variables[variable].space {
             AddressSpace::Uniform => true,
@@ -183,7 +184,7 @@ impl<'m, 'a> Builder<'m, 'a> {
                 self.depend(node, pointer.index());
                 let root = self.root(pointer);
                 match (self.content(root), root) {
-                    // What it holds depends on where it is loaded, see `Statement::Emit`.
+                    // Its content depends on where it is loaded, see `Statement::Emit`.
                     (_, Root::Local(_)) => {}
                     (Some(content), _) => self.depend(node, content),
                     (None, Root::Global(variable)) => self.mark(node, self.global_taint(variable)),
@@ -228,7 +229,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         builtin_taint(self.graph.function.arguments.get(argument).and_then(|argument| argument.binding.as_ref()))
     }
 
-    /// The binding of a member, if `base` is a struct that an entry point is given.
+    /// The binding of a member, if `base` is a struct argument of an entry point.
     fn input_member(&self, base: Handle<Expression>, member: u32, is_entry_point: bool) -> Option<&'m Binding> {
         let Expression::FunctionArgument(argument) = self.graph.function.expressions[base] else {
             return None;
@@ -319,7 +320,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         (flow, Exits::NONE)
     }
 
-    /// The flow after a branch: as before it if every way through ends at its end.
+    /// The flow after a branch: the same as before if every path leads to its end.
     fn join(&mut self, before: Node, inner: Node, ends: &[Node], exits: Exits) -> (Node, Exits) {
         let after = match exits {
             Exits::NONE => before,
@@ -363,7 +364,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         if self.branches == 0
             && let Expression::LocalVariable(variable) = self.graph.function.expressions[pointer]
         {
-            // All that is loaded from here on is this, or stored later.
+            // From here on, loads see only this value or later ones.
             let content = self.node(0);
             if let Some(local) = self.locals.get_mut(variable.index()) {
                 *local = content;
@@ -411,7 +412,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             match (self.content(root), root) {
                 (Some(content), _) => {
                     self.depend(node, content);
-                    // Two pointers to one variable: the callee takes them for two variables.
+                    // Two pointers to one variable: the callee's summary treats them as two variables.
                     if !pointed.insert(root) {
                         self.mark(content, VARYING);
                     }
@@ -436,7 +437,7 @@ impl<'m, 'a> Builder<'m, 'a> {
             }
             for (index, argument) in arguments.iter().enumerate() {
                 let taint = callee.taint(callee.first_content + index);
-                // Late arguments share their bit, so it does not say that theirs is unchanged.
+                // Late arguments share a bit, so it does not show that this one is unchanged.
                 let is_changed = taint != argument_bit(index) || index >= LAST_ARGUMENT;
                 if pointers.get(index) == Some(&true)
                     && is_changed
@@ -450,7 +451,7 @@ impl<'m, 'a> Builder<'m, 'a> {
         self.graph.calls.push(Call { function, flow, arguments: given, span });
     }
 
-    /// Makes a node depend on what a callee's summary says.
+    /// Makes a node depend on the flow and the arguments that a callee's summary names.
     fn apply(&mut self, node: Node, taint: Taint, flow: Node, arguments: &[Node]) {
         self.mark(node, taint & VARYING);
         if taint & FLOW != 0 {

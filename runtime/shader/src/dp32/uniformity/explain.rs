@@ -1,4 +1,4 @@
-//! What is refused for control flow that is not uniform, and how the reason is found.
+//! Refuses barriers in control flow that is not uniform, and finds the reason.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -10,7 +10,7 @@ use super::{Analysis, FunctionId, Uniformity};
 use crate::Refusal;
 use crate::refusal::{Label, Problem};
 
-/// Calls that a diagnostic goes back through.
+/// The most calls that a diagnostic goes back through.
 const MAX_EXPLAINED_CALLS: usize = 6;
 
 const DIVERGENT_BARRIER: Problem = Problem {
@@ -27,7 +27,7 @@ impl<'m> Analysis<'m> {
     /// The loops that are uniform.
     ///
     /// # Errors
-    /// A barrier in control flow that is not.
+    /// A barrier is in control flow that is not uniform.
     pub(super) fn conclude(&self) -> Result<Uniformity, Refusal> {
         let mut uniform_loops = HashSet::new();
         for (id, graph, context) in self.entered() {
@@ -49,7 +49,7 @@ impl<'m> Analysis<'m> {
         Ok(Uniformity { uniform_loops })
     }
 
-    /// Says why a node is not uniform, from the node back to where the difference comes from.
+    /// Adds labels that explain why a node is not uniform, from the node back to where the difference comes from.
     fn explain<'a>(
         &'a self,
         mut id: FunctionId,
@@ -65,7 +65,7 @@ impl<'m> Analysis<'m> {
                 labels.extend(self.describe(graph, source));
                 return;
             }
-            // It came in by a call.
+            // The difference comes from a caller.
             let caller = self.entered().find_map(|(caller, caller_graph, caller_context)| {
                 let mut calls = caller_graph.calls.iter().filter(|call| Some(call.function) == id);
                 calls.find_map(|call| {
@@ -85,7 +85,7 @@ impl<'m> Analysis<'m> {
         }
     }
 
-    /// What an expression is that differs by itself.
+    /// Describes an expression that is itself the source of a difference.
     fn describe(&self, graph: &Graph<'m>, node: Node) -> Option<Label> {
         let (handle, expression) = graph.expression(node)?;
         let text = match *expression {
@@ -122,7 +122,7 @@ impl<'m> Graph<'m> {
         Some(expression)
     }
 
-    /// Goes from a varying node back to the nearest that varies by itself, and marks the branch that is on the way.
+    /// Goes from a varying node back to the nearest one that is itself a source, and labels the branch on the way.
     fn trace(&self, node: Node, context: Taint, labels: &mut Vec<Label>) -> Node {
         let mut dependencies: HashMap<Node, Vec<Node>> = HashMap::new();
         for &(on, dependent) in &self.edges {

@@ -1,4 +1,4 @@
-//! The graph of one function: what depends on what, and what follows for each node.
+//! The graph of one function: the dependencies between nodes, and what they imply for each node.
 
 use std::collections::HashMap;
 
@@ -7,28 +7,28 @@ use naga::{Expression, Function, GlobalVariable, Handle, Span};
 /// What a node depends on: bits of [`VARYING`], [`FLOW`] and [`argument_bit`].
 pub(super) type Taint = u64;
 
-/// Something that differs between invocations.
+/// It differs between invocations.
 pub(super) const VARYING: Taint = 1 << 63;
 
-/// Whether all invocations of the workgroup entered the function together.
+/// It depends on whether all invocations of the workgroup entered the function together.
 pub(super) const FLOW: Taint = 1 << 62;
 
 /// Arguments from here on share a bit.
 pub(super) const LAST_ARGUMENT: usize = 61;
 
-/// The value of an argument, or what it points to.
+/// It depends on the value of an argument, or on what the argument points to.
 pub(super) fn argument_bit(index: usize) -> Taint {
     1 << index.min(LAST_ARGUMENT)
 }
 
-/// A place in the graph of one function: its expressions, then its local variables, then what its arguments point
-/// to, then flows and others.
+/// An index into the graph of one function: first its expressions, then its local variables, then the contents that its
+/// arguments point to, then flows and others.
 pub(super) type Node = usize;
 /// A call in a function.
 pub(super) struct Call {
     pub(super) function: Handle<Function>,
     pub(super) flow: Node,
-    /// The values given, for a pointer with what it points to.
+    /// The values given; for a pointer, combined with the content it points to.
     pub(super) arguments: Vec<Node>,
     pub(super) span: Span,
 }
@@ -44,10 +44,10 @@ pub(super) struct BarrierSite {
 /// The graph of one function, solved.
 pub(super) struct Graph<'m> {
     pub(super) function: &'m Function,
-    /// What a node is of itself, before its dependencies.
+    /// The taint of each node itself, without its dependencies.
     pub(super) own: Vec<Taint>,
     pub(super) taint: Vec<Taint>,
-    /// (what is depended on, what depends on it)
+    /// Pairs of a node and one that depends on it.
     pub(super) edges: Vec<(Node, Node)>,
     /// The conditions that split flows.
     pub(super) conditions: HashMap<Node, Handle<Expression>>,
@@ -69,7 +69,7 @@ impl<'m> Graph<'m> {
         self.taint.get(node).copied().unwrap_or(VARYING)
     }
 
-    /// Spreads what nodes are to what depends on them. A node changes at most once per bit.
+    /// Propagates taint to dependent nodes. A node changes at most once per bit.
     pub(super) fn solve(&mut self) {
         let mut starts = vec![0_usize; self.own.len() + 1];
         for &(from, _) in &self.edges {

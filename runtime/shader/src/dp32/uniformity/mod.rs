@@ -5,10 +5,10 @@
 //! variables can be uniform too.
 //!
 //! Each function becomes a graph once. Its nodes are values, variables and *flows*: a flow stands for the question
-//! whether all invocations that entered the function together reach a point together. Edges say what depends on what. What a
-//! node depends on in the end, of all that the function is given, is its [`Taint`]; this summarizes a
-//! function for its callers. A second pass goes from the entry point to what it calls and finds
-//! what is uniform in every call. Both are linear in the size of the module.
+//! whether all invocations that entered the function together reach a point together. Edges are dependencies. The [`Taint`]
+//! of a node says which inputs of the function it depends on, directly or not; this summarizes a function for its callers. A
+//! second pass goes from the entry point to its callees and finds what is uniform in every call. Both are linear in the size
+//! of the module.
 
 mod build;
 mod explain;
@@ -29,23 +29,24 @@ use crate::Refusal;
 /// A function of the module; None is the entry point.
 pub(crate) type FunctionId = Option<Handle<Function>>;
 
-/// A loop, by its function and its place among the function's loops in the order of the text (an outer
-/// loop before those in it; `body` before `continuing`).
+/// A loop, by its function and its index among the function's loops in the order of the text (an outer
+/// loop before the loops in it; `body` before `continuing`).
 pub(crate) type LoopId = (FunctionId, usize);
 
-/// What an entry point's invocations do together.
+/// What all invocations of a workgroup do together in an entry point.
 #[derive(Debug, Default)]
 pub(crate) struct Uniformity {
-    /// Loops which all invocations of a workgroup turn equally often, in every call.
+    /// Loops that have the same number of iterations in all invocations of a workgroup, in every call.
     pub(crate) uniform_loops: HashSet<LoopId>,
 }
 
 /// Finds the loops of an entry point (and of what it calls) that are in uniform control flow and have uniform exits.
 ///
-/// Of several compute entry points, a private variable that one of them sets per invocation counts as such for all.
+/// If there are several compute entry points, a private variable that one of them sets per invocation counts as such for
+/// all.
 ///
 /// # Errors
-/// A barrier (or `workgroupUniformLoad`) in control flow that may not be uniform, with its span.
+/// A barrier (or `workgroupUniformLoad`) is in control flow that may not be uniform. The refusal has its span.
 pub(crate) fn analyze(module: &Module) -> Result<Uniformity, Refusal> {
     let mut varying = BTreeSet::new();
     let mut round = 1;
@@ -64,15 +65,15 @@ pub(crate) fn analyze(module: &Module) -> Result<Uniformity, Refusal> {
     }
 }
 
-/// How often the analysis starts again because another private variable turned out not to be uniform, before
-/// it takes none for uniform.
+/// The most rounds of the analysis, one for each time that further private variables turn out not to be uniform. After that
+/// none counts as uniform.
 const MAX_ROUNDS: usize = 8;
 struct Analysis<'m> {
     module: &'m Module,
     functions: Vec<(Handle<Function>, Graph<'m>)>,
     entry_points: Vec<Graph<'m>>,
-    /// What may differ between invocations in a function, over all calls from the entry points: always
-    /// [`VARYING`]. Nothing for functions that are never called.
+    /// By function: what may differ between invocations, over all calls from the entry points. Always includes [`VARYING`],
+    /// except that functions that are never called have nothing.
     contexts: Vec<Taint>,
 }
 
@@ -90,7 +91,7 @@ impl<'m> Analysis<'m> {
         for graph in &entry_points {
             enter_callees(graph, VARYING, &mut contexts);
         }
-        // Callers come after what they call.
+        // Callers come after their callees.
         for (index, (_, graph)) in functions.iter().enumerate().rev() {
             let context = contexts.get(index).copied().unwrap_or(0);
             if context != 0 {
@@ -119,7 +120,7 @@ impl<'m> Analysis<'m> {
     }
 }
 
-/// Tells the functions that a function calls what differs between invocations in them.
+/// Adds to the contexts of a function's callees what differs between invocations in them.
 fn enter_callees(graph: &Graph<'_>, context: Taint, contexts: &mut [Taint]) {
     for call in &graph.calls {
         let mut given = VARYING;

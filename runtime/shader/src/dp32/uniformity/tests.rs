@@ -13,7 +13,7 @@ const HEAD: &str = "
     fn sync() { workgroupBarrier(); }
 ";
 
-/// Analyzes an entry point `main` with `lane` (varying) and `group` (uniform) and what stands before it.
+/// Analyzes an entry point `main` with `lane` (varying) and `group` (uniform), after the declarations `before`.
 fn analyze_body(before: &str, body: &str) -> Result<Vec<String>, Diagnostic> {
     let source = format!(
         "{HEAD}{before}
@@ -82,7 +82,7 @@ fn calls_are_followed() {
     assert!(accepts("var x: u32; var y: u32; put(&x, n); put(&y, lane); if (x > 1) { sync(); }"));
     assert!(!accepts("var x: u32; var y: u32; put(&x, n); put(&y, lane); if (y > 1) { sync(); }"));
     assert!(!accepts("var x: u32; if (lane > 3) { put(&x, n); } if (x > 1) { sync(); }"));
-    // A return in a function ends there.
+    // A return in a function does not affect its caller's flow.
     let early = "fn early(c: bool) { if (c) { return; } out[0] = 1; }";
     assert!(analyze_body(early, "early(lane > 3); sync();").is_ok());
     let late = "fn late(c: bool) { if (c) { return; } sync(); }";
@@ -175,7 +175,7 @@ fn a_refusal_shows_barrier_branch_call_and_source() {
     }
 }
 
-/// More private variables in a chain than there are rounds: the rest are taken for varying.
+/// More private variables in a chain than there are rounds: the rest count as varying.
 #[test]
 fn long_chains_of_private_variables_end() {
     let names: Vec<String> = (0..40).map(|number| format!("p{number}")).collect();
