@@ -374,14 +374,14 @@ fn the_cost_of_loops_is_told_by_the_turn_and_with_their_place() {
     let loops = entry_point["loops"].as_array().unwrap();
     let places: Vec<_> = loops.iter().map(|it| (it["line"].as_u64(), it["column"].as_u64())).collect();
     assert_eq!(places, [(Some(3), Some(1)), (Some(5), Some(3))]);
-    let [outer, inner] = [0, 1].map(|index| loops[index]["turn_cost"].as_u64().unwrap());
+    let [outer, inner] = [0, 1].map(|index| loops[index]["iteration_cost"].as_u64().unwrap());
     let invocation = entry_point["invocation_cost"].as_u64().unwrap();
     // Ten turns are known, and in it.
     assert!(outer > 5 && inner > 5 && invocation > 40, "{entry_point}");
     let text = stdout(&check(&wgsl, &[]));
     let cost = format!(
-        "cost         {invocation} per invocation, and\n             {outer} per turn of the loop at 3:1\n             \
-        {inner} per turn of the loop at 5:3\n"
+        "cost         {invocation} per invocation, and\n             {outer} per iteration of the loop at 3:1\n             \
+        {inner} per iteration of the loop at 5:3\n"
     );
     assert!(text.contains(&cost), "{text}");
 }

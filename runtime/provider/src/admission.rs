@@ -20,7 +20,7 @@ pub enum Admission {
 pub struct Ceiling {
     /// Upper bounds of the job's own limits.
     pub limits: Limits,
-    /// All blobs of a job together.
+    /// Bytes of all blobs of a job together.
     pub blob_bytes: Bytes,
     /// Time from the start of a run until it is given up.
     pub deadline: Duration,
@@ -50,7 +50,7 @@ impl Admission {
 }
 
 impl Ceiling {
-    /// Whether this job may be asked for. Looks at the spec alone, before any blob is sent.
+    /// Whether a job with this spec may run. Needs the spec alone, so it is called before any blob is sent.
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Rejection> {
         let (asked, most) = (&spec.limits, &self.limits);
         let blobs = spec.blobs().values().fold(0_u64, |sum, blob| sum.saturating_add(blob.size.get()));

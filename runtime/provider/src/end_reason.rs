@@ -1,4 +1,4 @@
-//! Why a job's task through the supervisor ends without a receipt: what the renter is told of it, and what the log says.
+//! Why a job's task in the supervisor ends without a receipt, with the message to the renter and the line in the log.
 
 use crate::upload::UploadError;
 use crate::worker::ChannelError;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 /// Why a job's task ended before its receipt.
 pub(crate) enum EndReason {
-    /// The renter is gone; nobody is left to be told.
+    /// The renter is gone, so no message can be sent.
     Disconnected,
-    /// The renter wants the job no more.
+    /// The renter cancelled the job.
     Cancelled,
-    /// The job is not taken.
+    /// The job is not accepted.
     Rejected(Rejection),
     /// The provider's own trouble.
     Faulted(Fault),
-    /// The renter broke the protocol: the connection is closed, nothing more.
+    /// The renter broke the protocol: the connection is closed without a last message.
     Protocol(ProtocolError),
     /// The provider was asked to stop.
     ShutDown,
@@ -29,7 +29,7 @@ impl EndReason {
         Self::Faulted(Fault::new(kind, detail))
     }
 
-    /// The job ran longer than it may: `cut` if the provider allows less than was asked for.
+    /// The job ran past its deadline. `cut` says that the provider allows less time than the renter asked for.
     pub(crate) fn late(deadline: Duration, cut: bool) -> Self {
         let kind = if cut { FaultKind::ProviderDeadline } else { FaultKind::Deadline };
         Self::trouble(kind, &format_args!("{deadline:?}"))
@@ -46,7 +46,7 @@ impl EndReason {
         })
     }
 
-    /// One line for whoever keeps the provider. Only trouble is a warning: what a renter does is not.
+    /// Logs one line for the provider's operator. Faults and a broken protocol are warnings, the rest is information.
     pub(crate) fn log(&self, renter: &NodeKey, job: Option<JobId>) {
         let job = job.map_or_else(|| "none".to_owned(), |job| job.to_string());
         match self {
@@ -94,8 +94,8 @@ impl From<ChannelError> for EndReason {
     }
 }
 
-/// A fault as the renter is told of it: in whole where it has to do with the job, else the kind alone. How the provider's disk is laid out
-/// is nobody's business.
+/// A fault as the renter sees it: in full if it concerns the job, otherwise only its kind. The layout of the provider's
+/// disk is kept private.
 fn shown(fault: &Fault) -> Fault {
     let detail = match fault.kind {
         FaultKind::Storage | FaultKind::WorkerDied | FaultKind::OutOfMemory | FaultKind::Internal => {
@@ -106,7 +106,7 @@ fn shown(fault: &Fault) -> Fault {
     Fault::new(fault.kind, detail)
 }
 
-/// A text in which absolute paths are gone: drivers like to name their files in what they say.
+/// Replaces absolute paths in a text, because drivers' messages often name files.
 fn without_paths(text: &str) -> String {
     let ends_path =
         |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '(' | ')' | ',' | ';' | ':' | '<' | '>');
@@ -147,7 +147,7 @@ mod tests {
         ] {
             assert_eq!(told(&EndReason::trouble(FaultKind::DeviceLost, &said)).detail, shown);
         }
-        // What is no path stays.
+        // Text that is not a path stays.
         for said in ["a / b", "1/128 of it", "dp32/1", "and/or", "// a comment", "x/(y)", ""] {
             assert_eq!(told(&EndReason::trouble(FaultKind::DeviceLost, &said)).detail, said);
         }

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Time for a renter to say what it wants.
+/// Time for a renter to send the job spec.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// How much longer than its deadline a worker may take to notice it by itself.
+/// Time after the deadline for a worker to end the job on its own, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A blob's stream, on its way to the job that wants it.
@@ -50,15 +50,15 @@ pub(crate) async fn serve(
         () = shared.stopping() => Err(EndReason::ShutDown),
     };
     if let Err(stop) = ended {
-        // Of a stream on which no job was named there is nothing to tell, unless it broke the rules.
+        // A stream that merely ended, or was cut off by shutdown, before it named a job is not logged.
         if control.job.is_some() || !matches!(stop, EndReason::Disconnected | EndReason::ShutDown) {
             stop.log(&renter, control.job);
         }
-        // What has not begun can still be rejected.
+        // A job that has not started can still be rejected.
         let turned_away = matches!(stop, EndReason::ShutDown)
             && control.send(&ToRenter::Rejected(Rejection::ShuttingDown)).await.is_ok();
         if let Some(message) = stop.last_word().filter(|_| !turned_away) {
-            // It may have gone by itself.
+            // The renter may be gone already.
             control.send(&message).await.ok();
         }
         if let EndReason::Protocol(error) = stop {
@@ -81,7 +81,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Must not be cancelled unless nothing more is to be said: a frame may be left partial_write.
+    /// Sends a message. If this is cancelled, a frame may be left incomplete, and later calls fail.
     pub(crate) async fn send(&mut self, message: &ToRenter) -> Result<(), EndReason> {
         if self.partial_write {
             return Err(EndReason::Disconnected);
@@ -93,7 +93,7 @@ impl Control {
         Ok(())
     }
 
-    /// Ends the stream: in good order, or as broken off where a message was.
+    /// Finishes the stream, or resets it if a message was sent only in part.
     fn end(&mut self) {
         // Both fail only if the stream has ended already.
         match self.partial_write {
@@ -115,7 +115,7 @@ impl Control {
         }
     }
 
-    /// Completes when the renter wants the job no more. The only thing it may still say is `Cancel`.
+    /// Completes when the renter cancels the job or is gone. `Cancel` is the only message that it may still send.
     pub(crate) async fn cancelled(&mut self) -> EndReason {
         match self.receive().await {
             Ok(_) => EndReason::Cancelled,
@@ -145,7 +145,7 @@ pub(crate) struct Admitted {
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline {
     pub(crate) after: Duration,
-    /// Less than was asked for.
+    /// Whether that is less than the renter asked for.
     pub(crate) cut: bool,
 }
 
@@ -171,10 +171,10 @@ impl JobTask<'_> {
         let ticket = self.wait_turn(control, &job, ticket).await?;
         let taken = self.shared.workers.take().await;
         let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
-        // Around all of it: a renter that takes neither messages nor outputs must not keep its place for ever.
+        // The timeout covers the whole run: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
         let ran = ran.unwrap_or_else(|_| Err(job.deadline.late()));
-        // Cheap when the process has ended by itself; the end of everything it holds when it has not.
+        // Costs little if the process has ended already; otherwise this frees all that it holds.
         worker.kill().await;
         self.shared.workers.restock();
         drop(ticket);
@@ -183,7 +183,7 @@ impl JobTask<'_> {
 
     async fn handshake(&self, control: &mut Control) -> Result<(JobSpec, Deadline), EndReason> {
         match control.receive().await? {
-            // No `Welcome` goes before this: its bytes may differ between versions.
+            // No `Welcome` is sent before this rejection, because its bytes may differ between versions.
             ToProvider::Hello { protocol, .. } if protocol != PROTOCOL => {
                 return Err(Rejection::UnsupportedProtocol { offered: protocol, supported: PROTOCOL }.into());
             }
@@ -202,7 +202,7 @@ impl JobTask<'_> {
         Ok((spec, Deadline::of(Duration::from_millis(deadline_ms), self.shared.ceiling.deadline)))
     }
 
-    /// Pins the blobs that are here and receives the others.
+    /// Pins the blobs that the store has, and receives the others.
     async fn collect(
         &self,
         control: &mut Control,
@@ -246,14 +246,14 @@ impl JobTask<'_> {
         Ok(pins)
     }
 
-    /// Holds a blob that is here and whole. One that the disk has damaged is as good as missing.
+    /// Pins a blob if the store has it and it is intact. A damaged blob counts as missing.
     async fn pin(&self, blob: Blob) -> Option<Pin> {
         let pin = self.shared.store.pin(&blob)?;
-        // Hashes a blob that this process has not received itself.
+        // `open` hashes a blob that this process has not received itself.
         tokio::task::spawn_blocking(move || pin.open().is_ok().then_some(pin)).await.ok()?
     }
 
-    /// Waits in line, telling the renter each time it moves up.
+    /// Waits for the job's turn, and reports to the renter each time it moves up.
     async fn wait_turn(&self, control: &mut Control, job: &Admitted, mut ticket: Ticket) -> Result<Ticket, EndReason> {
         let mut told = 0;
         loop {

@@ -1,11 +1,11 @@
 //! Runs jobs for renters. The supervisor owns the node's key, the sockets and the store; it neither
 //! compiles wasm nor touches a GPU driver. Each job runs in a worker process of its own.
 //!
-//! Linux only: workers are passed descriptors, and are to be jailed by what only Linux has. Elsewhere the crate is empty.
+//! Linux only: workers are passed file descriptors, and are to be confined with features that only Linux has. On other
+//! systems the crate is empty.
 //!
-//! `server` accepts connections, `job` walks one job from spec to its turn, `run`
-//! from there to the receipt, `admission` says who and what
-//! gets in, `queue` who is next, `worker` is the other process.
+//! `server` accepts connections, `job` takes one job from its spec to its turn, `run` from there to the receipt.
+//! `admission` decides which jobs are accepted, `queue` which runs next. `worker` is the other process.
 
 #![cfg(target_os = "linux")]
 
@@ -24,5 +24,5 @@ pub use admission::{Admission, Ceiling};
 pub use server::{Config, Provider, ServeError};
 pub use worker::{DeviceSummary, WorkerError, run as run_worker};
 
-/// What stands in receipts and handshakes as the software's name.
+/// The software's name in receipts and handshakes.
 pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

@@ -1,4 +1,4 @@
-//! Who is next: a fixed number of slots and a bounded line of waiting jobs, first come, first served.
+//! The queue of jobs: a fixed number of slots and a bounded line of waiting jobs, first come, first served.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ pub(crate) struct Full {
 }
 
 impl Queue {
-    /// A line in which `slots` jobs run at once and `waiting` more may stand behind them.
+    /// A line in which `slots` jobs run at once and `waiting` more may wait.
     pub(crate) fn new(slots: usize, waiting: usize) -> Self {
         Self { slots: slots.max(1), waiting, line: Arc::default(), changed: watch::Sender::new(()) }
     }
@@ -66,9 +66,9 @@ impl Ticket {
         (index + 1).saturating_sub(self.queue.slots)
     }
 
-    /// Waits until somebody has left the line since the last call.
+    /// Waits until a job has left the line since the last call.
     pub(crate) async fn moved(&mut self) {
-        // The sender lives in `self.queue`.
+        // This cannot fail: `self.queue` holds the sender.
         self.changed.changed().await.ok();
     }
 }

@@ -1,5 +1,5 @@
 //! Outputs on their way from the worker's pipe to the renter's stream, hashed as they pass. Nothing is
-//! kept: a renter that takes bytes slowly fills its QUIC window, then the pipe, and then the guest waits.
+//! stored: if a renter takes bytes slowly, its QUIC window fills, then the pipe, and then the guest waits.
 
 use bytes::BytesMut;
 use isobit_job::{Blob, Bytes, Hash, Name};
@@ -13,7 +13,7 @@ use tokio::net::unix::pipe::Receiver;
 /// Bytes taken from the pipe at once.
 const PIECE: usize = 256 << 10;
 
-/// What is left of a job's limit on output bytes; the worker counts too, but is not trusted with it.
+/// The bytes left of a job's limit on output. The worker counts them too, but is not trusted.
 #[derive(Clone)]
 pub(crate) struct Budget {
     left: Arc<AtomicU64>,
@@ -25,7 +25,7 @@ impl Budget {
         Self { left: Arc::new(AtomicU64::new(bytes.get())), whole: bytes }
     }
 
-    /// One of which nothing is taken yet.
+    /// A budget of the same size of which nothing is taken.
     pub(crate) fn anew(&self) -> Self {
         Self::new(self.whole)
     }
@@ -35,7 +35,7 @@ impl Budget {
     }
 }
 
-/// Why an output did not get through.
+/// Why an output was not relayed to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RelayError {
     #[error("the renter stopped taking the output: {0}")]
@@ -46,7 +46,7 @@ pub(crate) enum RelayError {
     OverBudget,
 }
 
-/// Moves one output until the worker closes its end. The stream is finished only when all is through.
+/// Relays one output until the worker closes its end of the pipe; then finishes the stream.
 pub(crate) async fn relay(
     name: Name,
     pipe: OwnedFd,

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Instant, SystemTime};
 use tokio::task::JoinSet;
 
-/// What a run came to, before it is signed.
+/// The result of a run, before it is signed.
 pub(crate) struct Executed {
     ended: Ended,
     outputs: BTreeMap<Name, Blob>,
@@ -22,7 +22,7 @@ pub(crate) struct Executed {
 }
 
 impl JobTask<'_> {
-    /// Hands the job to the worker and relays what it says until it has ended.
+    /// Hands the job to the worker, and relays its messages and outputs until the job has ended.
     pub(crate) async fn run(
         &self,
         control: &mut Control,
@@ -103,9 +103,9 @@ impl JobTask<'_> {
         Ok((code == CodeFile::Empty).then_some(code_file))
     }
 
-    /// Signs the claim and says good-bye.
+    /// Signs the claim and sends the receipt.
     pub(crate) async fn conclude(&self, control: &mut Control, job: Admitted, ran: Executed) -> Result<(), EndReason> {
-        // The worker may name what it likes.
+        // The worker is not trusted: only names that the spec has are passed on.
         let mut unread = ran.ended.unread.clone();
         unread.params.retain(|name| job.spec.params.contains_key(name));
         unread.inputs.retain(|name| job.spec.inputs.contains_key(name));
@@ -131,7 +131,7 @@ impl JobTask<'_> {
     }
 }
 
-/// The moving parts of a run.
+/// The state of a run.
 struct Running<'a> {
     task: &'a JobTask<'a>,
     scratch: Option<File>,
@@ -140,7 +140,7 @@ struct Running<'a> {
     outputs: BTreeMap<Name, Blob>,
     /// Index of the first output that is not void.
     first: u32,
-    /// Outputs since then.
+    /// Number of outputs since then.
     sent: u32,
     started: Option<Instant>,
     device: DeviceSummary,
@@ -148,7 +148,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Acts on one message of the worker. Returns how the job has ended when it has.
+    /// Handles one message of the worker. Returns how the job has ended, once it has.
     async fn take(
         &mut self,
         control: &mut Control,
@@ -180,13 +180,13 @@ impl Running<'_> {
         Ok(None)
     }
 
-    /// Lets go of all outputs, as the worker begins the job anew on another device. Once: then it has no other.
+    /// Voids all outputs, because the worker starts the job again on another device. This may happen only once.
     async fn restart(&mut self, control: &mut Control, device: DeviceSummary, reason: String) -> Result<(), EndReason> {
         if self.instead_of.is_some() {
             return Err(ChannelError::Broken("it came out of turn").into());
         }
         tracing::info!(target: "isobit::provider", reason, device = device.name, "running a job anew");
-        // Their streams end as if they were whole; the renter is told that they are void.
+        // The streams of these outputs end as if complete; the message below declares them void.
         self.relays.shutdown().await;
         self.outputs.clear();
         self.budget = self.budget.anew();
@@ -244,7 +244,7 @@ fn output_of(relayed: Relayed) -> Result<(Name, Blob), EndReason> {
     }
 }
 
-/// What the worker calls trouble. It says nothing of the supervisor's own.
+/// A fault that the worker reports. Kinds that only the supervisor can know of become internal faults.
 fn faulted(job: &Admitted, fault: Fault) -> EndReason {
     match fault.kind {
         FaultKind::Deadline => job.deadline.late(),

@@ -19,16 +19,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// The most connections at once; each costs some windows of memory at the very worst.
+/// The most connections at once; each costs at most some windows of memory.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Time for a stream's header after its first byte.
 const HEADER: Duration = Duration::from_secs(10);
 
-/// Time for renters to leave when the provider is asked to stop, and again for those that do not.
+/// Time for renters to close their connections when the provider stops, and again after it has closed the rest.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What a provider is told when it starts.
+/// The settings of a provider.
 #[derive(Debug)]
 pub struct Config {
     /// Where to listen; port 0 takes any.
@@ -55,22 +55,22 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The address.
+    /// The address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The blobs' folder.
+    /// The folder of blobs cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The folder of compiled workloads.
+    /// The folder of compiled workloads cannot be created.
     #[error("cannot keep compiled workloads: {0}")]
     Code(#[source] std::io::Error),
-    /// The device, or the worker process.
+    /// The first worker did not start, or its device cannot be used.
     #[error(transparent)]
     Worker(#[from] SpawnError),
 }
 
 impl ServeError {
-    /// What to do about it; empty when there is nothing to say.
+    /// What to do about it; empty if there is no advice.
     #[must_use]
     pub fn hint(&self) -> &str {
         match self {
@@ -110,10 +110,10 @@ impl Provider {
         Ok(Self { endpoint, shared: Arc::new(shared), device })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
-    /// The socket is gone.
+    /// Fails if the socket is closed.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.endpoint.local_addr()
     }
@@ -130,7 +130,7 @@ impl Provider {
         &self.device
     }
 
-    /// Serves until `shutdown` completes; then tells all renters, closes all connections and ends all workers.
+    /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -148,14 +148,14 @@ impl Provider {
         }
         self.shared.stopping.send_replace(true);
         self.shared.workers.clear();
-        // A renter that has been told leaves by itself; quinn may keep back a closing word behind data on its way.
+        // Notified renters close their connections. Until then, quinn may still hold the last message behind other data.
         tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
         self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
         tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
     }
 }
 
-/// Jobs of one connection, by the index of their control stream: where blobs find their way.
+/// Where to send the blobs of each job of one connection, by the index of the job's control stream.
 type Jobs = Arc<Mutex<HashMap<u64, mpsc::Sender<BlobStream>>>>;
 
 async fn connection(shared: Arc<Shared>, incoming: Incoming) {
@@ -203,7 +203,7 @@ async fn accept_blobs(connection: Connection, jobs: Jobs) {
 async fn route(mut stream: RecvStream, jobs: &Jobs) -> Result<(), &'static str> {
     let header = tokio::time::timeout(HEADER, read_header::<BlobHeader>(&mut stream)).await;
     let header = header.map_err(|_| "a stream without a header")?.map_err(|_| "a stream with a broken header")?;
-    // A job that has just ended, rejected perhaps, needs no more blobs.
+    // A job that has just ended, for example by a rejection, needs no more blobs.
     let job = lock(jobs).get(&header.job).cloned();
     match job {
         Some(job) => job.send(BlobStream { header, stream }).await.ok(),

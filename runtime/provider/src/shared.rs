@@ -24,7 +24,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Completes when the provider is asked to stop.
     pub(crate) async fn stopping(&self) {
-        // The sender is this one.
+        // This cannot fail: `self` holds the sender.
         self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
     }
 }

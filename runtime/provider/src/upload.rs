@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 /// Batches between the network task and the blocking task.
 const BATCHES: usize = 8;
 
-/// Bytes in a batch: 256 KiB, so that waking the blocking task costs little beside what it does then.
+/// Bytes in a batch: 256 KiB, so that waking the blocking task costs little compared with its work.
 const BATCH: usize = 256 << 10;
 
-/// A renter that sends nothing for so long has stopped.
+/// How long a renter may send nothing before its upload is given up.
 pub(crate) const STALL: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Pieces of a packet each that are taken from the stream at once.
+/// Pieces, each of a packet, that are taken from the stream at once.
 const PIECES: usize = 32;
 
 /// The blobs that a job still waits for.
@@ -46,15 +46,15 @@ impl Wanted {
     }
 }
 
-/// Why a blob did not make it into the store.
+/// Why a blob was not stored.
 pub(crate) enum UploadError {
-    /// The job is not taken.
+    /// The job is rejected.
     Rejected(Rejection),
-    /// The provider's disk.
+    /// The provider's store failed.
     Store(StoreError),
 }
 
-/// Wrong bytes are the renter's, a broken store is ours.
+/// Wrong bytes reject the job. An error of the store is the provider's trouble, unless it has no room.
 fn refuse(hash: Hash, error: ReceiveError) -> UploadError {
     match error {
         ReceiveError::Store(error) => no_room(error),
@@ -74,7 +74,7 @@ fn no_room(error: StoreError) -> UploadError {
     }
 }
 
-/// Receives one blob. Blocks nobody: disk and hashing have a thread of their own.
+/// Receives one blob. Disk and hashing run on a thread of their own, so the network tasks are not blocked.
 pub(crate) async fn receive(store: Store, blob: Blob, mut stream: RecvStream) -> Result<Pin, UploadError> {
     let bad = move |reason: String| UploadError::Rejected(Rejection::BadBlob { hash: blob.hash, reason });
     let (sender, mut batches) = mpsc::channel::<Vec<Bytes>>(BATCHES);
@@ -104,7 +104,7 @@ pub(crate) async fn receive(store: Store, blob: Blob, mut stream: RecvStream) ->
             length += piece.len();
             batch.push(std::mem::take(piece));
         }
-        // A piece of a few bytes may hold a whole packet in memory, so they are counted too.
+        // A piece of a few bytes may hold a whole packet in memory, so pieces are counted too.
         if length >= BATCH || batch.len() >= PIECES || count.is_none() {
             length = 0;
             // The writer stops early when the bytes are wrong; its result says why.

@@ -161,7 +161,7 @@ impl Places {
         let part = |content| Part { name: name.clone(), hasher: blake3::Hasher::new(), size: 0, content };
         if let Some(place) = self.outputs.get(name) {
             let (spool, way) = match &place.target {
-                Target::File { path, .. } => (Spool::beside(folder_of(path)), place.destination.to_string()),
+                Target::File { path, .. } => (Spool::in_folder(folder_of(path)), place.destination.to_string()),
                 Target::Sink(_) => {
                     let way = format!("{}, by way of {}", place.destination, std::env::temp_dir().display());
                     (Spool::passing(), way)
@@ -170,7 +170,7 @@ impl Places {
             let spool = spool.map_err(|error| on_the_way(&way, &error))?;
             return Ok(part(Content::Wanted { spool, way }));
         }
-        let spare = Arc::new(Mutex::new(missing.and_then(|missing| Spool::beside(&self.folder_for(missing)).ok())));
+        let spare = Arc::new(Mutex::new(missing.and_then(|missing| Spool::in_folder(&self.folder_for(missing)).ok())));
         begun.spares.push(Arc::clone(&spare));
         Ok(part(Content::Spare(spare)))
     }
@@ -263,7 +263,7 @@ impl Places {
         };
         if let Some(place) = &self.receipt {
             let spool = match &place.target {
-                Target::File { path, .. } => Spool::beside(folder_of(path)),
+                Target::File { path, .. } => Spool::in_folder(folder_of(path)),
                 Target::Sink(_) => Spool::passing(),
             };
             let put = spool.and_then(written).and_then(|mut spool| place.put(&mut spool, pour));

@@ -57,7 +57,7 @@ impl Drop for Part {
 
 impl Spool {
     /// A file in `folder`, so that giving it a name there is one step. Its permissions are those of any new file.
-    pub(crate) fn beside(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn in_folder(folder: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed(folder)? {
             return Ok(Self::Unnamed(file));
@@ -131,7 +131,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 /// Copies to a file beside the place first: there is never a part of it under its name.
 fn copy(from: &mut File, path: &Path, replace: bool, permissions: Option<Permissions>) -> io::Result<()> {
     from.rewind()?;
-    let mut spool = Spool::beside(folder_of(path))?;
+    let mut spool = Spool::in_folder(folder_of(path))?;
     io::copy(from, spool.file()?)?;
     spool.put(path, replace, permissions)
 }
@@ -188,7 +188,7 @@ mod tests {
     /// One of each kind, with the same content.
     fn spools(folder: &Path) -> Vec<Spool> {
         let named = Spool::Named(Part::new(builder().tempfile_in(folder).unwrap()));
-        let mut spools = vec![Spool::beside(folder).unwrap(), named, Spool::passing().unwrap()];
+        let mut spools = vec![Spool::in_folder(folder).unwrap(), named, Spool::passing().unwrap()];
         for spool in &mut spools {
             spool.file().unwrap().write_all(b"new").unwrap();
         }

@@ -64,7 +64,7 @@ pub enum WorkloadError {
     UnknownImport(String),
     #[error("the workload has {size} bytes or more; at most {MAX_WORKLOAD} are allowed")]
     TooLarge {
-    /// In bytes.
+        /// In bytes.
         size: u64,
     },
 }

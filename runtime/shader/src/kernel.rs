@@ -128,7 +128,7 @@ impl Resolved {
         });
         let (lowered, loops) = lowered?;
         let location = |span: naga::Span| span.is_defined().then(|| span.location(&self.source).into());
-        let loops = loops.into_iter().map(|(span, turn)| LoopCost { location: location(span), turn });
+        let loops = loops.into_iter().map(|(span, iteration)| LoopCost { location: location(span), iteration });
         Ok(lowered.with_loops(loops.collect()))
     }
 }

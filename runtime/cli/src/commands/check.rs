@@ -106,7 +106,7 @@ struct Loop {
     line: Option<u32>,
     column: Option<u32>,
     /// Kernel fuel of a turn, without the loops in it that are listed too.
-    turn_cost: u32,
+    iteration_cost: u32,
 }
 
 #[derive(serde::Serialize)]
@@ -333,7 +333,7 @@ impl From<&LoopCost> for Loop {
         Self {
             line: cost.location.map(|location| location.line),
             column: cost.location.map(|location| location.column),
-            turn_cost: cost.turn,
+            iteration_cost: cost.iteration,
         }
     }
 }
@@ -367,9 +367,9 @@ impl fmt::Display for Answer {
                 let plus = if entry_point.loops.as_ref().is_some_and(|loops| !loops.is_empty()) { ", and" } else { "" };
                 writeln!(f, "cost         {cost} per invocation{plus}")?;
             }
-            for Loop { line, column, turn_cost } in entry_point.loops.iter().flatten() {
+            for Loop { line, column, iteration_cost } in entry_point.loops.iter().flatten() {
                 let place = line.zip(*column).map_or_else(String::new, |(line, column)| format!(" at {line}:{column}"));
-                writeln!(f, "             {turn_cost} per turn of the loop{place}")?;
+                writeln!(f, "             {iteration_cost} per iteration of the loop{place}")?;
             }
             for (at, unproved) in entry_point.not_proved.iter().flatten().enumerate() {
                 writeln!(f, "{:<12} {unproved}", if at == 0 { "not proved" } else { "" })?;

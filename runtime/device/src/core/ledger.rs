@@ -60,13 +60,13 @@ impl Ledger {
     }
 
     /// Whether released memory that the driver may still hold would take the job over its limit.
-    pub(crate) fn should_settle(&self) -> bool {
+    pub(crate) fn should_wait(&self) -> bool {
         let lingering = self.counts.lingering.load(Relaxed);
         lingering > 0 && self.counts.in_use.load(Relaxed).saturating_add(lingering) > self.limit
     }
 
     /// The driver has freed what was released.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn freed(&self) {
         self.counts.lingering.store(0, Relaxed);
     }
 }
@@ -90,11 +90,11 @@ mod tests {
         assert!(matches!(refused, DeviceError::OutOfMemory { requested: 41, in_use: 60, maximum: 100 }));
         assert!(ledger.charge(u64::MAX).is_err());
         drop(first);
-        assert!(!ledger.should_settle());
+        assert!(!ledger.should_wait());
         let second = ledger.charge(100).unwrap();
-        assert!(ledger.should_settle(), "60 bytes may still be with the driver");
-        ledger.settle();
-        assert!(!ledger.should_settle());
+        assert!(ledger.should_wait(), "60 bytes may still be with the driver");
+        ledger.freed();
+        assert!(!ledger.should_wait());
         drop(second);
         assert_eq!(ledger.usage(), MemoryUse { in_use: 0, peak: 100, limit: 100 });
     }

@@ -96,7 +96,7 @@ impl Gpu {
     pub fn create_buffer(&mut self, size: u64, usage: BufferUsage) -> Result<Buffer, DeviceError> {
         rules::buffer_size(size)?;
         let charge = self.ledger.charge(size)?;
-        if self.ledger.should_settle() {
+        if self.ledger.should_wait() {
             self.wait()?;
         }
         let memory = match self.queue.backend.allocate(size, usage) {
@@ -204,7 +204,7 @@ impl Gpu {
     /// Waits until the device has done all that was submitted.
     pub fn wait(&mut self) -> Result<(), DeviceError> {
         self.queue.drain()?;
-        self.ledger.settle();
+        self.ledger.freed();
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-/// Pipe of an output: 1 MiB, the most that an unprivileged process may ask for.
+/// Bytes in the pipe of an output: 1 MiB, the most that an unprivileged process may ask for.
 const PIPE: usize = 1 << 20;
 
 /// Stack of the job's thread: wasm's 1 MiB and much room for what host calls need (parsing WGSL, drivers).
@@ -24,21 +24,21 @@ const JOB_STACK: usize = 64 << 20;
 
 /// Why a worker process ended early.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum WorkerError {
-    /// It was not started by a supervisor.
     #[error("a worker is started by `isobit serve`, not by hand: {0}")]
     NotAWorker(io::Error),
-    /// The supervisor is gone, or said something that makes no sense.
+    /// The supervisor is gone, or sent a broken message.
     #[error(transparent)]
     Channel(#[from] ChannelError),
 }
 
-/// The body of the worker process. The supervisor's socket is standard input. A supervisor that goes away ends it.
+/// Runs a worker process. Its standard input is the supervisor's socket; it exits when the supervisor is gone.
 /// Verdicts of the probe are in the folder `verdicts`.
 ///
 /// # Errors
-/// The conversation with the supervisor broke. Trouble with the job is told to the supervisor instead.
+/// Fails if the communication with the supervisor breaks. Trouble with the job is reported to the supervisor instead.
 pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<&Path>) -> Result<(), WorkerError> {
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
@@ -55,7 +55,7 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         Err(ChannelError::Closed) => return Ok(()),
         start => start?,
     };
-    // A worker may have waited for long, and another's job may have shown meanwhile that the device miscomputes.
+    // This worker may have waited for long; a job of another worker may have shown meanwhile that the device miscomputes.
     let device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
         Ok((device, _)) => device,
         Err(error) => {
@@ -70,7 +70,7 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
     let job = thread.spawn(move || start.run(&sandbox, device, &report, &go)).map_err(ChannelError::Io)?;
     match job.join() {
         Ok(last) => Ok(supervisor.send(&last?, &[])?),
-        // The panic's message went to standard error; the supervisor sees the process end without a word.
+        // The panic's message went to standard error; the supervisor sees the process end without a message.
         Err(_) => std::process::exit(101),
     }
 }
@@ -89,7 +89,7 @@ fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, 
     Ok((sandbox, opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?))
 }
 
-/// Reads on while the job runs, so that a supervisor that dies takes its worker with it. Passes `Run` on.
+/// Reads from the supervisor while the job runs, and exits when the supervisor is gone. Passes `Run` on.
 fn watch(socket: UnixStream, mut inbox: Inbox) -> mpsc::Receiver<()> {
     let (go, run) = mpsc::channel();
     std::thread::spawn(move || {
@@ -125,7 +125,7 @@ impl Reporter for Supervisor {
     }
 }
 
-/// Reports a job that runs anew: that it starts has been told.
+/// Reports a job that runs again, without `Started`, which was sent the first time.
 struct Again(Supervisor);
 
 impl Reporter for Again {
@@ -209,7 +209,7 @@ impl Start {
         Ok(Self { spec, deadline, code_file, workload, code, inputs })
     }
 
-    /// Compiles or loads, and runs. The result is the worker's last word.
+    /// Compiles or loads the workload, and runs the job. Returns the worker's last message.
     fn run(
         self,
         sandbox: &Sandbox,

@@ -13,28 +13,26 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The largest frame: a job spec of 256 KiB, in JSON inside JSON's bounds, and room around it.
+/// The most bytes of a frame: room for a job spec of 256 KiB and what JSON adds around it.
 const MAX_FRAME: usize = 1 << 20;
 
 /// The most files with one frame.
 pub(crate) const MAX_FILES: usize = 64;
 
-/// The most files that may wait to be claimed by frames: 256 inputs, workload and code, and a frame's worth.
+/// The most received files that may wait for their frames: 256 inputs, workload and code, and those of one frame.
 const MAX_WAITING_FILES: usize = 256 + 2 + MAX_FILES;
 
-/// Length and count in front of the JSON.
+/// Bytes before the JSON: the length and the count of files.
 const HEADER: usize = 5;
 
 /// What goes wrong between supervisor and worker.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 pub enum ChannelError {
-    /// The other side is gone.
     #[error("the other process is gone")]
     Closed,
-    /// The socket failed.
     #[error("the socket between supervisor and worker failed: {0}")]
     Io(#[from] io::Error),
-    /// A frame that breaks the rules above.
     #[error("a message between supervisor and worker is broken: {0}")]
     Broken(&'static str),
 }

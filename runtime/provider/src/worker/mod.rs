@@ -1,6 +1,6 @@
-//! The border between the supervisor and the one process per job: what the two say to each other.
+//! The messages between the supervisor and a worker, the process that runs one job.
 //!
-//! They talk over a Unix socket that the worker inherits as its standard input. Messages are small and
+//! They go over a Unix socket that the worker inherits as its standard input. Messages are small and
 //! bounded; bulk data goes by file descriptor: the workload, inputs and code as files, outputs as pipes.
 
 mod body;
@@ -16,7 +16,7 @@ pub(crate) use spares::Workers;
 use isobit_job::{Ended, Fault, JobSpec, LogLevel};
 use serde::{Deserialize, Serialize};
 
-/// From the supervisor.
+/// A message from the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ToWorker {
@@ -39,17 +39,17 @@ pub(crate) enum ToWorker {
 pub(crate) enum CodeFile {
     /// Code that a worker compiled for this workload before.
     Compiled,
-    /// Empty: compile the workload, write the code here, say `Compiled`, wait for `Run`.
+    /// Empty: compile the workload, write the code here, send `Compiled`, wait for `Run`.
     Empty,
 }
 
-/// From the worker.
+/// A message from the worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum FromWorker {
     /// Engine and device are open.
     Ready { device: DeviceSummary, code_key: String },
-    /// They are not.
+    /// Engine or device cannot be opened.
     Unusable { message: String, hint: String },
     /// The code file is written. Nothing of the guest has run.
     Compiled,
@@ -59,11 +59,12 @@ pub(crate) enum FromWorker {
     Log { level: LogLevel, message: String },
     /// The guest's progress.
     Progress { fraction: f32, message: String },
-    /// The guest created an output; the file that comes along is a pipe with its bytes.
+    /// The guest created an output; the attached file is a pipe with its bytes.
     Output { name: String },
     /// The job has run to an outcome. Its outputs' pipes are closed.
     Ended(Ended),
-    /// The device could not run the job to its end, and the job begins anew on this one. Outputs so far are void. Once at most.
+    /// The device could not run the job to its end, and the job starts again on this one. Outputs so far are void. Sent at
+    /// most once.
     Restarted { device: DeviceSummary, reason: String },
     /// The component does not compile or does not fit the world.
     NotAWorkload { message: String },

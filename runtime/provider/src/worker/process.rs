@@ -18,20 +18,20 @@ const START: Duration = Duration::from_secs(60);
 /// How a worker process is started.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerCommand {
-    /// The program; it enters [`super::run`].
+    /// The program, which calls [`super::run`].
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
 }
 
-/// Why there is no worker.
+/// Why a worker could not be started.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// The process could not be started.
     #[error("the worker process cannot be started: {0}")]
     Process(#[source] std::io::Error),
-    /// It has no device.
+    /// Its engine or device cannot be opened.
     #[error("{message}")]
     Unusable {
         /// What is wrong.
@@ -39,7 +39,7 @@ pub enum SpawnError {
         /// What to do.
         hint: String,
     },
-    /// It died or said nothing.
+    /// It ended, sent nothing in time, or sent another message first.
     #[error("the worker process did not become ready: {0}")]
     Silent(String),
 }
@@ -81,7 +81,7 @@ impl Worker {
         }
     }
 
-    /// Sends a message; its files go ahead of it in as many frames as they need.
+    /// Sends a message. Files that do not fit into its frame go ahead of it, in frames of their own.
     pub(crate) async fn send(&mut self, message: &ToWorker, files: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
         let (early, late) = files.split_at(files.len() - files.len() % MAX_FILES);
         for batch in early.chunks(MAX_FILES) {
@@ -115,9 +115,9 @@ impl Worker {
         }
     }
 
-    /// Whether the process still runs and has kept quiet, as a spare worker does.
+    /// Whether the process still runs and has sent nothing, as a spare worker does.
     pub(crate) fn is_alive(&self) -> bool {
-        // Asks the system: tokio may not have heard of the process's end yet.
+        // Asks the system, because tokio may not have noticed the process's end yet.
         let probe = rustix::net::recv(&self.socket, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         probe.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK)
     }

@@ -24,7 +24,7 @@ impl Workers {
         }
     }
 
-    /// Starts a spare unless there is one. Called when a job has ended, so that it takes nothing from it.
+    /// Starts a spare unless there is one. Called after a job, so that the start does not slow the job down.
     pub(crate) fn restock(&self) {
         let workers = self.clone();
         tokio::spawn(async move {
@@ -37,7 +37,7 @@ impl Workers {
         });
     }
 
-    /// Keeps a worker, unless another job that ended meanwhile has already brought one: it ends then.
+    /// Keeps a worker as the spare. If there is one already, from another job that ended meanwhile, this one is dropped.
     fn keep_one(&self, worker: Worker) {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         if spares.is_empty() {

@@ -242,7 +242,7 @@ fn try_folder(given: &Path, folder: &Path) -> Result<(), TargetError> {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => full(),
         _ => TargetError::Refused { path: given.to_owned(), source },
     };
-    let mut spool = Spool::beside(folder).map_err(refused)?;
+    let mut spool = Spool::in_folder(folder).map_err(refused)?;
     io::Write::write_all(spool.file().map_err(refused)?, b"?").map_err(refused)?;
     if system::is_full(folder) { Err(full()) } else { Ok(()) }
 }

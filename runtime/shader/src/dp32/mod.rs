@@ -89,7 +89,7 @@ pub struct LoopCost {
     /// Where the loop is in the source.
     pub location: Option<SourceLocation>,
     /// Kernel fuel of one iteration, without the metered loops in it.
-    pub turn: u32,
+    pub iteration: u32,
 }
 
 impl Lowered {

@@ -235,7 +235,7 @@ impl Body {
         self.declare(Expression::Literal(Literal::U32(0)))
     }
 
-    pub(super) fn settle(&mut self, deferred: Value, value: u32) {
+    pub(super) fn set_deferred(&mut self, deferred: Value, value: u32) {
         *self.expressions.get_mut(deferred) = Expression::Literal(Literal::U32(value));
     }
 

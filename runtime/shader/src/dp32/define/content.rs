@@ -245,13 +245,13 @@ impl Analysis<'_> {
                 let content = own.of(*value);
                 self.raise_pointee(&mut own, function, *pointer, content);
                 let target = self.pointee(&own, function, *pointer);
-                self.settle(&mut own, function, info, *value, target);
+                self.assign(&mut own, function, info, *value, target);
             }
             Statement::Return { value: Some(value) } => {
                 let content = own.result.max(own.of(*value));
                 self.changed |= content != own.result;
                 own.result = content;
-                self.settle(&mut own, function, info, *value, content);
+                self.assign(&mut own, function, info, *value, content);
             }
             Statement::Call { function: callee, arguments, .. } => {
                 for (index, argument) in arguments.iter().enumerate() {
@@ -264,7 +264,7 @@ impl Analysis<'_> {
             if let Expression::Compose { components, .. } = expression
                 && own.of(handle) == Content::Moved
             {
-                components.iter().for_each(|part| self.settle(&mut own, function, info, *part, Content::Moved));
+                components.iter().for_each(|part| self.assign(&mut own, function, info, *part, Content::Moved));
             }
         }
         self.contents.functions.insert(id, own);
@@ -361,13 +361,13 @@ impl Analysis<'_> {
         if is_pointer {
             self.raise_pointee(own, function, argument, now);
         } else {
-            self.settle(own, function, info, argument, now);
+            self.assign(own, function, info, argument, now);
         }
     }
 
     /// Handles a made value that is stored where moved values are. A large one cannot be made canonical there: its origin
     /// is marked as moved instead, and then its parts are made canonical where they are stored.
-    fn settle(
+    fn assign(
         &mut self,
         own: &mut FunctionContent,
         function: &Function,

@@ -10,12 +10,12 @@ use naga::{BinaryOperator, Block, Expression, Function, Handle, Literal, LocalVa
 use crate::visit::{blocks, for_each_statement};
 
 /// Loops with more iterations than this, including those of inner loops and of called functions, are metered.
-const MAX_TURNS: u32 = 4096;
+const MAX_ITERATIONS: u32 = 4096;
 
-/// A loop with `turns` iterations, unless the function returns from it.
+/// A loop with `iterations` iterations, unless the function returns from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Counted {
-    pub(super) turns: u32,
+    pub(super) iterations: u32,
     /// Its variable, and the comparison with `bound` that is false once it has ended.
     pub(super) variable: Handle<LocalVariable>,
     pub(super) op: BinaryOperator,
@@ -23,22 +23,22 @@ pub(super) struct Counted {
 }
 
 /// Iterations of counted loops in one call of each function.
-pub(super) type Turns = HashMap<Handle<Function>, u32>;
+pub(super) type Iterations = HashMap<Handle<Function>, u32>;
 
 /// The iterations of a module's functions.
-pub(super) fn turns_of_functions(module: &Module) -> Turns {
-    let mut turns = Turns::new();
+pub(super) fn iterations_of_functions(module: &Module) -> Iterations {
+    let mut iterations = Iterations::new();
     for (handle, function) in module.functions.iter() {
-        let mut search = Search::new(module, function, &turns);
+        let mut search = Search::new(module, function, &iterations);
         let of_function = search.block(&function.body, 0);
-        turns.insert(handle, of_function);
+        iterations.insert(handle, of_function);
     }
-    turns
+    iterations
 }
 
 /// The counted loops of a function, by their index among all its loops (an outer loop before the loops in it).
-pub(super) fn counted_loops(module: &Module, function: &Function, turns: &Turns) -> HashMap<usize, Counted> {
-    let mut search = Search::new(module, function, turns);
+pub(super) fn counted_loops(module: &Module, function: &Function, iterations: &Iterations) -> HashMap<usize, Counted> {
+    let mut search = Search::new(module, function, iterations);
     search.block(&function.body, 0);
     search.found
 }
@@ -73,23 +73,23 @@ impl Uses {
 struct Search<'a> {
     module: &'a Module,
     function: &'a Function,
-    turns: &'a Turns,
+    iterations: &'a Iterations,
     uses: Uses,
     loops: usize,
     found: HashMap<usize, Counted>,
 }
 
 impl<'a> Search<'a> {
-    fn new(module: &'a Module, function: &'a Function, turns: &'a Turns) -> Self {
+    fn new(module: &'a Module, function: &'a Function, iterations: &'a Iterations) -> Self {
         let mut uses = Uses::default();
         uses.of_function(function);
-        Self { module, function, turns, uses, loops: 0, found: HashMap::new() }
+        Self { module, function, iterations, uses, loops: 0, found: HashMap::new() }
     }
 
     /// Returns the most iterations that the counted loops of a block can have in all.
     fn block(&mut self, block: &Block, depth: u32) -> u32 {
         let mut before = None;
-        let mut turns = 0_u32;
+        let mut iterations = 0_u32;
         for statement in block {
             let of_statement = match statement {
                 Statement::Loop { body, continuing, break_if } => {
@@ -97,24 +97,25 @@ impl<'a> Search<'a> {
                     self.loops += 1;
                     let counted = break_if.is_none().then(|| self.counted(before, body, continuing, depth)).flatten();
                     let inner = self.block(body, depth + 1).saturating_add(self.block(continuing, depth + 1));
-                    let all = counted.map(|counted| counted.turns.saturating_mul(inner.saturating_add(1)));
+                    let all = counted.map(|counted| counted.iterations.saturating_mul(inner.saturating_add(1)));
                     match counted.zip(all) {
-                        Some((counted, all)) if all <= MAX_TURNS => {
+                        Some((counted, all)) if all <= MAX_ITERATIONS => {
                             self.found.insert(ordinal, counted);
                             all
                         }
                         _ => inner,
                     }
                 }
-                Statement::Call { function, .. } => self.turns.get(function).copied().unwrap_or(0),
-                _ => blocks(statement).fold(0_u32, |turns, inner| turns.saturating_add(self.block(inner, depth))),
+                Statement::Call { function, .. } => self.iterations.get(function).copied().unwrap_or(0),
+                _ => blocks(statement)
+                    .fold(0_u32, |iterations, inner| iterations.saturating_add(self.block(inner, depth))),
             };
-            turns = turns.saturating_add(of_statement);
+            iterations = iterations.saturating_add(of_statement);
             if !matches!(statement, Statement::Emit(_)) {
                 before = Some(statement);
             }
         }
-        turns
+        iterations
     }
 
     fn counted(&self, before: Option<&Statement>, body: &Block, continuing: &Block, depth: u32) -> Option<Counted> {
@@ -158,8 +159,8 @@ impl<'a> Search<'a> {
             },
             _ => return None,
         };
-        let turns = turns(first, op, bound, step_op, step)?;
-        Some(Counted { turns, variable, op, bound })
+        let iterations = iterations(first, op, bound, step_op, step)?;
+        Some(Counted { iterations, variable, op, bound })
     }
 
     /// The variable that an expression loads.
@@ -214,11 +215,17 @@ fn leaves(statement: &Statement) -> bool {
 }
 
 /// Counts the iterations by stepping through them.
-fn turns(first: Literal, op: BinaryOperator, bound: Literal, step_op: BinaryOperator, step: Literal) -> Option<u32> {
+fn iterations(
+    first: Literal,
+    op: BinaryOperator,
+    bound: Literal,
+    step_op: BinaryOperator,
+    step: Literal,
+) -> Option<u32> {
     let step = word(step)?;
     let signed = matches!(bound, Literal::I32(_));
     let (mut value, bound) = (word(first)?, word(bound)?);
-    for turns in 0..=MAX_TURNS {
+    for iterations in 0..=MAX_ITERATIONS {
         let order = match signed {
             true => value.cast_signed().cmp(&bound.cast_signed()),
             false => value.cmp(&bound),
@@ -232,7 +239,7 @@ fn turns(first: Literal, op: BinaryOperator, bound: Literal, step_op: BinaryOper
             _ => return None,
         };
         if !goes_on {
-            return Some(turns);
+            return Some(iterations);
         }
         value = match (step_op, signed) {
             (BinaryOperator::Add, _) => value.wrapping_add(step),

@@ -10,7 +10,7 @@ use naga::{
 
 use super::body::{Body, Shape, Value};
 use super::content::{Content, FunctionContent};
-use super::counted::{Counted, Turns, counted_loops};
+use super::counted::{Counted, Iterations, counted_loops};
 use super::expression::Number;
 use super::flow::{Flow, Scope};
 use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
@@ -68,8 +68,8 @@ pub(super) struct FunctionDefiner<'d, 'a, 'o> {
 /// Rewrites a function. Returns it with the cost of one call, metered loops aside.
 pub(super) fn define_function(definer: &mut Definer<'_>, origin: Origin<'_>) -> Result<(Function, u32), Refusal> {
     let counted = match origin.guest {
-        Some(_) => counted_loops(origin.module, origin.function, &definer.turns),
-        None => counted_loops(origin.module, origin.function, &Turns::new()),
+        Some(_) => counted_loops(origin.module, origin.function, &definer.iterations),
+        None => counted_loops(origin.module, origin.function, &Iterations::new()),
     };
     let content = origin.guest.map(|guest| definer.contents.function(guest)).unwrap_or_default();
     let mut this = FunctionDefiner {
@@ -366,7 +366,7 @@ impl FunctionDefiner<'_, '_, '_> {
         let body = self.body.close();
         let continuing = self.nested(continuing)?;
         let cost = u64::from(self.body.close_cost());
-        self.body.charge(cost.saturating_mul(u64::from(counted.turns)));
+        self.body.charge(cost.saturating_mul(u64::from(counted.iterations)));
         self.body.span = at;
         self.body.push(Statement::Loop { body, continuing, break_if: None });
         self.leave();
@@ -423,7 +423,7 @@ impl FunctionDefiner<'_, '_, '_> {
         let new_continuing = self.body.close();
 
         let cost = self.body.close_cost();
-        self.body.settle(price, cost);
+        self.body.set_deferred(price, cost);
         self.body.span = at;
         if self.origin.guest.is_some() {
             self.definer.loops.push((at, cost));

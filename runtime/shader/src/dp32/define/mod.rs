@@ -168,7 +168,7 @@ struct Definer<'a> {
     system: System,
     meters: Meters,
     /// The iterations of counted loops in the guest's functions.
-    turns: counted::Turns,
+    iterations: counted::Iterations,
     /// The metered loops of the guest's functions, with the cost of one iteration of each.
     loops: Vec<(Span, u32)>,
     functions: HashMap<Handle<Function>, Callee>,
@@ -203,7 +203,7 @@ impl<'a> Definer<'a> {
             flat: false,
             system,
             meters: Meters::default(),
-            turns: counted::turns_of_functions(guest),
+            iterations: counted::iterations_of_functions(guest),
             loops: Vec::new(),
             functions: HashMap::new(),
             helpers: HashMap::new(),

@@ -25,7 +25,7 @@ impl<'m> Compiler<'m> {
         if let Some(&word) = words.first()
             && words.iter().all(|other| *other == word)
         {
-            self.known.words.insert(reg, word);
+            self.facts.words.insert(reg, word);
         }
         self.constants.push((reg, words));
         Ok(reg)

@@ -6,7 +6,7 @@ use naga::{
 };
 
 use super::constants::literal_word;
-use super::{Compiler, KnownResult, Value, unknown};
+use super::{Compiler, Origin, Value, unknown};
 use crate::Refusal;
 use crate::interpreter::code::{Base, BinaryOp, BitsOp, Inst, Length, Mask, Place, Reg, UnaryOp};
 use crate::interpreter::lanes::EXPONENT;
@@ -157,8 +157,8 @@ impl Compiler<'_> {
     fn splat(&mut self, src: Reg, count: u32) -> Result<Reg, Refusal> {
         let dst = self.value(count)?;
         self.push(Inst::Splat { dst, src, count });
-        if let Some(&word) = self.known.words.get(&src) {
-            self.known.words.insert(dst, word);
+        if let Some(&word) = self.facts.words.get(&src) {
+            self.facts.words.insert(dst, word);
         }
         Ok(dst)
     }
@@ -184,12 +184,12 @@ impl Compiler<'_> {
     /// Whether a choice is "zero if there is no exponent", in each of `count` components. A vector and its first
     /// component have the same register, so the widths have to agree.
     fn is_flush(&self, condition: Reg, accept: Reg, reject: Reg, count: u32) -> bool {
-        let is = |reg: Reg, word: u32| self.known.words.get(&reg) == Some(&word);
-        let result = |reg: Reg| self.known.results.get(&reg).filter(|result| result.count == count);
-        let Some(&KnownResult { op: BinaryOp::IEq, a: exponent, b: zero, .. }) = result(condition) else {
+        let is = |reg: Reg, word: u32| self.facts.words.get(&reg) == Some(&word);
+        let result = |reg: Reg| self.facts.results.get(&reg).filter(|result| result.count == count);
+        let Some(&Origin { op: BinaryOp::IEq, a: exponent, b: zero, .. }) = result(condition) else {
             return false;
         };
-        let Some(&KnownResult { op: BinaryOp::And, a: bits, b: mask, .. }) = result(exponent) else { return false };
+        let Some(&Origin { op: BinaryOp::And, a: bits, b: mask, .. }) = result(exponent) else { return false };
         bits == reject && is(mask, EXPONENT) && is(zero, 0) && is(accept, 0)
     }
 
@@ -265,7 +265,7 @@ impl Compiler<'_> {
     fn binary(&mut self, op: BinaryOp, a: Reg, b: Reg, count: u32) -> Result<Reg, Refusal> {
         let dst = self.value(count)?;
         self.push(Inst::Binary { op, dst, a, b, count });
-        self.known.results.insert(dst, KnownResult { op, a, b, count });
+        self.facts.results.insert(dst, Origin { op, a, b, count });
         Ok(dst)
     }
 

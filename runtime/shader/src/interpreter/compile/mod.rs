@@ -102,15 +102,15 @@ pub(super) struct Body<'m> {
 }
 /// What is known about values, so that what the first stage writes for a flush is one instruction.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct Facts {
     /// All components of these are this word.
     pub(super) words: HashMap<Reg, u32>,
     /// What these are the results of.
-    pub(super) results: HashMap<Reg, KnownResult>,
+    pub(super) results: HashMap<Reg, Origin>,
 }
 
 /// What a value was computed from.
-pub(super) struct KnownResult {
+pub(super) struct Origin {
     pub(super) op: BinaryOp,
     pub(super) a: Reg,
     pub(super) b: Reg,
@@ -141,7 +141,7 @@ pub(super) struct Compiler<'m> {
     scalars: HashMap<u32, Reg>,
     module_constants: HashMap<Handle<Expression>, Reg>,
     globals: HashMap<Handle<GlobalVariable>, Place>,
-    pub(super) known: Known,
+    pub(super) facts: Facts,
     pub(super) buffers: Vec<BufferSlot>,
     pub(super) inputs: Vec<(Input, Reg)>,
     pub(super) workgroup: Vec<WorkgroupVariable>,
@@ -186,7 +186,7 @@ impl<'m> Compiler<'m> {
             scalars: HashMap::new(),
             module_constants: HashMap::new(),
             globals: HashMap::new(),
-            known: Known::default(),
+            facts: Facts::default(),
             buffers: Vec::new(),
             inputs: Vec::new(),
             workgroup: Vec::new(),
