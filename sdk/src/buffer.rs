@@ -1,5 +1,5 @@
 //! Device memory with an element type, and parts of it. The host counts in bytes and wants whole words;
-//! here is where elements become bytes.
+//! this module converts elements to bytes.
 
 use std::io::Read;
 use std::marker::PhantomData;
@@ -28,7 +28,7 @@ pub struct Buffer<T> {
 
 impl<T: Pod> Buffer<T> {
     pub(crate) fn create(len: usize, usage: raw::BufferUsage) -> Result<Self> {
-        // A size that does not fit is one that the host refuses.
+        // A size that does not fit is clamped to one that the host refuses.
         let size = bytes::<T>(len).clamp(WORD, u64::MAX - WORD).next_multiple_of(WORD);
         Ok(Self { raw: raw::Buffer::create(size, usage)?, len, elements: PhantomData })
     }
@@ -43,7 +43,7 @@ impl<T: Pod> Buffer<T> {
         self.len == 0
     }
 
-    /// The elements in `range`. A range that goes too far is refused where the slice is used.
+    /// The elements in `range`. A range beyond the end is an error where the slice is used.
     pub fn slice(&self, range: impl RangeBounds<usize>) -> BufferSlice<'_, T> {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,
@@ -104,7 +104,7 @@ impl<T: Pod> Buffer<T> {
     }
 }
 
-/// Some elements of a [`Buffer`], one after the other.
+/// A range of a [`Buffer`]'s elements.
 #[derive(Debug)]
 pub struct BufferSlice<'a, T> {
     buffer: &'a Buffer<T>,
@@ -151,7 +151,7 @@ impl<'a, T: Pod> BufferSlice<'a, T> {
         if rest.is_empty() || end != self.buffer.len {
             return Ok(self.buffer.raw.write(offset, all)?);
         }
-        // The buffer's last word is only in part the caller's: what is left of it is nobody's.
+        // Only a part of the buffer's last word holds elements; the rest of it is padding.
         self.buffer.raw.write(offset, words)?;
         let mut last = [0; 4];
         for (to, from) in last.iter_mut().zip(rest) {
@@ -174,7 +174,7 @@ impl<'a, T: Pod> BufferSlice<'a, T> {
     /// Reads the first elements of the slice into `data`, after all submitted work.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if `data` is longer than the slice; what submitted work did wrong.
+    /// [`Error::OutOfRange`] if `data` is longer than the slice.
     pub fn read_into(&self, data: &mut [T]) -> Result<()> {
         self.end_of(data)?;
         let mut offset = bytes::<T>(self.start);
@@ -190,7 +190,7 @@ impl<'a, T: Pod> BufferSlice<'a, T> {
         Ok(())
     }
 
-    /// Fills the slice from where `input` stands and moves `input` on. Returns the number of elements
+    /// Fills the slice from the position of `input`, and advances `input`. Returns the number of elements
     /// filled: fewer than the slice has only at the end of the input, none past it. If the input
     /// ends inside an element, the rest of that element's word is zero.
     ///
@@ -216,8 +216,8 @@ impl<'a, T: Pod> BufferSlice<'a, T> {
     /// The bytes do not pass through guest memory.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; [`Error::LimitExceeded`] over the job's limit on output bytes; what
-    /// submitted work did wrong.
+    /// [`Error::OutOfRange`]; [`Error::LimitExceeded`] over the job's limit on output bytes; for elements
+    /// smaller than 4 bytes, [`Error::Validation`] unless the slice starts on a multiple of 4 bytes.
     pub fn append_to(&self, output: &mut Output) -> Result<()> {
         self.checked()?;
         let (offset, length) = (bytes::<T>(self.start), bytes::<T>(self.len()));
@@ -238,7 +238,7 @@ impl<'a, T: Pod> BufferSlice<'a, T> {
         Ok(self.buffer.raw.clear(offset, size)?)
     }
 
-    /// The buffer's handle, and the slice's offset and size in bytes. The size takes in what fills up the
+    /// The buffer's handle, and the slice's offset and size in bytes. The size includes the padding of the
     /// buffer's last word.
     pub(crate) fn parts(&self) -> Result<(&'a raw::Buffer, u64, u64)> {
         self.checked()?;
@@ -264,7 +264,7 @@ impl<'a, T: Pod> BufferSlice<'a, T> {
         }
     }
 
-    /// Where `data` ends that starts where the slice starts.
+    /// The end of `data`, in elements of the buffer, if it starts where the slice starts.
     fn end_of(&self, data: &[T]) -> Result<usize> {
         self.checked()?;
         let end = self.start.saturating_add(data.len());

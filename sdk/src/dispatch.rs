@@ -14,7 +14,7 @@ const WORKGROUPS_PER_DIMENSION: u64 = 65_535;
 /// Uniform buffers are made of rows of 16 bytes.
 const UNIFORM_ROW: usize = 16;
 
-/// One run of a kernel, being described.
+/// One run of a kernel, to be set up and submitted.
 ///
 /// ```no_run
 /// # use isobit::Gpu;
@@ -37,7 +37,7 @@ pub struct Dispatch<'a> {
     workgroups: [u32; 3],
 }
 
-/// What is bound to one group: to be made for this dispatch, or made before.
+/// What is bound to one group: slots for a bind group of this dispatch, or a bind group made before.
 #[derive(Debug)]
 enum Group<'a> {
     New(BTreeMap<u32, Resource<'a>>),
@@ -51,7 +51,7 @@ enum Resource<'a> {
     Uniform(Vec<u8>),
 }
 
-/// A range of device memory to bind, whatever its elements: made from `&Buffer` and `BufferSlice`.
+/// A range of device memory to bind, of any element type: made from `&Buffer` and `BufferSlice`.
 #[derive(Debug)]
 pub struct Binding<'a> {
     range: Result<(&'a raw::Buffer, u64, u64)>,
@@ -79,7 +79,7 @@ impl<'a> Dispatch<'a> {
         self.bind_in(0, binding, buffer)
     }
 
-    /// Binds a buffer or a slice in another group than the first.
+    /// Binds a buffer or a slice in a group other than the first.
     pub fn bind_in(mut self, group: u32, binding: u32, buffer: impl Into<Binding<'a>>) -> Self {
         self.set(group, binding, Resource::Buffer(buffer.into()));
         self
@@ -90,28 +90,28 @@ impl<'a> Dispatch<'a> {
         self.uniform_in(0, binding, value)
     }
 
-    /// Gives one value to a uniform in another group than the first.
+    /// Gives one value to a uniform in a group other than the first.
     pub fn uniform_in<T: Pod>(mut self, group: u32, binding: u32, value: &T) -> Self {
         self.set(group, binding, uniform(value));
         self
     }
 
-    /// Binds a group that was made before, in place of what was bound to that group so far.
+    /// Binds a group that was made before. It replaces what was bound to that group so far.
     pub fn group(mut self, group: &'a BindGroup) -> Self {
         self.groups.insert(group.index, Group::Made(group));
         self
     }
 
-    /// Runs x * y * z workgroups, at most 65535 in each dimension. One, if this is not called.
+    /// Runs x * y * z workgroups, at most 65535 in each dimension. The default is one workgroup.
     pub fn workgroups(mut self, x: u32, y: u32, z: u32) -> Self {
         self.workgroups = [x, y, z];
         self
     }
 
-    /// Runs as many workgroups as hold `count` invocations. The kernel knows how many a workgroup has.
+    /// Runs as many workgroups as `count` invocations need, by the kernel's workgroup size.
     ///
-    /// They lie in rows of equal length, because one row has room for 65535 only. A kernel finds its place,
-    /// and skips what is over `count`, by
+    /// They lie in rows of equal length, because one row has room for 65535 only. A kernel computes the index
+    /// of an invocation as follows, and has to skip an index that is not below `count`:
     ///
     /// ```wgsl
     /// fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -212,7 +212,7 @@ impl BindGroup {
     }
 }
 
-/// What is to be bound together; see [`BindGroup`].
+/// Sets up a [`BindGroup`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `create`"]
 pub struct BindGroupBuilder<'a> {
@@ -285,7 +285,7 @@ fn bind_group(kernel: &Kernel, group: u32, slots: BTreeMap<u32, Resource<'_>>) -
 fn rows(workgroups: u64) -> [u32; 3] {
     let rows = workgroups.div_ceil(WORKGROUPS_PER_DIMENSION).max(1);
     let width = workgroups.div_ceil(rows);
-    // More than 65535 rows do not fit the device; the host says so.
+    // More than 65535 rows do not fit the device; the host refuses them.
     let rows = u32::try_from(rows).unwrap_or(u32::MAX);
     [u32::try_from(width).unwrap_or(u32::MAX), rows, 1]
 }
@@ -320,8 +320,8 @@ impl Batch {
     /// Copies all elements of one buffer or slice over the first ones of another, on the device.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a slice that goes too far. What does not
-    /// fit the destination, or is not a multiple of 4 bytes, fails at [`submit`](Self::submit).
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a slice beyond the end of its buffer. A copy that does
+    /// not fit the destination, or is not a multiple of 4 bytes, fails at [`submit`](Self::submit).
     pub fn copy<'a, T: Pod>(
         &mut self,
         source: impl Into<BufferSlice<'a, T>>,
@@ -348,7 +348,7 @@ impl Batch {
     /// Submits all commands. The guest goes on while the device works.
     ///
     /// # Errors
-    /// The first command that broke a rule; then none of the batch is run.
+    /// The error of the first command that broke a rule; then no command of the batch is run.
     pub fn submit(self) -> Result<()> {
         let Self { pass, encoder } = self;
         drop(pass);

@@ -1,4 +1,4 @@
-//! What `#[isobit::main]` expands to a call of: from a Rust function to the exported `run`.
+//! The code that `#[isobit::main]` calls, to make a Rust function the exported `run`.
 
 use std::fmt::Display;
 

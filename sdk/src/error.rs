@@ -1,4 +1,4 @@
-//! The crate's error: what the host said, in Rust's terms, and what the crate itself refuses.
+//! The crate's error type, for errors of the host and of the crate itself.
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ pub enum Error {
     InputNotFound(String),
     /// An output of this name was created before.
     OutputExists(String),
-    /// No name for an input or an output.
+    /// This is not a valid name for an input or an output.
     InvalidName(String),
     /// A parameter of the job cannot be read as what the workload expects.
     InvalidParameter {
@@ -49,7 +49,7 @@ pub enum Error {
         name: String,
         /// Its value, as the renter gave it.
         value: String,
-        /// What the type's `FromStr` said.
+        /// The message of the type's `FromStr`.
         reason: String,
     },
     /// More elements than the buffer, or the slice of it, has.
@@ -59,14 +59,14 @@ pub enum Error {
         /// The buffer, or the slice of it, ends here.
         len: usize,
     },
-    /// Reading or writing failed, with an error of the guest's own making.
+    /// Reading or writing failed, with an error that was made in the guest.
     Io(std::io::Error),
-    /// The workload's own words.
+    /// An error with a message of the workload's own.
     Other(String),
 }
 
 impl Error {
-    /// With what the message is about before it, where the error is about a rule that was broken.
+    /// Puts the label before the message of an error about a broken rule.
     pub(crate) fn about(self, label: Option<&str>) -> Self {
         match (self, label) {
             (Self::Validation { message, location }, Some(label)) => {
@@ -118,7 +118,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Errors of the standard library that workloads come to, each with its own words.
+/// Conversions from errors of the standard library that workloads meet. Their messages are kept.
 macro_rules! from_std {
     ($($error:ty),*) => {
         $(

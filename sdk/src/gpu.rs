@@ -5,10 +5,10 @@ use bytemuck::Pod;
 use crate::bindings::isobit::compute::gpu::{self as raw, BufferUsage, DeviceLimits};
 use crate::{Batch, Buffer, Kernel, Result, ShaderModule};
 
-/// The device that runs kernels. There is one in every job, so this is but a handle.
+/// The device that runs kernels. There is one in every job, so this is only a handle.
 ///
-/// Work is ordered as it was submitted: what a kernel writes is there for the next kernel and for the
-/// next read.
+/// Work runs in the order in which it was submitted: the next kernel and the next read see what a kernel
+/// has written.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Gpu;
@@ -75,10 +75,10 @@ impl Gpu {
         Batch::new()
     }
 
-    /// Waits until the device has done all that was submitted. Reading a buffer waits by itself.
+    /// Waits until the device has done all that was submitted. Reading a buffer does so too.
     ///
     /// # Errors
-    /// What submitted work did wrong and no other call has told.
+    /// None at present: a mistake is reported by the call that makes it.
     pub fn wait(&self) -> Result<()> {
         Ok(raw::wait()?)
     }

@@ -27,7 +27,7 @@ impl ShaderModule {
         self.kernel_builder().entry_point(entry_point).create()
     }
 
-    /// Compiles a kernel with more to say about it.
+    /// Starts a kernel with further choices, such as overrides.
     pub fn kernel_builder(&self) -> KernelBuilder<'_> {
         KernelBuilder { module: &self.raw, label: None, entry_point: None, layouts: Vec::new(), constants: Vec::new() }
     }
@@ -58,7 +58,7 @@ pub struct KernelBuilder<'a> {
 }
 
 impl<'a> KernelBuilder<'a> {
-    /// What errors call the kernel. Without a label it has the name of the entry point that was asked for, if any.
+    /// The name of the kernel in errors. The default is the name of the entry point that was asked for, if any.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
@@ -78,8 +78,8 @@ impl<'a> KernelBuilder<'a> {
     }
 
     /// Declares the bindings of the next group: the first call those of `@group(0)`, the second those of
-    /// `@group(1)`. Without a call, all bindings are taken from the source, and what it
-    /// declares but does not use is no binding.
+    /// `@group(1)`. Without a call, all bindings are taken from the source, and a variable that it
+    /// declares but does not use is not a binding.
     pub fn layout(mut self, slots: impl IntoIterator<Item = Slot>) -> Self {
         self.layouts.push(slots.into_iter().map(|slot| slot.entry).collect());
         self
@@ -134,7 +134,7 @@ impl Slot {
 pub struct Kernel {
     pipeline: raw::ComputePipeline,
     label: Option<String>,
-    /// Asked for when a group is first bound, and kept: dispatches come by the thousand.
+    /// Each is requested when its group is first bound, and then kept, since a kernel may be dispatched many times.
     layouts: [OnceCell<raw::BindGroupLayout>; GROUPS],
     workgroup_size: OnceCell<[u32; 3]>,
 }

@@ -27,7 +27,7 @@
 //! It also compiles for the host, so that a workload's own pure functions can be tested with
 //! `cargo test`; there, calls that need a provider abort.
 //!
-//! What the crate does not offer is in [`bindings`], which can be used next to it.
+//! [`bindings`] has what the crate does not offer, and can be used next to it.
 
 #[doc(hidden)]
 #[path = "takes.rs"]

@@ -1,17 +1,17 @@
-//! Words to the renter while the job runs: log lines and progress. They are not part of the claim.
+//! Messages to the renter while the job runs: log lines and progress. They are not part of the claim.
 
 use crate::bindings::isobit::compute::report;
 
 /// How much a line matters.
 pub use crate::bindings::isobit::compute::report::Level;
 
-/// Writes one line to the renter's log; longer than 8 KiB is cut. The macros [`error!`](crate::error!),
+/// Writes one line to the renter's log, cut at 8 KiB. The macros [`error!`](crate::error!),
 /// [`warn!`](crate::warn!), [`info!`](crate::info!) and [`debug!`](crate::debug!) format it.
 pub fn log(level: Level, message: &str) {
     report::log(level, message);
 }
 
-/// Tells how far the job is: a fraction from 0 to 1 and a short message (cut at 256 bytes).
+/// Reports how far the job is: a fraction from 0 to 1 and a short message (cut at 256 bytes).
 ///
 /// ```no_run
 /// isobit::progress(0.5, "half of it");

@@ -1,4 +1,4 @@
-//! Named inputs and outputs, as `std::io` knows readers and writers.
+//! Named inputs and outputs, as readers and writers of `std::io`.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -128,8 +128,8 @@ impl Output {
     ///
     /// # Errors
     /// [`Error::OutputExists`](crate::Error::OutputExists) if there was one of this name before;
-    /// [`Error::InvalidName`](crate::Error::InvalidName);
-    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) over the job's number of outputs.
+    /// [`Error::InvalidName`](crate::Error::InvalidName) for any other name;
+    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) over the job's limit on the number of outputs.
     pub fn create(name: &str) -> Result<Self> {
         Ok(Self { raw: raw::Output::create(name)? })
     }

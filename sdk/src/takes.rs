@@ -1,9 +1,9 @@
-//! What a workload says of itself before it runs: the names that it takes and makes.
+//! What a workload declares before it runs: the names that it takes and makes.
 
-/// Says which parameters and inputs the workload takes and which outputs it makes, each with a short description.
+/// Declares which parameters and inputs the workload takes and which outputs it makes, each with a short description.
 ///
-/// `isobit inspect` shows it, and whoever runs the workload with another name is told before anything runs. A kind of which
-/// nothing is said may have any names.
+/// `isobit inspect` shows them, and a run with another name is refused before anything runs. A kind (`param`, `input` or
+/// `output`) without a declaration may have any names.
 ///
 /// ```
 /// isobit::takes! {
@@ -29,7 +29,7 @@ macro_rules! takes {
             #[used]
             #[unsafe(link_section = "isobit:takes")]
             static TAKES: [u8; TEXT.len()] = $crate::__takes::bytes(TEXT);
-            // Elsewhere, as in a workload's own tests, nobody reads it.
+            // On other targets, as in a workload's own tests, the text is not used.
             let _ = TEXT;
         };
     };
@@ -50,7 +50,7 @@ macro_rules! __kind {
     };
 }
 
-/// Refuses, where it is compiled, what the host would pass over.
+/// Refuses at compile time a name or description that the host would skip.
 pub const fn check(name: &str, text: &str) {
     let mut rest = name.as_bytes();
     assert!(!rest.is_empty() && rest.len() <= 64, "a name has 1 to 64 characters");

@@ -1,10 +1,10 @@
-//! Where a provider listens, as it is asked for, and where renters find it.
+//! The address that a provider listens on, and the addresses where renters reach it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use isobit_job::{NodeAddr, NodeKey, in_brackets};
 
-/// Reads where to listen: an address of this machine and a port.
+/// Parses the address to listen on: an IP address of this machine and a port.
 pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     const EXAMPLES: &str = "0.0.0.0:4433 or [::]:4433 for all addresses, 127.0.0.1:4433 for this machine alone";
     if let Ok(address) = text.parse() {
@@ -36,13 +36,13 @@ pub fn reachable(listen: SocketAddr, key: NodeKey) -> Vec<NodeAddr> {
     hosts.into_iter().map(|host| NodeAddr { host, port: listen.port(), key }).collect()
 }
 
-/// Whether a socket that listens on `::` hears IPv4 too, as the system is set up.
+/// Whether a socket that listens on `::` receives IPv4 too, by the system's settings.
 fn takes_ipv4_too() -> bool {
     cfg!(target_os = "linux")
         && std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only").is_ok_and(|setting| setting.trim() == "0")
 }
 
-/// What stands before the port. `found` are the addresses of this machine.
+/// The hosts of those addresses, without the port. `found` are the addresses of this machine.
 fn hosts(listen: SocketAddr, found: &[IpAddr], ipv4_too: bool) -> Vec<String> {
     let ip = listen.ip();
     if !ip.is_unspecified() {
@@ -59,7 +59,7 @@ fn hosts(listen: SocketAddr, found: &[IpAddr], ipv4_too: bool) -> Vec<String> {
     heard.iter().map(IpAddr::to_string).collect()
 }
 
-/// Good on one link only, and on each machine under a zone of its own: nothing to hand to others.
+/// Whether an address is valid on one link only. Its zone differs between machines, so others cannot use it.
 fn is_link_local(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),

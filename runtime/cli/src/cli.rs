@@ -66,7 +66,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the command. Errors are the caller's to show.
+    /// Runs the command. The caller shows errors.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         match self {
             Self::New(command) => command.run(printer),

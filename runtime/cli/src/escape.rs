@@ -21,7 +21,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }
 
-/// JSON, which escapes by itself only what JSON demands. All others can occur only inside its strings.
+/// JSON in which all harmful characters are escaped; serialization escapes only those that JSON demands. The others can
+/// occur only inside strings.
 pub fn json(json: &str) -> Cow<'_, str> {
     if !json.chars().any(|c| is_harmful(c) && c != '\n') {
         return Cow::Borrowed(json);

@@ -16,7 +16,7 @@ pub enum Status {
     CouldNot,
     /// The provider's own trouble: nothing is claimed, and the job can be run again elsewhere.
     Faulted,
-    /// The user's wish.
+    /// The user or the system asked the command to stop.
     Cancelled,
 }
 
@@ -28,7 +28,7 @@ impl Status {
             Self::No => 1,
             Self::CouldNot => 2,
             Self::Faulted => 3,
-            // As shells say it of a process that SIGINT has ended.
+            // The status that shells report for a process that SIGINT has ended.
             Self::Cancelled => 130,
         }
     }
@@ -43,7 +43,7 @@ pub struct Failure {
     kept: Option<KeptFiles>,
 }
 
-/// What came of a job although the command failed, and where it is.
+/// Where a job's results are, although the command failed.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct KeptFiles {
     /// The outputs.
@@ -58,12 +58,12 @@ impl Failure {
         Self { message: message.into(), hint: None, status: Status::CouldNot, kept: None }
     }
 
-    /// Says what to do about it.
+    /// Adds what to do about it.
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Says where what came of a job is.
+    /// Adds where the job's results are.
     pub fn kept(self, kept: KeptFiles) -> Self {
         Self { kept: Some(kept), ..self }
     }
@@ -90,7 +90,7 @@ pub struct Shown {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
-    /// What came of a job all the same.
+    /// Where the job's results are, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<KeptFiles>,
     /// How the command ends.
@@ -103,7 +103,7 @@ impl From<&anyhow::Error> for Shown {
         let failure = error.downcast_ref::<Failure>();
         let mut message = String::new();
         for cause in error.chain().map(ToString::to_string) {
-            // Some errors say in their own words what their cause says.
+            // Some errors include their cause's message in their own.
             if !message.ends_with(&cause) {
                 let colon = if message.is_empty() { "" } else { ": " };
                 message = format!("{message}{colon}{cause}");

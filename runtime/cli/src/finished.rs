@@ -1,4 +1,4 @@
-//! How a finished job is shown, whoever ran it.
+//! How a finished job is shown, whether it ran here or at a provider.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,12 +56,12 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// With what was found when looking for races, if they were looked for.
+    /// Adds the races that were found, if they were looked for.
     pub fn with_races(self, races: Option<Races<'a>>) -> Self {
         Self { races, ..self }
     }
 
-    /// Prints the answer: beside stdout if an output goes there. Warns of what was given in vain.
+    /// Prints the answer, on stderr if an output goes to stdout. Warns of parameters and inputs that were not used.
     pub fn show(&self, printer: &Printer, stdout_is_taken: bool) -> anyhow::Result<Status> {
         self.warn_of_unread(printer);
         if stdout_is_taken {
@@ -72,8 +72,8 @@ impl<'a> Finished<'a> {
         Ok(self.status())
     }
 
-    /// Names what the workload never looked at: most likely a name is spelled wrong. One that was cut short may not have
-    /// come to it.
+    /// Warns of parameters and inputs that the workload never read: most likely a name is spelled wrong. Does not warn about a
+    /// job that was cut short, which may not have come to them.
     fn warn_of_unread(&self, printer: &Printer) {
         if !matches!(self.outcome, Outcome::Completed | Outcome::Trapped(Trap::GuestError { .. })) {
             return;
@@ -131,13 +131,14 @@ pub fn outcome(outcome: &Outcome) -> String {
             Trap::Limit { limit: limit @ LimitName::GuestMemory } => {
                 format!("trapped: the limit {limit} was reached; raise it with --{limit}")
             }
-            // Fixed ones, the same for every job.
+            // These limits are fixed, the same for every job.
             Trap::Limit { limit } => format!("trapped: the limit {limit} was reached"),
         },
     }
 }
 
-/// A guest's words. Further lines, as of WGSL with a caret below it, are set in, so that none passes for one of ours.
+/// A guest's message. Further lines, such as WGSL with a caret below it, are indented, so that none looks like isobit's
+/// own.
 fn quoted(message: &str) -> String {
     let message = message.trim_end();
     if !message.contains('\n') {

@@ -1,4 +1,4 @@
-//! What asks a command to stop: Ctrl-C, a closed terminal, the system.
+//! Requests to stop a command: Ctrl-C, a closed terminal, the system.
 
 use std::io::Write as _;
 #[cfg(unix)]
@@ -22,12 +22,12 @@ pub struct StopRequests {
 }
 
 impl StopRequests {
-    /// Listens from here on: once it has returned, none of these signals ends the process by itself. Under `nohup` the end
-    /// of the terminal stays ignored.
+    /// Starts to listen. From then on, none of these signals ends the process on its own. Under `nohup` the end of the
+    /// terminal stays ignored.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub fn listen() -> StopRequests {
         #[cfg(unix)]
         {
@@ -61,19 +61,19 @@ impl StopRequests {
 #[allow(unsafe_code, reason = "only libc tells how a signal is handled")]
 fn is_ignored(signal: libc::c_int) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action, `sigaction` only writes the one in force to where it is told, and says whether it has.
+    // SAFETY: without a new action, `sigaction` only writes the current one to the pointer, and returns 0 if it has.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 
-/// Ends the process at once, without what drivers have registered for its end: where a kernel is still running
-/// beside that, they may crash, and the status would be a signal. Half-written files go.
+/// Ends the process at once, without the exit handlers of drivers: those may crash while a kernel is still running, and
+/// the exit status would then be a signal. Half-written files are removed.
 #[allow(unsafe_code, reason = "only libc ends a process without its exit handlers")]
 pub fn leave(status: Status) -> ! {
     isobit_renter::remove_parts();
-    // Nobody may be reading any more.
+    // The reader of stdout may be gone.
     let _ = std::io::stdout().flush();
     let code = i32::from(status.code());
     #[cfg(unix)]
@@ -94,13 +94,13 @@ pub fn stop_job(job: Interrupt) {
     });
 }
 
-/// Ends the process when it is asked to stop: while nothing is left that could be told of it.
+/// Ends the process at once when it is asked to stop. For when no job is left to cancel.
 pub fn leave_when_asked() {
     when_asked(|| Duration::ZERO);
 }
 
-/// Calls `react` when the process is asked to stop, and ends it after the time that it returns, or when it is asked again.
-/// Requests count from the moment this returns.
+/// Calls `react` when the process is asked to stop. Ends the process after the time that `react` returns, or at the next
+/// request. Listens from the moment this returns.
 fn when_asked(react: impl FnOnce() -> Duration + Send + 'static) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     let mut requests = {

@@ -31,10 +31,10 @@ pub fn place(text: &str) -> Result<Destination, String> {
     if text.is_empty() { Err("no path".to_owned()) } else { Ok(PathBuf::from(text).into()) }
 }
 
-/// Reads `name=path` of a file that is read.
+/// Reads `name=path` for a file that will be read.
 pub fn path_pair(text: &str) -> Result<Pair<PathBuf>, String> {
     match file_pair(text)? {
-        // It is hashed first, and read in any order.
+        // An input is hashed first and then read in any order, which stdin does not allow.
         Pair { name, value } if value.as_os_str() == "-" => {
             Err(format!("stdin cannot be `{name}`: write it to a file first (one called - is ./-)"))
         }
@@ -61,7 +61,7 @@ fn pair(text: &str, what: &str) -> Result<Pair<String>, String> {
     Ok(Pair { name, value: value.to_owned() })
 }
 
-/// All pairs by name. A name given twice is a mistake, not a choice.
+/// All pairs by name. A name given twice is an error.
 pub fn by_name<T>(what: &str, pairs: impl IntoIterator<Item = Pair<T>>) -> anyhow::Result<BTreeMap<Name, T>> {
     let mut named = BTreeMap::new();
     for Pair { name, value } in pairs {
@@ -129,7 +129,7 @@ pub struct JobArgs {
 }
 
 impl JobArgs {
-    /// The profile asked for. Warns of what native gives up.
+    /// The profile asked for. Warns about what is lost under profile native.
     pub fn profile(&self, printer: &Printer) -> Profile {
         if self.profile == Profile::Native {
             printer.warn(
@@ -148,7 +148,7 @@ pub struct JobNames {
 }
 
 impl JobNames {
-    /// Takes the names out of the arguments. A workload that says what it takes is held to that.
+    /// Takes the names out of the arguments. Refuses names that the workload does not declare.
     pub fn new(args: &mut JobArgs, workload: &Workload) -> anyhow::Result<Self> {
         let inputs = by_name("input", std::mem::take(&mut args.input))?;
         let outputs = by_name("output", std::mem::take(&mut args.output))?;
@@ -161,7 +161,7 @@ impl JobNames {
     }
 }
 
-/// Refuses a name that a workload says it does not know. One that says nothing may know any.
+/// Refuses a name that a workload does not declare. A workload that declares none may take any.
 fn refuse_unknown<'a>(
     what: &str,
     mut given: impl Iterator<Item = &'a Name>,
@@ -173,7 +173,8 @@ fn refuse_unknown<'a>(
     Err(Failure::new(format!("the workload {what} `{name}`")).hint(hint).into())
 }
 
-/// The heading of [`LimitArgs`] in the help. Each names it: `next_help_heading` would hold for what comes after them, too.
+/// The heading of [`LimitArgs`] in the help. Each argument names it, because `next_help_heading` would also apply to the
+/// arguments after them.
 const LIMITS: &str = "Limits";
 
 /// What a job may use. Part of the job, so the same on every provider.

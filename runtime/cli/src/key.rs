@@ -9,7 +9,7 @@ use isobit_job::{NodeKey, SecretKey};
 
 use crate::failure::Failure;
 
-/// The most bytes a key file has; more is not read. A key file has 229.
+/// The most bytes that are read of a key file. A key file has 211.
 const MAX_KEY_FILE: u64 = 4096;
 
 /// Which key this node acts as.
@@ -46,7 +46,7 @@ impl KeyArgs {
 
 /// `$XDG_CONFIG_HOME/isobit/key`, or `~/.config/isobit/key`.
 pub fn default_path() -> anyhow::Result<PathBuf> {
-    // The XDG specification has relative paths ignored.
+    // By the XDG specification, relative paths are ignored.
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
     match config {
@@ -102,7 +102,7 @@ fn refuse_if_shared(_path: &Path, _file: &fs::File) -> anyhow::Result<()> {
 /// Writes a new key file that only its owner can read. The file appears whole or not at all.
 pub fn write(path: &Path, key: &SecretKey, overwrite: bool) -> anyhow::Result<NodeKey> {
     let shown = path.display();
-    // What stands there and is no file is not replaced by one; where a link leads, the file is.
+    // Only a regular file is replaced, nothing else. If the path is a link, the file that it leads to is replaced.
     let path = &match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
             return Err(Failure::new(format!("{shown} is no regular file")).hint("name a file for the key").into());

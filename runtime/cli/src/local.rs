@@ -24,7 +24,7 @@ pub struct LocalJob<'a> {
     pub workload: &'a Workload,
     pub inputs: &'a BTreeMap<Name, PathBuf>,
     pub device: &'a DeviceSelector,
-    /// On the CPU device, whichever is selected: look for races.
+    /// Look for races, on the CPU device, whichever device is selected.
     pub detect_races: bool,
     pub deadline: Duration,
     /// Where outputs are wanted.
@@ -35,20 +35,20 @@ pub struct LocalJob<'a> {
     pub printer: &'a Printer,
 }
 
-/// What came of it.
+/// The result of a local run.
 pub struct LocalRun {
     pub claim: Claim,
     pub observed: Observed,
-    /// What was found, if it was looked for.
+    /// The races that were found, if they were looked for.
     pub races: Option<RaceReport>,
-    /// What of the job the workload never looked at.
+    /// The parameters and inputs that the workload never read.
     pub unread: Unread,
     /// The outputs, for [`Places::keep`]; none if the job trapped.
     pub outputs: Option<Vec<Part>>,
 }
 
 impl LocalJob<'_> {
-    /// Compiles or loads, and runs. `started` is given a handle that stops the job.
+    /// Compiles or loads the workload, and runs the job. `started` gets a handle that stops the job.
     pub fn run(self, started: impl Fn(Interrupt)) -> anyhow::Result<LocalRun> {
         let arrived = Instant::now();
         let sandbox = Sandbox::new()?;
@@ -75,14 +75,14 @@ impl LocalJob<'_> {
         Ok(LocalRun { claim, observed, races, unread, outputs: parts })
     }
 
-    /// Trouble of this machine's own, and what to do about it.
+    /// A fault of this machine as an error, with what to do about it.
     fn faulted(&self, fault: &Fault) -> anyhow::Error {
         match fault.kind {
             FaultKind::Cancelled => Failure::new("cancelled").status(Status::Cancelled),
             FaultKind::Deadline => {
                 Failure::new(format!("{fault} of {:?}", self.deadline)).hint(fault.kind.hint()).status(Status::Faulted)
             }
-            // Not the device's trouble: the disk's, or that of who named the place.
+            // Not the device's trouble: a disk, or a path that the user gave.
             FaultKind::Storage => Failure::new(fault.detail.clone())
                 .hint("look at the files given with -i and -o, and at the room on their disks"),
             kind => Failure::new(fault.to_string()).hint(kind.hint()).status(Status::Faulted),
@@ -90,9 +90,9 @@ impl LocalJob<'_> {
         .into()
     }
 
-    /// The device, and its log if races are looked for.
+    /// Opens the device, with a log if races are looked for.
     fn open_device(&self) -> anyhow::Result<(Device, Option<RaceLog>)> {
-        // Longer than the deadline, which has a better word for it.
+        // Longer than the deadline, so that the deadline is reported, which has the better message.
         let patience = self.deadline.saturating_add(Duration::from_secs(60));
         let races = self.detect_races.then(RaceLog::default);
         let device = match self.detect_races {
@@ -103,7 +103,7 @@ impl LocalJob<'_> {
     }
 }
 
-/// Takes a job's outputs as parts, and tells the user how it goes.
+/// Takes a job's outputs as parts, and reports to the user.
 struct Here<'a, F> {
     job: &'a LocalJob<'a>,
     started: F,
@@ -159,10 +159,10 @@ fn open_inputs(
     Ok(inputs)
 }
 
-/// Creates parts, and gets them back when the sandbox is done with them.
+/// Creates parts. Each is sent to `done` when the sandbox is done with it.
 struct PartSink {
     places: Arc<Places>,
-    /// Is told of outputs that nobody asked for.
+    /// Where to warn of outputs that were not asked for.
     told: Option<Printer>,
     done: Sender<Part>,
 }
@@ -177,12 +177,12 @@ impl OutputSink for PartSink {
     }
 }
 
-/// Tells of an output that nobody asked for.
+/// The warning about an output that was not asked for.
 pub fn unwanted(name: &Name) -> String {
     format!("the workload writes an output `{name}` that is not asked for; keep it with -o {name}=PATH")
 }
 
-/// A part on loan to the sandbox; goes home when dropped.
+/// A part lent to the sandbox. It is sent back when dropped.
 struct Loan {
     part: Option<Part>,
     done: Mutex<Sender<Part>>,
@@ -201,7 +201,7 @@ impl Write for Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         if let (Some(part), Ok(done)) = (self.part.take(), self.done.get_mut()) {
-            // Nobody waits for it when the job has faulted.
+            // The receiver is gone if the job has faulted.
             let _ = done.send(part);
         }
     }

@@ -1,6 +1,6 @@
-//! The binary `isobit`: reads the command line, runs one command, ends with a status that means something.
+//! The binary `isobit`: reads the command line, runs one command, ends with the command's exit status.
 //!
-//! One file per command in `commands/`. [`Printer`] is the only way to the user.
+//! One file per command in `commands/`. All messages to the user go through [`Printer`].
 
 #[cfg(target_os = "linux")]
 mod addresses;
@@ -42,15 +42,15 @@ fn main() -> ExitCode {
         printer.error(&shown);
         shown.status
     });
-    // A kernel may still run, or a driver compile one: neither is waited for.
+    // A kernel may still be running, or a driver may be compiling one: do not wait for either.
     if matches!(status, Status::Cancelled | Status::Faulted) {
         interrupt::leave(status);
     }
     ExitCode::from(status.code())
 }
 
-/// Mesa's layer for choosing a device asks a display server, and complains on stderr where there is none. isobit
-/// chooses by itself. Worker processes inherit the variable.
+/// Switches off Mesa's layer for choosing a device: it asks a display server, and complains on stderr where there is none.
+/// isobit chooses the device itself. Worker processes inherit the variable.
 #[allow(unsafe_code, reason = "changing the environment is unsafe beside other threads")]
 fn quiet_drivers() {
     if std::env::var_os("NODEVICE_SELECT").is_none() {
@@ -59,7 +59,7 @@ fn quiet_drivers() {
     }
 }
 
-/// Help and version are answers; anything else is bad usage, told in JSON where `--json` was among it.
+/// Prints help and version as answers, and anything else as bad usage: in JSON if `--json` was given.
 fn refuse_usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|arg| arg == "--json");
     if !error.use_stderr() || !json {

@@ -1,4 +1,4 @@
-//! Opens devices for commands, probed; and knows where caches are.
+//! Opens devices for commands, after the probe, and finds the folders of caches.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::probing::{InChild, Watch};
 
-/// `$XDG_CACHE_HOME/isobit/NAME`, or `~/.cache/isobit/NAME`. Without a home nothing is kept.
+/// `$XDG_CACHE_HOME/isobit/NAME`, or `~/.cache/isobit/NAME`. None if there is no home folder.
 pub fn cache(name: &str) -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
@@ -30,7 +30,7 @@ pub fn open(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Devi
     Ok(device)
 }
 
-/// The same with the verdict, which is in `verdicts` from then on.
+/// As [`open`], and returns the verdict too, which is then stored in `verdicts`.
 pub fn probed(
     selector: &DeviceSelector,
     verdicts: Option<&Path>,
@@ -42,7 +42,7 @@ pub fn probed(
     opened.map_err(no_device)
 }
 
-/// That a device could not be opened, as a command says it.
+/// A command's error for a device that could not be opened.
 pub fn no_device(error: OpenError) -> anyhow::Error {
     Failure::new(error.to_string()).hint(error.hint()).into()
 }

@@ -1,4 +1,4 @@
-//! Outputs and receipts on their last step: into their places, or into what cannot be replaced.
+//! The last step of outputs and receipts: files are put in place; devices, named pipes and stdout are written into.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal, Read as _, Write};
@@ -15,7 +15,7 @@ use crate::printer::Printer;
 /// The most bytes that are shown on a terminal at once.
 const PIECE: u64 = 64 << 10;
 
-/// Looks at all places of a job before it starts. `sources` are files besides the job's own that must not be overwritten.
+/// Checks all places of a job before it starts. `sources` are files besides the job's own that must not be overwritten.
 pub fn check_places(
     names: &JobNames,
     receipt: Option<&isobit_renter::Destination>,
@@ -39,7 +39,7 @@ fn refused(error: PlaceError) -> anyhow::Error {
     Failure::new(error.to_string()).hint(error.hint()).into()
 }
 
-/// Puts everything in its place. What could not be put there is named in the error with where it is.
+/// Puts outputs and receipt in their places. The error names those that could not be put there, and where they are.
 pub fn keep(
     places: &Places,
     arrived: Option<Vec<Part>>,
@@ -58,7 +58,7 @@ fn not_kept(error: &NotKept) -> Failure {
     Failure::new(error.to_string()).hint(error.hint()).kept(KeptFiles { outputs: outputs.collect(), receipt })
 }
 
-/// Writes a file into what cannot be replaced. A reader that has seen enough is no failure.
+/// Writes a file into stdout, stderr, a device or a named pipe. A reader that stops early is not an error.
 fn pour(sink: &Sink, from: &mut File, printer: &Printer) -> io::Result<()> {
     let poured = match sink {
         Sink::Stdout => pour_into(from, &mut io::stdout().lock(), io::stdout().is_terminal()),
@@ -76,7 +76,7 @@ fn pour(sink: &Sink, from: &mut File, printer: &Printer) -> io::Result<()> {
     }
 }
 
-/// Opens a device for writing. A terminal does not become this process's own.
+/// Opens a device for writing. A terminal does not become this process's controlling terminal.
 fn open_device(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     #[cfg(unix)]
@@ -84,7 +84,7 @@ fn open_device(path: &Path) -> io::Result<File> {
     options.write(true).open(path)
 }
 
-/// Opens a named pipe. Where nobody reads it yet, that is said, and a reader waited for as the shell does.
+/// Opens a named pipe. If it has no reader yet, prints a note and waits for one, as the shell does.
 #[cfg(unix)]
 fn open_pipe(path: &Path, printer: &Printer) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -94,19 +94,19 @@ fn open_pipe(path: &Path, printer: &Printer) -> io::Result<File> {
             printer.note(format_args!("waiting until somebody reads {}", path.display()));
         }
         Err(error) => return Err(error),
-        // There is a reader: opened again, the pipe waits for it when it is full.
+        // There is a reader. The pipe is opened again in blocking mode, so that a full pipe waits for its reader.
         Ok(_) => {}
     }
     File::options().write(true).open(path)
 }
 
-/// Opens a named pipe, which other systems have no file type for.
+/// Opens a named pipe as a device: other systems have no file type for pipes.
 #[cfg(not(unix))]
 fn open_pipe(path: &Path, _: &Printer) -> io::Result<File> {
     open_device(path)
 }
 
-/// A workload's bytes could drive a terminal, so there they are shown as text.
+/// Copies a file. On a terminal it is shown as escaped text, because a workload's bytes could control the terminal.
 fn pour_into(from: &mut File, to: &mut dyn Write, terminal: bool) -> io::Result<()> {
     if !terminal {
         io::copy(from, to)?;

@@ -1,4 +1,4 @@
-//! The one way to the user: data on stdout and nothing else there, everything else on stderr.
+//! All output to the user: data on stdout and nothing else there, everything else on stderr.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -57,14 +57,14 @@ impl Printer {
         }
     }
 
-    /// Says what is being done. Not with `--quiet`.
+    /// Reports what is being done. Not with `--quiet`.
     pub fn note(&self, text: impl Display) {
         if !self.quiet {
             self.stderr(&escape::lines(&text.to_string()));
         }
     }
 
-    /// Says what is being done in more detail. Only with `--verbose`.
+    /// Reports what is being done in more detail. Only with `--verbose`.
     pub fn detail(&self, text: impl Display) {
         if self.verbose > 0 {
             self.note(text);
@@ -82,7 +82,7 @@ impl Printer {
         if self.json
             && let Ok(json) = serde_json::to_string_pretty(&serde_json::json!({ "error": shown }))
         {
-            // The exit status tells of the failure even where stdout is gone.
+            // The exit status reports the failure even if stdout is gone.
             let _ = self.stdout(&format!("{}\n", escape::json(&json)));
             return;
         }
@@ -92,7 +92,7 @@ impl Printer {
         }
     }
 
-    /// A bar for so many bytes, or a count of bytes without an end. Drawn only on a terminal.
+    /// A progress bar for `total` bytes, or a count of bytes if the total is not known. Drawn only on a terminal.
     pub fn bytes(&self, label: &'static str, total: Option<u64>) -> ProgressBar {
         let (bar, template) = match total {
             Some(total) => (
@@ -104,12 +104,12 @@ impl Printer {
         self.bar(bar, template, label)
     }
 
-    /// A bar for so many steps. Drawn only on a terminal.
+    /// A progress bar for `steps` steps. Drawn only on a terminal.
     pub fn steps(&self, label: &'static str, steps: u64) -> ProgressBar {
         self.bar(ProgressBar::new(steps), "{prefix:>10} [{bar:30}] {percent:>3}% {elapsed} {wide_msg}", label)
     }
 
-    /// A sign of life for work of unknown length. Drawn only on a terminal.
+    /// A spinner for work of unknown length. Drawn only on a terminal.
     pub fn spinner(&self, label: &'static str) -> ProgressBar {
         let bar = self.bar(ProgressBar::new_spinner(), "{spinner} {prefix} {wide_msg}", label);
         bar.enable_steady_tick(Duration::from_millis(100));
@@ -125,7 +125,7 @@ impl Printer {
         if self.colour { format!("\u{1b}[1;{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    /// A reader that has seen enough (`isobit devices | head -1`) is no failure.
+    /// Writes to stdout. A reader that stops early (`isobit devices | head -1`) is not an error.
     fn stdout(&self, text: &str) -> anyhow::Result<()> {
         let write = || {
             let mut stdout = io::stdout().lock();
@@ -141,7 +141,7 @@ impl Printer {
     }
 
     fn stderr(&self, line: &str) {
-        // Nobody is left to tell if stderr is gone.
+        // If stderr is gone, this cannot be reported anywhere.
         let _ = self.bars.suspend(|| writeln!(io::stderr().lock(), "{line}"));
     }
 }
@@ -162,7 +162,7 @@ pub struct LogWriter {
 
 impl Write for LogWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        // On one line: what a renter or a guest says in it must not pass for an event of its own.
+        // On one line: text of a renter or a guest in it must not look like another event.
         self.printer.stderr(&escape::line(String::from_utf8_lossy(event).trim_end()));
         Ok(event.len())
     }

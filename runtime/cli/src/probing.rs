@@ -1,4 +1,4 @@
-//! Probes devices in processes of their own, since a driver that crashes would take this one with it; and shows how far it is.
+//! Probes devices in child processes, because a driver that crashes would end this process too; and shows the progress.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::printer::Printer;
 
-/// The longest line that a process says: a verdict with the first wrong result is some hundred bytes.
+/// The most bytes of a line from a child process. A verdict with the first wrong result has some hundred bytes.
 const MAX_LINE: u64 = 64 << 10;
 
 /// Signals by which a driver that crashes ends its process.
 #[cfg(unix)]
 const CRASHES: [i32; 6] = [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV];
 
-/// What happens while a device is probed. A line of JSON on the standard output of a process that probes.
+/// An event of the probe of a device. A child process that probes writes each as a line of JSON to its standard output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
@@ -33,7 +33,7 @@ pub enum Event {
         /// What a job has found wrong with it, if that is why.
         suspicion: Option<String>,
     },
-    /// So many checks are done.
+    /// How far the probe is.
     At {
         /// Checks that are done.
         done: usize,
@@ -42,7 +42,7 @@ pub enum Event {
         /// What is checked now.
         check: String,
     },
-    /// The probe has ended with this.
+    /// The probe has ended with this verdict.
     Found(Verdict),
     /// The device could not be opened, or has failed altogether.
     Failed {
@@ -59,12 +59,12 @@ pub enum Event {
 }
 
 impl Event {
-    /// How far the probe is.
+    /// The event for this progress.
     pub fn at(progress: Progress<'_>) -> Self {
         Self::At { done: progress.done, of: progress.of, check: progress.check.to_owned() }
     }
 
-    /// Says it to the process that started this one. Once that is gone there is nothing left to do.
+    /// Sends the event to the process that started this one. Ends this process if that one is gone.
     pub fn say(&self) {
         let line = serde_json::to_string(self).map(|line| writeln!(io::stdout().lock(), "{line}"));
         if !matches!(line, Ok(Ok(()))) {
@@ -73,9 +73,9 @@ impl Event {
     }
 }
 
-/// Probes in a process of its own, and tells `told` what happens.
+/// Probes in a child process, and passes the events to `told`.
 pub struct InChild<'a> {
-    /// This program with the arguments that make it probe the device, if it is known where it is.
+    /// This program's path and the arguments that make it probe the device; none if the path is not known.
     command: Option<(PathBuf, Vec<OsString>)>,
     /// The folder of verdicts, where suspicions are noted.
     cache: Option<&'a Path>,
@@ -83,7 +83,7 @@ pub struct InChild<'a> {
 }
 
 impl<'a> InChild<'a> {
-    /// For a device that is selected so.
+    /// A prober for the device that `selector` selects.
     pub fn new(selector: &DeviceSelector, cache: Option<&'a Path>, told: &'a mut dyn FnMut(Event)) -> Self {
         let arguments = ["worker", "--device", &selector.to_string(), "--probe"].map(OsString::from).to_vec();
         let command = std::env::current_exe().ok().map(|program| (program, arguments));
@@ -109,7 +109,7 @@ impl Prober for InChild<'_> {
         };
         let verdict = match ended {
             Ok(status) => heard.verdict(status).map_err(refused)?,
-            // No process can be started: better here than not at all.
+            // No child process can be started: probe in this one.
             Err(_) => InProcess(|progress: Progress<'_>| told(Event::at(progress))).probe(adapter)?,
         };
         told(Event::Found(verdict.clone()));
@@ -125,7 +125,7 @@ impl Prober for InChild<'_> {
     }
 }
 
-/// What a process has said so far.
+/// The events of a child process so far.
 #[derive(Default)]
 struct Heard {
     check: String,
@@ -143,7 +143,8 @@ impl Heard {
         }
     }
 
-    /// What it has found out; or else that the driver has crashed, which makes a device unusable; or why nobody knows.
+    /// The verdict that the process sent; if the driver has crashed, the verdict that the device is not used; otherwise the
+    /// reason why there is no verdict.
     fn verdict(self, status: ExitStatus) -> Result<Verdict, String> {
         if let Some(reason) = self.failed {
             return Err(reason);
@@ -168,13 +169,14 @@ fn crash(status: ExitStatus) -> Option<i32> {
     std::os::unix::process::ExitStatusExt::signal(&status).filter(|signal| CRASHES.contains(signal))
 }
 
-/// Elsewhere than on Unix a crash is a status like 0xc0000005.
+/// On systems other than Unix, a crash is a status like 0xc0000005.
 #[cfg(not(unix))]
 fn crash(status: ExitStatus) -> Option<i32> {
     status.code().filter(|code| *code < 0)
 }
 
-/// Runs a process to its end and passes on what it says. What drivers say is no event, and what they complain of nobody hears.
+/// Runs a process to its end and passes its events to `told`. Other lines on its stdout, from drivers, are skipped; its
+/// stderr is discarded.
 pub fn run(command: &mut Command, mut told: impl FnMut(Event)) -> io::Result<ExitStatus> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     if let Some(stdout) = child.stdout.take() {
@@ -199,12 +201,12 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Nothing is seen until there is something to show.
+    /// Shows nothing until the first event.
     pub fn new(printer: &'a Printer) -> Self {
         Self { printer, begun: None, bar: None }
     }
 
-    /// Shows what happens.
+    /// Shows an event.
     pub fn show(&mut self, event: Event) {
         match event {
             Event::Waits => self.printer.note("another isobit is probing; waiting for what it finds"),
@@ -265,7 +267,7 @@ fn summary(verdict: &Verdict) -> &'static str {
 mod tests {
     use super::*;
 
-    /// What is made of a process that says some events and ends so.
+    /// The verdict on a process that writes these events and then runs `end`.
     fn heard(events: &[Event], end: &str) -> Result<Verdict, String> {
         let lines: Vec<_> = events.iter().map(|event| serde_json::to_string(event).unwrap()).collect();
         let script = format!("echo noise of a driver; printf '%s\\n' '{}'; {end}", lines.join("' '"));
@@ -288,7 +290,7 @@ mod tests {
             assert_eq!((crashed.tier, failure.check.as_str()), (None, "early returns"));
             assert_eq!(failure.detail, format!("the driver crashed (signal {number})"));
         }
-        // At its end, too: it cannot be told from one that spoils what comes after it.
+        // A crash at the end of the process counts too: it cannot be told from one that spoils later work.
         assert_eq!(heard(&[Event::Found(granted)], "kill -SEGV $$").unwrap().tier, None);
     }
 

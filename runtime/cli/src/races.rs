@@ -1,4 +1,4 @@
-//! What was found when looking for races, for people and in JSON.
+//! The race detector's findings, for people and in JSON.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Races<'a> {
     found: Vec<Found<'a>>,
     /// There were more than `found`.
     more_found: bool,
-    /// So many words were touched that not all were followed.
+    /// Whether all words that were touched were followed; false if they were too many.
     all_memory_followed: bool,
     #[serde(skip)]
     report: &'a RaceReport,
@@ -24,9 +24,9 @@ pub struct Races<'a> {
 struct Found<'a> {
     entry_point: &'a str,
     memory: Memory<'a>,
-    /// In a buffer from where it is bound, in a variable of its scalars.
+    /// Index of the word: in a buffer from the start of the bound range, in a variable among its scalars.
     word: u32,
-    /// The earlier first.
+    /// The earlier access first.
     accesses: [Access; 2],
 }
 

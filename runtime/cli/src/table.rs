@@ -1,4 +1,4 @@
-//! Plain tables: columns padded to their widest cell, two spaces apart, nothing drawn.
+//! Plain tables: columns padded to their widest cell, two spaces apart, without lines.
 
 use std::fmt;
 

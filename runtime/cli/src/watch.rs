@@ -23,14 +23,14 @@ impl Watch {
         Self { printer: printer.clone(), bar: Mutex::new(None) }
     }
 
-    /// Replaces the bar with one for bytes on their way.
+    /// Moves the bar to `done` of `total` bytes; makes a bar with this label if there is none.
     pub fn bytes(&self, label: &'static str, done: u64, total: u64) {
         let mut bar = self.bar();
         let bar = bar.get_or_insert_with(|| self.printer.bytes(label, Some(total)));
         bar.set_position(done.min(total));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = self.bar().take() {
             bar.finish_and_clear();
@@ -44,7 +44,7 @@ impl Watch {
 
 impl Reporter for Watch {
     fn log(&self, level: LogLevel, message: &str) {
-        // The guest's text must not pass for ours, nor reach the terminal as commands.
+        // The guest's text must not look like isobit's own, nor control the terminal.
         let message = escape::line(message);
         match level {
             LogLevel::Error => self.printer.note(format_args!("[guest error] {message}")),

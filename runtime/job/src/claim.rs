@@ -315,7 +315,7 @@ impl Claim {
         canonical::to_vec(self)
     }
 
-    /// The claim's name. Two honest runs of a job under the same rules give the same one.
+    /// The claim's name, on which two honest runs of a job agree.
     pub fn id(&self) -> ClaimId {
         ClaimId(Hash::of(&self.canonical()))
     }

@@ -1,4 +1,4 @@
-//! How much a line of a job's log matters.
+//! The levels of lines in a job's log.
 
 /// A line's level, the most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -8,8 +8,8 @@ pub enum LogLevel {
     Error,
     /// Something may be wrong. Standard error of WASI guests.
     Warn,
-    /// What a renter wants to know. Standard output of WASI guests.
+    /// Information for the renter. Standard output of WASI guests.
     Info,
-    /// What only the workload's author wants to know.
+    /// Details for the workload's author.
     Debug,
 }

@@ -1,4 +1,4 @@
-//! Outputs on their way home: hashed and written as they arrive, to be put in their places when the receipt agrees.
+//! Receives outputs: hashes and writes them as they arrive. They are put in their places once the receipt is checked.
 
 use crate::error::SubmitError;
 use crate::places::{Part, Places};
@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 /// Batches between the network task and the blocking task.
 const BATCHES: usize = 8;
 
-/// Bytes in a batch: 256 KiB, so that waking the blocking task costs little beside what it does then.
+/// Bytes in a batch: 256 KiB, so waking the blocking task costs little compared with its work.
 const BATCH: usize = 256 << 10;
 
-/// Pieces of a packet each that are taken from the stream at once.
+/// The most pieces, each of one packet, that are taken from the stream at once.
 const PIECES: usize = 32;
 
 /// Receives one output.
@@ -30,7 +30,7 @@ pub(crate) async fn receive(name: Name, mut stream: RecvStream, places: Arc<Plac
             length += piece.len();
             batch.push(std::mem::take(piece));
         }
-        // A piece of a few bytes may hold a whole packet in memory, so they are counted too.
+        // A piece of a few bytes may keep a whole packet in memory, so the number of pieces is limited too.
         if length >= BATCH || batch.len() >= PIECES || count.is_none() {
             length = 0;
             if sender.send(std::mem::take(&mut batch)).await.is_err() {

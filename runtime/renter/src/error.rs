@@ -1,57 +1,44 @@
-//! What can go wrong between submitting a job and having its outputs, each with what to do about it.
+//! Errors of submitting a job and receiving its outputs, each with a hint.
 
 use isobit_job::{Fault, Hash, JobId, Name, NodeKey, ReceiptError};
 use isobit_store::SourceError;
 use isobit_transport::ConnectError;
 use isobit_wire::{ProtocolError, Rejection};
 
-/// Why [`submit`](crate::submit) brought nothing home.
+/// Why [`submit`](crate::submit) delivered nothing.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The provider could not be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The connection broke.
     #[error("the connection to the provider broke: {0}")]
     Connection(String),
-    /// The provider broke the protocol.
     #[error("the provider broke the protocol: {0}")]
     Protocol(#[from] ProtocolError),
-    /// The provider does not take the job.
     #[error("the provider rejected the job: {0}")]
     Rejected(Rejection),
-    /// The provider's own trouble. Nothing is claimed.
+    /// The provider could not run the job to its end. There is no claim.
     #[error("the provider faulted: {0}")]
     Faulted(Fault),
     /// An input changed or went away while it was being sent.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The receipt is no good.
     #[error("the provider's receipt is no good: {0}")]
     Receipt(#[from] ReceiptError),
     /// The receipt is somebody else's, or about another job.
     #[error(transparent)]
     WrongReceipt(Box<WrongReceipt>),
-    /// The bytes that arrived are not those that the receipt names.
     #[error("output `{name}` arrived with hash {found}, but the receipt says {claimed}")]
     OutputMismatch {
-        /// The output.
         name: Name,
-        /// Hash of what arrived.
         found: Hash,
-        /// Hash in the receipt, or that there is none.
+        /// The hash in the receipt, or text that says that the receipt has no such output.
         claimed: String,
     },
-    /// An output cannot be written here.
     #[error("cannot write output {name}: {source}")]
-    Write {
-        /// The output.
-        name: Name,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The caller's wish.
+    Write { name: Name, source: std::io::Error },
+    /// The caller cancelled the job.
     #[error("cancelled")]
     Cancelled,
 }
@@ -73,7 +60,7 @@ pub struct WrongReceipt {
 }
 
 impl SubmitError {
-    /// The connection broke. What is worth reading is often in an error's causes: who closed it, and why.
+    /// The connection broke. The text includes the error's causes, which often say who closed it and why.
     pub(crate) fn broken(error: &dyn std::error::Error) -> Self {
         let causes = std::iter::successors(Some(error), |error| error.source());
         Self::Connection(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))

@@ -1,8 +1,8 @@
 //! Submits jobs to providers and checks what comes back.
 //!
-//! [`Submission`] is a job spec with the files behind it, hashed once; [`submit`] takes it to a provider and
-//! brings outputs and receipt home. [`Places`] says where they go: looked at before the job starts, filled when the receipt
-//! has been checked against the bytes that arrived.
+//! [`Submission`] is a job spec with the files behind it, hashed once; [`submit`] sends it to a provider and
+//! receives outputs and receipt. [`Places`] says where they go: it is checked before the job starts, and filled when the
+//! receipt has been checked against the bytes that arrived.
 
 mod download;
 mod error;
@@ -10,7 +10,7 @@ mod places;
 mod spool;
 mod submission;
 mod submit;
-mod target;
+mod destination;
 mod upload;
 mod verify;
 
@@ -19,8 +19,8 @@ pub use places::{Kept, NotKept, Part, PlaceError, Places};
 pub use spool::remove_parts;
 pub use submission::{Submission, SubmissionError};
 pub use submit::{Delivered, Event, submit};
-pub use target::{Destination, Sink, TargetError};
+pub use destination::{Destination, Sink, TargetError};
 pub use verify::{OutputMismatch, check_outputs};
 
-/// What stands in handshakes as the software's name.
+/// This software's name and version, for handshakes and receipts.
 pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

@@ -1,4 +1,4 @@
-//! The places of a job's outputs and of its receipt: looked at before the job starts, filled when it has ended.
+//! The places of a job's outputs and of its receipt: checked before the job starts, filled when it has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use isobit_job::{Blob, Bytes, Hash, JobId, Name};
 
 use crate::spool::{Spool, folder_of};
-use crate::target::{Destination, Identity, Sink, Target, TargetError};
+use crate::destination::{Destination, Identity, Sink, Target, TargetError};
 
 /// Where a job's outputs and its receipt go.
 #[derive(Debug, Default)]
@@ -20,15 +20,15 @@ pub struct Places {
     begun: Mutex<Begun>,
 }
 
-/// What the workload has created so far.
+/// The outputs that the workload has created so far.
 #[derive(Debug, Default)]
 struct Begun {
     names: BTreeSet<Name>,
-    /// Outputs that nobody asked for and that are kept while one that was asked for is missing.
+    /// Files of unwanted outputs, which are kept while a wanted output is missing.
     spares: Vec<Spare>,
 }
 
-/// The file of an output that nobody asked for, unless it is no longer kept.
+/// The file of an unwanted output; none if it is no longer kept.
 type Spare = Arc<Mutex<Option<Spool>>>;
 
 #[derive(Debug)]
@@ -39,34 +39,28 @@ struct Place {
 
 /// Why places cannot be used together.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum PlaceError {
     /// One of them cannot be written.
     #[error("the {what}: {source}")]
     Target {
-        /// What was to go there.
+        /// The output or receipt that was to go there.
         what: String,
-        /// What is wrong.
         source: TargetError,
     },
-    /// Two things would be written to one file.
     #[error("the {first} and the {second} go to one file: {}", same(places))]
     Twice {
-        /// What goes there.
         first: String,
-        /// What goes there too.
         second: String,
-        /// The two spellings of it.
+        /// The path as it is written for each.
         places: [Destination; 2],
     },
-    /// Something that the job needs would be overwritten.
     #[error("the {what} would overwrite the {source_name}: {}", same(places))]
     Overwrites {
-        /// What would be written.
         what: String,
-        /// What is there.
         source_name: String,
-        /// The two spellings of it.
+        /// The path as it is written for each.
         places: [Destination; 2],
     },
 }
@@ -82,17 +76,17 @@ impl PlaceError {
     }
 }
 
-/// Two spellings of one place, or the one there is.
+/// The two spellings of one place, or only one if they are equal.
 fn same([first, second]: &[Destination; 2]) -> String {
     if first == second { first.to_string() } else { format!("{first} is {second}") }
 }
 
 impl Places {
-    /// Looks at all of them, and tries whether they can be written. `sources` are files that the job or the command reads, with
-    /// what they are called.
+    /// Checks that all places can be written and that no two are one file. `sources` are the files that the job or the command
+    /// reads, each with a name for messages; none of them may be overwritten.
     ///
     /// # Errors
-    /// The first mistake found. Nothing has been changed on the disk.
+    /// The first mistake found. Nothing on the disk has changed.
     pub fn check(
         outputs: &BTreeMap<Name, Destination>,
         receipt: Option<&Destination>,
@@ -135,7 +129,7 @@ impl Places {
         self.outputs.contains_key(name)
     }
 
-    /// Whether something goes to standard output, so that nothing else may.
+    /// Whether an output or the receipt goes to standard output. If so, nothing else may be written there.
     #[must_use]
     pub fn use_stdout(&self) -> bool {
         self.all().any(|place| matches!(place.target, Target::Sink(Sink::Stdout)))
@@ -145,17 +139,17 @@ impl Places {
         self.outputs.values().chain(&self.receipt)
     }
 
-    /// Begins an output. One that is not wanted is kept all the same while a wanted one is missing, as its name may be the one
-    /// that was meant; otherwise its bytes are hashed and let go.
+    /// Begins an output. An unwanted one is kept too while a wanted one is missing, because the user may have misspelled its
+    /// name; otherwise its bytes are only hashed.
     ///
     /// # Errors
-    /// A wanted one cannot be written.
+    /// The temporary file of a wanted output cannot be created.
     pub fn begin(&self, name: &Name) -> io::Result<Part> {
         let mut begun = lock(&self.begun);
         begun.names.insert(name.clone());
         let missing = self.outputs.keys().find(|wanted| !begun.names.contains(*wanted));
         if missing.is_none() {
-            // All names were right. What the others take may be needed.
+            // All wanted outputs exist, so the unwanted ones are dropped: their room may be needed.
             begun.spares.drain(..).for_each(|spare| drop(lock(&spare).take()));
         }
         let part = |content| Part { name: name.clone(), hasher: blake3::Hasher::new(), size: 0, content };
@@ -175,12 +169,12 @@ impl Places {
         Ok(part(Content::Spare(spare)))
     }
 
-    /// Forgets what was begun: the job runs anew.
+    /// Forgets all outputs begun so far, because the job runs again.
     pub fn restart(&self) {
         *lock(&self.begun) = Begun::default();
     }
 
-    /// The folder in which something that has no place is kept.
+    /// The folder of a wanted output's file, or else the current one. Files without a place are kept there.
     fn folder_for(&self, name: &Name) -> PathBuf {
         match self.outputs.get(name).map(|place| &place.target) {
             Some(Target::File { path, .. }) => folder_of(path).to_owned(),
@@ -188,12 +182,12 @@ impl Places {
         }
     }
 
-    /// Puts everything in its place. `arrived` is none for a job that trapped, which has no outputs. `pour` writes to what cannot
-    /// be replaced.
+    /// Puts everything in its place. `arrived` is none for a job that trapped, which has no outputs. `pour` writes a file's
+    /// content to a [`Sink`].
     ///
     /// # Errors
-    /// Something is not where it was wanted. Nothing that arrived is thrown away: what could not be put in its place is kept
-    /// under a name that the error states, and everything else is in its place.
+    /// A wanted output is missing, or something could not be put in its place. The error says where the rest
+    /// was put: in its place, or under a free name.
     pub fn keep(
         &self,
         arrived: Option<Vec<Part>>,
@@ -247,7 +241,8 @@ impl Places {
         Err(Box::new(NotKept { missing, created, failed, kept }))
     }
 
-    /// Writes the receipt where it is wanted; where something else went wrong also if it is not, for it cannot be had again.
+    /// Writes the receipt to its place. If something else failed, it is kept even if it is not wanted, because it cannot be
+    /// produced again.
     fn keep_receipt(
         &self,
         text: &str,
@@ -289,7 +284,7 @@ impl Place {
     fn put(&self, spool: &mut Spool, pour: &mut dyn FnMut(&Sink, &mut File) -> io::Result<()>) -> io::Result<()> {
         match &self.target {
             Target::File { path, permissions } => {
-                // A folder, device or link that has come there meanwhile is not replaced.
+                // A folder, device or link that was created there meanwhile is not replaced.
                 match std::fs::symlink_metadata(path) {
                     Ok(found) if !found.is_file() => Err(io::Error::other("it is no regular file any more")),
                     _ => spool.put(path, true, permissions.clone()),
@@ -308,12 +303,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An error that names where the bytes were going.
+/// The error with the destination of the bytes in its message.
 fn on_the_way(way: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{way}: {error}"))
 }
 
-/// Gives a file a name that is free, in `folder` or, where that fails, in the folder for temporary files.
+/// Gives a file a free name, in `folder` or, if that fails, in the system's temporary folder.
 fn set_aside(spool: &mut Spool, folder: &Path, name: &str) -> io::Result<PathBuf> {
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
     for folder in [folder.to_owned(), std::env::temp_dir()] {
@@ -333,7 +328,7 @@ fn set_aside(spool: &mut Spool, folder: &Path, name: &str) -> io::Result<PathBuf
     Err(last)
 }
 
-/// Where everything is that was wanted.
+/// Where the outputs and the receipt were put.
 #[derive(Debug, Default)]
 pub struct Kept {
     /// The outputs.
@@ -342,16 +337,16 @@ pub struct Kept {
     pub receipt: Option<Destination>,
 }
 
-/// Something is not where it was wanted. The job has been run, and what came of it is in `kept`.
+/// A wanted output is missing, or something could not be put in its place. The job has run; `kept` says where its results are.
 #[derive(Debug)]
 pub struct NotKept {
-    /// Outputs that were wanted and that the workload did not create.
+    /// Wanted outputs that the workload did not create.
     pub missing: Vec<Name>,
-    /// Outputs that it did create.
+    /// Outputs that the workload created.
     pub created: Vec<Name>,
     /// What could not be put in its place, that place, and why.
     pub failed: Vec<(String, Destination, io::Error)>,
-    /// Where everything is that arrived.
+    /// Where everything else was put.
     pub kept: Kept,
 }
 
@@ -394,7 +389,7 @@ impl fmt::Display for NotKept {
 
 impl std::error::Error for NotKept {}
 
-/// An output on its way: hashed and counted as it is written. Dropping it leaves nothing behind.
+/// An output that is being written: hashed and counted on the way. Dropping it leaves nothing behind.
 pub struct Part {
     name: Name,
     hasher: blake3::Hasher,
@@ -404,9 +399,9 @@ pub struct Part {
 
 /// Where the bytes of an output are.
 enum Content {
-    /// On their way to a place, as an error tells it.
+    /// In a temporary file for the output's place, which `way` describes in errors.
     Wanted { spool: Spool, way: String },
-    /// Kept in case the name was the one that was meant.
+    /// In the file of an unwanted output, while it is kept.
     Spare(Spare),
 }
 
@@ -443,7 +438,7 @@ impl Write for Part {
             Content::Spare(spare) => {
                 let mut spare = lock(spare);
                 let written = spare.as_mut().map(|spool| spool.file().and_then(|file| file.write_all(data)));
-                // Nobody asked for it: that there is no room is no reason to end the job.
+                // The output is unwanted, so a failure to write it does not end the job.
                 if written.is_some_and(|written| written.is_err()) {
                     *spare = None;
                 }
@@ -484,12 +479,12 @@ mod tests {
         early.write_all(b"early").unwrap();
         places.begin(&name("a")).unwrap();
         assert!(is_kept(&early) && is_kept(&places.begin(&name("y")).unwrap()));
-        // Now that all names are known to be right, its room is free again.
+        // All wanted outputs exist now, so the unwanted ones are dropped.
         places.begin(&name("b")).unwrap();
         assert!(!is_kept(&early) && !is_kept(&places.begin(&name("z")).unwrap()));
         early.write_all(b" and late").unwrap();
         assert_eq!(early.blob(), Blob::of(b"early and late"));
-        // In another run none of them has been created.
+        // After a restart, none of them has been created.
         places.restart();
         assert!(is_kept(&places.begin(&name("x")).unwrap()));
     }

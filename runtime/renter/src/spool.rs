@@ -1,5 +1,5 @@
-//! Files that an output is written to before it has its place. Where the system can, they have no name until then, so that
-//! nothing is left behind however the process ends; where it cannot, their names are known to [`remove_parts`].
+//! Temporary files that outputs are written to before they are put in their places. If the system supports it, they have no
+//! name until then, and nothing is left behind however the process ends. Otherwise [`remove_parts`] knows their names.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -9,31 +9,31 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
 
-/// Names of the parts that have one.
+/// Paths of the temporary files that have a name.
 static NAMED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Removes what is half-written and has a name. For a process that ends without going through its destructors.
+/// Removes all half-written files that have a name. For a process that ends without running destructors.
 pub fn remove_parts() {
     let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
     while let Some(path) = named.pop_first() {
-        // What is gone is as good as removed.
+        // A file that is already gone is fine.
         let _ = fs::remove_file(path);
     }
 }
 
-/// A file on its way to its place. Dropping it leaves nothing behind.
+/// A temporary file that is yet to be put in its place. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) enum Spool {
-    /// Without a name, in the file system where it is to stay.
+    /// Without a name, in the file system of its place.
     #[cfg(target_os = "linux")]
     Unnamed(File),
-    /// With a name that nobody looks for.
+    /// With a temporary name, in the folder of its place.
     Named(Part),
-    /// Without a name, in the folder for temporary files: to be passed on, not to stay.
+    /// Without a name, in the system's temporary folder. Its content is copied or written elsewhere.
     Passing(File),
 }
 
-/// A named file, in the list of those to remove.
+/// A named temporary file that [`remove_parts`] knows.
 #[derive(Debug)]
 pub(crate) struct Part {
     file: Option<NamedTempFile>,
@@ -56,7 +56,7 @@ impl Drop for Part {
 }
 
 impl Spool {
-    /// A file in `folder`, so that giving it a name there is one step. Its permissions are those of any new file.
+    /// A file in `folder`, which can be given a name there in one step. Its permissions are those of any new file.
     pub(crate) fn in_folder(folder: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed(folder)? {
@@ -65,7 +65,7 @@ impl Spool {
         Ok(Self::Named(Part::new(builder().tempfile_in(folder)?)))
     }
 
-    /// A file in the folder for temporary files.
+    /// A file in the system's temporary folder.
     pub(crate) fn passing() -> io::Result<Self> {
         tempfile::tempfile().map(Self::Passing)
     }
@@ -82,7 +82,7 @@ impl Spool {
         }
     }
 
-    /// Gives the file its name in one step, with these permissions if any are given. The file stays usable where that fails.
+    /// Gives the file its name in one step, with these permissions if any are given. If that fails, the file stays usable.
     pub(crate) fn put(&mut self, path: &Path, replace: bool, permissions: Option<Permissions>) -> io::Result<()> {
         if let Self::Passing(file) = self {
             return copy(file, path, replace, permissions);
@@ -128,7 +128,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Copies to a file beside the place first: there is never a part of it under its name.
+/// Copies to a temporary file in the same folder first: `path` never holds only a part of the content.
 fn copy(from: &mut File, path: &Path, replace: bool, permissions: Option<Permissions>) -> io::Result<()> {
     from.rewind()?;
     let mut spool = Spool::in_folder(folder_of(path))?;
@@ -136,12 +136,12 @@ fn copy(from: &mut File, path: &Path, replace: bool, permissions: Option<Permiss
     spool.put(path, replace, permissions)
 }
 
-/// A file without a name that can be given one. None where the file system or the system does not know such files.
+/// A file without a name that can be given one later; none if the system or the file system does not support that.
 #[cfg(target_os = "linux")]
 fn unnamed(folder: &Path) -> io::Result<Option<File>> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     use rustix::io::Errno;
-    // Through it the file gets its name.
+    // `link` needs this folder to give the file its name.
     if !Path::new("/proc/self/fd").exists() {
         return Ok(None);
     }
@@ -152,7 +152,8 @@ fn unnamed(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Links a file without a name; over one that exists by way of a name beside it, for a link replaces nothing.
+/// Gives a file without a name the name `path`. A link replaces nothing: to replace a file, it links to a temporary name in
+/// the same folder, and renames that.
 #[cfg(target_os = "linux")]
 fn link(file: &File, path: &Path, replace: bool) -> io::Result<()> {
     use std::os::fd::AsRawFd as _;
@@ -217,7 +218,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(spools(folder.path()));
         assert!(names(folder.path()).is_empty());
-        // As where a process ends without destructors.
+        // Like a process that ends without running destructors.
         let left = spools(folder.path());
         assert!(!names(folder.path()).is_empty());
         remove_parts();

@@ -1,4 +1,4 @@
-//! A job spec together with the files that its hashes stand for.
+//! A job spec together with the files that its hashes name.
 
 use isobit_job::{Bytes, Hash, JobSpec, Limits, Name, Profile, SpecError};
 use isobit_store::{Outboard, SourceError, hash_file};
@@ -11,7 +11,7 @@ pub struct Submission {
     sources: BTreeMap<Hash, Source>,
 }
 
-/// A file, and the tree of hashes over it that lets a provider check every 16 KiB as they arrive.
+/// A file, and the tree of hashes over it with which a provider checks every 16 KiB as they arrive.
 pub(crate) struct Source {
     pub path: PathBuf,
     pub outboard: Outboard,
@@ -19,21 +19,20 @@ pub(crate) struct Source {
 
 /// Why a submission cannot be put together.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum SubmissionError {
-    /// A file cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The job is outside what a spec may hold.
     #[error(transparent)]
     Spec(#[from] SpecError),
 }
 
 impl Submission {
-    /// Hashes workload and inputs, on all cores, and writes the spec. Blocks.
+    /// Hashes workload and inputs, on all cores, and makes the spec. Blocks.
     ///
     /// # Errors
-    /// A file cannot be read, or the job is outside what a spec may hold.
+    /// A file cannot be read, or the spec breaks a bound that [`JobSpec::check`] checks.
     pub fn new(
         workload: &Path,
         inputs: &BTreeMap<Name, PathBuf>,
@@ -61,7 +60,7 @@ impl Submission {
         &self.spec
     }
 
-    /// All blobs together.
+    /// The size of all blobs together, each counted once.
     #[must_use]
     pub fn size(&self) -> Bytes {
         self.spec.blobs().values().fold(Bytes::ZERO, |sum, blob| sum.saturating_add(blob.size))

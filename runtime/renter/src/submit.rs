@@ -1,4 +1,4 @@
-//! Takes a job to a provider and brings outputs and receipt home.
+//! Submits a job to a provider, and receives its outputs and receipt.
 
 use crate::SOFTWARE;
 use crate::download;
@@ -16,26 +16,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How often upload progress is told.
+/// How often upload progress is reported.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// How long a provider may take to answer that it has stopped.
+/// How long to wait for the provider's last message after `Cancel`.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What happens on the way. The order is that of the fields' names in the protocol.
+/// A report on a submitted job. All but `Uploading` follow the messages of the protocol in their order.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The provider answers.
+    /// The provider has answered.
     Connected {
-        /// What it runs.
+        /// Its software and version.
         software: String,
     },
-    /// So many bytes of so many are sent.
+    /// Blobs are being sent.
     Uploading {
-        /// Bytes sent.
+        /// Encoded bytes sent.
         sent: u64,
-        /// Bytes that the provider misses.
+        /// Encoded bytes of all blobs that the provider lacks.
         total: u64,
     },
     /// The job waits.
@@ -47,12 +47,12 @@ pub enum Event {
     },
     /// The job's turn has come.
     Accepted {
-        /// How long it may run there: what was asked for, or less.
+        /// How long it may run there: the deadline asked for, or less.
         deadline: Duration,
     },
-    /// The guest executes its first instruction.
+    /// The guest is about to run.
     Running {
-        /// On this device.
+        /// The device's name.
         device: String,
     },
     /// A line of the guest's log. The text is the guest's: escape it before it reaches a terminal.
@@ -66,26 +66,26 @@ pub enum Event {
     Progress {
         /// From 0 to 1.
         fraction: f32,
-        /// In the guest's words.
+        /// The guest's message: escape it as in `Log`.
         message: String,
     },
-    /// The provider's device could not run the job to its end, and the provider begins anew.
+    /// The provider's device could not run the job to its end, so the job runs again on another.
     Restarted {
-        /// On this device.
+        /// The other device's name.
         device: String,
-        /// What the other could not do.
+        /// What the first device could not do.
         reason: String,
     },
-    /// An output has been begun.
+    /// The guest created an output.
     Output {
         /// Its name.
         name: Name,
-        /// Whether it is wanted; its bytes are checked but not kept otherwise.
+        /// Whether it is wanted. An unwanted output is checked too, and kept only while a wanted one is missing.
         wanted: bool,
     },
 }
 
-/// What came home.
+/// The checked result of a job.
 #[derive(Debug)]
 pub struct Delivered {
     /// The receipt, checked.
@@ -94,19 +94,19 @@ pub struct Delivered {
     pub envelope: Envelope,
     /// The outputs, checked against the receipt, for [`Places::keep`]; none when the job trapped.
     pub outputs: Option<Vec<Part>>,
-    /// What of the job the workload never looked at, as the provider says.
+    /// The parameters and inputs that the workload did not read, as the provider reports them.
     pub unread: Unread,
 }
 
-/// Submits a job and stays until it has ended.
+/// Submits a job and waits until it has ended.
 ///
 /// `places` says which outputs are wanted. `events` is called from this task and must not block.
-/// When `cancel` completes first the provider is told to stop and nothing is kept.
+/// If `cancel` completes first, the job is cancelled at the provider and nothing is kept.
 ///
 /// A job that traps is delivered like any other: look at the claim's outcome.
 ///
 /// # Errors
-/// See [`SubmitError`].
+/// The job ended without a valid receipt and its outputs; [`SubmitError`] says why.
 pub async fn submit(
     addr: &NodeAddr,
     secret: &SecretKey,
@@ -152,7 +152,7 @@ impl Control {
         self.send.write_all(&frame).await.map_err(|error| SubmitError::broken(&error))
     }
 
-    /// The next message. May be cancelled and called again.
+    /// The next message. If it is cancelled, no message is lost: it may be called again.
     async fn hear(&mut self) -> Result<ToRenter, SubmitError> {
         loop {
             if let Some(message) = self.pending.pop_front() {
@@ -178,7 +178,7 @@ struct Session<'a, E> {
     uploads: JoinSet<Result<(), SubmitError>>,
     downloads: JoinSet<Result<Part, SubmitError>>,
     arrived: Vec<Part>,
-    /// An output's name comes on the control stream, its bytes on another; either may be first.
+    /// An output's name arrives on the control stream, its bytes on another stream; either may be first.
     names: BTreeMap<u32, Name>,
     streams: BTreeMap<u32, RecvStream>,
     /// Outputs of lower index became void when the job was restarted.
@@ -187,7 +187,7 @@ struct Session<'a, E> {
     unread: Unread,
 }
 
-/// The provider's last word.
+/// The content of the `Finished` message.
 struct End {
     envelope_json: Vec<u8>,
     outputs: u32,
@@ -219,7 +219,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         })
     }
 
-    /// From the first word to the outputs, checked. Cancelled, it leaves nothing behind.
+    /// Submits the job and returns its checked result. If it is cancelled, nothing is left behind.
     async fn finish(&mut self, deadline: Duration, addr: &NodeAddr) -> Result<Delivered, SubmitError> {
         let end = self.run(deadline).await?;
         self.conclude(end, addr).await
@@ -257,15 +257,15 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         }
     }
 
-    /// Tells the provider to stop, and waits a moment for its last word: what is said right before a connection is closed may
-    /// not arrive.
+    /// Sends `Cancel`, and waits at most [`FAREWELL`] for the provider's last message: a message that is sent right before the
+    /// connection is closed may not arrive.
     async fn cancel(&mut self) {
         let told = async {
             self.control.say(&ToProvider::Cancel).await?;
             while !self.control.hear().await?.is_last() {}
             Ok::<(), SubmitError>(())
         };
-        // Whatever it says or does not say, the job is no longer wanted.
+        // The job is no longer wanted, whatever the answer is.
         tokio::time::timeout(FAREWELL, told).await.ok();
     }
 
@@ -289,7 +289,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         (self.events)(event);
     }
 
-    /// Lets go of all outputs: they come again, from another device.
+    /// Drops all outputs: they are sent again, from another device.
     fn restart(&mut self, device: String, reason: String) {
         self.first = self.announced;
         self.names.clear();
@@ -301,7 +301,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         (self.events)(Event::Restarted { device, reason });
     }
 
-    /// Begins to send what the provider misses. Returns how many bytes that are.
+    /// Starts to send the blobs that the provider lacks. Returns the number of their encoded bytes.
     fn upload(&mut self, blobs: &[Hash]) -> Result<u64, SubmitError> {
         let job = self.control.send.id().index();
         let mut total = 0;
@@ -334,7 +334,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         Ok(())
     }
 
-    /// Begins to receive an output when both its name and its stream are here.
+    /// Starts to receive an output if both its name and its stream have arrived.
     fn pair(&mut self, index: u32) {
         if let (Some(name), true) = (self.names.get(&index).cloned(), self.streams.contains_key(&index))
             && let Some(stream) = self.streams.remove(&index)
@@ -369,7 +369,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
     }
 }
 
-/// Every output is as claimed.
+/// Checks that every output that arrived has the hash and size in the claim.
 fn check(claim: &Claim, arrived: &[Part]) -> Result<(), SubmitError> {
     for output in arrived {
         if claim.outputs.get(output.name()) != Some(&output.blob()) {

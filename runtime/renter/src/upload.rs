@@ -1,4 +1,4 @@
-//! Blobs on their way to the provider: read and encoded on a thread of their own, sent as the window allows.
+//! Sends blobs to the provider. They are read and encoded on a thread of their own, and sent as flow control allows.
 
 use crate::error::SubmitError;
 use crate::submission::Source;
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
-/// Encoded pieces between the disk and the network.
+/// The most encoded pieces buffered between the disk and the network.
 const PIECES: usize = 16;
 
-/// Sends one blob. Adds what the window has taken to `progress`.
+/// Sends one blob. Adds the encoded bytes that the stream has accepted to `progress`.
 pub(crate) async fn send(
     connection: Connection,
     job: u64,
@@ -38,7 +38,7 @@ pub(crate) async fn send(
         let length = piece.len() as u64;
         match stream.write_chunk(piece).await {
             Ok(()) => {}
-            // The provider wants no more of it, and says why on the control stream.
+            // The provider wants no more of the blob, and gives the reason on the control stream.
             Err(WriteError::Stopped(_)) => return Ok(()),
             Err(error) => return Err(SubmitError::broken(&error)),
         }

@@ -1,18 +1,18 @@
-//! Checks of a receipt against things at hand.
+//! Checks of a receipt against local files.
 
 use isobit_job::{Claim, Hash, Name};
 use isobit_store::{SourceError, hash_file};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A file that is not what the claim says.
+/// A file that differs from the output in the claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputMismatch {
     /// The output.
     pub name: Name,
-    /// Hash of the file; none if the claim has no such output.
+    /// The output's hash in the claim; none if the claim has no such output.
     pub claimed: Option<Hash>,
-    /// Hash of the file at hand.
+    /// The file's hash.
     pub found: Hash,
 }
 

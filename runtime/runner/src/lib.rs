@@ -1,5 +1,5 @@
-//! A job from its spec and files to a finished run: `isobit run`, `isobit verify --rerun` and the provider's worker all run
-//! jobs with this.
+//! Runs a job, from its spec and files to a finished run. `isobit run`, `isobit verify --rerun` and the provider's worker all
+//! use this.
 //!
 //! ```text
 //! job spec + inputs + compiled workload + device -> run -> Run
@@ -7,8 +7,8 @@
 //!     Run.device + times              -> Observed
 //! ```
 //!
-//! Whoever takes the outputs ([`Embedder`]) knows their hashes. The claim is composed from them by [`Ended::claim`]: by whoever runs a
-//! job itself, and by the provider's supervisor, which believes its worker nothing about outputs.
+//! The [`Embedder`] takes the outputs and knows their hashes. [`Ended::claim`] makes the claim from them. A program that runs a
+//! job itself calls it; at a provider the supervisor does, with hashes of its own, because it does not trust its worker.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,29 +25,29 @@ pub struct Task<'a> {
     pub spec: &'a JobSpec,
     /// An open file for every input of the spec. Its content has been checked against the spec.
     pub inputs: &'a BTreeMap<Name, Input>,
-    /// Runs the kernels.
+    /// The device that runs the kernels.
     pub device: Device,
     /// When the job is given up with [`FaultKind::Deadline`].
     pub deadline: Instant,
 }
 
-/// Who has a job run: takes its outputs and is told how it goes.
+/// The caller's side of a run: takes outputs, logs and progress.
 pub trait Embedder {
-    /// Takes outputs from now on. Called once for each attempt; what an earlier one has been given is void.
+    /// Returns the sink for an attempt's outputs. Called once for each attempt; the outputs of an earlier attempt are void.
     fn outputs(&self) -> Box<dyn OutputSink>;
 
-    /// Takes logs and progress of an attempt. `again` says that it is not the first.
+    /// Returns the reporter for an attempt's logs and progress. `again` is true if it is not the first attempt.
     fn reporter(&self, again: bool) -> Arc<dyn Reporter>;
 
-    /// An attempt is about to start; the handle stops it.
+    /// An attempt is about to start. `interrupt` can stop it.
     fn starting(&self, interrupt: Interrupt) {
         drop(interrupt);
     }
 
-    /// The device could not run the job to its end, and it begins anew on another.
+    /// The first device could not run the job to its end, and the job is about to run again on `device`.
     ///
     /// # Errors
-    /// The job is given up.
+    /// An error of the implementation: the job is given up with it.
     fn restarting(&self, device: &DeviceInfo, reason: &Fault) -> Result<(), Fault>;
 }
 
@@ -58,18 +58,19 @@ pub struct Run {
     pub ended: Ended,
     /// The device that ran it to its end.
     pub device: DeviceInfo,
-    /// The device that could not, if another was tried before.
+    /// The device that was tried before and could not run the job to its end, if there was one.
     pub instead_of: Option<Instead>,
     /// When it began.
     started: SystemTime,
-    /// From then on.
+    /// How long it took from then.
     took: Duration,
 }
 
-/// Runs a job. A device whose driver leaves a loop that had not ended gives way to the CPU device, once: the interpreter bounds no loops.
+/// Runs a job. If the device's driver leaves a loop before its end, the job runs again on the CPU device, which does not bound
+/// loops.
 ///
 /// # Errors
-/// The provider's own trouble. What follows from the job itself is an outcome.
+/// The job could not be run to its end, for a reason that does not follow from the job. An end that does is an outcome.
 pub fn run(workload: &CompiledWorkload, task: Task<'_>, embedder: &dyn Embedder) -> Result<Run, Fault> {
     let Task { spec, inputs, device, deadline } = task;
     let (started, begun) = (SystemTime::now(), Instant::now());
@@ -103,7 +104,8 @@ pub fn run(workload: &CompiledWorkload, task: Task<'_>, embedder: &dyn Embedder)
 }
 
 impl Run {
-    /// What stands in a receipt beside the claim. `software` ran it; it took `prepare` from when the job arrived until it began.
+    /// The observations for a receipt. `software` is the program that ran the job; `prepare` is the time from the job's arrival
+    /// to the start of the run.
     pub fn observed(&self, software: &str, prepare: Duration) -> Observed {
         let since_epoch = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let observed = Observed {
@@ -121,7 +123,7 @@ impl Run {
     }
 }
 
-/// The inputs for one attempt. A file's position is shared between its copies, but inputs are read at offsets.
+/// The inputs for one attempt. The copies of a file share its position, which does not matter: inputs are read at offsets.
 fn reopen(inputs: &BTreeMap<Name, Input>) -> Result<BTreeMap<Name, Input>, Fault> {
     let reopen = |(name, input): (&Name, &Input)| -> io::Result<_> {
         Ok((name.clone(), Input { file: input.file.try_clone()?, size: input.size }))

@@ -1,9 +1,9 @@
 //! The store: a folder of blobs, each under its hash, and the handles that receive and hold them.
 //!
-//! `blobs/xx/<hash>` holds finished blobs (`xx`: the hash's first two digits), `temporary/` what is on its way in or out,
-//! `lock` keeps a second process away. A blob is renamed into place when all of it was verified, and renamed out before it
-//! is removed, so under its name there is never a part of a blob. Nothing is synced to disk: what a power failure damages is
-//! found by [`Pin::open`] and sent again.
+//! `blobs/xx/<hash>` holds finished blobs (`xx`: the hash's first two digits), `temporary/` files that are being received or
+//! removed; `lock` keeps out a second process. A blob is renamed into place when all of it was verified, and renamed away
+//! before it is removed, so its path never holds only a part of it. Nothing is synced to disk: [`Pin::open`] finds blobs that
+//! a power failure damaged, and they are sent again.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{ErrorKind, Seek};
@@ -19,7 +19,7 @@ use crate::index::{self, Index, Ticket};
 use crate::receive::{Decoder, TempFile};
 use crate::tree;
 
-/// A folder of blobs under a byte limit. Clones are the same store.
+/// A folder of blobs under a byte limit. Clones share one store.
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -28,20 +28,20 @@ pub struct Store {
 /// How full a store is. Each blob counts as whole 4 KiB blocks, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// What the store may grow to.
+    /// The most that the store may hold.
     pub limit: Bytes,
-    /// What its blobs take.
+    /// The bytes of its blobs.
     pub stored: Bytes,
-    /// What eviction cannot free: pinned blobs, and the room of blobs on their way in.
+    /// The bytes that eviction cannot free: pinned blobs, and room reserved for blobs being received.
     pub in_use: Bytes,
 }
 
 impl Store {
-    /// Opens the store in `dir`, creating it where there is none. Left-overs of an earlier process are removed, and
-    /// blobs too many for `limit` evicted.
+    /// Opens the store in `dir`, creating it if there is none. Temporary files of an earlier process are removed, and blobs are
+    /// evicted until the store is within `limit`.
     ///
     /// # Errors
-    /// When the folder cannot be used, or another process uses it.
+    /// The folder cannot be used, or another process uses it.
     pub fn open(dir: impl AsRef<Path>, limit: Bytes) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
         let shared = Shared {
@@ -60,30 +60,30 @@ impl Store {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Whether the blob is here. One that is known under another size is not.
+    /// Whether the store has the blob, with this hash and this size.
     #[must_use]
     pub fn contains(&self, blob: &Blob) -> bool {
         self.shared.index().contains(blob)
     }
 
-    /// Holds the blob, if it is here. Until the pin is dropped it is not evicted.
+    /// Pins the blob: until the pin is dropped, it is not evicted. None if the store does not have it.
     #[must_use]
     pub fn pin(&self, blob: &Blob) -> Option<Pin> {
         if !self.shared.index().pin(blob) {
             return None;
         }
         let pin = Pin { shared: Arc::clone(&self.shared), blob: *blob };
-        // So that the order of use survives a restart. It is no loss when this fails.
+        // The time of use keeps the eviction order across a restart. A failure here does no harm.
         let _ = File::open(self.shared.path(&blob.hash)).and_then(|file| file.set_modified(SystemTime::now()));
         Some(pin)
     }
 
-    /// Starts to receive a blob. Room for all of it is set aside now, by eviction where necessary. Several may receive
-    /// the same blob at once; the first that finishes provides it.
+    /// Starts to receive a blob. Room for all of it is reserved now, by eviction if necessary. The same blob may be received
+    /// several times at once; the first transfer to finish provides it.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] and [`StoreError::NoRoom`] when it cannot fit, and when the temporary file cannot be
-    /// created.
+    /// [`StoreError::TooLarge`] or [`StoreError::NoRoom`] if the blob does not fit, [`StoreError::Io`] if a file cannot be
+    /// evicted or the temporary file cannot be created.
     pub fn begin(&self, blob: &Blob) -> Result<Incoming, StoreError> {
         let shared = Arc::clone(&self.shared);
         shared.evict_while(|index| index.reserve(blob.size).map(|fits| !fits))?;
@@ -100,7 +100,7 @@ impl Store {
     }
 }
 
-/// A blob that is being received. Dropped before [`Incoming::finish`], it leaves nothing behind.
+/// A blob that is being received. If it is dropped before [`Incoming::finish`], it leaves nothing behind.
 pub struct Incoming {
     decoder: Decoder,
     room: Room,
@@ -116,13 +116,13 @@ impl std::fmt::Debug for Incoming {
 }
 
 impl Incoming {
-    /// The blob that is asked for.
+    /// The blob that is being received.
     #[must_use]
     pub fn blob(&self) -> Blob {
         self.decoder.blob()
     }
 
-    /// Bytes of the blob that have arrived and are right.
+    /// Bytes of the blob that arrived and were verified.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.decoder.position()
@@ -131,15 +131,15 @@ impl Incoming {
     /// Takes the next bytes of the encoding, any number of them.
     ///
     /// # Errors
-    /// When they are not the blob's, or cannot be written. More calls then fail in the same way.
+    /// The bytes are not the blob's, or cannot be written. The transfer cannot go on after that.
     pub fn write(&mut self, encoded: &[u8]) -> Result<(), ReceiveError> {
         self.decoder.push(encoded)
     }
 
-    /// Ends the stream: the blob is in the store from now on, and held.
+    /// Ends the transfer. The blob is then in the store, and the pin holds it.
     ///
     /// # Errors
-    /// When bytes are missing or wrong, or the file cannot be put in its place.
+    /// Bytes are missing or wrong, or the file cannot be written or moved to its place.
     pub fn finish(self) -> Result<Pin, ReceiveError> {
         let Self { decoder, mut room } = self;
         let blob = decoder.blob();
@@ -151,12 +151,12 @@ impl Incoming {
     }
 }
 
-/// Room that was set aside for a blob on its way in.
+/// Room reserved for a blob that is being received.
 #[derive(Debug)]
 struct Room {
     shared: Arc<Shared>,
     size: Bytes,
-    /// The blob is in it.
+    /// The blob has arrived, and the reservation is already released.
     taken: bool,
 }
 
@@ -168,7 +168,7 @@ impl Drop for Room {
     }
 }
 
-/// Holds a blob in its store: while there is one, the blob is not evicted.
+/// Holds a blob in its store: while it has a pin, the blob is not evicted.
 #[derive(Debug)]
 pub struct Pin {
     shared: Arc<Shared>,
@@ -176,7 +176,7 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// The blob that is held.
+    /// The pinned blob.
     #[must_use]
     pub fn blob(&self) -> Blob {
         self.blob
@@ -186,7 +186,8 @@ impl Pin {
     /// itself, all of it is verified; later it is only opened.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it is not what was received, or gone. The store then no longer contains it.
+    /// [`StoreError::Damaged`] if the file is damaged or gone; the store then no longer contains the blob. [`StoreError::Io`] if
+    /// it cannot be read.
     pub fn open(&self) -> Result<File, StoreError> {
         let verified = self.shared.index().verified(&self.blob.hash);
         self.open_checked(verified, verified.is_none())
@@ -231,7 +232,7 @@ impl Pin {
         }
     }
 
-    /// Takes the blob out of the store.
+    /// Removes the damaged blob from the store, and returns the error to report.
     fn damaged(&self, seen: Option<Ticket>) -> StoreError {
         let hash = self.blob.hash;
         let moved = {
@@ -255,14 +256,14 @@ impl Drop for Pin {
     }
 }
 
-/// What a store, its pins and its receivers have in common.
+/// The state that a store, its pins and its receivers share.
 #[derive(Debug)]
 struct Shared {
     blobs: PathBuf,
     temporary: PathBuf,
     /// Number of the next temporary file.
     names: AtomicU64,
-    /// Files under `blobs` come and go only while this is held.
+    /// Files under `blobs` are added and removed only while this is locked.
     index: Mutex<Index>,
     limit: Bytes,
     /// Locked as long as it is open.
@@ -271,7 +272,7 @@ struct Shared {
 
 impl Shared {
     fn index(&self) -> MutexGuard<'_, Index> {
-        // The index is consistent between any two of its calls, so a panic elsewhere has not harmed it.
+        // Every method leaves the index consistent, so a panic elsewhere while it was locked did no harm.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -287,7 +288,7 @@ impl Shared {
     }
 
     fn remove_left_overs(&self) -> Result<(), StoreError> {
-        // What has another name than ours is not ours: somebody may have named a folder that holds other things.
+        // Only files with numbers for names are ours: the user may have chosen a folder that holds other things.
         let is_ours = |path: &PathBuf| {
             path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u64>().is_ok())
         };
@@ -297,7 +298,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Enters what is on disk, in the order of last use. Files that are no blobs are left alone.
+    /// Adds the blobs on disk to the index, in the order of last use. Other files are left alone.
     fn find_blobs(&self) -> Result<(), StoreError> {
         let mut found = Vec::new();
         for shard in entries(&self.blobs)? {
@@ -326,11 +327,11 @@ impl Shared {
         Some((metadata.modified().ok()?, Blob { hash, size }))
     }
 
-    /// Evicts one blob after the other for as long as `must` says so and there are any.
+    /// Evicts blobs one by one while `must` returns true and there are any to evict.
     fn evict_while(&self, mut must: impl FnMut(&mut Index) -> Result<bool, StoreError>) -> Result<(), StoreError> {
         let mut evicted = Vec::new();
         let outcome = self.move_out_while(&mut must, &mut evicted);
-        // Removing a large file takes its time, so it is done without the index.
+        // Removing a large file takes long, so the index is not locked meanwhile.
         evicted.iter().for_each(|path| remove(path));
         outcome
     }
@@ -351,17 +352,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Moves a blob's file from its place; whoever calls this holds the index.
+    /// Moves a blob's file to the temporary folder. The caller holds the lock of the index.
     fn move_away(&self, hash: &Hash) -> Result<PathBuf, StoreError> {
         let (from, to) = (self.path(hash), self.temporary_path());
         match fs::rename(&from, &to) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", &from)(error)),
-            // That there was no file is as good.
+            // A missing file is as good as a moved one.
             _ => Ok(to),
         }
     }
 
-    /// Moves a verified file into its place, unless a verified one is there.
+    /// Moves a verified file to its place, unless a verified one is there.
     fn put(&self, file: &TempFile, blob: &Blob) -> Result<(), StoreError> {
         let path = self.path(&blob.hash);
         if let Some(shard) = path.parent() {
@@ -403,7 +404,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
         .map_err(StoreError::io("read", folder))
 }
 
-/// Removes a file from the temporary folder. What cannot be removed now goes when the store is opened next.
+/// Removes a file from the temporary folder. One that cannot be removed now is removed when the store is opened next.
 fn remove(path: &Path) {
     let _ = fs::remove_file(path);
 }

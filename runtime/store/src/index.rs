@@ -1,4 +1,4 @@
-//! The store's ledger: which blobs there are, who holds them, and which goes first. Pure bookkeeping, no files.
+//! The store's index: which blobs there are, how many pins hold each, and which is evicted next. It touches no files.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,11 +6,11 @@ use isobit_job::{Blob, Bytes, Hash};
 
 use crate::error::StoreError;
 
-/// A blob is charged in units of this many bytes, and at least one: a file takes a disk block and an inode, and a
-/// store full of tiny blobs must not run the disk out of them.
+/// A blob is charged in units of this many bytes, and at least one: a file takes a disk block and an inode, and a store full
+/// of tiny blobs must not use up either.
 const CHARGE_UNIT: u64 = 4096;
 
-/// What a blob of `size` bytes takes from the limit.
+/// The bytes of the limit that a blob of `size` bytes uses.
 pub(crate) fn charge(size: u64) -> u64 {
     size.max(1).next_multiple_of(CHARGE_UNIT)
 }
@@ -26,14 +26,14 @@ pub(crate) type Ticket = u64;
 #[derive(Debug)]
 struct Entry {
     size: u64,
-    /// When these bytes were verified by this process. Before that, not even the size is sure.
+    /// When this process verified the blob's bytes. Until then, even the size may be wrong.
     verified: Option<Ticket>,
     hold: Hold,
 }
 
 #[derive(Debug)]
 enum Hold {
-    /// In no use, since then.
+    /// Not in use since this ticket.
     Idle(Ticket),
     /// Held by this many pins.
     Pinned(u64),
@@ -41,7 +41,7 @@ enum Hold {
     Lost(u64),
 }
 
-/// The ledger. `stored` and `idle` count charges; pinned is what is between them.
+/// The index. `stored` and `idle` are sums of charges; their difference is pinned.
 #[derive(Debug)]
 pub(crate) struct Index {
     limit: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Index {
     reserved: u64,
     clock: Ticket,
     entries: HashMap<Hash, Entry>,
-    /// Blobs in no use, least recently used first. A pinned one is not in here, so it cannot be evicted.
+    /// Blobs not in use, least recently used first. Pinned blobs are not in it and so cannot be evicted.
     queue: BTreeMap<Ticket, Hash>,
 }
 
@@ -71,7 +71,7 @@ impl Index {
         self.stored
     }
 
-    /// Charges that cannot be had by eviction.
+    /// Charges that eviction cannot free.
     pub(crate) fn in_use(&self) -> u64 {
         self.stored - self.idle + self.reserved
     }
@@ -81,7 +81,7 @@ impl Index {
         self.clock
     }
 
-    /// Enters a file that was found on disk, as the most recently used one.
+    /// Adds a file that was found on disk, as the most recently used one.
     pub(crate) fn found(&mut self, blob: Blob) {
         let size = blob.size.get();
         let ticket = self.tick();
@@ -97,13 +97,13 @@ impl Index {
         self.entries.get(&blob.hash).is_some_and(|entry| entry.is_there() && entry.size == blob.size.get())
     }
 
-    /// Whether the blob is there and its bytes were verified by this process.
+    /// When this process verified the blob's bytes; none if it did not, or if the blob is not in the store.
     pub(crate) fn verified(&self, hash: &Hash) -> Option<Ticket> {
         let entry = self.entries.get(hash)?;
         entry.verified.filter(|_| entry.is_there())
     }
 
-    /// Holds the blob; false when it is not there.
+    /// Pins the blob. False if it is not in the store.
     pub(crate) fn pin(&mut self, blob: &Blob) -> bool {
         if !self.contains(blob) {
             return false;
@@ -112,7 +112,7 @@ impl Index {
         true
     }
 
-    /// One more pin on an entry that exists.
+    /// Adds a pin to an entry, if it exists.
     fn hold(&mut self, hash: &Hash) {
         let Some(entry) = self.entries.get_mut(hash) else {
             return;
@@ -127,7 +127,7 @@ impl Index {
         }
     }
 
-    /// One pin less.
+    /// Removes a pin.
     pub(crate) fn unpin(&mut self, hash: &Hash) {
         let ticket = self.tick();
         let Some(entry) = self.entries.get_mut(hash) else {
@@ -147,8 +147,8 @@ impl Index {
         }
     }
 
-    /// Sets room aside for a blob on its way in, as far as it is there without eviction: false means that the
-    /// [`Index::victim`] has to go first.
+    /// Reserves room for a blob that is to be received. False means that nothing was reserved, and that the [`Index::victim`]
+    /// has to be evicted first.
     pub(crate) fn reserve(&mut self, size: Bytes) -> Result<bool, StoreError> {
         let wanted = charge(size.get());
         let limit = bytes(self.limit);
@@ -166,22 +166,22 @@ impl Index {
         Ok(fits)
     }
 
-    /// Gives a reservation back.
+    /// Releases a reservation.
     pub(crate) fn release(&mut self, size: Bytes) {
         self.reserved = self.reserved.saturating_sub(charge(size.get()));
     }
 
-    /// Whether more is stored than may be (the limit may be lower than at the last start).
+    /// Whether the stored blobs exceed the limit, which may be lower than at the last start.
     pub(crate) fn is_over_limit(&self) -> bool {
         self.stored > self.limit
     }
 
-    /// The blob that goes next: of those in no use, the one whose last use is longest ago.
+    /// The next blob to evict: the least recently used of those not in use.
     pub(crate) fn victim(&self) -> Option<Hash> {
         self.queue.first_key_value().map(|(_, hash)| *hash)
     }
 
-    /// Strikes out a blob in no use whose file is gone.
+    /// Removes a blob that is not in use and whose file is gone.
     pub(crate) fn evicted(&mut self, hash: &Hash) {
         if let Some(Entry { size, hold: Hold::Idle(ticket), .. }) = self.entries.get(hash) {
             self.queue.remove(ticket);
@@ -191,12 +191,12 @@ impl Index {
         }
     }
 
-    /// Enters a blob whose verified bytes are now in place, with one pin on it. Its reservation ends.
+    /// Adds a blob whose verified bytes are now in place, with one pin, and releases its reservation.
     pub(crate) fn arrived(&mut self, blob: &Blob) {
         self.release(blob.size);
         let size = blob.size.get();
         let verified = Some(self.tick());
-        // An entry that was there already is held first, so that its charge is no idle one any more.
+        // An existing entry is pinned first: its charge then no longer counts as idle.
         self.hold(&blob.hash);
         let entry = self.entries.entry(blob.hash).or_insert(Entry { size, verified, hold: Hold::Lost(1) });
         match entry.hold {
@@ -208,7 +208,7 @@ impl Index {
         entry.verified = verified;
     }
 
-    /// Notes that a blob was read again and is right.
+    /// Records that a blob was read again and verified.
     pub(crate) fn found_right(&mut self, hash: &Hash) {
         let ticket = self.tick();
         if let Some(entry) = self.entries.get_mut(hash) {
@@ -216,8 +216,8 @@ impl Index {
         }
     }
 
-    /// Strikes out a pinned blob that was found damaged, unless fresh bytes took its place after `seen` was read
-    /// from [`Index::verified`]. True when its file is to be removed.
+    /// Marks a pinned blob that was found damaged as lost, unless its bytes were replaced or verified after `seen` was read
+    /// from [`Index::verified`]. True if its file has to be removed.
     pub(crate) fn lost(&mut self, hash: &Hash, seen: Option<Ticket>) -> bool {
         let Some(entry) = self.entries.get_mut(hash) else {
             return false;

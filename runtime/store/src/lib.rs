@@ -1,8 +1,8 @@
-//! Blobs on disk, addressed by BLAKE3, and their verified way from one node to another.
+//! Blobs on disk, addressed by BLAKE3, and their verified transfer from one node to another.
 //!
 //! The sender hashes a file once, on all cores ([`hash_file`]), and then pulls its encoding piece by piece
 //! ([`Encoder`]). The receiver pushes the encoding as it arrives, in any split ([`Incoming`]): each 16 KiB group is
-//! checked against the hash before it touches the disk. A [`Store`] keeps what was received under a byte limit and
+//! checked against the hash before it touches the disk. A [`Store`] keeps received blobs under a byte limit and
 //! evicts the least recently used blobs, but never one that a [`Pin`] holds.
 //!
 //! The encoding is bao in 16 KiB chunk groups, in pre-order and without the size prefix (the size travels with the

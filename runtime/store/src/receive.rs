@@ -1,5 +1,5 @@
 //! The receiver's side: a push-style decoder of the encoding. bao-tree's own decoders pull from a reader, which a
-//! stream of arriving packets is not; the order of nodes is bao-tree's all the same.
+//! stream of arriving packets is not. The order of the nodes comes from bao-tree.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use isobit_job::Blob;
 use crate::error::{ReceiveError, StoreError};
 use crate::tree::{self, PAIR};
 
-/// Verified groups go to disk this many bytes at a time: 16 groups * 16 KiB. They are still in the core's cache then.
+/// Verified groups are written this many bytes at a time: 16 groups * 16 KiB, which are then still in the core's cache.
 const WRITE: usize = 256 * 1024;
 
 /// A file that is removed when dropped, unless it was moved away before.
@@ -22,7 +22,7 @@ pub(crate) struct TempFile {
 }
 
 impl TempFile {
-    /// Creates it. Only this user may read it: renters' data is nobody else's business.
+    /// Creates the file. Only this user may read it, because it holds a renter's data.
     pub(crate) fn create(path: PathBuf) -> Result<Self, StoreError> {
         let mut options = File::options();
         options.write(true).create_new(true);
@@ -36,7 +36,7 @@ impl TempFile {
         &self.path
     }
 
-    /// Takes the write permission away, for good.
+    /// Makes the file read-only, on Unix.
     pub(crate) fn seal(&self) -> Result<(), StoreError> {
         #[cfg(unix)]
         {
@@ -53,24 +53,24 @@ impl TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        // After a rename there is nothing here; what cannot be removed goes when the store is opened next.
+        // After a rename there is no file here. One that cannot be removed now is removed when the store is opened next.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 /// Takes an encoding in any split and writes the blob, each group only after it was verified.
 ///
-/// A step that fails changes nothing, so a decoder that failed fails again in the same way.
+/// A step that fails changes nothing. After wrong data, every further call fails in the same way.
 pub(crate) struct Decoder {
     blob: Blob,
     file: TempFile,
     nodes: ResponseIter,
     next: Option<BaoChunk>,
-    /// Hashes of the nodes to come, the next one last. The first of them is what the caller asked for.
+    /// Hashes of the nodes to come, the next one last. It starts with the blob's own hash.
     expected: Vec<ChainingValue>,
-    /// What has arrived of the parent node that is next.
+    /// The bytes of the next parent node that have arrived.
     pair: Vec<u8>,
-    /// Verified groups not yet written, then what has arrived of the group that is next.
+    /// Verified groups not yet written, then the bytes of the next group that have arrived.
     groups: Vec<u8>,
     /// Bytes at the start of `groups` that are verified.
     verified: usize,
@@ -78,7 +78,7 @@ pub(crate) struct Decoder {
     written: u64,
 }
 
-/// What a step came to.
+/// The result of a step.
 enum Step {
     /// A node was verified.
     Forward,
@@ -110,7 +110,7 @@ impl Decoder {
         self.blob
     }
 
-    /// Bytes of the blob that arrived and are right.
+    /// Bytes of the blob that arrived and were verified.
     pub(crate) fn position(&self) -> u64 {
         let verified = u64::try_from(self.verified).unwrap_or(u64::MAX);
         self.written.saturating_add(verified)
@@ -130,7 +130,7 @@ impl Decoder {
         }
     }
 
-    /// Writes what is left and hands out the file, which now holds the blob.
+    /// Writes the remaining groups and returns the file, which now holds the whole blob.
     pub(crate) fn finish(mut self) -> Result<TempFile, ReceiveError> {
         self.push(&[])?;
         if self.next.is_some() {
@@ -188,7 +188,7 @@ impl Decoder {
         Ok(Step::Forward)
     }
 
-    /// Writes the verified groups. Nothing follows them in the buffer when this is called.
+    /// Writes the verified groups. The buffer must hold nothing else.
     fn write(&mut self) -> Result<(), StoreError> {
         self.file.write(self.written, &self.groups)?;
         self.written = self.position();
@@ -210,7 +210,7 @@ fn fill(buffer: &mut Vec<u8>, len: usize, input: &mut &[u8]) {
     *input = rest;
 }
 
-/// The two hashes of a parent node, once all of it is there.
+/// The two hashes of a parent node; none until all of it has arrived.
 fn halves(pair: &[u8]) -> Option<(&ChainingValue, &ChainingValue)> {
     let (left, rest) = pair.split_first_chunk()?;
     Some((left, rest.first_chunk()?))

@@ -1,4 +1,4 @@
-//! The sender's side: a file is hashed once, in parallel, and then pulled as an encoding of verifiable pieces.
+//! The sender's side: a file is hashed once, in parallel; then its encoding is read piece by piece.
 
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -13,14 +13,14 @@ use isobit_job::{Blob, Bytes, Hash};
 use crate::error::SourceError;
 use crate::tree::{self, PAIR};
 
-/// Bytes in a piece of an encoding: large enough that handing it on costs nothing, small enough to stay in cache.
+/// Bytes in a piece of an encoding: large enough that passing it on costs little, small enough to stay in cache.
 const PIECE: usize = 256 * 1024;
 
-/// Room for a piece: its last group may begin just before the piece is full, and up to 64 pairs, one for each level of a
-/// tree, come before a group. A piece that outgrew its room would be copied.
+/// Capacity of a piece: its last group may start just before the piece is full, and up to 64 pairs, one for each level of a
+/// tree, come before a group. A piece that outgrew its capacity would be copied.
 const PIECE_ROOM: usize = PIECE + 16 * 1024 + 64 * PAIR;
 
-/// The inner hashes of a file, from which it is sent without being hashed again. Clones share them.
+/// The inner hashes of a file, with which it can be sent without being hashed again. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Outboard {
     blob: Blob,
@@ -30,14 +30,14 @@ pub struct Outboard {
 }
 
 impl Outboard {
-    /// The blob that the file was when it was hashed.
+    /// The hash and size of the file when it was hashed.
     #[must_use]
     pub fn blob(&self) -> Blob {
         self.blob
     }
 }
 
-/// What betrays that a file was written to.
+/// The length and modification time of a file. If they change, the file was written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     len: u64,
@@ -60,7 +60,7 @@ struct Source {
 
 impl Source {
     fn open(path: &Path) -> Result<Self, SourceError> {
-        // Asked before opening too: opening a pipe waits for its writer.
+        // Checked before opening, because opening a pipe waits for its writer.
         let metadata = path.metadata().map_err(SourceError::io("open", path))?;
         if !metadata.is_file() {
             return Err(SourceError::NotAFile { path: path.to_path_buf() });
@@ -92,7 +92,7 @@ impl Source {
 /// Hashes a file on all cores. The outboard takes 0.39 % of the file's size in memory.
 ///
 /// # Errors
-/// When the file cannot be read, is not a regular file, or is written to meanwhile.
+/// The file cannot be read, is not a regular file, is too large, or is written to meanwhile.
 pub fn hash_file(path: impl AsRef<Path>) -> Result<(Blob, Outboard), SourceError> {
     let path = path.as_ref();
     let source = Source::open(path)?;
@@ -108,11 +108,10 @@ pub fn hash_file(path: impl AsRef<Path>) -> Result<(Blob, Outboard), SourceError
     Ok((blob, outboard))
 }
 
-/// Pulls the encoding of a file: an iterator over pieces of about 256 KiB, ready to be written to a stream one after
-/// the other.
+/// The encoding of a file: an iterator over pieces of about 256 KiB, ready to be written to a stream one after the other.
 ///
-/// The data is not hashed again: a file that changed is noticed by its length and time, at the latest by the
-/// receiver. After an error the iterator is at its end.
+/// The data is not hashed again. A change of the file shows in its length or modification time; if not, the receiver finds
+/// it. The iterator ends after an error.
 #[derive(Debug)]
 pub struct Encoder {
     source: Source,
@@ -127,7 +126,7 @@ impl Encoder {
     /// Opens the file that `outboard` was made from.
     ///
     /// # Errors
-    /// When the file cannot be opened or was written to since.
+    /// The file cannot be opened, is not a regular file, or was written to since.
     pub fn open(path: impl AsRef<Path>, outboard: &Outboard) -> Result<Self, SourceError> {
         let source = Source::open(path.as_ref())?;
         source.expect(outboard.stamp)?;
@@ -158,7 +157,7 @@ impl Encoder {
             match node {
                 BaoChunk::Parent { .. } => {
                     let end = self.pairs_sent.saturating_add(PAIR);
-                    // Outboard and nodes come from the same size: the pair is always there.
+                    // Outboard and nodes are made for the same size, so the pair exists.
                     if let Some(pair) = self.outboard.pairs.get(self.pairs_sent..end) {
                         piece.extend_from_slice(pair);
                     }

@@ -35,7 +35,7 @@ pub(crate) fn outboard_len(size: u64) -> u64 {
     (size.div_ceil(GROUP).max(1) - 1).saturating_mul(64)
 }
 
-/// The nodes of the encoding of `blob`, in the order in which they travel.
+/// The nodes of the encoding of `blob`, in the order in which they are sent.
 pub(crate) fn nodes(blob: &Blob) -> ResponseIter {
     let tree = BaoTree::new(blob.size.get(), BlockSize::from_chunk_log(GROUP_CHUNK_LOG));
     ResponseIter::new(tree, ChunkRanges::all())
@@ -61,8 +61,8 @@ pub(crate) fn parent_hash(left: &ChainingValue, right: &ChainingValue, is_root: 
     }
 }
 
-/// Hashes the first `size` bytes of `file` on all cores. `outboard`, where wanted, is [`outboard_len`] bytes and
-/// receives the pairs in pre-order.
+/// Hashes the first `size` bytes of `file` on all cores. `outboard`, if given, has [`outboard_len`] bytes and receives the
+/// pairs in pre-order.
 pub(crate) fn hash_blob(file: &File, size: u64, outboard: Option<&mut [u8]>) -> io::Result<ChainingValue> {
     let whole = Subtree { start: 0, len: size, is_root: true };
     whole.hash(file, outboard, &mut Vec::new())
@@ -109,7 +109,7 @@ impl Subtree {
     }
 }
 
-/// The places of a pre-order outboard: a node's own pair, then all pairs of its left child, then those of its right.
+/// The parts of a pre-order outboard: a node's own pair, then all pairs of its left child, then those of its right.
 type Places<'a> = (Option<&'a mut [u8; PAIR]>, Option<&'a mut [u8]>, Option<&'a mut [u8]>);
 
 fn divide(outboard: Option<&mut [u8]>, left_len: u64) -> Places<'_> {

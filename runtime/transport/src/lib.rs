@@ -1,6 +1,6 @@
 //! QUIC between nodes that are known by their keys: TLS 1.3 with raw public keys (RFC 7250) on both
-//! sides, no certificate authority, and windows for 1 Gbit/s at 100 ms. Provider and renter stand on
-//! this; what they say to each other is in `isobit-wire`.
+//! sides, no certificate authority, and windows for 1 Gbit/s at 100 ms. Provider and renter use
+//! this crate; their messages are in `isobit-wire`.
 
 mod tls;
 
@@ -17,19 +17,19 @@ use std::time::Duration;
 
 pub use tls::TlsError;
 
-/// In flight on one stream: 1 Gbit/s * 100 ms = 12.5 MB, rounded up to 16 MiB.
+/// The most bytes in flight on one stream: 1 Gbit/s * 100 ms = 12.5 MB, rounded up to 16 MiB.
 const STREAM_WINDOW: u32 = 16 << 20;
 
-/// In flight on one connection: two full streams, so that outputs do not wait for inputs.
+/// The most bytes in flight on one connection: two full streams, so outputs need not wait for inputs.
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// Kernel buffers of the UDP socket, each way: 4 MiB holds 2 ms at 16 Gbit/s of loopback.
 const SOCKET_BUFFER: usize = 4 << 20;
 
-/// A peer that says nothing for so long is gone.
+/// How long a peer may be silent before the connection is closed.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// How often an otherwise silent connection is kept awake.
+/// How often a keep-alive is sent on an otherwise silent connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Jobs that one connection may have open at once.
@@ -41,77 +41,51 @@ const MAX_BULK: u32 = 64;
 /// Time for name lookup and handshake together.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The largest packet that path discovery tries. Loopback carries it; ordinary paths settle at 1 452.
+/// The largest packet that path discovery tries. Loopback carries it; ordinary paths end up at 1 452.
 const MAX_PACKET: u16 = 16_320;
 
-/// Sent before the first acknowledgement: 3 * [`MAX_PACKET`]. quinn sends the message that closes a connection only if a
-/// largest packet fits the window, and takes no acknowledgements from then on: with its default of 14 720 bytes, a
-/// probe of path discovery under way would keep the message back for good. Some 34 ordinary packets.
+/// The most bytes sent before the first acknowledgement: 3 * [`MAX_PACKET`], some 34 ordinary packets.
+///
+/// quinn sends the message that closes a connection only if a packet of the largest size fits the window, and from then on
+/// processes no acknowledgements. With its default window of 14 720 bytes, a path discovery probe in flight would hold the
+/// message back forever.
 const INITIAL_WINDOW: u64 = 3 * (MAX_PACKET as u64);
 
-/// Closing code of a connection whose peer broke the protocol.
+/// Close code of a connection whose peer broke the protocol.
 pub const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(1);
 
-/// Closing code of an ordinary end.
+/// Close code of a connection that ends normally.
 pub const CLOSE_DONE: VarInt = VarInt::from_u32(0);
 
-/// Resetting code of a stream whose content is no longer wanted or not to be had.
+/// Reset code of a stream whose content is no longer wanted or no longer available.
 pub const RESET_ABANDONED: VarInt = VarInt::from_u32(2);
 
 /// Why an endpoint could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum BindError {
-    /// The address is taken, or not ours.
     #[error("cannot listen on {addr}: {source}")]
-    Socket {
-        /// The address asked for.
-        addr: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The key cannot be used.
+    Socket { addr: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
 /// Why a provider could not be reached.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The host has no address.
     #[error("cannot find the host `{host}`: {reason}")]
-    UnknownHost {
-        /// The host as given.
-        host: String,
-        /// What the resolver says.
-        reason: String,
-    },
-    /// Nobody answers.
+    UnknownHost { host: String, reason: String },
     #[error("no answer from {addr} within {} s", CONNECT.as_secs())]
-    Unreachable {
-        /// The address tried.
-        addr: SocketAddr,
-    },
-    /// Somebody else answers.
+    Unreachable { addr: SocketAddr },
     #[error("{addr} has the key {found}, not {expected}")]
-    WrongKey {
-        /// The address tried.
-        addr: SocketAddr,
-        /// The key in the address that was given.
-        expected: NodeKey,
-        /// The key found there.
-        found: NodeKey,
-    },
+    WrongKey { addr: SocketAddr, expected: NodeKey, found: NodeKey },
     /// The handshake failed in another way.
     #[error("cannot connect to {addr}: {reason}")]
-    Handshake {
-        /// The address tried.
-        addr: SocketAddr,
-        /// What the transport says.
-        reason: String,
-    },
-    /// No local socket.
+    Handshake { addr: SocketAddr, reason: String },
+    /// No local endpoint could be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
 }
@@ -135,19 +109,19 @@ impl ConnectError {
 /// Opens an endpoint that accepts connections.
 ///
 /// # Errors
-/// The address cannot be bound.
+/// The address cannot be bound, or the key cannot be used.
 pub fn listen(addr: SocketAddr, secret: &SecretKey) -> Result<Endpoint, BindError> {
     let mut config = ServerConfig::with_crypto(Arc::new(tls::server(secret)?));
     config.transport_config(Arc::new(transport(MAX_JOBS)));
     endpoint(addr, Some(config))
 }
 
-/// Connects to the node at `addr` and to no other.
+/// Connects to the node at `addr`, and refuses one with another key.
 ///
-/// The endpoint has to be kept for as long as the connection is used.
+/// Keep the endpoint for as long as the connection is used.
 ///
 /// # Errors
-/// See [`ConnectError`].
+/// The host has no address, or the node does not answer, has another key or fails the handshake.
 pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, Connection), ConnectError> {
     let unknown = |reason: String| ConnectError::UnknownHost { host: addr.host.clone(), reason };
     let lookup = tokio::time::timeout(CONNECT, tokio::net::lookup_host((addr.host.as_str(), addr.port)));
@@ -172,7 +146,7 @@ pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, C
     }
 }
 
-/// The key that the other side has proved to hold.
+/// The key that the peer has proved to hold.
 #[must_use]
 pub fn peer_key(connection: &Connection) -> Option<NodeKey> {
     let identity = connection.peer_identity()?.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().ok()?;
@@ -181,12 +155,11 @@ pub fn peer_key(connection: &Connection) -> Option<NodeKey> {
 
 /// Why the header of a data stream could not be read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// The stream broke off.
     #[error("a data stream ended within its header")]
     Broken(#[from] quinn::ReadExactError),
-    /// It is not a header.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
@@ -198,7 +171,7 @@ pub enum HeaderError {
 pub async fn read_header<H: Frame>(stream: &mut RecvStream) -> Result<H, HeaderError> {
     let mut decoder = FrameDecoder::new();
     loop {
-        // A header has some 50 bytes, and the stream is buffered: byte by byte takes nothing of what follows it.
+        // A header has some 50 bytes, and the stream is buffered. Reading byte by byte takes nothing that follows the header.
         let mut byte = [0];
         stream.read_exact(&mut byte).await?;
         if let Some(header) = decoder.decode(&mut byte.as_slice())? {
@@ -210,7 +183,7 @@ pub async fn read_header<H: Frame>(stream: &mut RecvStream) -> Result<H, HeaderE
 fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, BindError> {
     let failed = |source| BindError::Socket { addr, source };
     let socket = UdpSocket::bind(addr).map_err(failed)?;
-    // Larger buffers are an improvement, not a need: the system may refuse.
+    // Larger buffers are faster but not needed: the system may refuse them.
     socket2::SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER).ok();
     socket2::SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER).ok();
     let mut config = EndpointConfig::default();
@@ -218,7 +191,7 @@ fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, 
     Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime)).map_err(failed)
 }
 
-/// The settings of a connection; also what a fair comparison with plain quinn uses.
+/// The settings of a connection on which the peer may have `incoming_jobs` control streams open at once.
 #[must_use]
 pub fn transport(incoming_jobs: u32) -> TransportConfig {
     let mut config = TransportConfig::default();

@@ -1,5 +1,5 @@
 //! TLS 1.3 with raw Ed25519 public keys (RFC 7250, RFC 8410) for both sides. ring is the one crypto
-//! provider: it needs nothing but a C compiler to build.
+//! provider: it needs only a C compiler to build.
 
 use isobit_job::{NodeKey, SecretKey};
 use isobit_wire::ALPN;
@@ -34,7 +34,7 @@ pub(crate) fn server(secret: &SecretKey) -> Result<QuicServerConfig, TlsError> {
         .with_client_cert_verifier(Arc::new(AnyKey(provider)))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified(secret)?)));
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // Every connection proves its key anew.
+    // No session resumption: every connection proves its key again.
     config.send_tls13_tickets = 0;
     QuicServerConfig::try_from(config).map_err(TlsError::new)
 }
@@ -59,7 +59,7 @@ pub(crate) fn key_of(spki: &[u8]) -> Option<NodeKey> {
     NodeKey::from_spki_der(spki).ok()
 }
 
-/// Our own identity as rustls wants it: the public key in a certificate's place.
+/// Our own identity in the form that rustls expects: the public key in place of a certificate.
 fn certified(secret: &SecretKey) -> Result<Arc<CertifiedKey>, TlsError> {
     let private = PrivatePkcs8KeyDer::from(secret.to_pkcs8_der());
     let signing = ring::sign::any_eddsa_type(&private).map_err(TlsError::new)?;
@@ -81,7 +81,7 @@ fn tls12() -> rustls::Error {
     rustls::Error::PeerIncompatible(PeerIncompatible::Tls13RequiredForQuic)
 }
 
-/// What the client's verifier saw, for a better message than TLS has.
+/// The wrong key that the client's verifier saw, for a better error message than that of TLS.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen(Arc<Mutex<Option<NodeKey>>>);
 
@@ -91,7 +91,7 @@ impl Seen {
     }
 }
 
-/// Accepts one key.
+/// Accepts only the expected key.
 #[derive(Debug)]
 struct ThisKey {
     provider: Arc<CryptoProvider>,
@@ -144,7 +144,7 @@ impl ServerCertVerifier for ThisKey {
     }
 }
 
-/// Accepts every key that is proved; who may do what is decided above.
+/// Accepts every key that the peer proves to hold. The caller decides which keys may submit jobs.
 #[derive(Debug)]
 struct AnyKey(Arc<CryptoProvider>);
 

@@ -6,72 +6,53 @@ use isobit_job::{MAX_OUTPUTS, Name};
 
 use crate::{FrameError, PROTOCOL, ToProvider, ToRenter};
 
-/// A peer, or this side, does not keep to the protocol. The stream is of no use after that.
+/// The peer or this side broke the protocol. After an error in what was received, the stream cannot be used any more.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// Bytes that are not a message, or a message that is too long.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A message that does not belong there.
     #[error("`{message}` does not belong {place}")]
     OutOfOrder {
-        /// The message's name.
         message: &'static str,
-        /// How far the conversation was.
+        /// How far the conversation had come.
         place: &'static str,
     },
-    /// The peer speaks another version.
     #[error("the peer speaks protocol version {found}, not {PROTOCOL}; use the same version of isobit on both sides")]
-    Version {
-        /// The version found.
-        found: u16,
-    },
-    /// A field is too long.
+    Version { found: u16 },
     #[error("`{field}` has length {found}; the most is {maximum}")]
     TooLong {
-        /// The field.
         field: &'static str,
         /// The length found, in bytes or items.
         found: usize,
-        /// The most there may be.
         maximum: usize,
     },
-    /// A progress report is not a fraction.
     #[error("progress of {found}; it goes from 0 to 1")]
-    Fraction {
-        /// The number found.
-        found: f32,
-    },
-    /// A list of missing blobs is empty or names one twice.
+    Fraction { found: f32 },
     #[error("a list of missing blobs that is empty or names one twice")]
     Missing,
-    /// Outputs are not counted from 0, one by one, or there are too many.
+    /// An output's index is not the next one, the number of outputs is wrong, or there are too many.
     #[error("output {found} where {expected} comes next; the most is {MAX_OUTPUTS} outputs")]
     OutputIndex {
         /// The index or number found.
         found: u32,
-        /// The one that would be right.
         expected: u32,
     },
-    /// Two outputs have one name.
     #[error("output `{name}` comes twice")]
-    OutputTwice {
-        /// The name.
-        name: Name,
-    },
-    /// The stream ended before the job did.
+    OutputTwice { name: Name },
+    /// The stream ended before the job's last message.
     #[error("the peer left {place}")]
     Left {
-        /// How far the conversation was.
+        /// How far the conversation had come.
         place: &'static str,
     },
-    /// The session failed before, and is not to be used any more.
+    /// The session failed before and cannot be used any more.
     #[error("the session has failed before")]
     Failed,
 }
 
-/// How far the provider's part is.
+/// How far the provider's side of the conversation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Silent,
@@ -81,8 +62,8 @@ enum Stage {
     Over,
 }
 
-/// What both sides have said. Each side keeps one: it records what it sends when it sends it, and what it receives when
-/// it comes in, so that messages which cross on the way are in order for both.
+/// The state of the conversation. Each side keeps one, and records a message when it sends or receives it. Messages that
+/// cross on the way are in order on both sides.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     /// The version in the renter's `Hello`.
@@ -91,9 +72,9 @@ pub(crate) struct Conversation {
     cancelled: bool,
     stage: Stage,
     asked_for_blobs: bool,
-    /// Since the job was restarted, if it was.
+    /// Outputs announced; if the job was restarted, since then.
     outputs: BTreeSet<Name>,
-    /// Outputs that became void when the job was restarted; none if it was not.
+    /// Number of outputs that became void when the job was restarted; none if it was not.
     void: Option<u32>,
 }
 
@@ -129,8 +110,8 @@ impl Conversation {
         }
     }
 
-    /// Records what the renter says. That the provider has ended the conversation does not matter here: the renter may
-    /// not know yet.
+    /// Records a message of the renter. It may come after the provider's last message, which the renter may not have
+    /// received yet.
     pub(crate) fn renter_says(&mut self, message: &ToProvider) -> Result<(), ProtocolError> {
         message.check()?;
         let in_order = match message {
@@ -149,7 +130,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Records what the provider says.
+    /// Records a message of the provider.
     pub(crate) fn provider_says(&mut self, message: &ToRenter) -> Result<(), ProtocolError> {
         message.check()?;
         let Some(hello) = self.hello else {

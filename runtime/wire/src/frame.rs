@@ -5,37 +5,23 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What travels in frames of its own kind on one stream.
+/// A message that is sent in frames. All frames that one side sends on one stream hold messages of one such type.
 pub trait Frame: Serialize + DeserializeOwned {
-    /// The most bytes that one of them has when encoded, without the length in front.
+    /// The most bytes in an encoded message, without the length in front.
     const MAX: usize;
 }
 
 /// Why bytes are not a frame, or a message does not fit one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The frame is too long.
     #[error("a frame of {found} bytes; the most here is {maximum}")]
-    TooLong {
-        /// Bytes found.
-        found: u64,
-        /// The most there may be.
-        maximum: usize,
-    },
-    /// The frame's bytes are not a message.
+    TooLong { found: u64, maximum: usize },
     #[error("a frame that is not a message: {message}")]
-    Malformed {
-        /// What is wrong.
-        message: String,
-    },
-    /// The frame has bytes after its message.
+    Malformed { message: String },
     #[error("a frame with {found} bytes after its message")]
-    Trailing {
-        /// Bytes found.
-        found: usize,
-    },
-    /// The stream ended inside a frame.
+    Trailing { found: usize },
     #[error("the stream ended inside a frame, after {found} of its bytes")]
     Truncated {
         /// Bytes that came, the length included.
@@ -46,7 +32,7 @@ pub enum FrameError {
 /// The frame for `message`.
 ///
 /// # Errors
-/// [`FrameError::TooLong`] over [`Frame::MAX`].
+/// [`FrameError::TooLong`] if the message is over [`Frame::MAX`].
 pub fn encode<M: Frame>(message: &M) -> Result<Vec<u8>, FrameError> {
     let malformed = |error: postcard::Error| FrameError::Malformed { message: error.to_string() };
     let mut frame = postcard::to_extend(message, vec![0; LENGTH]).map_err(malformed)?;
@@ -62,8 +48,8 @@ pub fn encode<M: Frame>(message: &M) -> Result<Vec<u8>, FrameError> {
 /// Bytes of the length in front of a frame.
 const LENGTH: usize = 4;
 
-/// Cuts a stream of bytes into messages. Holds at most one frame, and never sets memory aside for bytes that
-/// have only been announced.
+/// Decodes a stream of bytes into messages. Buffers at most one frame, and never allocates memory for bytes that have only
+/// been announced.
 ///
 /// ```
 /// use isobit_wire::{BlobHeader, FrameDecoder, encode};
@@ -86,16 +72,16 @@ pub struct FrameDecoder<M> {
 }
 
 impl<M: Frame> FrameDecoder<M> {
-    /// A decoder at the border between two frames.
+    /// A decoder at the start of a frame.
     pub fn new() -> FrameDecoder<M> {
         FrameDecoder { buffer: Vec::new(), message: PhantomData }
     }
 
     /// Takes bytes from the front of `input`, up to the end of the current frame, and returns its message; none if `input`
-    /// ended first. To be called until it returns none.
+    /// ended first. Call it until it returns none.
     ///
     /// # Errors
-    /// What is not a frame. The stream is of no use after that.
+    /// The bytes are not a frame. The stream cannot be used after that.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<M>, FrameError> {
         if !self.fill(input, LENGTH) {
             return Ok(None);
@@ -129,10 +115,10 @@ impl<M: Frame> FrameDecoder<M> {
         self.buffer.len() >= wanted
     }
 
-    /// To be called when the stream has ended.
+    /// Checks that no frame is incomplete. Call it when the stream has ended.
     ///
     /// # Errors
-    /// [`FrameError::Truncated`] if that was inside a frame.
+    /// [`FrameError::Truncated`] if the stream ended inside a frame.
     pub fn finish(&self) -> Result<(), FrameError> {
         match self.buffer.len() {
             0 => Ok(()),

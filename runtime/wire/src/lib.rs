@@ -2,11 +2,11 @@
 //! over bytes, with no sockets: `isobit-renter` and `isobit-provider` drive them over QUIC.
 //!
 //! A connection speaks ALPN [`ALPN`]. The renter opens one bidirectional *control stream* per job; bulk data has
-//! unidirectional streams of its own, so that control messages never wait behind it.
+//! unidirectional streams of its own, and control messages never wait behind it.
 //!
 //! ```text
 //! renter                          control stream                        provider
-//!   Hello, Submit (may go at once)     -->
+//!   Hello, Submit (may go together)    -->
 //!                                      <--   Welcome
 //!                                      <--   Missing (if blobs are missing)
 //!   a stream per missing blob         ==>
@@ -15,19 +15,19 @@
 //!                                      <--   Running
 //!                                      <--   Log, Progress, Output (any number, in any order)
 //!                                      <==   a stream per output
-//!                                      <--   Restarted (once at most; Log, Progress and Output begin anew)
+//!                                      <--   Restarted (at most once; Log, Progress and Output start again)
 //!                                      <--   Unread (if the workload left something unread)
 //!                                      <--   Finished
 //! ```
 //!
-//! `Rejected` takes the place of any message before `Running`, `Faulted` of any after `Welcome`; both end the job, as
-//! `Finished` does. The renter may send `Cancel` once after `Submit`; the provider answers with `Faulted`, unless the end
-//! was already on its way.
+//! `Rejected` may come at any time before `Running`, `Faulted` at any time after `Submit` and `Welcome`. Both end the job,
+//! as `Finished` does. The renter may send `Cancel` once after `Submit`. The provider answers with `Faulted`, unless its
+//! last message was already on the way.
 //!
 //! Frames on the control stream, and the header at the start of each data stream, are a length (`u32`, little-endian) and
 //! that many bytes of postcard. After a [`BlobHeader`] comes the blob in bao encoding (chunk groups of
-//! 16 KiB, without the size in front); after an [`OutputHeader`] come the output's bytes as they are. The
-//! stream's end completes either one.
+//! 16 KiB, without the size in front); after an [`OutputHeader`] come the output's plain bytes. The end of
+//! the stream ends the blob or output.
 //!
 //! ```
 //! use isobit_wire::{PROTOCOL, ProviderSession, RenterSession, ToProvider};
@@ -57,7 +57,7 @@ pub use session::{ProviderSession, RenterSession};
 /// The TLS application protocol: the wire format's major version.
 pub const ALPN: &[u8] = b"isobit/1";
 
-/// The version of the messages. `Hello`, `Welcome` and the rejection for another version keep their bytes in all
+/// The version of the messages. `Hello`, `Welcome` and the rejection for another version have the same encoding in all
 /// versions.
 pub const PROTOCOL: u16 = 3;
 

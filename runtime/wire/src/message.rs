@@ -1,4 +1,4 @@
-//! The messages, the headers of data streams, and the bounds of what is in them.
+//! The messages, the headers of data streams, and the bounds of their fields.
 
 use isobit_job::{Blob, Fault, Hash, LogLevel, MAX_DETAIL, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Unread};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::{Frame, MAX_FRAME, MAX_HEADER, ProtocolError, Rejection};
 pub const MAX_SOFTWARE: usize = 256;
 /// The most bytes in a line of the job's log: 8 KiB, as in `wit/`.
 pub const MAX_LOG: usize = 8 * 1024;
-/// The most bytes in the message beside a progress report, as in `wit/`.
+/// The most bytes in the message of a progress report, as in `wit/`.
 pub const MAX_PROGRESS: usize = 256;
 /// The most bytes in any other text: 4 KiB.
 pub const MAX_TEXT: usize = 4 * 1024;
@@ -24,12 +24,12 @@ pub enum ToProvider {
         /// The renter's software and version; at most [`MAX_SOFTWARE`] bytes.
         software: String,
     },
-    /// The job. May follow `Hello` at once.
+    /// The job. May be sent right after `Hello`, before `Welcome` arrives.
     Submit {
         /// The job spec as JSON; at most [`MAX_SPEC_JSON`] bytes.
         spec_json: Vec<u8>,
-        /// How long the job may run before the provider gives it up, in milliseconds. Not part of the job: it is about
-        /// this provider, not about the result.
+        /// How long the job may run before the provider gives it up, in milliseconds. Not part of the job spec, because it
+        /// does not affect the result.
         deadline_ms: u64,
     },
     /// The renter no longer wants the result.
@@ -50,7 +50,7 @@ pub enum ToRenter {
     Rejected(Rejection),
     /// The provider lacks these blobs of the job; the renter sends each on a stream of its own.
     Missing {
-        /// Their hashes, none twice. The renter sends only blobs of this job, whatever is asked.
+        /// Their hashes, without duplicates. The renter sends only blobs of this job.
         blobs: Vec<Hash>,
     },
     /// The job waits.
@@ -60,10 +60,10 @@ pub enum ToRenter {
         /// What it waits for.
         reason: String,
     },
-    /// All blobs are there; the job has a place.
+    /// The provider has all blobs, and the job's turn has come.
     Accepted {
-        /// How long the job may run here, in milliseconds: what `Submit` asks for, or what the provider lets any job run if
-        /// that is less.
+        /// How long the job may run here, in milliseconds: the deadline in `Submit`, or the provider's maximum if that is
+        /// less.
         deadline_ms: u64,
     },
     /// The guest is about to run.
@@ -75,41 +75,41 @@ pub enum ToRenter {
     Log {
         /// How much it matters.
         level: LogLevel,
-        /// The line; at most [`MAX_LOG`] bytes. The guest's words: may hold control characters.
+        /// The line; at most [`MAX_LOG`] bytes. It comes from the guest and may hold control characters.
         message: String,
     },
     /// How far the job is.
     Progress {
         /// From 0 to 1.
         fraction: f32,
-        /// At most [`MAX_PROGRESS`] bytes. The guest's words: may hold control characters.
+        /// At most [`MAX_PROGRESS`] bytes. It comes from the guest and may hold control characters.
         message: String,
     },
     /// The guest created an output; the stream whose [`OutputHeader`] has this index carries it.
     Output {
-        /// Counted from 0 in the order of these messages, on over a `Restarted`.
+        /// Counted from 0 in the order of these messages. `Restarted` does not reset it.
         index: u32,
-        /// The output's name; none comes twice, unless `Restarted` is between.
+        /// The output's name. It is unique, except that it may come again after `Restarted`.
         name: Name,
     },
     /// The job ran, and this is its receipt. The last message.
     Finished {
         /// The receipt: a DSSE envelope.
         envelope_json: Vec<u8>,
-        /// How many `Output` messages there were, since `Restarted` if it came.
+        /// The number of `Output` messages; only those after `Restarted`, if it was sent.
         outputs: u32,
     },
     /// The provider could not run the job to its end, through no fault of the job. The last message.
     Faulted(Fault),
-    /// The provider's device could not run the job to its end, so the job runs anew on another. The outputs that
-    /// came so far are void, whole ones too. Comes once at most.
+    /// The provider's device could not run the job to its end, so the job runs again on another. All outputs sent so far
+    /// are void, complete ones too. Sent at most once.
     Restarted {
         /// The other device's name.
         device: String,
         /// What the first device could not do; at most [`MAX_TEXT`] bytes.
         reason: String,
     },
-    /// What the workload left unread. Comes before `Finished`, if anything was.
+    /// The parameters and inputs that the workload did not read. Sent before `Finished` if there are any.
     Unread(Unread),
 }
 
@@ -127,7 +127,7 @@ pub struct BlobHeader {
 pub struct OutputHeader {
     /// The index of the job's control stream, from 0, among the bidirectional streams of the connection.
     pub job: u64,
-    /// The index that the `Output` message gives the output's name to.
+    /// The index in the `Output` message that names this output.
     pub index: u32,
 }
 
@@ -166,7 +166,7 @@ impl ToProvider {
         }
     }
 
-    /// Checks the bounds of what is in the message.
+    /// Checks the bounds of the message's fields.
     pub(crate) fn check(&self) -> Result<(), ProtocolError> {
         match self {
             ToProvider::Hello { software, .. } => bounded("software", software.len(), MAX_SOFTWARE),
@@ -177,18 +177,18 @@ impl ToProvider {
 }
 
 impl ToRenter {
-    /// A line of the log, cut to [`MAX_LOG`] bytes.
+    /// A `Log` message, its line cut to [`MAX_LOG`] bytes.
     pub fn log(level: LogLevel, message: &str) -> ToRenter {
         ToRenter::Log { level, message: cut(message, MAX_LOG).to_owned() }
     }
 
-    /// A progress report: the fraction brought into 0 to 1, the message cut to [`MAX_PROGRESS`] bytes.
+    /// A `Progress` message: the fraction clamped to 0 to 1 (NaN becomes 0), the message cut to [`MAX_PROGRESS`] bytes.
     pub fn progress(fraction: f32, message: &str) -> ToRenter {
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         ToRenter::Progress { fraction, message: cut(message, MAX_PROGRESS).to_owned() }
     }
 
-    /// The job begins anew, its texts cut to [`MAX_TEXT`] bytes.
+    /// A `Restarted` message, its texts cut to [`MAX_TEXT`] bytes.
     pub fn restarted(device: &str, reason: &str) -> ToRenter {
         ToRenter::Restarted { device: cut(device, MAX_TEXT).to_owned(), reason: cut(reason, MAX_TEXT).to_owned() }
     }
@@ -217,7 +217,7 @@ impl ToRenter {
         }
     }
 
-    /// Checks the bounds of what is in the message.
+    /// Checks the bounds of the message's fields.
     pub(crate) fn check(&self) -> Result<(), ProtocolError> {
         match self {
             ToRenter::Welcome { software, .. } => bounded("software", software.len(), MAX_SOFTWARE),

@@ -6,35 +6,22 @@ use serde::{Deserialize, Serialize};
 /// Why a provider does not run a job. Nothing was run. Texts have at most
 /// [`MAX_TEXT`](crate::MAX_TEXT) bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The renter speaks another version of the protocol. First in the list: it keeps its bytes in all versions.
+    /// The renter speaks another version of the protocol. Must stay the first variant: it has the same encoding in all versions.
     #[error("the provider speaks protocol version {supported}, not {offered}")]
-    UnsupportedProtocol {
-        /// The renter's version.
-        offered: u16,
-        /// The provider's version.
-        supported: u16,
-    },
+    UnsupportedProtocol { offered: u16, supported: u16 },
     /// The renter's key is not on the provider's list.
     #[error("the provider does not take jobs from this key")]
     NotAllowed,
-    /// The provider has as many jobs as it takes.
     #[error("the provider is full: {running} jobs are running and {queued} are waiting")]
-    Full {
-        /// Jobs running.
-        running: u32,
-        /// Jobs waiting.
-        queued: u32,
-    },
-    /// The job asks for more than the provider grants.
+    Full { running: u32, queued: u32 },
     #[error("the job asks for {requested} of `{limit}`; the provider grants {maximum}")]
     LimitTooHigh {
         /// The limit's name as in the job spec, or `deadline-ms`.
         limit: String,
-        /// The most the provider grants.
         maximum: u64,
-        /// What the job asks for.
         requested: u64,
     },
     /// The job spec cannot be read, or breaks a rule.
@@ -42,24 +29,12 @@ pub enum Rejection {
     InvalidSpec(String),
     /// A blob that the renter sent is not what its hash says, or did not arrive whole.
     #[error("blob {hash} did not arrive as it should: {reason}")]
-    BadBlob {
-        /// The blob's hash.
-        hash: Hash,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The job's blobs do not fit the provider's store.
+    BadBlob { hash: Hash, reason: String },
     #[error("the job's blobs need {needed}; the provider has room for {available}")]
-    NoRoom {
-        /// The bytes of all blobs.
-        needed: Bytes,
-        /// What the provider can give them.
-        available: Bytes,
-    },
+    NoRoom { needed: Bytes, available: Bytes },
     /// The workload is not a component that exports the world `isobit:compute/workload`.
     #[error("not a workload: {0}")]
     NotAWorkload(String),
-    /// The provider is about to stop.
     #[error("the provider is shutting down")]
     ShuttingDown,
 }

@@ -5,8 +5,8 @@ use crate::{FrameDecoder, PROTOCOL, ProtocolError, ToProvider, ToRenter, encode}
 
 /// The renter's side of one job's control stream.
 ///
-/// After an error of [`RenterSession::receive`], or of [`RenterSession::end`], every further call fails: the stream
-/// is to be reset. A message that [`RenterSession::send`] refuses leaves the session as it was.
+/// After an error of [`RenterSession::receive`] or [`RenterSession::end`], every further call fails, and the stream has to
+/// be reset. A message that [`RenterSession::send`] refuses leaves the session as it was.
 #[derive(Debug)]
 pub struct RenterSession {
     conversation: Conversation,
@@ -16,10 +16,10 @@ pub struct RenterSession {
 
 /// The provider's side of one job's control stream.
 ///
-/// After an error of [`ProviderSession::receive`], or of [`ProviderSession::end`], every further call fails: the
-/// stream is to be reset. A message that [`ProviderSession::send`] refuses leaves the session as it was.
+/// After an error of [`ProviderSession::receive`] or [`ProviderSession::end`], every further call fails, and the stream has
+/// to be reset. A message that [`ProviderSession::send`] refuses leaves the session as it was.
 ///
-/// A `Hello` of another version is handed on like any other; the one answer that can be sent then is
+/// A `Hello` of another version is returned like any other message. The only answer that can be sent to it is
 /// [`Rejection::UnsupportedProtocol`](crate::Rejection::UnsupportedProtocol) or another rejection.
 #[derive(Debug)]
 pub struct ProviderSession {
@@ -29,7 +29,7 @@ pub struct ProviderSession {
 }
 
 impl RenterSession {
-    /// A session on which nothing was said yet.
+    /// A session before its first message.
     pub fn new() -> RenterSession {
         RenterSession { conversation: Conversation::new(), decoder: FrameDecoder::new(), failed: false }
     }
@@ -37,7 +37,7 @@ impl RenterSession {
     /// The bytes to send for `message`.
     ///
     /// # Errors
-    /// A message that does not belong here or breaks a bound, and any message after the job's end.
+    /// The message is out of order, breaks a bound, or comes after the job's end; or the session has failed.
     pub fn send(&mut self, message: &ToProvider) -> Result<Vec<u8>, ProtocolError> {
         if self.failed {
             return Err(ProtocolError::Failed);
@@ -59,7 +59,7 @@ impl RenterSession {
     /// The messages that `bytes` complete, in order. The bytes may be split anywhere.
     ///
     /// # Errors
-    /// Bytes that are no message, and a message that does not belong here or breaks a bound.
+    /// The bytes are not a message, or a message is out of order or breaks a bound; or the session has failed.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Vec<ToRenter>, ProtocolError> {
         guarded(&mut self.failed, || {
             let mut messages = Vec::new();
@@ -72,15 +72,15 @@ impl RenterSession {
         })
     }
 
-    /// Whether the provider has said its last word.
+    /// Whether the provider has sent its last message.
     pub fn is_over(&self) -> bool {
         self.conversation.is_over()
     }
 
-    /// To be called when the provider has ended the stream.
+    /// Checks that the job has ended. Call it when the provider has ended the stream.
     ///
     /// # Errors
-    /// If that was inside a message or before the job's end.
+    /// The stream ended inside a message or before the job's end; or the session has failed.
     pub fn end(&mut self) -> Result<(), ProtocolError> {
         guarded(&mut self.failed, || {
             self.decoder.finish()?;
@@ -91,7 +91,7 @@ impl RenterSession {
 }
 
 impl ProviderSession {
-    /// A session on which nothing was said yet.
+    /// A session before its first message.
     pub fn new() -> ProviderSession {
         ProviderSession { conversation: Conversation::new(), decoder: FrameDecoder::new(), failed: false }
     }
@@ -99,7 +99,7 @@ impl ProviderSession {
     /// The bytes to send for `message`.
     ///
     /// # Errors
-    /// A message that does not belong here or breaks a bound, and any message after the job's end.
+    /// The message is out of order, breaks a bound, or comes after the job's end; or the session has failed.
     pub fn send(&mut self, message: &ToRenter) -> Result<Vec<u8>, ProtocolError> {
         if self.failed {
             return Err(ProtocolError::Failed);
@@ -109,11 +109,11 @@ impl ProviderSession {
         Ok(bytes)
     }
 
-    /// The messages that `bytes` complete, in order. The bytes may be split anywhere. What crossed with the job's
-    /// end is checked and dropped.
+    /// The messages that `bytes` complete, in order. The bytes may be split anywhere. Messages that
+    /// crossed with the job's last message are checked and dropped.
     ///
     /// # Errors
-    /// Bytes that are no message, and a message that does not belong here or breaks a bound.
+    /// The bytes are not a message, or a message is out of order or breaks a bound; or the session has failed.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<Vec<ToProvider>, ProtocolError> {
         guarded(&mut self.failed, || {
             let mut messages = Vec::new();
@@ -128,16 +128,16 @@ impl ProviderSession {
         })
     }
 
-    /// Whether the provider has said its last word.
+    /// Whether the provider has sent its last message.
     pub fn is_over(&self) -> bool {
         self.conversation.is_over()
     }
 
-    /// To be called when the renter has ended its half of the stream. It may do so only after the job's end.
+    /// Checks that the job has ended. Call it when the renter has ended its half of the stream, which it may do only then.
     ///
     /// # Errors
-    /// If that was inside a message or before the job's end: the renter is gone, and the job is to be
-    /// given up.
+    /// The stream ended inside a message or before the job's end: the renter is gone, and the job has to be given up. Or the
+    /// session has failed.
     pub fn end(&mut self) -> Result<(), ProtocolError> {
         guarded(&mut self.failed, || {
             self.decoder.finish()?;
@@ -147,7 +147,7 @@ impl ProviderSession {
     }
 }
 
-/// Runs `action` unless the session has failed, and marks it as failed if that fails.
+/// Runs `action` unless the session has failed, and marks the session as failed if `action` fails.
 fn guarded<T>(failed: &mut bool, action: impl FnOnce() -> Result<T, ProtocolError>) -> Result<T, ProtocolError> {
     if *failed {
         return Err(ProtocolError::Failed);

@@ -115,8 +115,8 @@ impl Build {
         flags.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
     }
 
-    /// The compiler's folder in the user's cache, ready for this crate; or nothing where the user has chosen a folder, or none
-    /// can be kept.
+    /// The compiler's folder in the user's cache, ready for this crate; none if the user has chosen a target folder, or the
+    /// cache cannot be used.
     fn shared(&self, toolchain: &Toolchain, info: &CrateInfo, printer: &Printer) -> anyhow::Result<Option<Shared>> {
         let Some(root) = opening::cache("build").filter(|_| !info.has_chosen_target_dir()) else { return Ok(None) };
         let shared = match Shared::open(&root, &toolchain.name(), printer) {
@@ -193,13 +193,13 @@ impl Build {
     }
 }
 
-/// Cargo's profile for guests: the crate's own release profile, but for what makes no sense in a guest. It has a
-/// folder of its own, so a release build for the host that runs at the same time holds no lock that matters here.
+/// Cargo's profile for guests: the crate's own release profile, except for settings that make no sense in a guest. It
+/// has a folder of its own, so it does not wait for the lock of a release build for the host at the same time.
 const PROFILE: [&str; 6] = [
     "inherits='release'",
     "lto=true",
     "codegen-units=1",
-    // A guest's memory is gone when it panics: nothing to unwind for.
+    // A guest's memory is discarded when it panics, so there is nothing to unwind for.
     "panic='abort'",
     "strip=true",
     "debug=false",

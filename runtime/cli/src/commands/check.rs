@@ -69,7 +69,8 @@ struct Answer {
     entry_points: Vec<EntryPoint>,
 }
 
-/// Why a kernel is refused: what is wrong in one line, what led to it, what to write instead, and all of it drawn.
+/// Why a kernel is refused: what is wrong in one line, what led to it, what to write instead, and all of it as one text
+/// with the source.
 #[derive(serde::Serialize)]
 struct Problem {
     reason: String,
@@ -90,11 +91,11 @@ struct EntryPoint {
     /// Kernel fuel of an invocation, without `loops`.
     #[serde(skip_serializing_if = "Option::is_none")]
     invocation_cost: Option<u32>,
-    /// The loops that are paid for by the turn.
+    /// The loops whose iterations are counted as they run.
     #[serde(skip_serializing_if = "Option::is_none")]
     loops: Option<Vec<Loop>>,
     bindings: Vec<Binding>,
-    /// Memory of which it is not proved that the order of invocations does not matter.
+    /// Memory for which it is not proved that the order of invocations has no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_proved: Option<Vec<NotProved>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +106,7 @@ struct EntryPoint {
 struct Loop {
     line: Option<u32>,
     column: Option<u32>,
-    /// Kernel fuel of a turn, without the loops in it that are listed too.
+    /// Kernel fuel of an iteration, without inner loops that are listed too.
     iteration_cost: u32,
 }
 
@@ -163,7 +164,7 @@ impl Check {
         self.kernel.as_os_str() == "-"
     }
 
-    /// A refusal, drawn if it is about a place in the kernel.
+    /// A refusal as a failure, with the source if it is about a place in the kernel.
     fn shown(&self, refused: &Diagnostic) -> Failure {
         if refused.location.is_some() {
             return Failure::new(rendered(refused, &self.name()));
@@ -178,7 +179,7 @@ impl Check {
 
     fn read(&self) -> anyhow::Result<String> {
         let cannot = |error: &dyn fmt::Display| Failure::new(format!("cannot read {}: {error}", self.name()));
-        // One byte more than is allowed, so that what is too long is seen to be.
+        // One byte more than is allowed, to notice a kernel that is too long.
         let limit = u64::try_from(MAX_WGSL_BYTES)? + 1;
         let mut bytes = Vec::new();
         if self.is_stdin() {
@@ -262,7 +263,7 @@ impl Check {
     }
 }
 
-/// A refusal as the [`Diagnostic`] that it is; what else went wrong says nothing about the kernel.
+/// Turns a refusal into its [`Diagnostic`]. Other errors say nothing about the kernel.
 fn judged<T>(result: Result<T, KernelError>) -> anyhow::Result<T> {
     result.map_err(|error| match error {
         KernelError::Refused(diagnostic) => diagnostic.into(),
@@ -281,7 +282,7 @@ fn override_value(text: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), value))
 }
 
-/// The drawn message, about the file that it is about.
+/// The message with the source, which is named `file`.
 fn rendered(refused: &Diagnostic, file: &str) -> String {
     let message = refused.message_in(file);
     message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned()

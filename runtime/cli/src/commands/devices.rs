@@ -32,10 +32,10 @@ struct Answer {
 struct Listed {
     #[serde(flatten)]
     report: AdapterReport,
-    /// As far as it is known.
+    /// None if it is not known.
     #[serde(flatten)]
     verdict: Option<Verdict>,
-    /// What a job has found: it is probed again when it is used next.
+    /// What a job has found wrong with the device. It is probed again when it is next used.
     #[serde(skip_serializing_if = "Option::is_none")]
     suspicion: Option<Failure>,
 }
@@ -51,7 +51,7 @@ impl Listed {
 }
 
 impl Devices {
-    /// Lists them.
+    /// Lists the devices.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let verdicts = opening::verdicts();
         let listed = isobit_device::list_devices().into_iter().map(|report| {

@@ -34,7 +34,7 @@ struct Answer {
 struct Probed {
     #[serde(flatten)]
     info: DeviceInfo,
-    /// Neither this nor an error: the CPU device.
+    /// None for the CPU device, and if there is an `error`.
     #[serde(flatten)]
     verdict: Option<Verdict>,
     /// Why the probe could not be carried out.
@@ -43,7 +43,7 @@ struct Probed {
 }
 
 impl Doctor {
-    /// Probes them, whatever was found out before.
+    /// Probes the devices, even if their verdicts are known.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let selectors = match self.device {
             Some(device) => vec![device],

@@ -61,7 +61,7 @@ impl fmt::Display for Answer<'_> {
         for (label, names) in [("imports", self.imports), ("exports", self.exports)] {
             let mut label = label;
             for name in names {
-                // Names are the file's: one of them must not look like two.
+                // Names come from the file. They are escaped, so that one cannot look like two.
                 writeln!(f, "{label:<8} {}", crate::escape::line(name))?;
                 label = "";
             }

@@ -26,12 +26,12 @@ use isobit_sandbox::{MAX_WORKLOAD, Workload, WorkloadError};
 
 use crate::failure::{Failure, Status};
 
-/// Reads a file and checks that it is a workload, for a command that is of no use without one.
+/// Reads a file and checks that it is a workload, for a command that cannot go on without one.
 pub fn read_workload(path: &Path) -> anyhow::Result<Workload> {
     read_workload_or(Status::CouldNot, path)
 }
 
-/// The same, with the status if it is none.
+/// As [`read_workload`], with the exit status for a file that is not a workload.
 fn read_workload_or(status: Status, path: &Path) -> anyhow::Result<Workload> {
     let bytes = read_bounded(path, MAX_WORKLOAD)?;
     Ok(Workload::parse(bytes).map_err(|error| {
@@ -43,13 +43,13 @@ fn read_workload_or(status: Status, path: &Path) -> anyhow::Result<Workload> {
     })?)
 }
 
-/// Reads a receipt's file and verifies it. What is wrong with a file that was read is the inner error.
+/// Reads a receipt's file and verifies it. The outer error: the file cannot be read. The inner: its content is wrong.
 fn read_receipt(path: &Path) -> anyhow::Result<Result<Receipt, ReceiptError>> {
     let bytes = read_bounded(path, u64::try_from(MAX_ENVELOPE_JSON)?)?;
     Ok(Envelope::from_json(&bytes).and_then(|envelope| envelope.verify()))
 }
 
-/// Reads a file of at most so many bytes, and one more of a longer one: what is too long is for the caller to say.
+/// Reads up to `most` bytes of a file, and one more of a longer file, so that the caller notices that it is too long.
 fn read_bounded(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
     let shown = path.display();
     let refused = |error: std::io::Error| Failure::new(format!("cannot read {shown}: {error}"));

@@ -47,7 +47,7 @@ pub struct Run {
 impl Run {
     /// Runs the job and puts its outputs in place.
     pub fn run(mut self, printer: &Printer) -> anyhow::Result<Status> {
-        // What is wrong is found out before the work, not after it.
+        // Mistakes in the arguments are found before the job runs, not after it.
         let secret = self.receipt.is_some().then(|| self.key.load()).transpose()?;
         let workload = super::read_workload(&self.job.workload)?;
         let names = JobNames::new(&mut self.job, &workload)?;

@@ -65,7 +65,7 @@ pub struct Serve {
 
 #[derive(serde::Serialize)]
 struct Answer<'a> {
-    /// The likeliest of all.
+    /// The one that most likely works.
     address: &'a NodeAddr,
     addresses: &'a [NodeAddr],
     key: NodeKey,
@@ -123,8 +123,8 @@ impl Serve {
     }
 }
 
-/// Has the device probed, unless it has been, so that no worker needs to: in a process of its own, since drivers have no business
-/// in this one. Why it cannot be opened the first worker will tell.
+/// Has the device probed, unless it has been, so that no worker needs to. This is done in a child process, since no driver may
+/// run in this one. If the device cannot be opened, the first worker reports why.
 fn probe(program: &Path, worker: &[OsString], printer: &Printer) {
     let mut watch = Watch::new(printer);
     let found = probing::run(Command::new(program).args(worker).arg("--probe-only"), |event| watch.show(event));
@@ -133,8 +133,8 @@ fn probe(program: &Path, worker: &[OsString], printer: &Printer) {
     }
 }
 
-/// Where workers find the verdict: in the user's cache, or where that cannot be written beside the blobs, since each worker would probe
-/// anew otherwise.
+/// The folder where workers find the verdict: in the user's cache, or, if that cannot be written, next to the blobs. Without
+/// one, each worker would probe again.
 fn verdicts(data_dir: &Path, printer: &Printer) -> PathBuf {
     let beside = data_dir.join("probe");
     let Some(cache) = opening::verdicts() else { return beside };

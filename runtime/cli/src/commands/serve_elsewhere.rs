@@ -1,4 +1,4 @@
-//! `isobit serve` where it is not to be had.
+//! `isobit serve` on systems where it is not available.
 
 use std::ffi::OsString;
 
@@ -15,7 +15,7 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Says that it cannot be.
+    /// Fails with a message that says so.
     pub fn run(self, _: &Printer) -> anyhow::Result<Status> {
         drop(self.arguments);
         Err(Failure::new("a provider runs on Linux only, where strangers' code can be jailed")

@@ -110,7 +110,7 @@ impl fmt::Display for Utc {
 }
 
 /// Year, month and day of a day since the start of 1970, by the Gregorian calendar. Years are counted from March, so that the
-/// day that leap years have more is their last one.
+/// extra day of a leap year is its last one.
 fn date(days: u64) -> (u64, u64, u64) {
     // Days since 1 March of the year 0; an era of 400 years has 146 097 of them.
     let days = days.saturating_add(719_468);
@@ -138,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(Utc(Millis::saturating_from(milliseconds)).to_string(), shown);
         }
-        // Whatever a provider writes there.
+        // A provider may write any number there.
         assert!(!Utc(Millis::MAX).to_string().is_empty());
     }
 }

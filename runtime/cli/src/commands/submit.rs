@@ -77,7 +77,7 @@ impl Submit {
         ));
         watch.finish();
         let delivered = result.map_err(|error| failure(&error))?;
-        // The provider has done its part. A named pipe may still be waited for.
+        // The provider is done, so a request to stop may end this process at once. A named pipe may still wait for a reader.
         leave_when_asked();
         let receipt = &delivered.receipt;
         let kept = outputs::keep(&places, delivered.outputs, Some(&delivered.envelope), receipt.claim.job, printer)?;

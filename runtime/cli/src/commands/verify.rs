@@ -1,4 +1,4 @@
-//! `isobit verify`: is a receipt what it seems, and does the job come out the same here?
+//! `isobit verify`: checks a receipt, and whether a run of the job here makes the same claim.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,7 +56,7 @@ pub struct Verify {
 /// What was found. No disagreement means that all that was checked agrees.
 #[derive(Default, Serialize)]
 struct Answer {
-    /// None: what was to be checked could not be, and the rest agrees.
+    /// None if the claims are not comparable and everything else agrees.
     agrees: Option<bool>,
     checked: Vec<&'static str>,
     disagreements: Vec<Disagreement>,
@@ -70,7 +70,7 @@ struct Answer {
     note: Option<&'static str>,
 }
 
-/// Rules under which runs say nothing about each other.
+/// Two sets of rules under which claims are not comparable.
 #[derive(Clone, Copy, Serialize)]
 struct NotComparable {
     receipt: Rules,
@@ -158,7 +158,7 @@ struct Again<'a> {
 }
 
 impl Again<'_> {
-    /// Runs it. The files given have to be those that the job spec names.
+    /// Runs the job again. The files given must be those that the job spec names.
     fn run(&self, printer: &Printer) -> anyhow::Result<Claim> {
         let Self { spec, workload, ref inputs, device, deadline } = *self;
         if let Some(name) = spec.inputs.keys().find(|name| !inputs.contains_key(*name)) {
@@ -200,8 +200,8 @@ impl Again<'_> {
     }
 }
 
-/// A fault here says nothing about the receipt: it could not be checked. That is so also of what `isobit run` calls by another
-/// status.
+/// A failure to run the job here says nothing about the receipt: it could not be checked. Except for a cancellation, the exit
+/// status is that, even where `isobit run` would end with another.
 fn could_not_rerun(error: anyhow::Error) -> anyhow::Error {
     let shown = Shown::from(&error);
     if shown.status == Status::Cancelled {
@@ -215,7 +215,7 @@ fn could_not_rerun(error: anyhow::Error) -> anyhow::Error {
 }
 
 impl Answer {
-    /// Of a receipt that is good in itself.
+    /// The answer for a receipt whose signature and shape are good.
     fn of(receipt: &Receipt) -> Self {
         Self {
             checked: vec!["signature", "shape"],
@@ -228,7 +228,7 @@ impl Answer {
         }
     }
 
-    /// Compares the receipt's claim with that of another run, which is made only if the two are comparable.
+    /// Compares the receipt's claim with that of another run. `again` is called only if the two are comparable.
     fn compare(&mut self, claim: &Claim, again: impl FnOnce() -> anyhow::Result<Claim>) -> anyhow::Result<()> {
         let (receipt, here) = (claim.rules, isobit_sandbox::rules(claim.rules.profile()));
         if receipt != here {
@@ -269,7 +269,7 @@ impl Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checked = self.checked.join(", ");
-        // Before all else: that a receipt agrees may sound as if the job had come out well.
+        // This comes first, because a receipt that agrees may sound as if the job had completed.
         if let Some(outcome @ Outcome::Trapped(_)) = &self.outcome {
             writeln!(f, "the job {}", finished::outcome(outcome))?;
         }

@@ -30,7 +30,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs the job. Says nothing on stdout: the supervisor is told over a socket.
+    /// Runs the job, with messages to the supervisor over a socket. With `--probe` or `--probe-only` it probes the device
+    /// instead, and writes events to stdout.
     pub fn run(self) -> anyhow::Result<Status> {
         if self.probe_only {
             let (mut told, verdicts) = (|event: Event| event.say(), self.verdicts.as_deref());

@@ -1,4 +1,4 @@
-//! From virtual registers to real ones. What is the same in all lanes is kept once, and registers are used again.
+//! Assigns real registers to virtual ones. Values that are the same in all lanes are kept once, and registers are reused.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -8,14 +8,14 @@ use super::compile::{Compiler, Kind, Virtual};
 use super::optimize::{drop_copies, drop_unused, remove_nops};
 use super::varying::find_varying;
 
-/// Free places that are looked at for a value.
+/// The most free ranges that are tried for a value.
 const MAX_TRIES: usize = 64;
 
 /// How many registers there are.
 pub(super) struct Registers {
-    /// With a word per lane.
+    /// How many registers have a word per lane.
     pub(super) each: u32,
-    /// With a word for all lanes, and what they hold at first.
+    /// The initial words of the registers that have one word for all lanes.
     pub(super) all: Vec<u32>,
 }
 
@@ -47,14 +47,14 @@ fn resolve_labels(compiler: &mut Compiler<'_>) {
     }
 }
 
-/// From the first writing to the last use of a range, in places of the code.
+/// From the first write to the last use of a range, as indices of instructions.
 #[derive(Clone, Copy)]
 pub(super) struct Life {
     pub(super) first: usize,
     pub(super) last: usize,
 }
 
-/// The life of every value. What is used in a loop that it was not made in lives until the loop's end.
+/// The life of every range. One that is used in a loop, but was first written before it, lives until the loop's end.
 pub(super) fn lives(compiler: &mut Compiler<'_>) -> Vec<Option<Life>> {
     let mut ends: BTreeMap<usize, usize> = BTreeMap::new();
     for (at, inst) in compiler.code.iter().enumerate() {

@@ -2,8 +2,8 @@
 //!
 //! A register holds one 32-bit word per lane (a lane is an invocation); values of composite types lie in consecutive
 //! registers, without padding. A `bool` is a word of all ones or all zeros, like the masks. Values are
-//! computed for every lane, whether or not it takes part: only what can be seen later (assignments to variables,
-//! stores, atomics) asks a mask.
+//! computed for every lane, whether or not it takes part. Only effects that can be seen later (assignments to
+//! variables, stores, atomics) are masked.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) struct Reg(pub(super) u32);
 
 impl Reg {
-    /// Marks a register which has one word for all lanes.
+    /// Marks a register that has one word for all lanes.
     const UNIFORM: u32 = 1 << 31;
 
     pub(super) fn uniform(index: u32) -> Self {
@@ -27,7 +27,7 @@ impl Reg {
         (self.0 & !Self::UNIFORM) as usize
     }
 
-    /// The register `offset` places further.
+    /// The register with the number higher by `offset`.
     pub(super) fn at(self, offset: u32) -> Self {
         Self(self.0.saturating_add(offset))
     }
@@ -37,7 +37,7 @@ impl Reg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mask(pub(super) u32);
 
-/// A place in the code that is not known yet; later, the place.
+/// The number of a label while its place in the code is not known; later, the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label(pub(super) u32);
 
@@ -54,7 +54,7 @@ pub(super) enum UnaryOp {
     FirstLeadingSigned,
     FirstLeadingUnsigned,
     FirstTrailing,
-    /// What has no exponent becomes zero.
+    /// A word whose exponent bits are zero becomes 0.
     FFlush,
     FNegate,
     FAbs,
@@ -132,14 +132,14 @@ pub(super) enum AtomicOp {
     UMin,
     UMax,
     Exchange,
-    /// With the register of the value compared to.
+    /// With the register of the value to compare with.
     CompareExchange(Reg),
 }
 
-/// What an address counts from.
+/// The base of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
-    /// A variable or value in registers, of so many.
+    /// A variable or value in registers: the first, and how many.
     Registers(Reg, u32),
     /// Registers; the dynamic part is absolute, see [`Inst::Address`].
     Pointer,
@@ -149,8 +149,8 @@ pub(super) enum Base {
     Buffer(u32),
 }
 
-/// The dynamic part of an address out of bounds, and the least of such: a load from it gives zero, a store does nothing. No memory
-/// has so many words, with whatever is added for a member.
+/// The dynamic part of an address that is out of bounds. Every address of at least this is out of bounds: a load from it gives
+/// zero, a store does nothing. No memory has so many words, even with a member's offset added.
 pub(super) const NOWHERE: u32 = 1 << 31;
 
 /// An address: words from a base.
@@ -161,7 +161,7 @@ pub(super) struct Place {
     pub(super) dynamic: Option<Reg>,
 }
 
-/// How many elements an index may choose from.
+/// The number of elements that an index selects from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
     Fixed(u32),
@@ -172,7 +172,7 @@ pub(super) enum Length {
     },
 }
 
-/// Where the scalars of a composite lie in memory, in words; none: one after the other.
+/// Where the scalars of a composite lie in memory, in words; None: one after the other.
 pub(super) type Scatter = Option<Arc<[u32]>>;
 
 #[derive(Clone, Debug)]
@@ -183,13 +183,13 @@ pub(super) enum Inst {
         src: Reg,
         count: u32,
     },
-    /// One register into several.
+    /// Copies one register into several.
     Splat {
         dst: Reg,
         src: Reg,
         count: u32,
     },
-    /// To a variable: only lanes of the mask.
+    /// Assigns to a variable, in the lanes of the mask only.
     Assign {
         dst: Reg,
         src: Reg,
@@ -249,7 +249,7 @@ pub(super) enum Inst {
         offset: u32,
         dynamic: Option<Reg>,
     },
-    /// `atomic` loads and stores do not race with each other. A load's mask is for those who watch.
+    /// `atomic` loads and stores do not race with each other. A load's mask is only used by a `Watch`.
     Load {
         dst: Reg,
         place: Place,
@@ -273,7 +273,7 @@ pub(super) enum Inst {
         dst: Option<Reg>,
         mask: Mask,
     },
-    /// What it orders.
+    /// A barrier for accesses to buffers, to the workgroup's memory, or to both.
     Barrier {
         storage: bool,
         workgroup: bool,
@@ -286,7 +286,8 @@ pub(super) enum Inst {
         accept: Mask,
         reject: Option<Mask>,
     },
-    /// Lanes of the parent whose selector is one of (`none_of`: none of) the values; `accumulate`: these too.
+    /// dst = the lanes of `parent` whose selector is one of the values (`none_of`: none of them). `accumulate`: adds them to
+    /// `dst`.
     MaskCase {
         dst: Mask,
         parent: Mask,
@@ -306,15 +307,15 @@ pub(super) enum Inst {
         dst: Mask,
         src: Mask,
     },
-    /// What is left of a mask after its two parts. `returned`: who is missing has returned.
+    /// dst = a | b: joins the two parts of a mask again. `returned`: the missing lanes have returned.
     MaskJoin {
         dst: Mask,
         a: Mask,
         b: Option<Mask>,
         returned: bool,
     },
-    /// Who takes the next turn of a loop that `outer` entered: who came to the end of the body or continued. `breaks`:
-    /// the body may leave the loop.
+    /// dst = body | continued: the lanes that take the next iteration of a loop that `outer` entered. `breaks`: the body may
+    /// leave the loop.
     MaskTurn {
         dst: Mask,
         body: Mask,
@@ -322,7 +323,7 @@ pub(super) enum Inst {
         outer: Mask,
         breaks: bool,
     },
-    /// dst &= !src. `returned`: `src` are those who have returned.
+    /// dst &= !src. `returned`: `src` has the lanes that have returned.
     MaskRemove {
         dst: Mask,
         src: Mask,
@@ -354,19 +355,19 @@ pub(super) enum Inst {
     Return,
 }
 
-/// What an instruction does with a range of registers.
+/// How an instruction uses a range of registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     Read,
     Write,
     /// Written only in lanes of the mask.
     Assign(Mask),
-    /// Written somewhere, or its address is taken.
+    /// Written at any place in the range, or its address is taken.
     Expose,
 }
 
 impl Inst {
-    /// Shows every range of registers that the instruction uses.
+    /// Calls `see` with every range of registers that the instruction uses.
     pub(super) fn visit(&mut self, see: &mut dyn FnMut(Use, &mut Reg, u32)) {
         match self {
             Self::Nop
@@ -456,7 +457,7 @@ impl Inst {
         }
     }
 
-    /// Where it may jump to.
+    /// The label that it may jump to.
     pub(super) fn target_mut(&mut self) -> Option<&mut Label> {
         match self {
             Self::Jump { target } | Self::JumpIfNone { target, .. } | Self::Repeat { target, .. } => Some(target),

@@ -1,11 +1,11 @@
 //! Registers, masks, and arithmetic over all lanes.
 //!
-//! The loops are over plain slices, so that the compiler turns them into vector instructions. Floating point is the
-//! host's own, with the flush that profile dp32 prescribes; nothing here comes from the prelude.
+//! The loops run over plain slices, which the compiler can vectorize. Floating point is the host's own, with the flush that
+//! profile dp32 prescribes; nothing here comes from the prelude.
 
 use super::code::{BinaryOp, BitsOp, Mask, NOWHERE, Reg, UnaryOp};
 
-/// Lanes are made up to a multiple of this.
+/// The number of lanes is rounded up to a multiple of this.
 pub(super) const LANE_GROUP: usize = 16;
 
 /// A word per lane, or one for all.
@@ -31,7 +31,7 @@ pub(super) struct File {
     all: Vec<u32>,
 }
 
-/// The registers but for one that is being written.
+/// All registers except one that is being written.
 pub(super) struct Others<'a> {
     lanes: usize,
     below: &'a [u32],
@@ -52,7 +52,7 @@ impl<'a> Others<'a> {
         Words::Each(words.unwrap_or_default())
     }
 
-    /// One word of a register that was computed, if there is such a register.
+    /// One lane's word of a register whose number was computed; 0 if there is no such register.
     pub(super) fn word(&self, reg: Reg, lane: usize) -> u32 {
         if reg.is_uniform() {
             return self.all.get(reg.index()).copied().unwrap_or(0);
@@ -93,7 +93,7 @@ impl File {
         (out, Others { lanes: self.lanes, below, above, all: &self.all })
     }
 
-    /// One word of a register that was computed, if there is such a register.
+    /// One lane's word of a register whose number was computed, if there is such a register.
     pub(super) fn word_mut(&mut self, reg: usize, lane: usize) -> Option<&mut u32> {
         self.each.get_mut(reg.checked_mul(self.lanes)?.checked_add(lane)?)
     }
@@ -208,7 +208,7 @@ impl File {
         let groups = out.as_chunks_mut::<LANE_GROUP>().0.iter_mut().zip(dynamic.as_chunks::<LANE_GROUP>().0);
         for (out, dynamic) in groups {
             let first = dynamic[0];
-            // Neighbours mostly read neighbouring words, or the same.
+            // Neighbouring lanes mostly read neighbouring words, or the same word.
             let apart =
                 dynamic.iter().zip(0..).fold(0, |apart, (word, lane)| apart | (word.wrapping_sub(lane) ^ first));
             let start = at.wrapping_add(first) as usize;
@@ -366,7 +366,7 @@ impl File {
             BinaryOp::FSub => self.map2(dst, a, b, count, |a, b| flush_sum(float(a) - float(b))),
             BinaryOp::FMul => self.map2(dst, a, b, count, |a, b| flush_product(float(a) * float(b))),
             BinaryOp::FDiv => self.map2(dst, a, b, count, |a, b| {
-                // A zero has no sign, so it gives none to an infinity.
+                // The sign of a zero divisor is ignored: x/0 has the sign of x.
                 let b = if b == SIGN { 0 } else { b };
                 flush_product(float(a) / float(b))
             }),
@@ -410,7 +410,7 @@ fn flush_product(value: f32) -> u32 {
     if bits & !SIGN <= MIN_NORMAL { 0 } else { bits }
 }
 
-// Both stop at the greatest number that both types have: 2147483520 and 4294967040.
+// Both saturate at the greatest number that both types have: 2147483520 and 4294967040.
 #[expect(clippy::cast_possible_truncation, reason = "truncates and gives 0 for NaN, as WGSL has it")]
 fn float_to_int(value: f32) -> i32 {
     (value as i32).min(0x7fff_ff80)
@@ -457,9 +457,9 @@ fn insert(value: u32, bits: u32, offset: u32, length: u32) -> u32 {
 #[derive(Clone, Copy)]
 pub(super) enum LaneSet<'a> {
     None,
-    /// All that live.
+    /// All live lanes.
     All,
-    /// Those with ones.
+    /// The lanes whose words are all ones.
     Some(&'a [u32]),
 }
 
@@ -478,7 +478,7 @@ struct OneMask {
 
 /// The masks.
 pub(super) struct Masks {
-    /// How many lanes there are work for; the others never take part.
+    /// How many lanes have work; the others never take part.
     pub(super) live: usize,
     masks: Vec<OneMask>,
 }
@@ -515,7 +515,7 @@ impl Masks {
         }
     }
 
-    /// Lets `change` write the words of a mask, which begin as what they were, and looks at what they are then.
+    /// Lets `change` modify the words of a mask, and updates the mask's state.
     fn change(&mut self, mask: Mask, change: impl FnOnce(&Self, &mut [u32])) {
         let Some(slot) = self.masks.get_mut(mask.0 as usize) else { return };
         let mut words = std::mem::take(&mut slot.words);

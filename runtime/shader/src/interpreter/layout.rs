@@ -11,15 +11,15 @@ use naga::{ArraySize, Handle, Module, Type, TypeInner};
 use super::code::Scatter;
 use crate::Refusal;
 
-/// Words of the largest value.
+/// The most words of a value.
 pub(super) const MAX_WORDS: u32 = 1 << 26;
 
-/// Words that all tables of scattered scalars may have together.
+/// The most words of all tables of scattered scalars together.
 const MAX_TABLES: usize = 1 << 24;
 
 pub(super) struct Layout<'m> {
     pub(super) module: &'m Module,
-    /// By type; a run-time sized array counts as nothing, what is too large as `u32::MAX`.
+    /// By type; 0 for a run-time sized array, `u32::MAX` for a type that is too large.
     words: Vec<u32>,
     tables: HashMap<Handle<Type>, Scatter>,
     table_words: usize,
@@ -63,7 +63,7 @@ impl<'m> Layout<'m> {
         self.words.get(ty.index()).copied().unwrap_or(u32::MAX)
     }
 
-    /// The scalars of a value of this type, or of what a pointer points to.
+    /// The number of scalars in a value of this type; for a pointer, in what it points to.
     pub(super) fn words(&self, inner: &TypeInner) -> Result<u32, Refusal> {
         let words = match inner {
             TypeInner::Pointer { base, .. } => self.words_by_handle(*base),
@@ -72,7 +72,7 @@ impl<'m> Layout<'m> {
         if words > MAX_WORDS { Err(Refusal::new("a type of this shader is too large")) } else { Ok(words) }
     }
 
-    /// What a pointer points to; a value pointer stands for its vector or scalar.
+    /// The type that a pointer points to. A value pointer, like any other type, is returned as it is.
     pub(super) fn target<'a>(&'a self, inner: &'a TypeInner) -> &'a TypeInner {
         match inner {
             TypeInner::Pointer { base, .. } => &self.module.types[*base].inner,
@@ -102,7 +102,7 @@ impl<'m> Layout<'m> {
         }
     }
 
-    /// Words before a part with a known number.
+    /// How many words come before the part with this index.
     pub(super) fn part(&self, inner: &TypeInner, index: u32, packed: bool) -> Option<u32> {
         if let TypeInner::Struct { members, .. } = self.target(inner) {
             let index = usize::try_from(index).ok()?;

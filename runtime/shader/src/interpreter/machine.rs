@@ -1,4 +1,4 @@
-//! Carries out a program for the invocations of a few workgroups.
+//! Runs a program for the invocations of a few workgroups.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -7,15 +7,15 @@ use super::compile::Input;
 use super::lanes::{File, LANE_GROUP, LaneSet, Masks, Words};
 use super::{Program, Stopped};
 
-/// What an invocation does with a word of memory.
+/// An invocation's access to a word of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
-    /// With what is there then.
+    /// A write, with the new value of the word.
     Write(u32),
 }
 
-/// How an atomic operation gets along with others on the same word.
+/// The kind of an atomic operation: which others on the same word it commutes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Atomic {
     /// Sums and differences commute with one another.
@@ -25,7 +25,7 @@ pub(super) enum Atomic {
     And,
     Or,
     Xor,
-    /// Loads, stores and exchanges see what comes before them, or hide it.
+    /// Loads, stores and exchanges do not commute.
     Ordered,
 }
 
@@ -33,13 +33,13 @@ pub(super) enum Atomic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Word {
     Workgroup(u32),
-    /// The buffer's place in `Program::buffers`, and the word.
+    /// The buffer's index in `Program::buffers`, and the word.
     Buffer(u32, u32),
 }
 
-/// Sees what invocations do with memory that they share.
+/// Observes what invocations do with memory that they share.
 pub(super) trait Watch {
-    /// False: nothing is told.
+    /// False: no accesses are reported.
     const WATCHES: bool;
 
     /// An access by the instruction at `place`.
@@ -49,7 +49,7 @@ pub(super) trait Watch {
     fn barrier(&mut self, storage: bool, workgroup: bool);
 }
 
-/// Nobody watches.
+/// Observes nothing.
 pub(super) struct Unwatched;
 
 impl Watch for Unwatched {
@@ -73,7 +73,7 @@ pub(super) struct Machine<'p> {
 }
 
 impl<'p> Machine<'p> {
-    /// For up to `slots` workgroups at once.
+    /// A machine for up to `slots` workgroups at once.
     pub(super) fn new(program: &'p Program, buffers: Vec<&'p [AtomicU32]>, slots: usize) -> Self {
         let size = program.invocations;
         let lanes = (size * slots).next_multiple_of(LANE_GROUP);
@@ -425,7 +425,7 @@ impl<'p> Machine<'p> {
         });
     }
 
-    /// Tells who watches about each lane's access.
+    /// Reports each lane's access to `watch`.
     #[expect(clippy::too_many_arguments, reason = "an instruction's fields")]
     fn tell<W: Watch>(
         &self,
@@ -505,7 +505,7 @@ fn combine(op: AtomicOp, old: u32, value: u32, compare: u32) -> u32 {
     }
 }
 
-/// Replaces a word that others may change at the same time; what it was.
+/// Replaces a word that others may change at the same time. Returns its old value.
 fn update(word: &AtomicU32, new: impl Fn(u32) -> u32) -> u32 {
     let mut old = word.load(Ordering::Relaxed);
     loop {

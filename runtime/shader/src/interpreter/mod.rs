@@ -2,12 +2,12 @@
 //!
 //! A module of the primitives that [`crate::dp32`] lists is compiled to a compact code, in which every register holds a word for
 //! each of some hundred invocations. All invocations of a workgroup advance together, statement by statement, under a
-//! mask of those that take part: so barriers are where everybody is anyway, and each instruction is one loop
-//! over plain slices. Small workgroups share the lanes. What is the same in all lanes is computed once.
+//! mask of those that take part. So barriers need no waiting, and each instruction is one loop over plain slices.
+//! Small workgroups share the lanes. Values that are the same in all lanes are computed once.
 //!
-//! Arithmetic is the host's IEEE 754 with the flush of profile dp32 and shares nothing with the WGSL prelude, so that each
-//! checks the other. Nothing that a module does harms the host: addresses are checked, memory is bounded by
-//! [`MAX_STATE_BYTES`], and a run ends soon after it is told to stop.
+//! Arithmetic is the host's IEEE 754 with the flush of profile dp32. It shares nothing with the WGSL prelude, so each
+//! checks the other. No module can harm the host: addresses are checked, memory is bounded by [`MAX_STATE_BYTES`], and a
+//! run ends soon after it is stopped.
 
 mod allocate;
 mod code;
@@ -38,28 +38,28 @@ use crate::{KernelError, Refusal};
 pub use self::races::{Race, RaceAccess, RaceMemory, RaceReport, Races};
 pub use self::system::{SystemBuffers, words_of};
 
-/// What registers and workgroup memory of the invocations that advance together may take.
+/// The most bytes for registers and workgroup memory of the invocations that advance together.
 pub const MAX_STATE_BYTES: usize = 1 << 30;
 
 /// Small workgroups advance together up to so many invocations, if their state is not larger than this.
 const SHARED_LANES: usize = 256;
 const SHARED_STATE_BYTES: usize = 16 << 20;
 
-/// Invocations that a workgroup may have.
+/// The most invocations in a workgroup.
 const MAX_INVOCATIONS: u32 = 1024;
 
-/// The run was told to stop. What it has written so far stays written.
+/// The run was stopped. Its writes so far remain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// The memory that a program is given, as words.
+/// The buffers of a program, as words.
 #[derive(Clone, Debug, Default)]
 pub struct Buffers<'a> {
     bound: BTreeMap<(u32, u32), &'a [AtomicU32]>,
 }
 
 impl<'a> Buffers<'a> {
-    /// Nothing bound: reads give zeros, writes are lost.
+    /// No buffers: reads give zeros, writes are lost.
     pub fn new() -> Self {
         Self::default()
     }
@@ -80,10 +80,10 @@ pub struct Write {
     pub binding: u32,
     /// Words from the beginning of the bound range.
     pub word: u32,
-    /// What the workgroup wrote last.
+    /// The value that the workgroup wrote last.
     pub value: u32,
-    /// Whether an atomic operation other than a store was among the writes; if so, the value depends on what others have done to
-    /// the word.
+    /// Whether an atomic operation other than a store or an exchange was among the writes; if so, the value depends on what
+    /// others have done to the word.
     pub atomic: bool,
 }
 
@@ -110,7 +110,7 @@ impl Program {
     /// Compiles the module's one compute entry point.
     ///
     /// # Errors
-    /// The module is too large to run, or has something that is no primitive of [`crate::dp32`].
+    /// The module is too large to run, or uses something that is not a primitive of [`crate::dp32`].
     pub fn compile(module: &Module, info: &ModuleInfo) -> Result<Self, KernelError> {
         crate::on_deep_stack("", || Self::compile_here(module, info))
     }
@@ -155,7 +155,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Bytes that so many workgroups need to advance together.
+    /// The bytes that so many workgroups need to advance together.
     fn state_bytes(&self, slots: usize) -> usize {
         let lanes = (self.invocations * slots).next_multiple_of(LANE_GROUP);
         let each = (self.registers.each as usize).saturating_add(self.masks as usize).saturating_mul(lanes);
@@ -166,7 +166,7 @@ impl Program {
     /// Runs a dispatch of so many workgroups, on all cores.
     ///
     /// # Errors
-    /// `stop` became true: it is looked at before each instruction.
+    /// `stop` became true. It is checked before each instruction.
     pub fn run(&self, buffers: &Buffers<'_>, workgroups: [u32; 3], stop: &AtomicBool) -> Result<(), Stopped> {
         self.run_part(buffers, workgroups, 0..count(workgroups), stop)
     }
@@ -174,7 +174,7 @@ impl Program {
     /// Runs part of a dispatch: those of its workgroups whose number, counted along x, then y, then z, is in `part`.
     ///
     /// # Errors
-    /// As for [`Program::run`].
+    /// As [`Program::run`].
     pub fn run_part(
         &self,
         buffers: &Buffers<'_>,
@@ -217,11 +217,11 @@ impl Program {
         if stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
     }
 
-    /// Runs one workgroup of a dispatch alone and says what it wrote. It reads and writes `buffers`, which
-    /// are the caller's copy of what the dispatch began with.
+    /// Runs one workgroup of a dispatch alone and returns its writes. It reads and writes `buffers`, which are the caller's
+    /// copy of the buffers before the dispatch.
     ///
     /// # Errors
-    /// As for [`Program::run`].
+    /// As [`Program::run`].
     pub fn run_workgroup(
         &self,
         buffers: &Buffers<'_>,
@@ -240,10 +240,10 @@ impl Program {
     }
 
     /// As [`Program::run_part`], but one workgroup after the other, while `races` looks for invocations that race.
-    /// `races` is to be new for each dispatch.
+    /// Use new `races` for each dispatch.
     ///
     /// # Errors
-    /// As for [`Program::run`].
+    /// As [`Program::run`].
     pub fn run_part_watched(
         &self,
         buffers: &Buffers<'_>,
@@ -277,7 +277,7 @@ impl std::fmt::Debug for Program {
     }
 }
 
-/// How many workgroups a dispatch has: at most 2⁴⁸ where it keeps to WebGPU's limits.
+/// How many workgroups a dispatch has: at most 2⁴⁸ within WebGPU's limits.
 fn count(workgroups: [u32; 3]) -> u64 {
     workgroups.iter().fold(1, |count: u64, &side| count.saturating_mul(u64::from(side)))
 }
@@ -286,7 +286,7 @@ fn workgroup_id(index: u64, x: u64, y: u64) -> [u32; 3] {
     [index % x, index / x % y, index / x / y].map(|id| u32::try_from(id).unwrap_or(u32::MAX))
 }
 
-/// Remembers what was last written to each word of the buffers.
+/// Remembers the last write to each word of the buffers.
 #[derive(Default)]
 struct WriteLog {
     writes: BTreeMap<(u32, u32), (u32, bool)>,

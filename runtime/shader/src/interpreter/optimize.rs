@@ -1,4 +1,4 @@
-//! Instructions that need not be there.
+//! Removes instructions that are not needed.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::allocate::{Life, lives, owner};
 use super::code::{Inst, Label, Reg, Use};
 use super::compile::{Compiler, Kind, Lifetime, writes_by_pointer};
 
-/// Lets a copy of what does not change meanwhile stand for what it copies.
+/// Replaces copies by their sources, where the source does not change while the copy is used.
 pub(super) fn drop_copies(compiler: &mut Compiler<'_>) {
     let lives = lives(compiler);
     let virtuals = std::mem::take(&mut compiler.virtuals);
@@ -72,7 +72,7 @@ pub(super) fn drop_copies(compiler: &mut Compiler<'_>) {
     compiler.virtuals = virtuals;
 }
 
-/// Drops what computes a value that nobody reads. Backwards, so that its operands may follow.
+/// Drops instructions whose values are never read. Goes backwards, since their operands may then be unused too.
 pub(super) fn drop_unused(compiler: &mut Compiler<'_>) {
     let virtuals = &compiler.virtuals;
     let mut reads = vec![0_u32; virtuals.len()];

@@ -1,4 +1,4 @@
-//! Finds invocations that touch one word without a barrier between, one of them writing.
+//! Finds races: two invocations that touch one word with no barrier in between, one of them writing.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,10 +12,10 @@ use super::machine::{Access, Atomic, Watch, Word};
 use crate::SourceLocation;
 use crate::dp32::SYSTEM_GROUP;
 
-/// Words that are followed in a dispatch; of further ones nothing is known.
+/// The most words that are followed in a dispatch. Races on further words are not found.
 const MAX_WORDS: usize = 1 << 23;
 
-/// What two invocations touched.
+/// The memory of a race.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RaceMemory {
     /// A buffer; the word counts from where it is bound.
@@ -29,7 +29,7 @@ pub enum RaceMemory {
     Workgroup(String),
 }
 
-/// One of the two.
+/// One of the two accesses of a race.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaceAccess {
     /// The invocation's `global_invocation_id`.
@@ -42,7 +42,7 @@ pub struct RaceAccess {
     pub writes: bool,
     /// Whether it was an atomic operation.
     pub atomic: bool,
-    /// Where in the source.
+    /// Where it is in the source.
     pub location: Option<SourceLocation>,
 }
 
@@ -51,18 +51,18 @@ pub struct RaceAccess {
 pub struct Race {
     /// The entry point.
     pub entry_point: String,
-    /// Where the word is.
+    /// The memory that the word is in.
     pub memory: RaceMemory,
-    /// Its number: in a buffer from where it is bound, in a variable of its scalars.
+    /// The word's index: in the bound range of a buffer, or among the scalars of a variable.
     pub word: u32,
-    /// Who touched it, the earlier first.
+    /// The two accesses, the earlier first.
     pub accesses: [RaceAccess; 2],
 }
 
 /// What is known about the races of one or more dispatches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RaceReport {
-    /// Those that were found, up to a number.
+    /// The races that were found, up to a given number.
     pub races: Vec<Race>,
     /// There were more than that number.
     pub more: bool,
@@ -71,8 +71,8 @@ pub struct RaceReport {
 }
 
 impl RaceReport {
-    /// Adds what was found in another dispatch, up to `most` races. What the same places in the source have done to the same
-    /// memory is listed once.
+    /// Adds the report of another dispatch, up to `most` races. Races between the same places in the source, in the same
+    /// memory, are listed once.
     pub fn add(&mut self, other: Self, most: usize) {
         for race in other.races {
             if self.races.iter().any(|listed| listed.is_like(&race)) {
@@ -90,7 +90,7 @@ impl RaceReport {
 }
 
 impl Race {
-    /// Whether both are of the same places in the source, and in the same memory.
+    /// Whether both are between the same places in the source, and in the same memory.
     fn is_like(&self, other: &Self) -> bool {
         let places = |race: &Self| race.accesses.each_ref().map(|access| access.location);
         self.entry_point == other.entry_point && self.memory == other.memory && places(self) == places(other)
@@ -125,7 +125,7 @@ impl fmt::Display for Race {
 
 /// Follows one dispatch, workgroup by workgroup.
 ///
-/// Each pair of places in the source is reported once for each memory, and all in all no more than a given number.
+/// Each pair of places in the source is reported once for each memory, up to a given number of races in all.
 #[derive(Debug)]
 pub struct Races {
     source: Arc<str>,
@@ -137,7 +137,7 @@ pub struct Races {
     now: Now,
 }
 
-/// Where the dispatch is.
+/// The current position in the dispatch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Now {
     group: [u32; 3],
@@ -149,15 +149,15 @@ struct Now {
     buffer_phase: u32,
 }
 
-/// What was done to a word.
+/// The remembered accesses to a word.
 #[derive(Debug, Default)]
 struct Seen {
     /// The workgroup and phase that `here` is about.
     workgroup: u64,
     phase: u32,
-    /// Of each kind of access those by the first two lanes.
+    /// For each kind of access, those by the first two lanes.
     here: Vec<Touch>,
-    /// Of each kind of access those by the first two workgroups. Nothing orders what workgroups do.
+    /// For each kind of access, those by the first two workgroups. Nothing orders the accesses of different workgroups.
     before: Vec<Touch>,
 }
 
@@ -184,7 +184,7 @@ impl Kind {
 }
 
 impl Races {
-    /// For a dispatch of a program that was made from `source`; reports at most `most` races.
+    /// A detector for one dispatch of a program that was made from `source`; reports at most `most` races.
     pub fn new(source: Arc<str>, most: usize) -> Self {
         Self {
             source,
@@ -197,7 +197,7 @@ impl Races {
         }
     }
 
-    /// What was found.
+    /// The races that were found.
     pub fn into_report(self) -> RaceReport {
         self.report
     }
@@ -206,7 +206,7 @@ impl Races {
         self.now = Now { group, workgroup: self.now.workgroup + 1, ..Now::default() };
     }
 
-    /// The earlier access that `touch` races with.
+    /// Remembers an access. Returns the earlier access that it races with, if any.
     fn touch(&mut self, word: Word, touch: Touch) -> Option<Touch> {
         let phase = match word {
             Word::Workgroup(_) => self.now.local_phase,
@@ -233,7 +233,7 @@ impl Races {
     }
 }
 
-/// Keeps the first two of a kind that differ in `who`.
+/// Keeps the first two accesses of a kind that differ in `who`.
 fn remember(touches: &mut Vec<Touch>, touch: Touch, who: impl Fn(&Touch) -> u64) {
     let same = touches.iter().filter(|other| other.kind == touch.kind);
     let mut count = 0;
@@ -273,7 +273,7 @@ impl Watching<'_> {
         }
     }
 
-    /// Which memory a word belongs to: a number of its own, what it is, and the word's number in it.
+    /// The memory that a word belongs to: its unique number, its description, and the word's index in it.
     fn locate(&self, word: Word) -> Option<(u32, RaceMemory, u32)> {
         match word {
             Word::Buffer(number, word) => {

@@ -1,4 +1,4 @@
-//! The system's bind group in memory: what a run of a lowered kernel is told, and what it reports.
+//! The system's bind group in memory: the parameters and the report of a lowered kernel.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,12 +13,12 @@ pub struct SystemBuffers {
 }
 
 impl SystemBuffers {
-    /// For a dispatch that is told this and has reported nothing yet.
+    /// Buffers for a dispatch with these parameters that has reported nothing yet.
     pub fn new(params: SystemParams) -> Self {
         Self { params: words_of(&params.to_bytes()), status: words_of(&[0; STATUS_BYTES]) }
     }
 
-    /// What a kernel of `invocations` per workgroup has reported so far.
+    /// The report so far of a kernel with `invocations` per workgroup.
     pub fn status(&self, invocations: u64) -> Status {
         let bytes: Vec<u8> = self.status.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
         Status::from_bytes(&bytes, invocations)
@@ -26,13 +26,13 @@ impl SystemBuffers {
 }
 
 impl<'a> Buffers<'a> {
-    /// Binds what every lowered kernel needs besides the guest's buffers.
+    /// Binds the buffers that every lowered kernel needs besides the guest's.
     pub fn bind_system(&mut self, system: &'a SystemBuffers) -> &mut Self {
         self.bind(SYSTEM_GROUP, 0, &system.params).bind(SYSTEM_GROUP, 1, &system.status)
     }
 }
 
-/// Bytes as the interpreter takes them: little-endian words, the last filled up with zeros.
+/// Bytes as the words that the interpreter uses: little-endian, the last filled up with zeros.
 pub fn words_of(bytes: &[u8]) -> Vec<AtomicU32> {
     let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
     bytes.chunks(4).map(|chunk| AtomicU32::new(word(chunk))).collect()

@@ -1,17 +1,17 @@
-//! Which values are the same in all lanes.
+//! Finds the values that are the same in all lanes.
 
 use super::allocate::owner;
 use super::code::{Base, Inst, Mask, Place, Reg, Use};
 use super::compile::{Compiler, Input, Kind, Lifetime, Virtual};
 
-/// After so many passes everything counts as different in each lane. Real kernels need three or four.
+/// After so many passes everything counts as different between lanes. Real kernels need three or four.
 const MAX_PASSES: usize = 64;
 /// Whether the lanes of a mask may be fewer than those that entered the function.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Split {
-    /// Not counting those that have returned.
+    /// Fewer than those that entered and have not returned.
     here: bool,
-    /// Counting them.
+    /// Fewer than all that entered.
     returned: bool,
 }
 
@@ -25,7 +25,7 @@ struct Varying<'v> {
     virtuals: &'v [Virtual],
     varying: Vec<bool>,
     splits: Vec<Split>,
-    /// By function: whether some lanes may not have come there.
+    /// By function: whether some lanes may not have entered it.
     partial: Vec<bool>,
     entry: usize,
     changed: bool,
@@ -55,7 +55,7 @@ impl Varying<'_> {
         }
     }
 
-    /// Whether an assignment under the mask may miss a lane that looks at the variable later.
+    /// Whether an assignment under the mask may miss a lane that reads the variable later.
     fn misses(&self, function: usize, mask: Mask, lifetime: Lifetime) -> bool {
         let split = self.split(mask);
         match lifetime {
@@ -125,7 +125,7 @@ impl Varying<'_> {
     }
 }
 
-/// By range of virtual registers: whether its lanes may differ.
+/// For each range of virtual registers: whether its lanes may differ.
 pub(super) fn find_varying(compiler: &mut Compiler<'_>, several: bool) -> Vec<bool> {
     // The entry point's code comes first, then the functions in order; its number is the last.
     let mut starts: Vec<(usize, usize)> =

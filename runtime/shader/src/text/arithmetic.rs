@@ -1,12 +1,12 @@
-//! Operators on constants. A number without a type is computed as f64 or in 64 bits, one with a type as the kernel would
-//! compute it; what WGSL calls an error in a constant is refused.
+//! Operators on constants. Abstract numbers are computed as f64 or in 64 bits, typed ones as the kernel would compute them.
+//! Errors that WGSL defines for constants are refused.
 
 use super::lexer::Place;
 use super::tree::{BinaryOp, UnaryOp};
 use super::value::{Kind, Scalar, Value, round_to_f32};
 use crate::Refusal;
 
-/// Why there is no value.
+/// Why an expression has no value.
 pub(crate) type Reason = String;
 
 /// Floating-point arithmetic: IEEE 754 in f64, or that of profile dp32 in f32, where a subnormal operand is zero and so is a
@@ -25,7 +25,7 @@ impl Floats {
     }
 
     pub(crate) fn scalar(self, value: f64) -> Result<Scalar, Reason> {
-        // A zero that has been computed has no sign.
+        // A computed zero is +0.
         let value = if value == 0.0 { 0.0 } else { value };
         match self.kind {
             Kind::F32 => round_to_f32(value).map(Scalar::F32).ok_or_else(|| self.beyond(value)),
@@ -39,7 +39,7 @@ impl Floats {
         if value.is_nan() { "this is not a number".to_owned() } else { format!("this is more than an {ty} holds") }
     }
 
-    /// An operand.
+    /// A scalar as an operand: flushed.
     pub(crate) fn operand(self, scalar: Scalar) -> f64 {
         self.flushed(scalar.as_f64())
     }
@@ -77,7 +77,7 @@ impl Floats {
         self.rounded(a.sqrt())
     }
 
-    /// `x - y * trunc(x / y)`, as the kernel computes it; without a type the exact remainder.
+    /// `x - y * trunc(x / y)`, as the kernel computes it; for abstract numbers the exact remainder.
     pub(crate) fn rem(self, x: f64, y: f64) -> f64 {
         if self.kind == Kind::F32 { self.sub(x, self.mul(y, self.div(x, y).trunc())) } else { x % y }
     }
@@ -124,7 +124,7 @@ pub(crate) fn binary(op: BinaryOp, left: &Value, right: &Value, place: Place) ->
     result.map_err(|reason| Refusal::at(place, reason))
 }
 
-/// Both with numbers of one type.
+/// Converts both values to a common number type, if there is one.
 pub(crate) fn common(left: &Value, right: &Value) -> Option<(Value, Value)> {
     let kind = left.kind()?.common(right.kind()?)?;
     left.converted(kind).zip(right.converted(kind))
@@ -232,7 +232,7 @@ fn bools(op: BinaryOp, a: bool, b: bool) -> Result<Scalar, Reason> {
     }))
 }
 
-/// What comes out of an operator on integers.
+/// The result of an operator on integers.
 enum Outcome {
     Number(i128),
     Truth(bool),
@@ -278,7 +278,7 @@ fn fitting(
         Outcome::Truth(truth) => Ok(Scalar::Bool(truth)),
         Outcome::DividedByZero => Err("this divides by zero".to_owned()),
         Outcome::Unsuited => unsuited(op, a),
-        // The least number by -1 leaves nothing over, but the quotient does not fit: both are errors.
+        // The remainder of the least number by -1 is 0, but WGSL makes it an error, since the quotient does not fit.
         Outcome::Number(_) if op == BinaryOp::Remainder && b.as_integer() == Some(-1) && a == least(a) => {
             Err(too_large())
         }
@@ -326,7 +326,7 @@ fn numbers(op: BinaryOp, left: Scalar, right: Scalar) -> Result<Scalar, Reason> 
     floats.scalar(result)
 }
 
-/// A shift by a u32, or by an integer without a type.
+/// A shift by a u32 or an abstract integer.
 fn shift(op: BinaryOp, left: &Value, right: &Value) -> Result<Value, Reason> {
     let amounts = right.converted(Kind::U32).ok_or("the number of places to shift by has to be a u32")?;
     match (left, &amounts) {

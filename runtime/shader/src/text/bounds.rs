@@ -1,5 +1,5 @@
-//! Bounds on what declarations stand for, since naga spells it out: a struct of two structs of two structs … has as
-//! many parts as 2 to the power of its depth. And a bound on zero values, which hold as many elements as they say.
+//! Bounds on the size of types and constants, since naga writes them out in full: a struct of two structs of two structs …
+//! has 2 to the power of its depth parts. Also a bound on zero values, whose few characters can stand for many elements.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,13 @@ use super::names::Names;
 use super::value::Ty;
 use crate::Refusal;
 
-/// Parts of one type or constant. Values of so many do not fit into an invocation.
+/// The most parts of one type or constant. Values with so many do not fit into an invocation.
 pub(crate) const MAX_PARTS: u64 = 1 << 16;
 
-/// Types within types.
+/// The deepest nesting of types.
 const MAX_DEPTH: u32 = 64;
 
-/// Elements of all zero values of a kernel together, wherever they stand. A function's variables hold no more than
-/// 16 384 numbers.
+/// The most elements of all zero values of a kernel together. A function's variables hold no more than 16 384 numbers.
 const MAX_ZEROS: u64 = 1 << 22;
 
 pub(crate) fn too_many_parts(place: Place) -> Refusal {
@@ -23,7 +22,7 @@ pub(crate) fn too_many_parts(place: Place) -> Refusal {
     Refusal::at_with_help(place, message, "keep large data in a storage buffer")
 }
 
-/// Refuses structs of too many parts, and such as nest too deeply.
+/// Refuses structs that have too many parts or nest too deeply.
 pub(crate) fn check_structs(names: &mut Names<'_, '_>) -> Result<(), Refusal> {
     let mut sizes = HashMap::new();
     (0..names.structs.len()).try_for_each(|index| structure(index, names, &mut sizes).map(drop))
@@ -39,7 +38,7 @@ fn structure(index: usize, names: &mut Names<'_, '_>, sizes: &mut HashMap<usize,
     if let Some(size) = sizes.get(&index) {
         return Ok(*size);
     }
-    // A struct within itself is refused by naga.
+    // naga refuses a struct within itself.
     sizes.insert(index, Size { parts: 1, depth: 0 });
     let members = names.members(index)?;
     let mut size = Size { parts: 0, depth: 0 };
@@ -86,7 +85,7 @@ impl Zeros {
     }
 }
 
-/// Elements and other parts of a type. Each counts, so that they are not looked at more often than there may be.
+/// How many elements and other parts a type has. Every part counts, so the total also bounds the work of counting.
 fn elements(ty: &Ty, names: &mut Names<'_, '_>, depth: u32) -> Result<u64, Refusal> {
     match ty {
         Ty::Array(element, length) => {

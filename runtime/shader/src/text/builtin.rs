@@ -1,4 +1,4 @@
-//! Builtin functions of constants: those that WGSL computes before a kernel runs, with the meaning that they have in it.
+//! Builtin functions of constants: those that WGSL computes before a kernel runs, with the same results as in a kernel.
 
 use std::rc::Rc;
 
@@ -8,8 +8,8 @@ use super::integer;
 use super::tree::BinaryOp;
 use super::value::{Kind, Scalar, Value};
 
-/// Builtins on floats, component by component, with their numbers of arguments. Those of [`integer`] and [`elementary`] stand
-/// there.
+/// Builtins on floats, component by component, with their numbers of arguments. [`integer`] and [`elementary`] list their
+/// own.
 const ON_FLOATS: [(&str, usize); 15] = [
     ("ceil", 1),
     ("degrees", 1),
@@ -28,10 +28,10 @@ const ON_FLOATS: [(&str, usize); 15] = [
     ("ldexp", 2),
 ];
 
-/// On all numbers.
+/// Builtins on all numbers.
 const ON_NUMBERS: [(&str, usize); 5] = [("abs", 1), ("clamp", 3), ("max", 2), ("min", 2), ("sign", 1)];
 
-/// On vectors, matrices, or values of any type.
+/// Builtins on vectors, matrices, or values of any type.
 const OTHERS: [(&str, usize); 16] = [
     ("all", 1),
     ("any", 1),
@@ -93,7 +93,7 @@ fn unsuited(name: &str) -> Reason {
     format!("`{name}` does not take arguments of these types")
 }
 
-/// With the numbers of all of one type.
+/// Converts the arguments to one number type.
 fn of_one_kind(name: &str, arguments: &[Value]) -> Result<Vec<Value>, Reason> {
     let mut kind = arguments.first().and_then(Value::kind);
     for argument in arguments {
@@ -104,7 +104,7 @@ fn of_one_kind(name: &str, arguments: &[Value]) -> Result<Vec<Value>, Reason> {
     converted.ok_or_else(|| unsuited(name))
 }
 
-/// As numbers with a fraction.
+/// Converts an abstract integer to an abstract float. Floats stay as they are.
 fn as_floats(name: &str, value: &Value) -> Result<Value, Reason> {
     match value.kind() {
         Some(Kind::F32 | Kind::Float) => Ok(value.clone()),
@@ -113,7 +113,7 @@ fn as_floats(name: &str, value: &Value) -> Result<Value, Reason> {
     }
 }
 
-/// The components of vectors of one length, one set after the other; a scalar where all are.
+/// Applies a builtin to each component of vectors of one length, or to scalars.
 fn componentwise(name: &str, arguments: &[Value]) -> Result<Value, Reason> {
     let mut arguments = of_one_kind(name, arguments)?;
     if !ON_NUMBERS.iter().any(|(known, _)| *known == name) {
@@ -184,7 +184,7 @@ fn of_floats(name: &str, arguments: &[Scalar], floats: Floats) -> Result<Scalar,
     floats.scalar(result)
 }
 
-/// By the definition that the kernel has, of the f32 nearest to each operand.
+/// Computes a function as kernels do, on the f32 nearest to each operand.
 fn by_kernel(name: &str, operands: &[f64], floats: Floats) -> Result<Scalar, Reason> {
     let rounded =
         operands.iter().map(|operand| Floats::new(Kind::F32).scalar(*operand)).collect::<Result<Vec<_>, _>>()?;
@@ -202,7 +202,7 @@ fn larger(x: f64, y: f64) -> f64 {
     if x < y { y } else { x }
 }
 
-/// 180 / π, as the kernel has it.
+/// 180 / π, with the value that kernels use for f32.
 fn degrees_per_radian(floats: Floats) -> f64 {
     if floats == Floats::new(Kind::F32) { f64::from(57.295_78_f32) } else { 180.0 / std::f64::consts::PI }
 }
@@ -220,7 +220,7 @@ pub(crate) fn bits_of(scalar: Scalar) -> u32 {
     }
 }
 
-/// Of vectors of floats or of integers, all of one kind.
+/// Builtins on vectors of floats or of integers, all of one kind.
 fn of_vectors(name: &str, arguments: &[Value]) -> Result<Value, Reason> {
     let kind = arguments.first().and_then(Value::kind).ok_or_else(|| unsuited(name))?;
     let vectors = arguments.iter().map(parts_of).collect::<Option<Vec<_>>>().ok_or_else(|| unsuited(name))?;
@@ -345,7 +345,7 @@ fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(u64::try_from(exponent.clamp(-1022, 1023) + 1023).unwrap_or_default() << 52)
 }
 
-/// `frexp` and `modf`: two values that have names.
+/// `frexp` and `modf`, whose result has two named members.
 fn parts(name: &str, value: &Value) -> Result<Value, Reason> {
     let value = as_floats(name, value)?;
     let kind = value.kind().unwrap_or(Kind::Float);
@@ -395,7 +395,7 @@ fn of_matrix(name: &str, value: &Value) -> Result<Value, Reason> {
         ([_, _], 2) => minor((0, 0), (1, 1)),
         ([first, second, third], 3) => dot(floats, first, &cross(floats, second, third)?)?,
         ([_, _, _, _], 4) => {
-            // As the kernel has it: 2×2 minors of the first two columns with those of the last two.
+            // As in a kernel: 2×2 minors of the first two columns with those of the last two.
             let pair = |x: usize, r: usize, s: usize| minor((x, r), (x + 1, s));
             let p =
                 [(0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2)].map(|(r, s, t, u)| floats.mul(pair(0, r, s), pair(2, t, u)));

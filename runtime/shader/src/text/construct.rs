@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::names::Shape;
 use super::value::{Items, Kind, Scalar, Ty, Value, kind_of};
 
-/// Why there is no value, and of which argument, if it is about one.
+/// Why there is no value, and which argument is at fault, if it is one.
 pub(crate) struct Problem {
     pub(crate) reason: String,
     pub(crate) argument: Option<usize>,
@@ -58,7 +58,7 @@ fn all_converted<'y>(arguments: &[Value], types: impl Iterator<Item = &'y Ty>) -
     converted.collect()
 }
 
-/// A vector or a matrix whose numbers have the type that the arguments have in common.
+/// A vector or a matrix whose number type is the common type of the arguments.
 pub(crate) fn untyped(shape: Shape, arguments: Vec<Value>) -> Result<Value, Problem> {
     match shape {
         Shape::Vector(size) if arguments.is_empty() => Ok(Value::zero(&Ty::Vector(size, Kind::Int))),
@@ -67,7 +67,7 @@ pub(crate) fn untyped(shape: Shape, arguments: Vec<Value>) -> Result<Value, Prob
     }
 }
 
-/// An array of the type that the arguments have in common.
+/// An array whose element type is the common type of the arguments.
 pub(crate) fn array_of(arguments: Vec<Value>) -> Result<Value, Problem> {
     let Some(first) = arguments.first() else { return Err(problem("the type of the array's elements is not known")) };
     let mut ty = first.ty();

@@ -4,7 +4,7 @@ use naga::Span;
 
 use super::lexer::Place;
 
-/// Replacements, in any order. Of two that overlap the one that begins first, or is longer, holds.
+/// Replacements, in any order. If two overlap, the one that begins first applies; if both begin at one place, the longer one.
 #[derive(Default)]
 pub(crate) struct Edits {
     replacements: Vec<(Place, String)>,
@@ -18,7 +18,7 @@ impl Edits {
         self.replacements.push((place, text));
     }
 
-    /// Puts `text` before what stands at `place`.
+    /// Inserts `text` at the start of `place`.
     pub(crate) fn insert(&mut self, place: Place, text: impl Into<String>) {
         self.replace(Place { start: place.start, end: place.start }, text);
     }
@@ -30,7 +30,7 @@ impl Edits {
 
     /// The changed text. Lines stay lines: a replacement ends with the line breaks of what it replaces.
     pub(crate) fn apply(mut self, source: &str) -> (String, Map) {
-        // What is put before a place stands before what replaces it.
+        // An insertion comes before a replacement at the same place.
         self.replacements
             .sort_by_key(|(place, _)| (place.start, place.end > place.start, std::cmp::Reverse(place.end)));
         let mut text = String::with_capacity(source.len() + self.bytes);
@@ -77,7 +77,7 @@ impl Map {
         }
     }
 
-    /// What lies in a replacement is all of what it replaces.
+    /// An offset within a replacement maps to the start or the end of the text that it replaces.
     fn offset(&self, offset: usize, is_end: bool) -> usize {
         let is_before = |piece: &Piece| if is_end { piece.new.start < offset } else { piece.new.start <= offset };
         let Some(piece) = self.pieces.partition_point(is_before).checked_sub(1).and_then(|at| self.pieces.get(at))

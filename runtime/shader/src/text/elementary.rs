@@ -1,5 +1,5 @@
-//! Elementary functions of constants, by the definitions that kernels have: a kernel with a call of each runs on the
-//! interpreter. So `sin(0.5)` is the same number whether it is computed here or there, and on every host.
+//! Elementary functions of constants, computed as in kernels: a kernel with a call of each runs on the interpreter. So
+//! `sin(0.5)` is the same number as a constant and in a kernel, and on every host.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -29,7 +29,7 @@ pub(crate) const OF_ONE: [&str; 17] = [
     "tanh",
 ];
 
-/// Functions of two.
+/// Functions of two f32.
 pub(crate) const OF_TWO: [&str; 2] = ["atan2", "pow"];
 
 /// From two or four f32 to a u32.
@@ -47,7 +47,7 @@ pub(crate) const UNPACKS: [(&str, usize); 5] = [
 
 static CALCULATOR: LazyLock<Option<Mutex<Program>>> = LazyLock::new(|| calculator().map(Mutex::new));
 
-/// The bits of what a function gives for operands of these bits; None if there is no such function.
+/// The bits of a function's result for operands with these bits; None if there is no such function.
 pub(crate) fn compute(function: &str, operands: &[u32]) -> Option<[u32; 4]> {
     let number = names().position(|name| name == function)?;
     let program = CALCULATOR.as_ref()?.lock().ok()?;
@@ -78,7 +78,7 @@ fn calculator() -> Option<Program> {
     Program::compile(lowered.module(), lowered.info()).ok()
 }
 
-/// Numbers the functions, reads the operands and writes the result, all of them as bits.
+/// The text of the kernel. It reads the number of a function and the bits of its operands, and writes the bits of the result.
 fn text() -> String {
     let mut cases = String::new();
     let mut call = |expression: String| {

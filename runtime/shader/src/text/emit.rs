@@ -1,5 +1,5 @@
-//! What naga's writer prints, as text that every parser of WGSL takes: numbers that are far from 1 with an exponent, and deep
-//! expressions in parts.
+//! Rewrites the output of naga's WGSL writer into text that every WGSL parser accepts: very large and very small numbers get
+//! an exponent, and deep expressions are split.
 
 use naga::Module;
 use naga::back::wgsl::WriterFlags;
@@ -13,19 +13,19 @@ use super::value::Scalar;
 use crate::Refusal;
 use crate::refusal::defect;
 
-/// Expressions within an expression before a part of it becomes a `let`. Parsers take some hundred.
+/// The nesting of an expression at which a part of it becomes a `let`. Parsers accept a few hundred levels.
 const MAX_HEIGHT: u32 = 64;
 
 /// A module that the pass has made, as WGSL.
 pub(crate) fn write(mut module: Module) -> Result<String, Refusal> {
-    // Nothing calls `frexp` or `modf` any more, and the types of their results have to be declared like any other.
+    // No calls of `frexp` and `modf` are left, so the types of their results have to be declared like any other.
     module.special_types.predeclared_types = Default::default();
     let info = crate::validate::validate(&module)?;
     let written = naga::back::wgsl::write_string(&module, &info, WriterFlags::empty()).map_err(defect)?;
     Ok(tidy(&written))
 }
 
-/// The text in the form that all parsers take. What is not understood stays as it is.
+/// The text in the form that all parsers accept. Text that cannot be parsed here stays as it is.
 fn tidy(text: &str) -> String {
     let text = with_exponents(text);
     split(&text).unwrap_or(text)
@@ -39,14 +39,14 @@ fn with_exponents(text: &str) -> String {
             && value != 0.0
             && !(1e-5..1e16).contains(&value)
         {
-            // As f64, so that the largest f32 is no larger than itself for parsers that read all as f64.
+            // Printed as f64: for parsers that read every number as f64, the largest f32 must not become larger.
             edits.replace(token.place, format!("{:e}f", f64::from(value)));
         }
     }
     edits.apply(text).0
 }
 
-/// None if there is nothing to be split.
+/// The text with its deep expressions split. None if there are none.
 fn split(text: &str) -> Option<String> {
     let module = parse_own(lex(text)).ok()?;
     let mut splitter = Splitter { text, edits: Edits::default(), lets: String::new(), number: 0 };
@@ -61,7 +61,7 @@ fn split(text: &str) -> Option<String> {
 struct Splitter<'s> {
     text: &'s str,
     edits: Edits,
-    /// What is to stand before the statement at hand.
+    /// The `let`s to insert before the current statement.
     lets: String,
     number: u32,
 }
@@ -92,7 +92,7 @@ impl<'s> Splitter<'s> {
         }
     }
 
-    /// An expression with its deep parts taken out, and how deep it still is.
+    /// The text of an expression with its deep parts moved to `let`s, and its remaining depth.
     fn written(&mut self, expression: &Expr<'s>) -> (String, u32) {
         let (parts, level): (Vec<&Expr<'s>>, u32) = match &expression.kind {
             ExprKind::Literal(_) | ExprKind::Name(_) => (Vec::new(), 0),
@@ -121,7 +121,7 @@ impl<'s> Splitter<'s> {
         (name, 0)
     }
 
-    /// A name that the text does not have.
+    /// A name that does not occur in the text.
     fn invent(&mut self) -> String {
         loop {
             self.number += 1;
@@ -133,7 +133,7 @@ impl<'s> Splitter<'s> {
     }
 }
 
-/// Whether a `let` may hold it: what a call gives, and what stands in parentheses if it is no reference.
+/// Whether a `let` may hold the expression: a call, or an expression in parentheses that is not a reference.
 fn is_value(expression: &Expr<'_>) -> bool {
     match &expression.kind {
         ExprKind::Call(..) => true,

@@ -1,4 +1,4 @@
-//! Which expressions are constants, and their values.
+//! Finds the expressions that are constants, and computes their values.
 
 use super::arithmetic::{binary, unary};
 use super::bounds::{MAX_PARTS, too_many_parts};
@@ -13,10 +13,10 @@ use super::tree::{BinaryOp, Declaration, DeclarationKind, Expr, ExprKind, Ident,
 use super::value::{Kind, Scalar, Ty, Value};
 use crate::Refusal;
 
-/// Operations on constants in one kernel.
+/// The most operations on constants in one kernel.
 const MAX_STEPS: u32 = 1 << 18;
 
-/// What an elementary function of up to four components counts as: the interpreter computes it.
+/// The steps that an elementary function of up to four components counts as, since the interpreter computes it.
 const ELEMENTARY_STEPS: u32 = 256;
 
 impl<'t, 'a> Names<'t, 'a> {
@@ -45,7 +45,7 @@ impl<'t, 'a> Names<'t, 'a> {
         found
     }
 
-    /// Whether what is called makes a constant of constants.
+    /// Whether a call of `name` is a constant if its arguments are.
     fn makes_constants(&mut self, name: &'t Name<'a>) -> bool {
         let text = name.ident.text;
         match self.find(text) {
@@ -142,7 +142,7 @@ impl<'t, 'a> Names<'t, 'a> {
         Ok(value)
     }
 
-    /// What a declaration is initialized with, in its type.
+    /// The initial value of a declaration, converted to its type.
     pub(crate) fn declared_value(&mut self, declaration: &'t Declaration<'a>) -> Result<Value, Refusal> {
         let Some(init) = &declaration.init else {
             return Err(Refusal::at(declaration.place, format!("`{}` has no value", declaration.name.text)));
@@ -161,7 +161,7 @@ impl<'t, 'a> Names<'t, 'a> {
         })
     }
 
-    /// The value that an override is given, which is known to fit.
+    /// The value given to an override. It is known to fit the type.
     fn given_value(&mut self, declaration: &'t Declaration<'a>, given: f64) -> Result<Value, Refusal> {
         let ty = match &declaration.ty {
             Some(ty) => self.ty(ty)?,

@@ -4,7 +4,7 @@ use super::arithmetic::Reason;
 use super::builtin::bits_of;
 use super::value::{Kind, Scalar, Ty, Value};
 
-/// Their names, and their numbers of arguments.
+/// The names of these functions, with their numbers of arguments.
 pub(crate) const FUNCTIONS: [(&str, usize); 16] = [
     ("countLeadingZeros", 1),
     ("countOneBits", 1),
@@ -49,7 +49,7 @@ pub(crate) fn call(name: &str, arguments: &[Value]) -> Result<Value, Reason> {
     }
 }
 
-/// With an integer without a type as an i32.
+/// The value with abstract integers converted to i32. None if it has no integers.
 fn concrete(value: &Value) -> Option<Value> {
     let kind = value.kind().filter(|kind| kind.is_integer())?.concrete();
     value.converted(kind)
@@ -73,7 +73,7 @@ fn each(value: &Value, f: impl Fn(Scalar) -> Option<Scalar>) -> Option<Value> {
     matches!(value, Value::Scalar(_) | Value::Vector(_)).then(|| value.try_map(|scalar| f(scalar).ok_or(())).ok())?
 }
 
-/// A scalar of these bits, and of the type of `like`.
+/// A scalar with these bits and the type of `like`.
 fn of_bits(like: Scalar, bits: u32) -> Option<Scalar> {
     match like {
         Scalar::I32(_) => Some(Scalar::I32(bits.cast_signed())),
@@ -93,7 +93,7 @@ pub(crate) fn of_one(name: &str, x: Scalar) -> Option<Scalar> {
         _ => {}
     }
     let bits = bits_of(x);
-    // Of a negative number the highest bit that differs from the sign.
+    // For a negative number, the highest bit that differs from the sign counts.
     let folded = if matches!(x, Scalar::I32(value) if value < 0) { !bits } else { bits };
     let result = match name {
         "countLeadingZeros" => bits.leading_zeros(),
@@ -168,13 +168,13 @@ fn unpack(name: &str, value: &Value) -> Option<Value> {
     Some(Value::Vector(unsigned(value)?.to_le_bytes().map(part).to_vec()))
 }
 
-/// The same bits as another type. Of floats WGSL has no infinity and no NaN among constants.
+/// The same bits as another type. WGSL does not allow constants that are infinite or NaN.
 pub(crate) fn bitcast(value: &Value, to: &Ty) -> Result<Value, Reason> {
     let kind = match to {
         Ty::Scalar(kind) | Ty::Vector(_, kind) if matches!(kind, Kind::I32 | Kind::U32 | Kind::F32) => *kind,
         _ => return Err("`bitcast` makes only i32, u32, f32 and vectors of these".to_owned()),
     };
-    // An integer without a type is an i32, or else a u32.
+    // An abstract integer becomes an i32, or, if it does not fit, a u32.
     let from = value.kind().map(Kind::concrete).filter(|kind| *kind != Kind::Bool);
     let value = from.and_then(|from| value.converted(from).or(value.converted(Kind::U32)));
     let cast = |scalar: Scalar| match kind {

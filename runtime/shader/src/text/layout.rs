@@ -1,7 +1,7 @@
 //! How structs lie in memory, by WGSL's rules.
 //!
-//! naga forgets the `@align` of a struct's members when that struct is part of something else. So where the true alignment
-//! of a member is more than naga would find, it is written out in the text that naga gets.
+//! naga ignores the `@align` of a struct's members when that struct is part of another type. So where the true alignment of a
+//! member is more than naga would compute, it is written out in the text that naga gets.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use super::value::{Kind, Ty, Value};
 pub(crate) struct StructLayout {
     pub(crate) name: String,
     pub(crate) offsets: Vec<u32>,
-    /// Without the elements of an array that is as long as the buffer.
+    /// In bytes; a run-time sized array counts as one element.
     pub(crate) size: u32,
 }
 
@@ -28,11 +28,11 @@ pub(crate) struct StructLayout {
 struct Extent {
     align: u64,
     size: u64,
-    /// What the alignment would be without any `@align` in the types that it is made of.
+    /// The alignment without any `@align` in the types that it is made of.
     natural: u64,
 }
 
-/// The largest type that naga knows.
+/// The size of the largest type that naga supports, in bytes.
 const MAX_SIZE: u64 = u32::MAX as u64;
 
 pub(crate) struct Layouts {
@@ -40,7 +40,7 @@ pub(crate) struct Layouts {
     structs: Vec<StructLayout>,
 }
 
-/// Lays out all structs that lie in memory as WGSL says, and writes out the alignments that naga would not find.
+/// Lays out all structs that lie in memory by WGSL's rules, and writes out the alignments that naga would miss.
 pub(crate) fn lay_out<'t, 'a>(names: &mut Names<'t, 'a>, edits: &mut Edits) -> Result<Vec<StructLayout>, Refusal> {
     let mut layouts = Layouts { known: HashMap::new(), structs: Vec::new() };
     for index in 0..names.structs.len() {
@@ -50,7 +50,7 @@ pub(crate) fn lay_out<'t, 'a>(names: &mut Names<'t, 'a>, edits: &mut Edits) -> R
 }
 
 impl Layouts {
-    /// None for what lies in no memory, or has no size before the overrides are known.
+    /// The extent of a type. None if it cannot lie in memory, or if its size depends on overrides.
     fn extent<'t, 'a>(
         &mut self,
         ty: &Ty,
@@ -81,7 +81,7 @@ impl Layouts {
         if let Some(known) = self.known.get(&index) {
             return Ok(*known);
         }
-        // A struct within itself has no extent; naga refuses it.
+        // A struct within itself has no extent. naga refuses it.
         self.known.insert(index, None);
         let Some(found) = names.structs.get(index).copied() else { return Ok(None) };
         let types = names.members(index)?;
@@ -107,7 +107,7 @@ impl Layouts {
     }
 }
 
-/// Refuses a module in which a struct lies otherwise than it should.
+/// Refuses a module in which naga's layout of a struct differs from WGSL's.
 pub(crate) fn check_layouts(module: &Module, layouts: &[StructLayout]) -> Result<(), Refusal> {
     let expected: HashMap<&str, &StructLayout> = layouts.iter().map(|layout| (layout.name.as_str(), layout)).collect();
     for (handle, ty) in module.types.iter() {

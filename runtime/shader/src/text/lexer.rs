@@ -1,7 +1,7 @@
 //! The tokens of a kernel, as naga finds them: comments nest, and `<` opens a template list where WGSL's rule says so.
 //!
-//! What is no WGSL becomes a token that no rule takes, or a word that naga refuses. Never does a text have a token here that
-//! naga would read otherwise.
+//! Text that is not WGSL becomes a token that no rule accepts, or a word that naga refuses. Every token here is one that naga
+//! would read the same way.
 
 /// A piece of the source, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl From<Place> for naga::Span {
 pub(crate) enum TokenKind {
     Word,
     Number,
-    /// An operator or a separator, as long as WGSL has it.
+    /// An operator or a separator: the longest that WGSL has.
     Symbol,
     /// A `<` that opens a template list.
     TemplateStart,
@@ -70,7 +70,7 @@ pub(crate) fn lex(source: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The kind and the length of what `rest` begins with; no kind for blanks and comments.
+/// The kind and the length of the first token of `rest`; no kind for blanks and comments.
 fn next(rest: &str, waits_for_end: bool) -> (Option<TokenKind>, usize) {
     let mut characters = rest.chars();
     let first = characters.next().unwrap_or(' ');
@@ -99,22 +99,22 @@ fn next(rest: &str, waits_for_end: bool) -> (Option<TokenKind>, usize) {
     }
 }
 
-/// Letters and digits of names. Outside of ASCII everything counts that is not a blank: naga refuses the rest.
+/// Whether a character may be part of a name. Outside of ASCII, everything but blanks counts: naga refuses the rest.
 pub(crate) fn is_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_' || !character.is_ascii() && !is_blank(character)
 }
 
-/// WGSL's blank space.
+/// Whether a character is WGSL's blank space.
 fn is_blank(character: char) -> bool {
     is_line_end(character) || matches!(character, ' ' | '\t' | '\u{200e}' | '\u{200f}')
 }
 
-/// Where line comments end.
+/// Whether a character ends a line, and with it a line comment.
 fn is_line_end(character: char) -> bool {
     matches!(character, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The length of the comment that `text` begins with, if it ends. Comments nest, in the way of naga's lexer.
+/// The length of the comment that `text` begins with, if it ends. Comments nest as in naga's lexer.
 fn comment_length(text: &str) -> Option<usize> {
     let mut depth = 1_u32;
     let mut last = None;
@@ -168,7 +168,7 @@ impl Templates {
         self.pending.last().is_some_and(|(_, depth)| *depth == self.depth)
     }
 
-    /// Takes the token that will have number `index`; says which `<` opens the list that it closes.
+    /// Takes the token that will have number `index`. If it closes a list, returns the number of the `<` that opens it.
     fn feed(&mut self, token: &Token<'_>, index: usize) -> Option<usize> {
         let after_word = std::mem::replace(&mut self.after_word, token.kind == TokenKind::Word);
         match (token.kind, token.text) {

@@ -1,11 +1,11 @@
-//! What stands between a guest's text and naga: a lexer, a parser, and our own evaluation of constants.
+//! Prepares a guest's text for naga: a lexer, a parser, and our own evaluation of constants.
 //!
 //! naga computes constants while it parses, some of them wrongly, some with the host's mathematics. So [`rewrite`] computes
-//! every constant expression itself and puts literals in its place. naga gets a text in which nothing is left to be computed;
-//! a [`Map`] leads from places in that to places in the guest's own. The same text is cleared of what naga does not take
-//! although WGSL has it.
+//! every constant expression itself and replaces it by literals: naga gets a text with no constants left to compute. A [`Map`]
+//! leads from places in that text to places in the guest's own. Constructs that WGSL has and naga does not accept are also
+//! replaced.
 //!
-//! Every text that this does not understand is refused: naga never computes anything that was not looked at here.
+//! Text that cannot be parsed here is refused: naga never computes a constant that was not checked here.
 
 mod arithmetic;
 mod bounds;
@@ -48,12 +48,12 @@ use rewrite::Rewriter;
 pub(crate) struct Rewritten {
     pub(crate) text: String,
     pub(crate) map: Map,
-    /// The structs that lie in memory, as WGSL lays them out.
+    /// The layouts of the structs that lie in memory, by WGSL's rules.
     pub(crate) layouts: Vec<StructLayout>,
 }
 
-/// What a text is to be for: one entry point, with the values that overrides are given by name. Overrides are constants then,
-/// and what the entry point does not use is not there.
+/// Restricts a text to one entry point, with values for overrides by name. Overrides with values become constants, and
+/// declarations that the entry point does not use are removed.
 pub(crate) struct Specialization<'s> {
     pub(crate) entry_point: &'s str,
     pub(crate) overrides: HashMap<String, f64>,
@@ -62,7 +62,7 @@ pub(crate) struct Specialization<'s> {
 /// The text with every constant computed.
 ///
 /// # Errors
-/// The text is no WGSL, or has constants that have no value.
+/// The text is not WGSL, or a constant in it has no value.
 pub(crate) fn rewrite(source: &str, specialization: Option<Specialization<'_>>) -> Result<Rewritten, Refusal> {
     let tokens = lexer::lex(source);
     nesting::check(&tokens)?;
@@ -82,7 +82,7 @@ pub(crate) fn rewrite(source: &str, specialization: Option<Specialization<'_>>) 
         return Err(Refusal::at_with_help(place, "f16 is not available: not every device has it", help));
     }
     outcome?;
-    // Nothing uses f16, so it need not be there.
+    // Nothing uses f16, so the directive can go.
     for enable in module.enabled.iter().filter(|enable| enable.name == "f16") {
         edits.replace(enable.place, "");
     }

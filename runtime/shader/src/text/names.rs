@@ -1,4 +1,4 @@
-//! What names stand for, and types.
+//! Resolves names and types.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,7 +8,8 @@ use super::tree::{Declaration, DeclarationKind, Expr, ExprKind, Global, Module, 
 use super::value::{Kind, Ty, Value};
 use crate::Refusal;
 
-/// Aliases of aliases, constants of constants, and the like: more than a text has that is not too long.
+/// The longest chain of aliases of aliases, constants of constants, and the like. A text within the bounds of `nesting` has no
+/// longer one.
 const MAX_STEPS_BETWEEN_NAMES: u32 = 1 << 14;
 
 /// A declaration outside of functions.
@@ -23,17 +24,17 @@ pub(crate) enum Item<'t, 'a> {
 /// A declaration in a function.
 #[derive(Clone)]
 pub(crate) struct Local {
-    /// Of a constant.
+    /// Its value, if it is a constant.
     pub(crate) value: Option<Value>,
-    /// What it is called in the text that naga gets.
+    /// Its name in the text that naga gets, if that is another.
     pub(crate) renamed: Option<Rc<str>>,
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 pub(crate) enum Found<'t, 'a> {
     Local(Local),
     Global(Item<'t, 'a>),
-    /// WGSL's own, or nothing.
+    /// Predeclared by WGSL, or unknown.
     Predeclared,
 }
 
@@ -46,9 +47,9 @@ pub(crate) struct Names<'t, 'a> {
     members: HashMap<usize, Members<'a>>,
     locals: HashMap<&'a str, Vec<Local>>,
     scopes: Vec<Vec<&'a str>>,
-    /// Values of constants outside of functions; None while they are computed.
+    /// Values of constants outside of functions; None while one is being computed.
     pub(super) values: HashMap<&'a str, Option<Value>>,
-    /// Values that overrides are given. With them an override is a constant.
+    /// Values given to overrides. An override with a value is a constant.
     pub(super) overrides: Option<HashMap<String, f64>>,
     pub(super) steps: u32,
     depth: u32,
@@ -114,7 +115,7 @@ impl<'t, 'a> Names<'t, 'a> {
         self.scopes.iter().rev().nth(1).is_some_and(|scope| scope.contains(&name))
     }
 
-    /// Does something where no name of a function is known.
+    /// Runs `f` with the local names of the current function hidden.
     pub(super) fn outside<T>(
         &mut self,
         place: Place,
@@ -132,7 +133,7 @@ impl<'t, 'a> Names<'t, 'a> {
         result
     }
 
-    /// The type that a name stands for; [`Ty::Other`] if none that constants may have.
+    /// The type that a name stands for; [`Ty::Other`] if it is not one that constants may have.
     pub(crate) fn ty(&mut self, name: &'t Name<'a>) -> Result<Ty, Refusal> {
         match self.find(name.ident.text) {
             Found::Global(Item::Struct(index)) => Ok(Ty::Struct(index)),
@@ -200,7 +201,7 @@ impl<'t, 'a> Names<'t, 'a> {
         Ok(members)
     }
 
-    /// Whether an override has a value, so that it is a constant.
+    /// Whether an override has a value, which makes it a constant.
     pub(super) fn is_known(&mut self, declaration: &'t Declaration<'a>) -> bool {
         let Some(given) = self.overrides.as_ref().map(|overrides| overrides.contains_key(declaration.name.text)) else {
             return false;
@@ -247,7 +248,7 @@ impl Shape {
     }
 }
 
-/// The shape that `vec3`, `vec3f`, `mat4x3` and the like name, and the type of the numbers if the name says it.
+/// The shape that `vec3`, `vec3f`, `mat4x3` and the like name, and the number type if the name includes it.
 pub(crate) fn shaped(name: &str) -> Option<(Shape, Option<Kind>)> {
     let size = |byte: &u8| matches!(byte, b'2'..=b'4').then(|| usize::from(byte - b'0'));
     let (shape, suffix) = match name.as_bytes() {

@@ -1,5 +1,5 @@
 //! Bounds on how deep a kernel may nest, since naga and the drivers walk it recursively, and on how long its functions
-//! may be, since naga takes time by the square of it.
+//! may be, since naga takes time quadratic in their length.
 //!
 //! naga bounds brackets and braces itself, but a chain such as `a + a + a + …` or `a.x.x.x…` becomes a tree as
 //! deep as it is long (bounded here before parsing), and so does `else if` (bounded in the module).
@@ -10,21 +10,21 @@ use super::lexer::{Token, TokenKind};
 use crate::Refusal;
 use crate::visit::{blocks, functions};
 
-/// Operators that may hang on one another in one expression. Sums of this many terms are
-/// generated code; beyond it an array and a loop say the same.
+/// The most operators in one chain of an expression. Longer sums only occur in generated code, which can use an array
+/// and a loop instead.
 const MAX_CHAIN: usize = 4096;
 
-/// Blocks within blocks in one function, an `else if` counting as one. Twice what braces alone may nest.
+/// The deepest nesting of blocks in one function, where an `else if` counts as one. Twice the limit on braces alone.
 const MAX_BLOCK_DEPTH: usize = 256;
 
-/// Words and operators in a function if it is the only one; of several functions the squares count. naga looks
-/// through all expressions of a function for each new one: this many take it half a second.
+/// The most words and operators in a function if it is the only one; with several, the sum of the squares is bounded. naga
+/// searches all expressions of a function for each new one: this many take it half a second.
 const MAX_WORDS: u64 = 24_576;
 
-/// Words and operators outside of functions. Half a second, too.
+/// The most words and operators outside of functions. These also take half a second.
 const MAX_GLOBAL_WORDS: u64 = 49_152;
 
-/// Functions of a kernel. naga looks through all of them for each.
+/// The most functions in a kernel. naga searches all of them for each.
 const MAX_FUNCTIONS: u32 = 4096;
 
 /// Refuses a module with a function of more than [`MAX_BLOCK_DEPTH`] nested blocks.
@@ -46,7 +46,7 @@ pub(crate) fn check_blocks(module: &Module) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses text with an expression of more than [`MAX_CHAIN`] chained operators, or with too long functions.
+/// Refuses text that has an expression with more than [`MAX_CHAIN`] chained operators, or functions that are too long.
 pub(super) fn check(tokens: &[Token<'_>]) -> Result<(), Refusal> {
     let mut depth = Depth::default();
     let mut length = Length::default();
@@ -76,7 +76,7 @@ pub(super) fn check(tokens: &[Token<'_>]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Words and operators of functions.
+/// Counts the words and operators of functions.
 #[derive(Default)]
 struct Length {
     braces: u32,
@@ -124,7 +124,7 @@ impl Length {
     }
 }
 
-/// Operators since the last separator, for each open bracket.
+/// Counts the operators since the last separator, for each open bracket.
 #[derive(Default)]
 struct Depth {
     outer: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Numbers as they are written.
+//! Parses literals.
 
 use super::lexer::Place;
 use super::value::Scalar;
@@ -67,7 +67,7 @@ fn integer(digits: &str, suffix: Option<char>, radix: u32) -> Result<Scalar, &'s
     }
 }
 
-/// What follows `0x`. A float has to be exact, as WGSL asks for.
+/// Parses the text after `0x`. A float has to be exact, as WGSL demands.
 fn hexadecimal_number(text: &str) -> Result<Scalar, &'static str> {
     let (mantissa, exponent) = match text.find(['p', 'P']) {
         Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
@@ -103,7 +103,7 @@ fn hexadecimal_number(text: &str) -> Result<Scalar, &'static str> {
     }
 }
 
-/// The digits as an integer without zeros at its end, and the power of two that it is to be multiplied with.
+/// The digits as an integer without trailing zeros, and the exponent of the power of two to multiply it by.
 fn significand(mantissa: &str) -> Result<(u64, i64), &'static str> {
     let mut value = 0_u128;
     let mut scale = 0_i64;
@@ -125,7 +125,8 @@ fn significand(mantissa: &str) -> Result<(u64, i64), &'static str> {
     if any { Ok((value, scale + i64::from(zeros))) } else { Err(INVALID) }
 }
 
-/// significand · 2^exponent, if a float of so many bits has it: the least bit is 2^least, the largest 2^most.
+/// significand · 2^exponent, if a float with so many bits represents it exactly. Its lowest bit is at least 2^least, its
+/// highest at most 2^most.
 fn exact(significand: u64, exponent: i32, bits: i32, least: i32, most: i32) -> Result<f64, &'static str> {
     let trailing = i32::try_from(significand.trailing_zeros()).unwrap_or(0);
     let length = 64 - i32::try_from(significand.leading_zeros()).unwrap_or(0);
@@ -136,7 +137,7 @@ fn exact(significand: u64, exponent: i32, bits: i32, least: i32, most: i32) -> R
     if highest - lowest >= bits || lowest < least {
         return Err(TOO_LONG);
     }
-    // Exact: at most 53 bits, and two powers of two that are normal numbers.
+    // The product is exact: at most 53 bits, and both powers of two are normal numbers.
     #[allow(clippy::cast_precision_loss, reason = "at most 53 bits")]
     let value = (significand >> trailing) as f64;
     let half = lowest / 2;

@@ -1,6 +1,6 @@
 //! From tokens to the syntax tree: declarations. Statements are in `parse_body`, expressions in `parse_expression`.
 //!
-//! It takes what naga takes, with the same shape, and refuses all else: no constant can stand where it was not looked for.
+//! It accepts what naga accepts, with the same structure, and refuses everything else: no constant can be missed.
 
 use super::lexer::{Place, Token, TokenKind};
 use super::tree::{
@@ -8,10 +8,10 @@ use super::tree::{
 };
 use crate::Refusal;
 
-/// Expressions within expressions. naga takes 200, and the text that it gets may have one more level than the guest's.
+/// The deepest nesting of expressions. naga accepts 200, and the text that it gets may have one more level than the guest's.
 const MAX_NESTED_EXPRESSIONS: u32 = 199;
 
-/// Braces within braces, as naga has it.
+/// The deepest nesting of braces, as in naga.
 const MAX_NESTED_BRACES: u32 = 127;
 
 pub(crate) struct Parser<'a> {
@@ -24,14 +24,14 @@ pub(crate) struct Parser<'a> {
     pub(super) double_minus: Vec<Place>,
 }
 
-/// What was parsed, and where a `--` stands for two minus signs.
+/// Parses a module. Also returns where a `--` stands for two minus signs.
 pub(crate) fn parse(tokens: Vec<Token<'_>>) -> Result<(Module<'_>, Vec<Place>), Refusal> {
     let mut parser = Parser::new(tokens);
     let module = parser.module()?;
     Ok((module, parser.double_minus))
 }
 
-/// Parses a text of our own, in which expressions may nest as deep as they do.
+/// Parses a text of our own, with no bound on the nesting of expressions.
 pub(super) fn parse_own(tokens: Vec<Token<'_>>) -> Result<Module<'_>, Refusal> {
     let mut parser = Parser { most_nested_expressions: u32::MAX, ..Parser::new(tokens) };
     parser.module()
@@ -53,7 +53,7 @@ impl<'a> Parser<'a> {
         self.peek_after(0)
     }
 
-    /// The token after so many others.
+    /// The token that follows after `tokens` others.
     pub(super) fn peek_after(&self, tokens: usize) -> Token<'a> {
         let end = Token { kind: TokenKind::End, text: "", place: Place::default() };
         self.tokens.get(self.at + tokens).or(self.tokens.last()).copied().unwrap_or(end)
@@ -98,12 +98,12 @@ impl<'a> Parser<'a> {
         Ok(Ident { text: token.text, place: token.place })
     }
 
-    /// Where the token before this one ends.
+    /// The place of the previous token.
     pub(super) fn end(&self) -> Place {
         self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).map_or(Place::default(), |token| token.place)
     }
 
-    /// In place of a `--` one `-`: the other has been read.
+    /// Replaces a `--` by one `-`, after the first of its two signs was consumed.
     pub(super) fn split_double_minus(&mut self) {
         if let Some(token) = self.tokens.get_mut(self.at) {
             self.double_minus.push(token.place);
@@ -212,7 +212,7 @@ impl<'a> Parser<'a> {
         Ok(Some(declaration))
     }
 
-    /// Attributes; of those whose arguments are words, without arguments.
+    /// Parses attributes. Arguments that are words, not expressions, are left out.
     pub(super) fn attributes(&mut self) -> Result<Vec<Attribute<'a>>, Refusal> {
         let mut attributes = Vec::new();
         while self.is("@") {
@@ -268,7 +268,7 @@ impl<'a> Parser<'a> {
         Ok(Global::Struct(Struct { name, members, place: start.until(self.end()) }))
     }
 
-    /// From the keyword on, without the semicolon.
+    /// Parses a declaration from its keyword on, without the semicolon.
     pub(super) fn declaration(&mut self, attributes: Vec<Attribute<'a>>) -> Result<Declaration<'a>, Refusal> {
         let keyword = self.next();
         let kind = match keyword.text {
@@ -316,7 +316,7 @@ impl<'a> Parser<'a> {
         Ok(Global::Function(Function { name, attributes, parameters, result, body, place }))
     }
 
-    /// The name of a type.
+    /// Parses the name of a type.
     pub(super) fn name(&mut self) -> Result<Name<'a>, Refusal> {
         let ident = self.ident()?;
         let template = if self.peek().kind == TokenKind::TemplateStart { self.template()? } else { Vec::new() };

@@ -1,4 +1,4 @@
-//! Statements.
+//! Parses statements.
 
 use super::lexer::TokenKind;
 use super::parse::Parser;
@@ -6,7 +6,7 @@ use super::tree::{Expr, Statement};
 use crate::Refusal;
 
 impl<'a> Parser<'a> {
-    /// Statements in braces.
+    /// Parses statements in braces.
     pub(super) fn block(&mut self) -> Result<Vec<Statement<'a>>, Refusal> {
         self.in_braces(|parser| {
             let mut statements = Vec::new();
@@ -154,7 +154,7 @@ impl<'a> Parser<'a> {
         Ok(Statement::Scope(statements))
     }
 
-    /// A declaration, an assignment, or a call; without the semicolon.
+    /// Parses a declaration, an assignment, or a call, without the semicolon.
     fn simple(&mut self) -> Result<Statement<'a>, Refusal> {
         let token = self.peek();
         if matches!(token.text, "const" | "let" | "var") {

@@ -1,4 +1,4 @@
-//! Expressions. The operators bind as in naga, which takes more mixtures of them without parentheses than WGSL.
+//! Parses expressions. Operators bind as in naga, which accepts more mixtures of them without parentheses than WGSL.
 
 use super::lexer::TokenKind;
 use super::parse::Parser;
@@ -10,7 +10,7 @@ impl<'a> Parser<'a> {
         self.in_expression(|parser| parser.binary(1))
     }
 
-    /// An expression of operators that bind at least so tightly.
+    /// Parses an expression of operators with a precedence of at least `least`.
     fn binary(&mut self, least: u32) -> Result<Expr<'a>, Refusal> {
         let mut left = self.unary()?;
         loop {
@@ -102,7 +102,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// In parentheses, with commas between.
+    /// Parses arguments: in parentheses, separated by commas.
     pub(super) fn arguments(&mut self) -> Result<Vec<Expr<'a>>, Refusal> {
         self.expect("(")?;
         let mut arguments = Vec::new();
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
         Ok(arguments)
     }
 
-    /// A template list, with its brackets.
+    /// Parses a template list with its brackets.
     pub(super) fn template(&mut self) -> Result<Vec<Expr<'a>>, Refusal> {
         self.next();
         let mut arguments = Vec::new();

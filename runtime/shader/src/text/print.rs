@@ -1,11 +1,11 @@
-//! Values as WGSL: literals, and constructors of literals, which nobody can compute wrongly.
+//! Prints values as WGSL: literals, and constructors of literals, which leave nothing to compute.
 
 use super::lexer::Place;
 use super::names::{Found, Item, Names};
 use super::value::{Kind, Scalar, Ty, Value};
 use crate::Refusal;
 
-/// Numbers that one constant may be spelled out in.
+/// The most numbers in one printed constant.
 const MAX_NUMBERS: usize = 4096;
 
 impl<'a> Names<'_, 'a> {
@@ -85,7 +85,7 @@ impl Printer {
         Ok(())
     }
 
-    /// The name of a type, without the type of its numbers where they have none.
+    /// Prints the name of a type. Abstract number types are left out.
     fn ty(&mut self, names: &mut Names<'_, '_>, ty: &Ty) -> Result<(), Refusal> {
         match ty {
             Ty::Scalar(kind) => self.predeclared(names, kind.name())?,
@@ -142,7 +142,7 @@ impl Printer {
     }
 }
 
-/// A number, with a blank before a sign: `- -1` is not `--1`.
+/// A literal, with a blank before a sign: `- -1` is not `--1`.
 fn literal(scalar: Scalar) -> String {
     match scalar {
         Scalar::Bool(value) => value.to_string(),

@@ -1,5 +1,5 @@
-//! The changes of a kernel's text: constants computed, `let`s of constants made variables, and what else naga does not take
-//! as WGSL has it.
+//! The changes to a kernel's text: constants are computed, `let`s of constants become variables, and constructs that naga
+//! treats differently from WGSL are replaced.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use super::uses::named;
 use super::value::{Scalar, Ty, Value};
 use crate::Refusal;
 
-/// Bytes of all computed constants of a kernel together: as many as the kernel's own text may have.
+/// The most bytes of all computed constants of a kernel together: as many as the kernel's own text may have.
 const MAX_BYTES: usize = crate::MAX_WGSL_BYTES;
 
 pub(crate) struct Rewriter<'n, 't, 'a> {
@@ -24,9 +24,9 @@ pub(crate) struct Rewriter<'n, 't, 'a> {
     pub(crate) edits: &'n mut Edits,
     source: &'a str,
     zeros: Zeros,
-    /// Names made up so far.
+    /// How many names have been invented so far.
     invented: u32,
-    /// Whether a name of the type f16 has been met, which then is refused.
+    /// The first place where the type f16 is named. It is refused.
     pub(crate) half: Option<Place>,
 }
 
@@ -35,7 +35,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Self { names, edits, source, zeros: Zeros::default(), invented: 0, half: None }
     }
 
-    /// Changes all declarations; with `reached` only those of these names, and takes the others away.
+    /// Rewrites all declarations; with `reached`, only those with these names, and removes the others.
     pub(crate) fn module(&mut self, module: &'t Module<'a>, reached: Option<&HashSet<&'a str>>) -> Result<(), Refusal> {
         for declaration in &module.declarations {
             if let Some((name, place)) = named(declaration)
@@ -90,7 +90,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         for attribute in attributes {
             for argument in &attribute.arguments {
                 self.expression(argument)?;
-                // What overrides make of it is known only now; of literals naga says it.
+                // With overrides the value is known only now; naga checks literals itself.
                 if attribute.name == "workgroup_size"
                     && self.names.overrides.is_some()
                     && self.names.is_constant(argument)
@@ -123,7 +123,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(())
     }
 
-    /// Statements of the scope that is open. `continues`: it is that of a `continuing` block.
+    /// Rewrites statements of the open scope. `continues`: it is the scope of a `continuing` block.
     fn statements(&mut self, statements: &'t [Statement<'a>], continues: bool) -> Result<(), Refusal> {
         for statement in statements {
             match statement {
@@ -164,7 +164,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         }
         let name = declaration.name;
         let mut renamed = None;
-        // naga has one scope for a loop's body and its `continuing`, in which WGSL lets a name mean something else.
+        // naga has one scope for a loop's body and its `continuing` block. In WGSL the block may declare a name again.
         if continues && self.names.is_in_outer_scope(name.text) {
             let invented = self.invent(name.text);
             self.edits.replace(name.place, invented.as_str());
@@ -174,10 +174,10 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(())
     }
 
-    /// A `let` is no constant, but naga takes it for one when what it is given is. Of a variable it knows nothing.
+    /// Makes a `let` of a constant a variable. In WGSL it is not a constant, but naga would treat it as one.
     fn let_of_constant(&mut self, declaration: &'t Declaration<'a>, init: &'t Expr<'a>) -> Result<(), Refusal> {
         if !self.is_plain(init)? && matches!(self.names.value(init)?, Value::Parts(_)) {
-            // naga cannot compute this, and the type has no name: what it is made of becomes a variable.
+            // naga cannot compute this, and the type has no name: the argument becomes a variable.
             let ExprKind::Call(_, arguments) = &init.bare().kind else {
                 return Err(Refusal::at_with_help(
                     init.place,
@@ -197,7 +197,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         self.expression(init)
     }
 
-    /// A name that the source does not have.
+    /// A name that does not occur in the source.
     fn invent(&mut self, like: &str) -> String {
         loop {
             self.invented += 1;
@@ -219,7 +219,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         }
     }
 
-    /// A name that may be a type: the lengths of arrays in it.
+    /// Rewrites a name that may be a type: the lengths of arrays in it.
     fn name(&mut self, name: &'t Name<'a>) -> Result<(), Refusal> {
         let text = name.ident.text;
         let is_half = text == "f16" || text.strip_suffix('h').is_some_and(|stem| shaped(stem).is_some());
@@ -259,7 +259,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         }
     }
 
-    /// A constant that is not part of a larger one.
+    /// Rewrites a constant that is not part of a larger one.
     fn constant(&mut self, expression: &'t Expr<'a>) -> Result<(), Refusal> {
         if self.is_plain(expression)? {
             return self.types_in(expression);
@@ -268,7 +268,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
             && !arguments.is_empty()
             && self.is_made_of_parts(name)?
         {
-            // The parts are computed one by one. naga puts them together, and sees whether they fit.
+            // The parts are computed one by one. naga combines them, and checks that they fit.
             self.name(name)?;
             return arguments.iter().try_for_each(|argument| self.constant(argument));
         }
@@ -284,7 +284,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(())
     }
 
-    /// The lengths of arrays, and the zero values, in an expression that stays as it is.
+    /// Rewrites the lengths of arrays, and counts the zero values, in an expression that stays as it is.
     fn types_in(&mut self, expression: &'t Expr<'a>) -> Result<(), Refusal> {
         match &expression.bare().kind {
             ExprKind::Name(name) => match self.names.value(expression)? {
@@ -303,11 +303,11 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         }
     }
 
-    /// Finds f16 in an expression that does not stay.
+    /// Finds f16 in an expression that will be replaced.
     fn halves_in(&mut self, expression: &'t Expr<'a>) {
         match &expression.kind {
             ExprKind::Call(name, arguments) => {
-                // What it says about lengths is said again where they are computed.
+                // An error about a length is reported again where the length is computed.
                 drop(self.name(name));
                 arguments.iter().for_each(|argument| self.halves_in(argument));
             }
@@ -330,14 +330,14 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         })
     }
 
-    /// Whether naga can compute nothing of a constant, because there is nothing to compute: literals, and constructors whose
-    /// arguments are just what they construct from.
+    /// Whether a constant leaves naga nothing to compute: literals, and constructors whose arguments are exactly their
+    /// components.
     fn is_plain(&mut self, expression: &'t Expr<'a>) -> Result<bool, Refusal> {
         match &expression.kind {
             ExprKind::Literal(text) => number::literal(text, expression.place).map(|_| true),
             ExprKind::Paren(inner) => self.is_plain(inner),
             ExprKind::Unary(UnaryOp::Negate, operand) => match operand.kind {
-                // A zero has no sign.
+                // A negated zero has to be computed: its sign is dropped.
                 ExprKind::Literal(text) => Ok(number::literal(text, operand.place)?.as_f64() != 0.0),
                 _ => Ok(false),
             },
@@ -380,7 +380,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         }
     }
 
-    /// The type that is constructed; `shaped` if it is only known in its shape.
+    /// The type that is constructed; `shaped` if the name only gives a shape.
     fn ty(&mut self, name: &'t Name<'a>, shaped: Option<Ty>) -> Result<Ty, Refusal> {
         match shaped {
             Some(shaped) => Ok(shaped),
@@ -397,7 +397,7 @@ impl<'n, 't, 'a> Rewriter<'n, 't, 'a> {
         Ok(true)
     }
 
-    /// Whether all are literals or names of scalars.
+    /// Whether all arguments are plain literals or names of scalars.
     fn all_scalar(&mut self, arguments: &'t [Expr<'a>]) -> Result<bool, Refusal> {
         for argument in arguments {
             let is_scalar = match argument.bare().kind {

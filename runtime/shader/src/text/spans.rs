@@ -1,11 +1,11 @@
-//! The places in a parsed module: from those in the text that naga read to those in the guest's own.
+//! Maps the spans of a parsed module from the text that naga read to the guest's own.
 
 use naga::{Arena, Expression, Function, Module, UniqueArena};
 
 use super::edit::Map;
 use crate::visit::for_each_statement_mut;
 
-/// Puts every place in `module` where the guest wrote it.
+/// Changes every span in `module` to the place in the guest's text.
 pub(crate) fn put_back(module: &mut Module, map: &Map) {
     if map.is_identity() {
         return;

@@ -6,7 +6,7 @@ use super::lexer::Place;
 
 pub(crate) struct Module<'a> {
     pub(crate) declarations: Vec<Global<'a>>,
-    /// `enable` directives: each extension that they name.
+    /// The extensions that `enable` directives name.
     pub(crate) enabled: Vec<Enable<'a>>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) enum Statement<'a> {
     Declare(Declaration<'a>),
     /// Expressions of any other statement, in the order of the text.
     Expressions(Vec<Expr<'a>>),
-    /// The same, where another statement may stand before this one: its place.
+    /// The same, for a statement before which another one may be inserted: its place.
     Simple(Place, Vec<Expr<'a>>),
     Assert(Expr<'a>),
 }
@@ -104,7 +104,7 @@ pub(crate) enum Statement<'a> {
 pub(crate) struct Expr<'a> {
     pub(crate) kind: ExprKind<'a>,
     pub(crate) place: Place,
-    /// Whether it is a constant, once somebody has asked. An expression stands in one scope only.
+    /// Whether it is a constant, once this has been computed. An expression is in one scope only.
     pub(crate) is_constant: Cell<Option<bool>>,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Expr<'a> {
         Self { kind, place, is_constant: Cell::new(None) }
     }
 
-    /// Itself, without parentheses around it.
+    /// The expression without parentheses around it.
     pub(crate) fn bare(&self) -> &Self {
         let mut bare = self;
         while let ExprKind::Paren(inner) = &bare.kind {
@@ -147,7 +147,7 @@ pub(crate) enum UnaryOp {
     Negate,
     Not,
     Complement,
-    /// `*` and `&`: what they make is no constant.
+    /// `*` and `&`: their results are never constants.
     Indirection,
 }
 
@@ -174,7 +174,7 @@ pub(crate) enum BinaryOp {
 }
 
 impl BinaryOp {
-    /// The operator, and how tightly it binds. All associate to the left.
+    /// The operator and its precedence. All associate to the left.
     pub(crate) fn of(symbol: &str) -> Option<(Self, u32)> {
         Some(match symbol {
             "||" => (Self::OrElse, 1),

@@ -1,4 +1,4 @@
-//! What an entry point needs of a text.
+//! Finds the declarations that an entry point uses.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,8 +16,8 @@ pub(crate) fn named<'a>(declaration: &Global<'a>) -> Option<(&'a str, Place)> {
     }
 }
 
-/// The names of all declarations that `entry_point` or an assertion may use: rather one too many than one too few, since a
-/// name counts wherever it stands.
+/// The names of all declarations that `entry_point` or an assertion may use. It may find too many, since local declarations
+/// are not told apart from global ones.
 pub(crate) fn reached<'a>(module: &Module<'a>, entry_point: &str) -> HashSet<&'a str> {
     let by_name: HashMap<&'a str, &Global<'a>> =
         module.declarations.iter().filter_map(|found| Some((named(found)?.0, found))).collect();
@@ -37,7 +37,7 @@ pub(crate) fn reached<'a>(module: &Module<'a>, entry_point: &str) -> HashSet<&'a
     reached
 }
 
-/// Names that have been met.
+/// The names found so far.
 #[derive(Default)]
 struct Uses<'a> {
     found: Vec<&'a str>,

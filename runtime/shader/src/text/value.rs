@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-/// Scalar types, the abstract ones too.
+/// Scalar types, including the abstract ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Bool,
-    /// An integer without a type, in 64 bits.
+    /// An abstract integer, in 64 bits.
     Int,
-    /// A number without a type, as f64.
+    /// An abstract float, as f64.
     Float,
     I32,
     U32,
@@ -39,7 +39,7 @@ impl Kind {
         matches!(self, Self::Int | Self::Float)
     }
 
-    /// Whether a value converts to `to` by itself.
+    /// Whether a value converts implicitly to `to`.
     pub(crate) fn converts_to(self, to: Self) -> bool {
         self == to
             || match self {
@@ -49,7 +49,7 @@ impl Kind {
             }
     }
 
-    /// The type that values of both types convert to by themselves.
+    /// The type that values of both types convert to implicitly.
     pub(crate) fn common(self, other: Self) -> Option<Self> {
         if self.converts_to(other) {
             Some(other)
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// The type that a variable gets from such a value.
+    /// The type of a variable that is initialized with such a value.
     pub(crate) fn concrete(self) -> Self {
         match self {
             Self::Int => Self::I32,
@@ -126,7 +126,7 @@ impl Scalar {
         }
     }
 
-    /// The conversion that happens by itself; None where there is none, or the value does not fit.
+    /// Converts implicitly. None if there is no such conversion, or if the value does not fit.
     pub(crate) fn converted(self, to: Kind) -> Option<Self> {
         Some(match (self, to) {
             _ if self.kind() == to => self,
@@ -139,7 +139,7 @@ impl Scalar {
         })
     }
 
-    /// The conversion that a constructor makes; None where the value does not fit.
+    /// Converts as a constructor does. None if the value does not fit.
     pub(crate) fn constructed(self, to: Kind) -> Option<Self> {
         Some(match (self, to) {
             _ if self.kind() == to => self,
@@ -175,7 +175,7 @@ pub(crate) fn round_to_f32(value: f64) -> Option<f32> {
     rounded.is_finite().then_some(rounded)
 }
 
-/// Cuts off, and stops at the nearest value that both types have.
+/// Truncates, and saturates at the nearest value that both types have.
 #[allow(clippy::cast_possible_truncation, reason = "within the bounds")]
 fn f32_to_i32(value: f32) -> i32 {
     value.clamp(-2_147_483_648.0, 2_147_483_520.0) as i32
@@ -203,12 +203,12 @@ pub(crate) enum Ty {
     Vector(usize, Kind),
     /// Columns, rows.
     Matrix(usize, usize, Kind),
-    /// Without a length if it has as many elements as fit into the buffer, or as an override says.
+    /// An array. It has no length if it is run-time sized, or if the length depends on an override.
     Array(Rc<Ty>, Option<u32>),
-    /// Its number in the kernel.
+    /// A struct, by its index in the kernel.
     Struct(usize),
     Atomic,
-    /// Pointers, textures, and what is no type.
+    /// Pointers, textures, and names that are not types.
     Other,
 }
 
@@ -218,20 +218,20 @@ pub(crate) enum Value {
     Vector(Vec<Scalar>),
     /// Columns.
     Matrix(Vec<Vec<Scalar>>),
-    /// The type of its elements, and these.
+    /// The type of its elements, and the elements.
     Array(Rc<Ty>, Rc<Items>),
     Struct(usize, Rc<Items>),
     /// The zero value of an array or a struct.
     Zero(Ty),
-    /// What `frexp` and `modf` give.
+    /// The result of `frexp` and `modf`.
     Parts(Rc<[(&'static str, Value)]>),
 }
 
-/// Values in a value.
+/// The elements or members of a value.
 #[derive(Debug)]
 pub(crate) struct Items {
     values: Vec<Value>,
-    /// How many there are, with all that is in them. As they may share what is in them, that may be very many.
+    /// How many parts they have in all. This may be a very large number, since equal parts are shared.
     parts: u64,
 }
 
@@ -251,7 +251,7 @@ impl std::ops::Deref for Items {
 }
 
 impl Value {
-    /// Numbers, vectors, matrices and zero values that it is made of.
+    /// How many numbers, vectors, matrices and zero values it is made of.
     pub(crate) fn parts(&self) -> u64 {
         match self {
             Self::Array(_, items) | Self::Struct(_, items) => items.parts,
@@ -293,7 +293,7 @@ impl Value {
         }
     }
 
-    /// Every number of a scalar, a vector or a matrix through `f`.
+    /// Applies `f` to every number of a scalar, a vector or a matrix.
     pub(crate) fn try_map<E>(&self, mut f: impl FnMut(Scalar) -> Result<Scalar, E>) -> Result<Self, E> {
         Ok(match self {
             Self::Scalar(scalar) => Self::Scalar(f(*scalar)?),
@@ -306,7 +306,7 @@ impl Value {
         })
     }
 
-    /// With all its numbers of this type, where they convert to it by themselves.
+    /// Converts all its numbers to this type, if they convert implicitly.
     pub(crate) fn converted(&self, to: Kind) -> Option<Self> {
         if self.kind() == Some(to) {
             return Some(self.clone());
@@ -322,7 +322,7 @@ impl Value {
         }
     }
 
-    /// As a value of type `ty`, if it converts to that by itself.
+    /// Converts it to type `ty`, if it converts implicitly.
     pub(crate) fn converted_to(&self, ty: &Ty) -> Option<Self> {
         let found = if self.ty() == *ty { self.clone() } else { self.converted(kind_of(ty)?)? };
         (found.ty() == *ty).then_some(found)

@@ -9,7 +9,7 @@ use wit_component::ComponentEncoder;
 use super::Target;
 use crate::failure::Failure;
 
-/// Wraps a module in a component and refuses what no provider would run.
+/// Wraps a module in a component, and refuses one that no provider would run.
 pub fn from_module(module: &[u8], target: Target) -> anyhow::Result<Workload> {
     let component = encode(module, target).map_err(|error| {
         Failure::new(format!("the module cannot be made a component: {error:#}"))

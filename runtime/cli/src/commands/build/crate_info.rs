@@ -16,7 +16,7 @@ use crate::failure::Failure;
 pub struct CrateInfo {
     /// The package's name.
     pub name: String,
-    /// The folder of the workspace that the crate is in, or is.
+    /// The folder of the crate's workspace; the crate's own folder if it belongs to no other.
     pub workspace: PathBuf,
     id: String,
     target_dir: PathBuf,
@@ -100,8 +100,8 @@ fn choose(metadata: Metadata, manifest: &Path) -> anyhow::Result<CrateInfo> {
     }
 }
 
-/// The crate and all that it is built from that lies in a folder of the user's, rather than in a registry or a repository: what may
-/// differ between two builds without another version.
+/// The crate and those of its dependencies that lie in a folder of the user's, not in a registry or a repository: their
+/// sources may change without a new version.
 pub fn local_packages(
     toolchain: &Toolchain,
     dir: &Path,
@@ -139,7 +139,7 @@ impl CrateInfo {
         self.target_dir != self.workspace.join("target")
     }
 
-    /// Where the component goes if nobody says otherwise.
+    /// Where the component goes by default.
     pub fn default_output(&self) -> PathBuf {
         self.target_dir.join("isobit").join(format!("{}.wasm", self.name))
     }

@@ -1,9 +1,10 @@
 //! Where build results are kept: one target folder per compiler in the user's cache, so that the standard library and the SDK's
 //! dependencies are compiled once, and not for every crate.
 //!
-//! Cargo names what it builds of a package in the workspace by the package's place *within* it, and takes it for fresh by the
-//! times of its sources. So two workspaces that look alike, such as two checkouts of one, would take each other's results for
-//! their own. Therefore the folder notes which workspace each package in it is from, and what is another's is cleaned first.
+//! Cargo names the build results of a workspace's package by the package's place *within* the workspace, and judges by the
+//! times of source files whether they are fresh. So two workspaces that look alike, such as two checkouts of one, would use
+//! each other's results. Therefore the folder records which workspace each package was built from, and the results of another
+//! workspace are cleaned first.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -14,16 +15,17 @@ use anyhow::Context as _;
 
 use crate::printer::Printer;
 
-/// A compiler's results go when it was not used for so long.
+/// Results of a compiler that was not used for this long are removed.
 const UNUSED: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
-/// Results that have grown beyond this are made anew. One compiler's standard library and the SDK come to some 200 MiB.
+/// Results with more bytes than this are removed and built again. One compiler's standard library and the SDK have some
+/// 200 MiB.
 const LARGEST: u64 = 4 << 30;
 
 /// The file in the folder that says which workspace each package is from.
 const OWNERS: &str = "isobit-owners.json";
 
-/// A compiler's folder, locked: nobody else builds in it meanwhile.
+/// A compiler's folder, locked: no other build uses it meanwhile.
 #[derive(Debug)]
 pub struct Shared {
     folder: PathBuf,
@@ -31,12 +33,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Opens the folder of the compiler `name` in `root`, waiting for other builds with it. Removes what compilers left that are
-    /// used no more, and what has grown too large.
+    /// Opens the folder of the compiler `name` in `root`, waiting for other builds that use it. Removes results that have grown
+    /// too large, and those of compilers that are no longer used.
     pub fn open(root: &Path, name: &str, printer: &Printer) -> anyhow::Result<Self> {
         let cannot = || format!("cannot use {} for build results", root.display());
         fs::create_dir_all(root).with_context(cannot)?;
-        // Beside the folder, so that who waits for it does not wait for a file that was removed.
+        // The lock is next to the folder, not in it: the folder may be removed while another build waits for the lock.
         let lock = File::create(lock_of(root, name)).with_context(cannot)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -69,8 +71,8 @@ impl Shared {
         packages.iter().map(String::as_str).filter(|name| owners.get(*name).is_none_or(|it| *it != workspace)).collect()
     }
 
-    /// Notes that `packages` are from `workspace` from now on. To be called once another's were cleaned, and before anything is
-    /// built, so that a build which is broken off leaves nothing behind that is taken for another's.
+    /// Records that `packages` are from `workspace` from now on. Call this after results of other workspaces were cleaned, and
+    /// before anything is built, so that an interrupted build leaves no results that count as another workspace's.
     pub fn claim(&self, packages: &[String], workspace: &Path) -> anyhow::Result<()> {
         let mut owners = self.owners();
         let workspace = workspace.to_string_lossy();
@@ -84,7 +86,7 @@ impl Shared {
         write().with_context(|| format!("cannot write in {}", self.folder.display()))
     }
 
-    /// What cannot be read says nothing: then every package counts as another's.
+    /// The workspace of each package. Empty if the file cannot be read: then every package counts as another workspace's.
     fn owners(&self) -> BTreeMap<String, String> {
         let text = fs::read(self.folder.join(OWNERS)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
@@ -95,7 +97,8 @@ fn lock_of(root: &Path, name: &str) -> PathBuf {
     root.join(format!("{name}.lock"))
 }
 
-/// Removes the folders of compilers that were not used for long and that nobody builds in. What cannot be removed stays.
+/// Removes the folders of compilers that were not used for long and are not in use now. A folder that cannot be removed
+/// stays.
 fn remove_unused(root: &Path, now: SystemTime) {
     for entry in fs::read_dir(root).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name();
@@ -109,7 +112,7 @@ fn remove_unused(root: &Path, now: SystemTime) {
     }
 }
 
-/// How many bytes the files in a folder have. Symbolic links are not followed.
+/// The bytes of all files in a folder. Symbolic links are not followed.
 fn size(folder: &Path) -> u64 {
     let mut sum = 0;
     let mut folders = vec![folder.to_owned()];
@@ -149,7 +152,7 @@ mod tests {
         shared.claim(&names(&["isobit-sdk"]), yours).unwrap();
         assert_eq!(shared.foreign(&both, mine), ["isobit-sdk"]);
         assert_eq!(shared.foreign(&both, yours), ["blur"]);
-        // A file that says nothing is no reason to trust what is there.
+        // If the file cannot be read, nothing in the folder is trusted.
         fs::write(shared.folder().join(OWNERS), "{").unwrap();
         assert_eq!(shared.foreign(&both, mine).len(), 2);
     }

@@ -44,7 +44,7 @@ enum Library {
     Source,
 }
 
-/// What a compiler says of itself.
+/// A compiler's version and name, by its own output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Compiler {
     version: Version,
@@ -78,7 +78,8 @@ impl fmt::Display for Toolchain {
 }
 
 impl Toolchain {
-    /// Names this compiler and where its standard library comes from: whatever this tells apart shares no build results.
+    /// A name for this compiler and the source of its standard library. Toolchains with different names share no build
+    /// results.
     pub fn name(&self) -> String {
         let suffix = if self.builds_library() { "-std" } else { "" };
         format!("{}{suffix}", self.compiler.name)
@@ -96,7 +97,7 @@ impl Toolchain {
                 let mut cargo = program(&format!("{SYSTEM_BIN}/cargo"), dir);
                 cargo.env("RUSTC", format!("{SYSTEM_BIN}/rustc"));
                 if self.builds_library() {
-                    // -Zbuild-std, the one unstable thing that is used.
+                    // For -Zbuild-std, the only unstable feature in use.
                     cargo.env("RUSTC_BOOTSTRAP", "1");
                 }
                 cargo
@@ -104,7 +105,7 @@ impl Toolchain {
         }
     }
 
-    /// What `cargo build` needs besides.
+    /// Further flags for `cargo build`.
     pub fn build_flags(&self, target: Target) -> Vec<OsString> {
         let triple = target.triple();
         // Panic messages of dependencies hold the path of their source: nobody's home folder should go into a
@@ -159,7 +160,7 @@ pub fn choose(dir: &Path, target: Target, printer: &Printer) -> anyhow::Result<T
             too_old.push(("rustc", compiler.version));
             None
         }
-        // The system's own compiler on the PATH lacks a linker for WebAssembly: below.
+        // The system's own compiler on the PATH lacks a linker for WebAssembly; `system` handles it.
         found => found.filter(|_| {
             sysroot("rustc", dir).is_some_and(|root| root != Path::new("/usr"))
                 && has_target("rustc", dir, triple)
@@ -205,7 +206,7 @@ fn refusal(triple: &str, may_install: bool, too_old: &[(&str, Version)], missing
         .hint(format!("run `rustup target add {triple}`{why_not}; or, on Debian, {packages}"))
 }
 
-/// What the compiler says of itself, if it runs. What counts is its own word, whatever package it came from.
+/// The compiler's version and name, if it runs. They are taken from its own output, not from its package.
 fn compiler(rustc: &str, dir: &Path) -> Option<Compiler> {
     let output = program(rustc, dir).arg("-vV").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = output.status.success().then_some(output.stdout)?;
@@ -222,7 +223,7 @@ fn parse_compiler(text: &str) -> Option<Compiler> {
     Some(Compiler { version, name: format!("{release}-{}", hash.get(..12).unwrap_or(&hash)) })
 }
 
-/// Whether a compiler has the target's standard library. The folder is named whether or not it exists.
+/// Whether a compiler has the target's standard library. rustc prints the folder whether or not it exists.
 fn has_target(rustc: &str, dir: &Path, triple: &str) -> bool {
     let output = program(rustc, dir)
         .args(["--print", "target-libdir", "--target", triple])
@@ -240,7 +241,7 @@ fn runs(name: &str, dir: &Path) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Why the system's own compiler does not do.
+/// Why the system's own compiler cannot be used.
 enum System {
     /// The Debian packages that are missing.
     Missing(Vec<&'static str>),

@@ -1,4 +1,4 @@
-//! Constants, as registers that nobody writes to.
+//! Constants, as registers that are never written.
 
 use naga::{Arena, Expression, Handle, Literal, TypeInner};
 
@@ -6,7 +6,7 @@ use super::{Compiler, Kind, unknown};
 use crate::Refusal;
 use crate::interpreter::code::Reg;
 
-/// Words of all constants together.
+/// The most words of all constants together.
 const MAX_CONSTANT_WORDS: usize = 1 << 24;
 
 impl<'m> Compiler<'m> {
@@ -102,8 +102,6 @@ impl<'m> Compiler<'m> {
         }
         Ok(())
     }
-
-    // --- module scope
 }
 
 pub(super) fn literal_word(literal: Literal) -> Result<u32, Refusal> {

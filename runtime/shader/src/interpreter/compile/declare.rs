@@ -110,7 +110,7 @@ impl<'m> Compiler<'m> {
 
     pub(super) fn entry_body(&mut self) -> Result<(), Refusal> {
         let module = self.module;
-        // The entry point's mask is the one after all functions', but it is the machine that sets it.
+        // The entry point comes after all functions. The machine sets its mask.
         let entry = self.new_mask();
         let start = self.new_label();
         let arguments = Vec::new();
@@ -203,6 +203,4 @@ impl<'m> Compiler<'m> {
         let (reg, count) = local.ok_or_else(|| Refusal::new("a local variable does not exist"))?;
         Ok(Place { base: Base::Registers(reg, count), offset: 0, dynamic: None })
     }
-
-    // --- statements
 }

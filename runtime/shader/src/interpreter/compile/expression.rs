@@ -16,7 +16,7 @@ impl Compiler<'_> {
         self.body.info[handle].ty.inner_with(&self.module.types)
     }
 
-    /// The scalars of an expression, or of what it points to.
+    /// The number of scalars in an expression; for a pointer, in what it points to.
     pub(super) fn words(&self, handle: Handle<Expression>) -> Result<u32, Refusal> {
         self.layout.words(self.inner(handle))
     }
@@ -35,7 +35,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// What an expression stands for; one that is never emitted is looked up.
+    /// The value of an expression. Expressions that are never emitted, such as constants and variables, are looked up.
     pub(super) fn get(&mut self, handle: Handle<Expression>) -> Result<Value, Refusal> {
         if let Some(Some(value)) = self.body.values.get(handle.index()) {
             return Ok(*value);
@@ -181,7 +181,7 @@ impl Compiler<'_> {
         Ok(dst)
     }
 
-    /// Whether a choice is "zero if there is no exponent", in each of `count` components. A vector and its first
+    /// Whether a `Select` gives zero if the exponent bits are zero, in each of `count` components. A vector and its first
     /// component have the same register, so the widths have to agree.
     fn is_flush(&self, condition: Reg, accept: Reg, reject: Reg, count: u32) -> bool {
         let is = |reg: Reg, word: u32| self.facts.words.get(&reg) == Some(&word);
@@ -277,7 +277,7 @@ impl Compiler<'_> {
         self.binary(op, a, b, count)
     }
 
-    /// Combines neighbouring registers, from the first.
+    /// Combines `count` consecutive registers, from the first to the last.
     fn fold(&mut self, op: BinaryOp, first: Reg, count: u32) -> Result<Reg, Refusal> {
         let mut sum = first;
         for at in 1..count {

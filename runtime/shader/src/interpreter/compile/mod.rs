@@ -1,4 +1,4 @@
-//! From naga's statements to instructions.
+//! Compiles naga's statements to instructions.
 //!
 //! Each function is compiled once and has registers of its own: WGSL has no recursion, and all lanes advance together,
 //! so at most one call of a function is under way.
@@ -18,7 +18,7 @@ use super::layout::{Layout, MAX_WORDS};
 use crate::Refusal;
 use crate::visit::for_each_statement;
 
-/// What a range of virtual registers is.
+/// The kind of a range of virtual registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Written once, by one instruction or a few in a row.
@@ -29,14 +29,14 @@ pub(super) enum Kind {
     Constant,
 }
 
-/// For whom a variable lives on.
+/// How long the value of a variable is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lifetime {
-    /// Lanes that have returned do not look at it again.
+    /// During the call: lanes that have returned do not read it again.
     Call,
-    /// The caller looks at it.
+    /// Until the caller has read it.
     Result,
-    /// For as long as the invocation.
+    /// As long as the invocation lasts.
     Invocation,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct BufferSlot {
     pub(super) writable: bool,
 }
 
-/// What the code is given about where a lane is.
+/// A builtin value that the code uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     GlobalId,
@@ -83,7 +83,7 @@ pub(super) struct WorkgroupVariable {
     pub(super) words: u32,
 }
 
-/// What an expression stands for.
+/// The value of an expression; for a pointer, a place.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value {
     Registers(Reg),
@@ -100,26 +100,26 @@ pub(super) struct Body<'m> {
     result: Option<Reg>,
     returned: Mask,
 }
-/// What is known about values, so that what the first stage writes for a flush is one instruction.
+/// Known facts about values. They allow to compile a flush, as the first stage writes it, to one instruction.
 #[derive(Default)]
 pub(super) struct Facts {
-    /// All components of these are this word.
+    /// The word that all components of a value are equal to.
     pub(super) words: HashMap<Reg, u32>,
-    /// What these are the results of.
+    /// The operations that give values.
     pub(super) results: HashMap<Reg, Origin>,
 }
 
-/// What a value was computed from.
+/// The operation and the operands that a value was computed from.
 pub(super) struct Origin {
     pub(super) op: BinaryOp,
     pub(super) a: Reg,
     pub(super) b: Reg,
-    /// Its components.
+    /// How many components it has.
     pub(super) count: u32,
 }
 
 pub(super) struct Compiler<'m> {
-    /// Of the entry point.
+    /// The name of the entry point.
     pub(super) name: String,
     pub(super) module: &'m Module,
     info: &'m ModuleInfo,
@@ -128,11 +128,11 @@ pub(super) struct Compiler<'m> {
     pub(super) code: Vec<Inst>,
     pub(super) spans: Vec<Span>,
     pub(super) span: Span,
-    /// In the order of their numbers.
+    /// Sorted by `start`.
     pub(super) virtuals: Vec<Virtual>,
     next: u32,
     pub(super) masks: u32,
-    /// By number: the place in the code.
+    /// The place in the code of each label, by number.
     pub(super) labels: Vec<u32>,
     pub(super) functions: Vec<FunctionCode>,
     function_numbers: HashMap<Handle<Function>, u32>,

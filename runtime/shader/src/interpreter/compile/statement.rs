@@ -10,14 +10,14 @@ use super::{Compiler, Value, unknown};
 use crate::Refusal;
 use crate::interpreter::code::{AtomicOp, Base, BinaryOp, Inst, Label, Mask, Place, Reg};
 
-/// Where a statement stands.
+/// The control flow around a statement.
 #[derive(Clone, Copy)]
 pub(super) struct Flow {
-    /// The lanes that are here.
+    /// The lanes that run the statement.
     pub(super) mask: Mask,
-    /// Where to go on when none is left.
+    /// Where to jump to when no lane is left.
     pub(super) end: Label,
-    /// Collects those who continue the loop.
+    /// Collects the lanes that continue the loop.
     pub(super) continued: Option<Mask>,
 }
 
@@ -56,7 +56,7 @@ impl<'m> Compiler<'m> {
         Ok(exits)
     }
 
-    /// Also says whether nobody comes to what follows.
+    /// Compiles a statement. Also returns whether no lane reaches the code after it.
     pub(super) fn statement(&mut self, statement: &'m Statement, flow: Flow) -> Result<(Exits, bool), Refusal> {
         let mut exits = Exits::default();
         match statement {

@@ -1,5 +1,5 @@
-//! What a path that an output is to go to stands for: a file that is there or is to be made, or something that is written into.
-//! Found out before a job starts, so that mistakes cost nothing.
+//! The kinds of destination that an output can have: a file that exists or is to be created, or something that is written
+//! into, such as a pipe. They are checked before a job starts, when a mistake costs nothing.
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(not(unix), path = "other.rs")]
@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 use self::system::FileId;
 use crate::spool::{Spool, folder_of};
 
-/// The most symbolic links in a row, as Linux counts.
+/// The most symbolic links that are followed in a row, as on Linux.
 const MAX_LINKS: u32 = 40;
 
-/// Where the user wants something to go.
+/// Where the user wants an output or a receipt to go.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Destination {
     /// Standard output, written `-`.
     Stdout,
-    /// A path; what stands there decides what is done.
+    /// A path. The kind of file that is there decides how it is written.
     Path(PathBuf),
 }
 
@@ -40,37 +40,38 @@ impl std::fmt::Display for Destination {
     }
 }
 
-/// What bytes are written into, as it cannot be replaced.
+/// Something that bytes are written into, because it cannot be replaced like a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
-    /// Standard output, by whatever name.
+    /// Standard output, under any name.
     Stdout,
-    /// Standard error, by whatever name.
+    /// Standard error, under any name.
     Stderr,
     /// A device.
     Device(PathBuf),
-    /// A named pipe. Opening it waits for its reader.
+    /// A named pipe. Opening it waits for a reader.
     Pipe(PathBuf),
 }
 
-/// What a destination stands for.
+/// What a destination is.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// A regular file, replaced whole. The path has no links left, and the permissions are those of the file to be replaced.
+    /// A regular file, which is replaced as a whole. The path has no symbolic links left. The permissions are those to keep from
+    /// the file that is replaced; none if there is none.
     File { path: PathBuf, permissions: Option<Permissions> },
-    /// Written into.
+    /// Something that is written into.
     Sink(Sink),
 }
 
-/// What makes two paths one file.
+/// Identifies a file, however its path is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     Stdout,
     Stderr,
-    /// Swallows everything, so any number of outputs may go there.
+    /// The null device: any number of outputs may go there.
     Null,
     There(FileId),
-    /// Not there yet: its folder and its name.
+    /// A file that does not exist yet: its folder and its name.
     New(FileId, OsString),
 }
 
@@ -81,48 +82,28 @@ enum Kind {
     Folder,
     Pipe,
     Socket,
-    /// The device that swallows everything.
+    /// The null device, which discards everything.
     Null,
     Device,
 }
 
 /// Why a destination cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum TargetError {
-    /// It is a folder.
     #[error("{} is a folder", .0.display())]
     Folder(PathBuf),
-    /// It is in a folder that is not there.
     #[error("cannot write {}: there is no folder {}", path.display(), folder.display())]
-    NoFolder {
-        /// The path given.
-        path: PathBuf,
-        /// The folder that it names.
-        folder: PathBuf,
-    },
-    /// It ends in nothing that a file could be called.
+    NoFolder { path: PathBuf, folder: PathBuf },
     #[error("{} names no file", .0.display())]
     NoName(PathBuf),
-    /// It is a socket.
     #[error("{} is a socket, which cannot be written like a file", .0.display())]
     Socket(PathBuf),
-    /// The system refuses it.
     #[error("cannot write {}: {source}", path.display())]
-    Refused {
-        /// The path given.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// There is no room left for any byte.
+    Refused { path: PathBuf, source: io::Error },
     #[error("cannot write {}: no room is left in {}", path.display(), folder.display())]
-    Full {
-        /// The path given.
-        path: PathBuf,
-        /// Its folder.
-        folder: PathBuf,
-    },
+    Full { path: PathBuf, folder: PathBuf },
 }
 
 impl TargetError {
@@ -146,7 +127,7 @@ impl TargetError {
 }
 
 impl Target {
-    /// Looks at what a destination stands for, and tries whether it can be written.
+    /// Determines what a destination is, and checks that it can be written.
     pub(crate) fn of(destination: &Destination) -> Result<(Self, Identity), TargetError> {
         let path = match destination {
             Destination::Stdout => return Ok((Self::Sink(Sink::Stdout), Identity::Stdout)),
@@ -160,7 +141,7 @@ impl Target {
         match fs::metadata(path) {
             Ok(found) => Self::there(given, path, &found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
-                // A link to a file that is not there yet: that file is made, as the shell does.
+                // A link to a file that does not exist yet: that file is created, as a shell does.
                 Ok(to) if links > 0 => Self::at(given, &path.parent().unwrap_or(Path::new("")).join(to), links - 1),
                 _ => Self::new(given, path),
             },
@@ -177,7 +158,7 @@ impl Target {
             Kind::Null => return Ok((Self::Sink(Sink::Device(path.to_owned())), Identity::Null)),
             Kind::File | Kind::Pipe | Kind::Device => {}
         }
-        // Whatever it is, what a stream of this process leads to is not replaced beneath it.
+        // A file that standard output or standard error leads to is written through that stream, not replaced.
         match system::stream(found) {
             Some(Sink::Stdout) => return Ok((Self::Sink(Sink::Stdout), Identity::Stdout)),
             Some(sink) => return Ok((Self::Sink(sink), Identity::Stderr)),
@@ -216,7 +197,7 @@ impl Target {
 }
 
 impl Identity {
-    /// Whether what is written to both would be written to one file.
+    /// Whether writes to both would go to one file. `folder` is that of `self`.
     pub(crate) fn is_same(&self, other: &Self, folder: &Path) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => false,
@@ -228,14 +209,14 @@ impl Identity {
         }
     }
 
-    /// What a path that is there is known by.
+    /// The identity of a path; none if nothing is there.
     pub(crate) fn of_path(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
         system::id(path, &found).ok().map(Self::There)
     }
 }
 
-/// Whether a file can be made in a folder, and a byte be written to it.
+/// Checks that a file can be created in a folder and a byte written to it.
 fn try_folder(given: &Path, folder: &Path) -> Result<(), TargetError> {
     let full = || TargetError::Full { path: given.to_owned(), folder: folder.to_owned() };
     let refused = |source: io::Error| match source.kind() {
@@ -251,7 +232,7 @@ fn differ_in_case(left: &OsString, right: &OsString) -> bool {
     left.to_string_lossy().to_lowercase() == right.to_string_lossy().to_lowercase()
 }
 
-/// Whether a folder takes two spellings for one name. Tried with a file, as nothing else tells.
+/// Whether names in a folder ignore case. Tested with a temporary file, because there is no other way to find out.
 fn ignores_case(folder: &Path) -> bool {
     let probe = tempfile::Builder::new().prefix(".isobit-case-").rand_bytes(12).tempfile_in(folder);
     probe.is_ok_and(|probe| {
