@@ -15,9 +15,9 @@ use crate::printer::Printer;
 /// One `name=value` from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair<T> {
-    /// What stands before the first `=`.
+    /// The part before the first `=`.
     pub name: Name,
-    /// What stands after it.
+    /// The part after it.
     pub value: T,
 }
 

@@ -27,7 +27,7 @@ pub struct LocalJob<'a> {
     /// Look for races, on the CPU device, whichever device is selected.
     pub detect_races: bool,
     pub deadline: Duration,
-    /// Where outputs are wanted.
+    /// Where outputs go.
     pub places: &'a Arc<Places>,
     /// Warn of outputs that are not wanted.
     pub tell_unwanted: bool,

@@ -1,4 +1,4 @@
-//! Which adapters there are, whether they can offer the fixed limits, and which one to open.
+//! Lists adapters, checks whether they can offer the fixed limits, and selects one to open.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,24 +28,24 @@ impl From<wgpu::DeviceType> for DeviceKind {
 pub struct AdapterReport {
     /// Its number, as [`DeviceSelector::Index`] takes it.
     pub index: usize,
-    /// Who it is.
+    /// Its name, kind and driver.
     #[serde(flatten)]
     pub info: DeviceInfo,
-    /// Which of the fixed limits and features it cannot offer. Empty: it can run kernels.
+    /// The fixed limits and features that it cannot offer. If empty, it can run kernels.
     pub missing: Vec<String>,
 }
 
 /// Which device to open. Written as `best`, `cpu`, a number or part of a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceSelector {
-    /// The best kind that can run kernels: discrete, integrated, virtual, CPU; without any driver the CPU device.
+    /// The best kind that can run kernels: discrete, integrated, virtual, CPU, other; without any driver the CPU device.
     #[default]
     Best,
-    /// The the CPU device, which needs no driver.
+    /// The CPU device, which needs no driver.
     Cpu,
     /// By its number in [`list_devices`].
     Index(usize),
-    /// The first that can run kernels whose name, driver or driver information contains this, in any case.
+    /// The first one that can run kernels and whose name, driver or driver information contains this, ignoring case.
     Name(String),
 }
 
@@ -73,22 +73,22 @@ impl fmt::Display for DeviceSelector {
     }
 }
 
-/// All adapters, those that cannot run kernels and those that compute on the CPU included.
+/// Lists all adapters, including those that cannot run kernels and those that compute on the CPU.
 pub fn list_adapters() -> Vec<AdapterReport> {
     adapters(&instance()).into_iter().map(|(report, _)| report).collect()
 }
 
-/// All that [`open`] can open: the adapters, and at last the the CPU device.
+/// Lists all devices: the adapters, then the CPU device.
 pub fn list_devices() -> Vec<AdapterReport> {
     let mut reports = list_adapters();
     reports.push(cpu_report(&reports));
     reports
 }
 
-/// The device that is selected, which is not opened.
+/// Finds the selected device without opening it.
 ///
 /// # Errors
-/// As [`open`], except that the driver may still refuse.
+/// No device matches, or it cannot run kernels.
 pub fn select(selector: &DeviceSelector) -> Result<AdapterReport, OpenError> {
     if *selector == DeviceSelector::Cpu {
         return Ok(cpu_report(&list_adapters()));
@@ -98,7 +98,10 @@ pub fn select(selector: &DeviceSelector) -> Result<AdapterReport, OpenError> {
     })
 }
 
-/// Opens the selected device. An adapter is taken at its word: kernels under profile dp32 run in tier A.
+/// Opens the selected device without a probe: on an adapter, kernels under profile dp32 run in tier A.
+///
+/// # Errors
+/// No device matches, it cannot run kernels, or it could not be opened.
 pub fn open(selector: &DeviceSelector) -> Result<Device, OpenError> {
     match find(selector)? {
         Found::Adapter(adapter) => adapter.open(AdapterOptions::default()),
@@ -109,7 +112,7 @@ pub fn open(selector: &DeviceSelector) -> Result<Device, OpenError> {
 /// Opens the CPU device, which needs no driver.
 ///
 /// # Errors
-/// The system has no thread to spare.
+/// The device's thread could not be started.
 pub fn open_cpu() -> Result<Device, OpenError> {
     Ok(Device::new(Box::new(CpuBackend::open()?), Suspicions::default()))
 }
@@ -119,16 +122,16 @@ pub fn open_cpu() -> Result<Device, OpenError> {
 pub struct Adapter {
     raw: wgpu::Adapter,
     report: AdapterReport,
-    /// The driver is given kernels as the guest wrote them in this tier: a device that miscomputes.
+    /// In this tier the driver gets kernels as the guest wrote them, to simulate a device that miscomputes.
     #[cfg(test)]
     pub(crate) careless: Option<isobit_shader::Tier>,
 }
 
 impl Adapter {
-    /// The selected adapter, and not the CPU device.
+    /// Finds the selected adapter; never the CPU device.
     ///
     /// # Errors
-    /// There is none, or it cannot run kernels.
+    /// No adapter matches, or it cannot run kernels.
     pub fn select(selector: &DeviceSelector) -> Result<Self, OpenError> {
         match find(selector)? {
             Found::Adapter(adapter) => Ok(adapter),
@@ -136,12 +139,12 @@ impl Adapter {
         }
     }
 
-    /// Who it is.
+    /// Its name, kind and driver.
     pub fn info(&self) -> &DeviceInfo {
         &self.report.info
     }
 
-    /// Opens it as the options say, whatever the probe thinks of it.
+    /// Opens it with these options, whatever the probe's verdict is.
     ///
     /// # Errors
     /// The driver refuses.
@@ -157,7 +160,7 @@ impl Adapter {
     }
 }
 
-/// What a selector selects.
+/// A selected device.
 pub(crate) enum Found {
     Adapter(Adapter),
     Cpu(AdapterReport),
@@ -165,7 +168,7 @@ pub(crate) enum Found {
 
 pub(crate) fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     if *selector == DeviceSelector::Cpu {
-        // Without a look at any driver; so nobody knows how many there are.
+        // No driver is loaded for this, so the number of adapters is not known.
         return Ok(Found::Cpu(cpu_report(&[])));
     }
     let instance = instance();
@@ -192,12 +195,12 @@ pub(crate) fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     }))
 }
 
-/// The CPU device, behind the others.
+/// The report of the CPU device, which comes after the adapters.
 fn cpu_report(adapters: &[AdapterReport]) -> AdapterReport {
     AdapterReport { index: adapters.len(), info: on_cpu::describe(), missing: Vec::new() }
 }
 
-/// The selected report, and how many are before it.
+/// The selected report and its index.
 fn choose<'a>(selector: &DeviceSelector, reports: &'a [AdapterReport]) -> Option<(usize, &'a AdapterReport)> {
     let incapable = |(_, report): &(usize, &AdapterReport)| !report.missing.is_empty();
     let mut reports = reports.iter().enumerate();
@@ -209,8 +212,9 @@ fn choose<'a>(selector: &DeviceSelector, reports: &'a [AdapterReport]) -> Option
     }
 }
 
-/// What kernels may run on. Not OpenGL: its drivers go wrong in silence, with `matCx2` in uniforms, `@size` and `@align` of members, and
-/// loops of more than 65 535 turns, where the flag that tells of that on Vulkan is optimized away.
+/// The APIs that kernels may run on. Not OpenGL: its drivers silently go wrong with `matCx2` in uniforms, with `@size` and
+/// `@align` of members, and with loops of more than 65 535 iterations, where they optimize away the flag that reveals this on
+/// Vulkan.
 const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN.union(wgpu::Backends::METAL).union(wgpu::Backends::DX12);
 
 fn matches(info: &DeviceInfo, name: &str) -> bool {
@@ -219,7 +223,7 @@ fn matches(info: &DeviceInfo, name: &str) -> bool {
     texts.iter().any(|text| text.to_lowercase().contains(&name))
 }
 
-/// An instance without validation layers: they are for developing drivers, and noisy.
+/// An instance without validation layers, which are noisy and meant for developing drivers.
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = BACKENDS;
@@ -268,7 +272,7 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
     }
 }
 
-/// Of the kernel drivers, amdgpu tells.
+/// The GPU's own memory in bytes, if the kernel driver reports it: amdgpu does.
 fn own_memory(pci_bus_id: &str) -> Option<u64> {
     let path = format!("/sys/bus/pci/devices/{pci_bus_id}/mem_info_vram_total");
     std::fs::read_to_string(path).ok()?.trim().parse().ok()

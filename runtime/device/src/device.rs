@@ -1,4 +1,4 @@
-//! An open device that has no job yet, and how its provider treats jobs on it.
+//! An open device without a job, and its provider's policy.
 
 use std::time::Duration;
 
@@ -8,23 +8,25 @@ use crate::observe::{RaceDetector, SpotCheck};
 use crate::verdicts::Suspicions;
 use crate::{DeviceInfo, DeviceKind, Gpu, JobLimits, RaceLog, SpotChecks, Stop};
 
-/// How long anything is waited for unless [`Policy::patience`] says otherwise: 10 minutes, a long kernel on a software driver.
+/// The default of [`Policy::patience`]: 10 minutes, enough for a long kernel on a software driver.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How a provider treats jobs on its device. No result depends on it.
+/// A provider's policy for jobs on its device. No result depends on it.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// How long the device, or a readback to be dropped, is waited for before the job is given up with
+    /// How long to wait for the device, or for a readback to be dropped, before the job fails with
     /// [`DeviceTimeout`](isobit_job::FaultKind::DeviceTimeout).
     pub patience: Duration,
     /// Which workgroups of kernels under profile dp32 are run again on the CPU: some of the first dispatch of each shape, and this
-    /// share of all. Where that disagrees, the job faults with [`Miscomputed`](isobit_job::FaultKind::Miscomputed), or with
+    /// share of all. If the results differ, the job faults with [`Miscomputed`](isobit_job::FaultKind::Miscomputed), or with
     /// [`KernelRaces`](isobit_job::FaultKind::KernelRaces) or [`Irreproducible`](isobit_job::FaultKind::Irreproducible) if the
     /// device is not to blame. The CPU device is not checked against itself.
     pub spot_checks: SpotChecks,
-    /// How long one submission of kernels under profile dp32 should hold the device; 0 runs each workgroup in a submission of its own.
+    /// How long one submission of kernels under profile dp32 should hold the device. With 0, each workgroup runs in its own
+    /// submission.
     pub slice: Duration,
-    /// Looks for races in every dispatch under profile dp32, many times slower, with the same results.
+    /// If set, every dispatch under profile dp32 is searched for races, which are added to this log. Results stay the same, but
+    /// it is many times slower.
     pub races: Option<RaceLog>,
 }
 
@@ -47,18 +49,18 @@ impl Device {
         Self { backend, policy: Policy::default(), suspicions }
     }
 
-    /// Who it is. Never shown to a guest.
+    /// Its name, kind and driver. Never shown to a guest.
     pub fn info(&self) -> &DeviceInfo {
         self.backend.info()
     }
 
-    /// The same with another policy.
+    /// The same device with another policy.
     #[must_use]
     pub fn with(self, policy: Policy) -> Self {
         Self { policy, ..self }
     }
 
-    /// The device as one job has it. `stop` is polled while it is waited for.
+    /// Starts a job on the device. `stop` is polled while the device is waited for.
     pub fn start(self, limits: JobLimits, stop: Stop) -> Gpu {
         let Self { backend, policy, suspicions } = self;
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();

@@ -1,33 +1,23 @@
-//! What can go wrong: the guest's mistakes, and why no device could be opened. The provider's own trouble is a [`Fault`].
+//! Errors: the guest's mistakes, and why no device could be opened. The provider's own trouble is a [`Fault`].
 
 use isobit_job::Fault;
 use isobit_shader::{Diagnostic, KernelError};
 
-/// Why a call on a device failed. All but [`DeviceError::Fault`] are the guest's mistakes: functions of the job alone,
-/// which it may be shown.
+/// Why a call on a device failed. All but [`DeviceError::Fault`] are the guest's mistakes: they depend on the job alone, and
+/// the guest may see them.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 pub enum DeviceError {
     /// A rule of WebGPU or WGSL is broken.
     #[error("{0}")]
     Validation(Diagnostic),
-    /// The job's limit on device memory is reached.
     #[error("out of device memory: {requested} bytes requested with {in_use} of {maximum} in use")]
-    OutOfMemory {
-        /// Bytes asked for.
-        requested: u64,
-        /// Bytes in use by the job.
-        in_use: u64,
-        /// The job's limit.
-        maximum: u64,
-    },
-    /// A fixed limit is exceeded.
+    OutOfMemory { requested: u64, in_use: u64, maximum: u64 },
     #[error("{limit} is {maximum}, but {requested} was requested")]
     LimitExceeded {
         /// WebGPU's name for the limit in kebab case, such as `max-buffer-size`.
         limit: &'static str,
-        /// The most that is allowed.
         maximum: u64,
-        /// What was asked for.
         requested: u64,
     },
     /// The provider's own trouble: the job can be run again elsewhere.
@@ -53,47 +43,29 @@ impl From<KernelError> for DeviceError {
 
 /// Why no device could be opened.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of a variant says what it is")]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The machine has no driver at all.
     #[error("no device found: there is no Vulkan driver on this machine")]
     NoDriver,
-    /// None of the adapters is the selected one.
     #[error("no device matches `{selector}`")]
     NotFound {
-        /// What was asked for.
         selector: String,
-        /// The names of those that are there.
+        /// The names of all devices.
         available: Vec<String>,
     },
     /// The adapter cannot offer the fixed limits.
     #[error("{name} cannot run kernels: it lacks {}", missing.join(", "))]
-    Incapable {
-        /// The adapter's name.
-        name: String,
-        /// What it lacks.
-        missing: Vec<String>,
-    },
-    /// The driver refused to open the adapter.
+    Incapable { name: String, missing: Vec<String> },
     #[error("{name} could not be opened: {reason}")]
-    Refused {
-        /// The adapter's name.
-        name: String,
-        /// What the driver said.
-        reason: String,
-    },
-    /// The probe or a job has found it to compute wrongly in every tier.
+    Refused { name: String, reason: String },
+    /// The probe has found wrong results in every tier.
     #[error("{name} computes wrongly, even with integers only: {failure}")]
-    Unsound {
-        /// The adapter's name.
-        name: String,
-        /// What was found.
-        failure: String,
-    },
+    Unsound { name: String, failure: String },
 }
 
 impl OpenError {
-    /// What to do about it.
+    /// Advice for the user: what to do about it.
     pub fn hint(&self) -> String {
         match self {
             Self::NoDriver => install_hint(),

@@ -1,10 +1,10 @@
-//! Who a device is.
+//! Describes a device.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What kind of thing an adapter is, best first.
+/// The kind of a device, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -24,7 +24,7 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// Whether CPU and device see the same memory, so that staging copies can be saved.
+    /// Whether the CPU and the device share memory, which saves staging copies.
     pub(crate) fn shares_memory(self) -> bool {
         matches!(self, Self::Integrated | Self::Cpu)
     }
@@ -43,28 +43,28 @@ impl fmt::Display for DeviceKind {
     }
 }
 
-/// Who a device is. Goes into what a provider observes, never to a guest.
+/// The name, kind and driver of a device. Part of what a provider observes; never shown to a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceInfo {
-    /// The adapter's name, such as `llvmpipe (LLVM 15.0.6, 256 bits)`.
+    /// The device's name, such as `llvmpipe (LLVM 15.0.6, 256 bits)`.
     pub name: String,
-    /// The API it is driven through: `Vulkan`, `Metal` or `DX12`.
+    /// The API it is driven through: `Vulkan`, `Metal` or `DX12`; `none` for the CPU device.
     pub backend: String,
     /// The driver's name.
     pub driver: String,
-    /// The driver's version and whatever else it says. Some say nothing.
+    /// The driver's version and other information. Empty for some drivers.
     pub driver_info: String,
     /// The vendor's number, as on the PCI bus; 0 if there is none.
     pub vendor_id: u32,
     /// The vendor's number for the model; 0 if there is none.
     pub device_id: u32,
-    /// What kind of thing it is.
+    /// Its kind.
     pub kind: DeviceKind,
-    /// Its memory in bytes, if known. Where it shares the CPU's, the machine's.
+    /// Its memory in bytes, if known; the machine's memory if it shares that.
     pub memory: Option<u64>,
 }
 
-/// Linux tells; wgpu does not.
+/// The machine's memory in bytes. Linux reports it; wgpu does not.
 pub(crate) fn machine_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

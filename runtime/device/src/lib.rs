@@ -1,18 +1,18 @@
-//! What runs kernels, on wgpu and on the CPU alone.
+//! Runs kernels, on wgpu or on the CPU alone.
 //!
 //! ```text
-//! probe        how far each adapter is to be trusted; opens what is
-//!  adapter     which devices there are
-//!   device     an open one, without a job
-//!    observe   looks on while dispatches run: spot checks, the race detector
+//! probe        checks how far each adapter can be trusted, and opens it accordingly
+//!  adapter     lists and selects devices
+//!   device     an open device without a job
+//!    observe   watches dispatches: spot checks, the race detector
 //!     referee  replays workgroups on the interpreter
-//!    on_wgpu, on_cpu   carry out what is resolved
-//!      core    one job's: WebGPU's rules, handles, memory, fuel, the queue, and what a backend and an observer are
+//!    on_wgpu, on_cpu   the backends: carry out resolved actions
+//!      core    one job's device: WebGPU's rules, handles, memory, fuel, the queue, the interfaces of backends and observers
 //! ```
 //!
-//! Each uses those below it. A [`Gpu`] belongs to one job. Its caller passes on what a guest asks for; every mistake of the guest's comes back as a typed
-//! [`DeviceError`] that is the same on every device, and the provider's own trouble as [`DeviceError::Fault`]. Nothing that a guest
-//! can ask for panics.
+//! Each module uses those below it. A [`Gpu`] belongs to one job. Its caller passes on the guest's requests. Every mistake of the
+//! guest's is a typed [`DeviceError`] that is the same on every device, and the provider's own trouble is
+//! [`DeviceError::Fault`]. No request of a guest can cause a panic.
 //!
 //! ```
 //! use isobit_device::{BufferUsage, DeviceSelector, GroupEntry, JobLimits, Source, Stop, open};

@@ -1,4 +1,4 @@
-//! The one set of limits that every guest sees on every device.
+//! The limits, which are the same for every guest on every device.
 
 /// The fixed limits, in the names and with the meaning of WebGPU's `GPUSupportedLimits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -45,11 +45,11 @@ pub const LIMITS: DeviceLimits = DeviceLimits {
     max_compute_workgroups_per_dimension: 65_535,
 };
 
-/// The system's group holds two storage buffers beside the guest's (SwiftShader offers exactly ten in all).
+/// The system's group has two storage buffers, in addition to the guest's eight. SwiftShader offers exactly ten in all.
 const SYSTEM_STORAGE_BUFFERS: u32 = 2;
 
-/// What an adapter must offer: [`LIMITS`] and room for the system's group. Of what has nothing
-/// to do with compute, only what every adapter has.
+/// The limits that an adapter must offer: [`LIMITS`] and room for the system's group. Limits that do not concern compute are
+/// as low as every adapter offers.
 pub(crate) fn required() -> wgpu::Limits {
     wgpu::Limits {
         max_bind_groups: LIMITS.max_bind_groups + 1,

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::{Deref, Range};
 
-/// Bytes of device memory, mapped. Owns what it needs, so it may outlive the device and move between threads; drop it
-/// soon, see [`crate::Gpu::read`].
+/// Mapped bytes of device memory. It may outlive the device and move between threads. Drop it soon, see
+/// [`crate::Gpu::read`].
 #[derive(Default)]
 pub struct Readback {
     /// None: no bytes.
@@ -13,7 +13,7 @@ pub struct Readback {
 }
 
 impl Readback {
-    /// `range` of `bytes`.
+    /// A readback of `range` of `bytes`.
     pub(crate) fn new(bytes: impl Mapped + 'static, range: Range<usize>) -> Self {
         Self { bytes: Some(Box::new(bytes)), range }
     }
@@ -40,7 +40,7 @@ impl fmt::Debug for Readback {
     }
 }
 
-/// Bytes that a backend reads from its memory, and whatever has to live as long.
+/// Bytes that a backend reads from its memory, with everything that they need to stay valid.
 pub(crate) trait Mapped: Deref<Target = [u8]> + Send + Sync {}
 
 impl<T: Deref<Target = [u8]> + Send + Sync> Mapped for T {}

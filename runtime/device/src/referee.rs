@@ -1,5 +1,5 @@
-//! The referee: replays chosen workgroups of a resolved dispatch on the interpreter, from given contents of its buffers, whatever the backend
-//! was. What it says is right by definition.
+//! The referee: replays chosen workgroups of a resolved dispatch on the interpreter, from given contents of its buffers. It
+//! does not depend on the backend, and its results are right by definition.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -25,7 +25,7 @@ pub(crate) struct Replay {
     ranges: Vec<Contents>,
 }
 
-/// A bound range and what the dispatch began with.
+/// A bound range and its contents before the dispatch.
 #[derive(Debug)]
 struct Contents {
     group: u32,
@@ -35,8 +35,8 @@ struct Contents {
 }
 
 impl Replay {
-    /// Of a dispatch under profile dp32 whose ranges, in their order, have these contents before it. `budget` is the most fuel that
-    /// loops of one invocation may spend. None under another profile.
+    /// Prepares a dispatch under profile dp32. `contents` are those of its ranges, in order, before it runs. `budget` is the most
+    /// fuel that loops of one invocation may spend. None under other profiles.
     ///
     /// # Errors
     /// The kernel cannot be compiled.
@@ -63,17 +63,17 @@ impl Replay {
         }))
     }
 
-    /// What the dispatch began with, one for each range.
+    /// The contents before the dispatch, one for each range.
     pub(crate) fn contents(&self) -> Vec<Vec<u32>> {
         self.ranges.iter().map(|range| values(&range.words)).collect()
     }
 
-    /// The place of a range among the others.
+    /// The index of a range.
     pub(crate) fn range(&self, group: u32, binding: u32) -> Option<usize> {
         self.ranges.iter().position(|range| (range.group, range.binding) == (group, binding))
     }
 
-    /// What a workgroup writes, alone, where the dispatch begins; none if it was stopped.
+    /// The writes of a workgroup that runs alone on the contents before the dispatch. None if it was stopped.
     pub(crate) fn workgroup(&self, workgroup: [u32; 3], stop: &AtomicBool) -> Option<Vec<Write>> {
         let system = SystemBuffers::new(self.params());
         let mut buffers = Buffers::new();
@@ -89,8 +89,8 @@ impl Replay {
         writes.ok()
     }
 
-    /// Runs the workgroups with these numbers one after the other on a copy of what the dispatch begins with, and says which
-    /// invocations race: up to `most` races. It goes on until it is stopped or loops have spent `fuel`: what was found until then is as good.
+    /// Runs the workgroups with these numbers one after the other on a copy of the contents before the dispatch, and reports up
+    /// to `most` races. Ends early if it is stopped or if loops have spent more than `fuel`; the races found until then are valid.
     pub(crate) fn races(&self, part: Range<u64>, most: usize, fuel: u64, stop: &AtomicBool) -> RaceReport {
         let system = SystemBuffers::new(self.params());
         let copies: Vec<Vec<AtomicU32>> =
@@ -121,7 +121,7 @@ fn values(words: &[AtomicU32]) -> Vec<u32> {
     words.iter().map(|word| word.load(Relaxed)).collect()
 }
 
-/// Runs what looks at a flag, which is set after some time or when the job is stopped.
+/// Runs `work` with a flag that is set after `time` or when the job is stopped.
 pub(crate) fn stopped_after<T>(time: Duration, waits: &Waits, work: impl FnOnce(&AtomicBool) -> T) -> T {
     let stop = AtomicBool::new(false);
     let began = Instant::now();
@@ -139,7 +139,7 @@ pub(crate) fn stopped_after<T>(time: Duration, waits: &Waits, work: impl FnOnce(
                 }
             }
         };
-        // Without a thread to spare nothing is replayed.
+        // If no thread can be started, nothing is replayed.
         if std::thread::Builder::new().spawn_scoped(scope, watch).is_err() {
             stop.store(true, Relaxed);
         }

@@ -7,7 +7,7 @@ mod drivers;
 
 pub(crate) use drivers::expect_drivers;
 
-/// Every adapter that can run kernels. A machine without one is not set up.
+/// Every adapter that can run kernels. Panics if there is none: the machine is not set up.
 pub(crate) fn adapters() -> Vec<Adapter> {
     let capable: Vec<_> = list_adapters().into_iter().filter(|adapter| adapter.missing.is_empty()).collect();
     expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));

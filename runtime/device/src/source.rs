@@ -1,30 +1,30 @@
-//! Where the bytes of a write come from.
+//! The source of the bytes of a write.
 
 use std::fmt;
 use std::io::{self, Read};
 
 use isobit_job::Fault;
 
-/// Piece in which a reader is read: 256 KiB stay in a core's cache between reading and copying. Mapped
-/// device memory may be write-combining, so a reader must not be handed it as `&mut [u8]`.
+/// The size of the pieces in which a reader is read: 256 KiB stay in a core's cache between reading and copying. Readers do
+/// not get mapped device memory as `&mut [u8]`, since it may be write-combining.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// The bytes of a write.
 pub enum Source<'a> {
     /// Bytes in memory. They are copied once, into memory that the device sees.
     Slice(&'a [u8]),
-    /// `length` bytes from a reader. One that ends within the last four is filled up with
-    /// zeros; one that ends earlier is a fault.
+    /// `length` bytes from a reader. If it ends up to three bytes early, zeros are added; if it ends earlier, that is a
+    /// fault.
     Reader {
-        /// Is read to `length` bytes or its end.
+        /// It is read up to `length` bytes or its end.
         reader: &'a mut dyn Read,
-        /// Bytes to write.
+        /// How many bytes to write.
         length: u64,
     },
 }
 
 impl Source<'_> {
-    /// Bytes to write.
+    /// How many bytes to write.
     pub fn length(&self) -> u64 {
         match self {
             Self::Slice(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
@@ -32,8 +32,8 @@ impl Source<'_> {
         }
     }
 
-    /// Hands the next `length` bytes to `sink`, piece by piece; at most [`Source::length`] in all. Every piece but the last of
-    /// all is a multiple of 4 bytes long.
+    /// Passes the next `length` bytes to `sink`, piece by piece; at most [`Source::length`] in all. Every piece but the last of
+    /// the source is a multiple of 4 bytes long.
     pub(crate) fn take(&mut self, length: usize, mut sink: impl FnMut(&[u8])) -> io::Result<()> {
         match self {
             Self::Slice(bytes) => {
@@ -55,7 +55,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// The next `length` bytes in memory, for a write too small to map anything for.
+    /// Calls `then` with the next `length` bytes. For writes that are too small to map memory for.
     pub(crate) fn with_bytes<T>(&mut self, length: usize, then: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
         if let Self::Slice(bytes) = self
             && bytes.len() == length
@@ -74,12 +74,12 @@ impl fmt::Debug for Source<'_> {
     }
 }
 
-/// That the source of a write failed.
+/// The fault for a source that could not be read.
 pub(crate) fn unreadable(error: io::Error) -> Fault {
     Fault::storage("what was to be written to the device could not be read", &error)
 }
 
-/// Fills `piece`; up to three bytes that are missing where `left` ends are zeros. Returns the piece's length.
+/// Fills `piece`. Up to three missing bytes at the end of the `left` bytes become zeros. Returns the piece's length.
 fn read_padded(reader: &mut dyn Read, piece: &mut [u8], left: u64) -> io::Result<u64> {
     let mut filled = 0;
     while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {

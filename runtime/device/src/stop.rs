@@ -1,4 +1,4 @@
-//! Whether a device is still to be waited for.
+//! The check whether to go on waiting for a device.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use isobit_job::{Fault, FaultKind};
 
-/// How often [`Stop`] is asked while a device is waited for.
+/// How often [`Stop`] is polled while a device is waited for.
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// The check that is polled while a device is waited for, and between slices of long dispatches. A kind of fault gives the call
-/// up with it, whatever the device is doing. By default it never does.
+/// A check that is polled while a device is waited for, and between slices of long dispatches. If it returns a kind of fault,
+/// the call fails with that, whatever the device is doing. The default never does.
 #[derive(Clone, Default)]
 pub struct Stop(Option<Arc<dyn Fn() -> Option<FaultKind> + Send + Sync>>);
 
 impl Stop {
-    /// Stops when `asked` returns why.
+    /// Stops when `asked` returns a kind of fault.
     pub fn when(asked: impl Fn() -> Option<FaultKind> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(asked)))
     }

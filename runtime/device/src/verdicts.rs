@@ -1,9 +1,11 @@
 //! The probe's verdicts on disk: one small file for each device, driver and version of the pass.
 //!
-//! A job may cast suspicion on a device. It is a stranger's, so it takes no tier away: it has the device probed again, once a day at most.
+//! A job may cast suspicion on a device. Jobs come from strangers, so a suspicion takes no tier away: it only has the device
+//! probed again, once a day at most.
 //!
-//! A verdict is about a driver's version. Some drivers report none (SwiftShader does not), and an update of theirs goes unseen: so a
-//! grant of native arithmetic is good for a day then. What was found to be wrong holds until the device is probed again.
+//! A verdict applies to one version of a driver. Some drivers report no version (SwiftShader does not), so their updates go
+//! unnoticed: for these, a grant of native arithmetic is valid for a day. A verdict of wrong results holds until the device is
+//! probed again.
 
 use std::fs;
 use std::io;
@@ -16,24 +18,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::DeviceInfo;
 
-/// What the probe has found out about a device.
+/// The probe's result for a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// How kernels are to be carried out on the device: "A", native arithmetic, or "B", integers only. None, written "none": not at
-    /// all.
+    /// The tier in which the device runs kernels: "A", native arithmetic, or "B", integers only. None, written "none": it must
+    /// not run any.
     #[serde(with = "tier")]
     pub tier: Option<Tier>,
-    /// Why not in tier A; for a device without a tier, why not in tier B.
+    /// Why it did not get tier A; for a device without a tier, why it did not get tier B.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
 
-/// The first wrong result.
+/// The first wrong result of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What was checked, such as `a product`.
+    /// The check that failed, such as `a product`.
     pub check: String,
-    /// What went wrong with it, with the operands' bits.
+    /// What went wrong, with the bits of the operands.
     pub detail: String,
 }
 
@@ -43,10 +45,10 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// How long a driver without a version is taken to be the one that was probed.
+/// How long a driver that reports no version counts as the one that was probed.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a verdict is about. All of it must be the same for the verdict to hold.
+/// The device and software that a verdict applies to. All fields must be equal for the verdict to hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Subject {
     name: String,
@@ -56,7 +58,7 @@ struct Subject {
     vendor_id: u32,
     device_id: u32,
     pass_version: u32,
-    /// Of isobit, since another may bring another compiler for shaders.
+    /// The version of isobit: another may have another shader compiler.
     software: String,
 }
 
@@ -74,7 +76,7 @@ impl Subject {
         }
     }
 
-    /// A file name that is hardly another's. Should it be, the verdict is not found.
+    /// The file of the verdict. Its name is a hash; if two subjects collide, the verdict of one is not found.
     fn file(&self, cache: &Path) -> PathBuf {
         let all = format!("{self:?}");
         // FNV-1a
@@ -91,9 +93,9 @@ struct Entry {
     subject: Subject,
     #[serde(flatten)]
     verdict: Verdict,
-    /// When that was, in seconds since 1970.
+    /// When the verdict was recorded, in seconds since 1970.
     recorded: u64,
-    /// What a job has found since: the verdict is to be looked into before it is used again.
+    /// A wrong result that a job has found since then: the device is probed again before the verdict is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspicion: Option<Failure>,
     /// When the probe last passed a device that a job had cast suspicion on.
@@ -108,7 +110,7 @@ impl Entry {
         self.subject == *subject && (lasts || age.is_some_and(|age| age < DAY))
     }
 
-    /// The entry of a device, be it good or not.
+    /// Reads the entry of a device, whether its verdict still holds or not.
     fn read(cache: &Path, subject: &Subject) -> Option<Self> {
         let text = fs::read(subject.file(cache)).ok()?;
         let entry: Self = serde_json::from_slice(&text).ok()?;
@@ -125,13 +127,13 @@ impl Entry {
     }
 }
 
-/// Since 1970.
+/// The time since 1970.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// What was found out about a device, with this driver and this version of isobit. Nothing where a job has cast suspicion on it
-/// since.
+/// The kept verdict on a device, with this driver and this version of isobit. None if there is none, or if a job has cast
+/// suspicion on the device since.
 pub fn recall(cache: &Path, info: &DeviceInfo) -> Option<Verdict> {
     recall_at(cache, info, now())
 }
@@ -142,12 +144,12 @@ fn recall_at(cache: &Path, info: &DeviceInfo, now: Duration) -> Option<Verdict> 
     (entry.holds(&subject, now) && entry.suspicion.is_none()).then_some(entry.verdict)
 }
 
-/// What a job has found wrong with a device that has not been probed since.
+/// The wrong result that a job has found on a device, if the device has not been probed since.
 pub fn suspicion(cache: &Path, info: &DeviceInfo) -> Option<Failure> {
     Entry::read(cache, &Subject::new(info))?.suspicion
 }
 
-/// Keeps what was found out about a device, in a folder that only its owner may write to. A later verdict replaces an
+/// Keeps a verdict in `cache`, which should be a folder that only its owner may write to. A later verdict replaces an
 /// earlier one, and clears the device of suspicion.
 ///
 /// # Errors
@@ -160,8 +162,8 @@ pub fn record(cache: &Path, info: &DeviceInfo, verdict: &Verdict) -> io::Result<
     Entry { subject, verdict: verdict.clone(), recorded, suspicion: None, cleared }.write(cache)
 }
 
-/// Casts suspicion on a device: in a job it has computed something else than the CPU, in this tier. The next who opens it
-/// probes it again, unless the probe has cleared it of another suspicion within the last day.
+/// Casts suspicion on a device: in a job, in this tier, its results differed from the CPU's. It is probed again when it is next
+/// opened, unless the probe has cleared it of another suspicion within the last day.
 fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Failure) -> io::Result<()> {
     let subject = Subject::new(info);
     let verdict = Verdict { tier: Some(tier), failure: None };
@@ -175,7 +177,7 @@ fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Failure) -> io:
     Entry { suspicion: Some(failure), ..entry }.write(cache)
 }
 
-/// Where suspicion is cast on a device that was opened in a tier: nowhere, where no verdicts are kept.
+/// Where suspicions are noted for a device that was opened in a tier; None if verdicts are not kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Suspicions(Option<(PathBuf, Tier)>);
 
@@ -184,14 +186,14 @@ impl Suspicions {
         Self(cache.map(|cache| (cache.to_owned(), tier)))
     }
 
-    /// Notes that in a job the device has computed something else than the CPU.
+    /// Notes that in a job the device's results differed from the CPU's.
     pub(crate) fn note(&self, info: &DeviceInfo, what: &str) -> io::Result<()> {
         let failure = || Failure { check: "a job".to_owned(), detail: what.to_owned() };
         self.0.as_ref().map_or(Ok(()), |(cache, tier)| suspect(cache, info, *tier, failure()))
     }
 }
 
-/// Waits for its turn to probe, which ends when the file is closed. `waits` is called if it has not come yet.
+/// Locks `cache` for probing, until the returned file is closed. Calls `waits` if another process holds the lock.
 pub(crate) fn lock(cache: &Path, waits: impl FnOnce()) -> io::Result<fs::File> {
     fs::create_dir_all(cache)?;
     let file = fs::File::create(cache.join("lock"))?;
@@ -262,7 +264,7 @@ mod tests {
         let tomorrow = now() + DAY;
         assert_eq!(recall_at(cache.path(), &versioned, tomorrow), Some(granted));
         assert_eq!(recall_at(cache.path(), &nameless, tomorrow), None);
-        // Nor does a clock that was put back make it last longer.
+        // A clock that was set back does not make it last longer.
         assert_eq!(recall_at(cache.path(), &nameless, now() - DAY), None);
         let refused = Verdict { tier: Some(Tier::B), failure: Some(failure()) };
         record(cache.path(), &nameless, &refused).unwrap();
@@ -277,11 +279,11 @@ mod tests {
         record(cache, &info(), &granted).unwrap();
         suspect(cache, &info(), Tier::A, failure()).unwrap();
         assert_eq!((recall(cache, &info()), suspicion(cache, &info())), (None, Some(failure())));
-        // The probe passes it: strangers have no more to say today.
+        // The probe passes it: further suspicions have no effect today.
         record(cache, &info(), &granted).unwrap();
         suspect(cache, &info(), Tier::A, failure()).unwrap();
         assert_eq!((recall(cache, &info()), suspicion(cache, &info())), (Some(granted), None));
-        // Nor does another verdict change that, but a long time does.
+        // Another verdict does not change that; a day later suspicions have an effect again.
         let refused = Verdict { tier: Some(Tier::B), failure: Some(failure()) };
         record(cache, &info(), &refused).unwrap();
         suspect(cache, &info(), Tier::B, failure()).unwrap();
@@ -317,7 +319,7 @@ mod tests {
         let granted = Verdict { tier: Some(Tier::A), failure: None };
         record(&cache, &info, &granted).unwrap();
         assert_eq!(recall(&cache, &info), Some(granted));
-        // A damaged file is no verdict.
+        // A damaged file counts as no verdict.
         drop(super::lock(&cache, || ()).unwrap());
         let files = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
         let file = files.into_iter().find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();

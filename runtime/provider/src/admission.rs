@@ -41,10 +41,10 @@ impl Default for Ceiling {
 
 impl Admission {
     /// Whether this renter may submit.
-    pub(crate) fn check(&self, renter: &NodeKey) -> Result<(), Rejection> {
+    pub(crate) fn allows(&self, renter: &NodeKey) -> bool {
         match self {
-            Self::Only(keys) if !keys.contains(renter) => Err(Rejection::NotAllowed),
-            Self::Open | Self::Only(_) => Ok(()),
+            Self::Only(keys) => keys.contains(renter),
+            Self::Open => true,
         }
     }
 }

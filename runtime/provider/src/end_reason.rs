@@ -40,7 +40,7 @@ impl EndReason {
         Some(match self {
             Self::Disconnected | Self::Protocol(_) => return None,
             Self::Cancelled => ToRenter::Faulted(FaultKind::Cancelled.into()),
-            Self::Rejected(rejection) => ToRenter::Rejected(rejection.clone()),
+            Self::Rejected(rejection) => ToRenter::Rejected(rejection.clone().bounded()),
             Self::Faulted(fault) => ToRenter::Faulted(shown(fault)),
             Self::ShutDown => ToRenter::Faulted(FaultKind::ShutDown.into()),
         })

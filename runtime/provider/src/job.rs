@@ -3,7 +3,9 @@
 use crate::end_reason::EndReason;
 use crate::shared::Shared;
 use crate::upload::{self, STALL, Wanted};
-use crate::{SOFTWARE, queue::Ticket};
+use crate::SOFTWARE;
+use crate::connections::Place;
+use crate::queue::{Full, Position, Ticket};
 use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
@@ -15,7 +17,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Time for a renter to send the job spec.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Time for a renter to take a message.
+const SEND: Duration = Duration::from_secs(30);
 
 /// Time after the deadline for a worker to end the job on its own, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -31,6 +36,7 @@ pub(crate) async fn serve(
     shared: &Shared,
     renter: NodeKey,
     connection: &Connection,
+    place: &Place,
     send: SendStream,
     receive: RecvStream,
     blobs: mpsc::Receiver<BlobStream>,
@@ -44,7 +50,7 @@ pub(crate) async fn serve(
         partial_write: false,
         job: None,
     };
-    let task = JobTask { shared, renter, connection, id };
+    let task = JobTask { shared, renter, connection, place, id };
     let ended = tokio::select! {
         ended = task.process(&mut control, blobs) => ended,
         () = shared.stopping() => Err(EndReason::ShutDown),
@@ -81,14 +87,17 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Sends a message. If this is cancelled, a frame may be left incomplete, and later calls fail.
+    /// Sends a message. If this is cancelled, a frame may be left incomplete, and later calls fail. A renter that does not take it in time
+    /// counts as gone.
     pub(crate) async fn send(&mut self, message: &ToRenter) -> Result<(), EndReason> {
         if self.partial_write {
             return Err(EndReason::Disconnected);
         }
-        let frame = self.session.send(message)?;
+        // What may not be sent is this provider's mistake, or its worker's.
+        let frame = self.session.send(message).map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         self.partial_write = true;
-        self.send.write_all(&frame).await.map_err(|_| EndReason::Disconnected)?;
+        let sent = tokio::time::timeout(SEND, self.send.write_all(&frame)).await;
+        sent.map_err(|_| EndReason::Disconnected)?.map_err(|_| EndReason::Disconnected)?;
         self.partial_write = false;
         Ok(())
     }
@@ -129,6 +138,7 @@ pub(crate) struct JobTask<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) renter: NodeKey,
     pub(crate) connection: &'a Connection,
+    place: &'a Place,
     /// Index of the control stream: the job's name on this connection.
     pub(crate) id: u64,
 }
@@ -159,14 +169,21 @@ impl Deadline {
     }
 }
 
+fn full(full: Full) -> Rejection {
+    Rejection::Full { running: full.running, queued: full.queued }
+}
+
 impl JobTask<'_> {
     async fn process(&self, control: &mut Control, mut blobs: mpsc::Receiver<BlobStream>) -> Result<(), EndReason> {
         let arrived = Instant::now();
         let handshake = tokio::time::timeout(HANDSHAKE, self.handshake(control)).await;
         let (spec, deadline) = handshake.map_err(|_| EndReason::Disconnected)??;
-        let ticket =
-            self.shared.queue.enter().map_err(|full| Rejection::Full { running: full.running, queued: full.queued })?;
+        // From here on the renter costs something, and its connection keeps its place.
+        let _busy = self.place.begin_job();
+        self.shared.queue.check(&self.renter).map_err(full)?;
         let pins = self.collect(control, &spec, &mut blobs).await?;
+        // A slot is taken only when there is something to run.
+        let ticket = self.shared.queue.enter(self.renter).map_err(full)?;
         let job = Admitted { spec, deadline, pins, arrived };
         let ticket = self.wait_turn(control, &job, ticket).await?;
         let taken = self.shared.workers.take().await;
@@ -195,7 +212,6 @@ impl JobTask<'_> {
         let ToProvider::Submit { spec_json, deadline_ms } = control.receive().await? else {
             return Err(EndReason::Disconnected);
         };
-        self.shared.admission.check(&self.renter)?;
         let spec = JobSpec::from_json(&spec_json).map_err(|error| Rejection::InvalidSpec(error.to_string()))?;
         control.job = Some(spec.id());
         self.shared.ceiling.check(&spec)?;
@@ -218,14 +234,18 @@ impl JobTask<'_> {
             }
         }
         let mut wanted = Wanted::new(missing);
-        if !wanted.is_empty() {
-            control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
+        if wanted.is_empty() {
+            return Ok(pins);
         }
+        let share = self.shared.uploads.begin(self.renter);
+        let _share = share.ok_or_else(|| full(self.shared.queue.full()))?;
+        let _window = self.shared.windows.open(self.connection);
+        control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
         let mut uploads = JoinSet::new();
         while !wanted.is_empty() || !uploads.is_empty() {
             tokio::select! {
                 Some(BlobStream { header, mut stream }) = blobs.recv() => match wanted.take(header.blob.hash) {
-                    Some(blob) if blob == header.blob => drop(uploads.spawn(upload::receive(self.shared.store.clone(), blob, stream))),
+                    Some(blob) if blob == header.blob => drop(uploads.spawn(upload::receive(self.shared.store.clone(), self.renter, blob, stream))),
                     _ => {
                         stream.stop(RESET_ABANDONED).ok();
                         let reason = "it was not asked for, or its size is not the job spec's".to_owned();
@@ -248,7 +268,7 @@ impl JobTask<'_> {
 
     /// Pins a blob if the store has it and it is intact. A damaged blob counts as missing.
     async fn pin(&self, blob: Blob) -> Option<Pin> {
-        let pin = self.shared.store.pin(&blob)?;
+        let pin = self.shared.store.pin(&self.renter, &blob)?;
         // `open` hashes a blob that this process has not received itself.
         tokio::task::spawn_blocking(move || pin.open().is_ok().then_some(pin)).await.ok()?
     }
@@ -257,7 +277,11 @@ impl JobTask<'_> {
     async fn wait_turn(&self, control: &mut Control, job: &Admitted, mut ticket: Ticket) -> Result<Ticket, EndReason> {
         let mut told = 0;
         loop {
-            let position = ticket.position();
+            let position = match ticket.position() {
+                Position::Running => 0,
+                Position::Waiting(position) => position,
+                Position::Lost => return Err(full(self.shared.queue.full()).into()),
+            };
             if position == 0 {
                 let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
                 control.send(&ToRenter::Accepted { deadline_ms }).await?;

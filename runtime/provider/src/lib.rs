@@ -10,6 +10,7 @@
 #![cfg(target_os = "linux")]
 
 mod admission;
+mod connections;
 mod end_reason;
 mod job;
 mod queue;

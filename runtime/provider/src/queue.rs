@@ -1,10 +1,14 @@
-//! The queue of jobs: a fixed number of slots and a bounded line of waiting jobs, first come, first served.
+//! The queue of jobs: a fixed number of slots and a bounded number of waiting jobs, with a fair share for each renter.
+//!
+//! A slot that becomes free goes to the renter with the fewest running jobs, and of those to the job that arrived first. Where the queue is full,
+//! a renter with fewer places gets that of the last waiting job of the renter with the most.
 
-use std::collections::VecDeque;
+use isobit_job::NodeKey;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// The line of jobs of one provider.
+/// The queue of one provider.
 #[derive(Clone)]
 pub(crate) struct Queue {
     slots: usize,
@@ -15,19 +19,32 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct Line {
-    /// Running and waiting jobs in order of arrival.
-    tickets: VecDeque<u64>,
     next: u64,
+    /// Jobs with a slot, by number, and whose they are.
+    running: BTreeMap<u64, NodeKey>,
+    /// Waiting jobs in order of arrival.
+    waiting: BTreeMap<u64, NodeKey>,
 }
 
-/// A place in the line. Dropping it lets the others move up.
+/// A place in the queue. Dropping it lets the others move up.
 pub(crate) struct Ticket {
     queue: Queue,
     number: u64,
     changed: watch::Receiver<()>,
 }
 
-/// The line is full.
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// It has a slot.
+    Running,
+    /// It waits; 1 is next.
+    Waiting(usize),
+    /// Its place was given to another renter.
+    Lost,
+}
+
+/// The queue is full.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full {
     pub(crate) running: u32,
@@ -35,22 +52,42 @@ pub(crate) struct Full {
 }
 
 impl Queue {
-    /// A line in which `slots` jobs run at once and `waiting` more may wait.
+    /// A queue in which `slots` jobs run at once and `waiting` more may wait.
     pub(crate) fn new(slots: usize, waiting: usize) -> Self {
         Self { slots: slots.max(1), waiting, line: Arc::default(), changed: watch::Sender::new(()) }
     }
 
-    pub(crate) fn enter(&self) -> Result<Ticket, Full> {
+    /// Whether a job of this renter would find a place now.
+    ///
+    /// # Errors
+    /// It would not.
+    pub(crate) fn check(&self, renter: &NodeKey) -> Result<(), Full> {
+        let line = self.lock();
+        if line.len() < self.slots + self.waiting || line.greediest(renter).is_some() { Ok(()) } else { Err(self.full()) }
+    }
+
+    /// A place for a job.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn enter(&self, renter: NodeKey) -> Result<Ticket, Full> {
         let mut line = self.lock();
-        if line.tickets.len() >= self.slots + self.waiting {
-            let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX);
-            return Err(Full { running: count(self.slots), queued: count(self.waiting) });
+        if line.len() >= self.slots + self.waiting {
+            let last = line.greediest(&renter).ok_or_else(|| self.full())?;
+            line.waiting.remove(&last);
         }
-        let number = line.next;
         line.next += 1;
-        line.tickets.push_back(number);
+        let number = line.next;
+        line.waiting.insert(number, renter);
+        line.fill(self.slots);
         drop(line);
+        self.changed.send_replace(());
         Ok(Ticket { queue: self.clone(), number, changed: self.changed.subscribe() })
+    }
+
+    pub(crate) fn full(&self) -> Full {
+        let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX);
+        Full { running: count(self.slots), queued: count(self.waiting) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {
@@ -58,15 +95,74 @@ impl Queue {
     }
 }
 
-impl Ticket {
-    /// 0: it is this job's turn; 1: it is next; and so on.
-    pub(crate) fn position(&self) -> usize {
-        let line = self.queue.lock();
-        let index = line.tickets.iter().position(|number| *number == self.number).unwrap_or(0);
-        (index + 1).saturating_sub(self.queue.slots)
+impl Line {
+    fn len(&self) -> usize {
+        self.running.len() + self.waiting.len()
     }
 
-    /// Waits until a job has left the line since the last call.
+    /// Running jobs by renter.
+    fn counts(&self) -> BTreeMap<NodeKey, usize> {
+        let mut counts = BTreeMap::new();
+        for renter in self.running.values() {
+            *counts.entry(*renter).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The waiting jobs in the order in which they get slots if nothing changes.
+    fn order(&self) -> Vec<u64> {
+        let (mut counts, mut left) = (self.counts(), self.waiting.clone());
+        let mut order = Vec::with_capacity(left.len());
+        while let Some((number, renter)) = next(&left, &counts) {
+            left.remove(&number);
+            *counts.entry(renter).or_default() += 1;
+            order.push(number);
+        }
+        order
+    }
+
+    /// Gives free slots to waiting jobs.
+    fn fill(&mut self, slots: usize) {
+        while self.running.len() < slots
+            && let Some((number, renter)) = next(&self.waiting, &self.counts())
+        {
+            self.waiting.remove(&number);
+            self.running.insert(number, renter);
+        }
+    }
+
+    /// The last waiting job of the renter that has most, if that is at least two more than `renter` has.
+    fn greediest(&self, renter: &NodeKey) -> Option<u64> {
+        let mut counts: BTreeMap<NodeKey, usize> = BTreeMap::new();
+        for waiting in self.waiting.values() {
+            *counts.entry(*waiting).or_default() += 1;
+        }
+        let own = counts.get(renter).copied().unwrap_or(0);
+        let (greediest, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let last = || self.waiting.iter().rev().find(|(_, renter)| **renter == greediest).map(|(number, _)| *number);
+        if count >= own + 2 { last() } else { None }
+    }
+}
+
+/// The job whose renter has the fewest slots; of several, the first.
+fn next(waiting: &BTreeMap<u64, NodeKey>, counts: &BTreeMap<NodeKey, usize>) -> Option<(u64, NodeKey)> {
+    let slots_of = |renter: &NodeKey| counts.get(renter).copied().unwrap_or(0);
+    let found = waiting.iter().min_by_key(|(number, renter)| (slots_of(renter), **number));
+    found.map(|(number, renter)| (*number, *renter))
+}
+
+impl Ticket {
+    /// Where the job stands.
+    pub(crate) fn position(&self) -> Position {
+        let line = self.queue.lock();
+        if line.running.contains_key(&self.number) {
+            return Position::Running;
+        }
+        let index = line.order().iter().position(|number| *number == self.number);
+        index.map_or(Position::Lost, |index| Position::Waiting(index + 1))
+    }
+
+    /// Waits until the queue has changed since the last call.
     pub(crate) async fn moved(&mut self) {
         // This cannot fail: `self.queue` holds the sender.
         self.changed.changed().await.ok();
@@ -75,37 +171,68 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.queue.lock().tickets.retain(|number| *number != self.number);
+        let mut line = self.queue.lock();
+        line.running.remove(&self.number);
+        line.waiting.remove(&self.number);
+        line.fill(self.queue.slots);
+        drop(line);
         self.queue.changed.send_replace(());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Position::{Lost, Running, Waiting};
     use super::*;
+    use isobit_job::SecretKey;
+
+    fn key() -> NodeKey {
+        SecretKey::generate().public()
+    }
+
+    fn positions<const N: usize>(tickets: [&Ticket; N]) -> [Position; N] {
+        tickets.map(Ticket::position)
+    }
 
     #[test]
-    fn jobs_move_up_when_one_leaves_and_a_full_line_refuses() {
-        let queue = Queue::new(1, 2);
-        let first = queue.enter().unwrap();
-        let second = queue.enter().unwrap();
-        let third = queue.enter().unwrap();
-        assert_eq!([first.position(), second.position(), third.position()], [0, 1, 2]);
-        assert_eq!(queue.enter().err(), Some(Full { running: 1, queued: 2 }));
+    fn jobs_move_up_when_one_leaves_and_a_full_queue_refuses() {
+        let (queue, own) = (Queue::new(1, 2), key());
+        let [first, second, third] = [0; 3].map(|_| queue.enter(own).unwrap());
+        assert_eq!(positions([&first, &second, &third]), [Running, Waiting(1), Waiting(2)]);
+        assert_eq!(queue.enter(own).err(), Some(Full { running: 1, queued: 2 }));
+        assert_eq!(queue.check(&own), Err(Full { running: 1, queued: 2 }));
         drop(second);
-        assert_eq!(third.position(), 1);
+        assert_eq!(third.position(), Waiting(1));
         drop(first);
-        assert_eq!(third.position(), 0);
-        assert!(queue.enter().is_ok());
+        assert_eq!(third.position(), Running);
+        assert!(queue.enter(own).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_one_renter_starves_no_other() {
+        let (queue, flooder, other) = (Queue::new(2, 6), key(), key());
+        let flood: Vec<_> = (0..8).map(|_| queue.enter(flooder).unwrap()).collect();
+        assert!(queue.enter(flooder).is_err());
+        // The last of the many gives way, and the few are served before the many.
+        let mut own = vec![queue.enter(other).unwrap(), queue.enter(other).unwrap()];
+        assert_eq!(positions([&flood[7], &flood[6], &own[0]]), [Lost, Lost, Waiting(1)]);
+        own.push(queue.enter(other).unwrap());
+        assert!(queue.enter(other).is_err(), "three each: nobody gives way");
+        let mut flood = flood.into_iter();
+        drop(flood.next());
+        assert_eq!(positions([&own[0], &own[1]]), [Running, Waiting(1)]);
+        let next = flood.nth(1).unwrap();
+        assert_eq!(next.position(), Waiting(2));
     }
 
     #[tokio::test]
-    async fn a_waiting_job_hears_that_the_line_moved() {
-        let queue = Queue::new(1, 1);
-        let first = queue.enter().unwrap();
-        let mut second = queue.enter().unwrap();
+    async fn a_waiting_job_hears_that_the_queue_moved() {
+        let (queue, own) = (Queue::new(1, 1), key());
+        let first = queue.enter(own).unwrap();
+        let mut second = queue.enter(own).unwrap();
+        second.changed.mark_unchanged();
         drop(first);
         second.moved().await;
-        assert_eq!(second.position(), 0);
+        assert_eq!(second.position(), Running);
     }
 }

@@ -7,11 +7,15 @@ use quinn::SendStream;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
 /// Bytes taken from the pipe at once.
 const PIECE: usize = 256 << 10;
+
+/// How long a renter may take no bytes of an output before it counts as gone: meanwhile its guest waits, and holds a slot.
+const STALL: Duration = Duration::from_secs(30);
 
 /// The bytes left of a job's limit on output. The worker counts them too, but is not trusted.
 #[derive(Clone)]
@@ -40,6 +44,8 @@ impl Budget {
 pub(crate) enum RelayError {
     #[error("the renter stopped taking the output: {0}")]
     Renter(#[from] quinn::WriteError),
+    #[error("the renter took no bytes of the output for {} s", STALL.as_secs())]
+    Stalled,
     #[error("the worker's pipe failed: {0}")]
     Pipe(#[from] std::io::Error),
     #[error("the worker wrote more than the job may")]
@@ -72,7 +78,7 @@ pub(crate) async fn relay(
             return Err(RelayError::OverBudget);
         }
         size += length;
-        stream.write_chunk(piece).await?;
+        tokio::time::timeout(STALL, stream.write_chunk(piece)).await.map_err(|_| RelayError::Stalled)??;
     }
     stream.finish().ok();
     Ok((name, Blob { hash: Hash::from(hasher.finalize()), size: Bytes::saturating_from(size) }))

@@ -238,7 +238,7 @@ type Relayed = Result<Result<(Name, Blob), RelayError>, tokio::task::JoinError>;
 fn output_of(relayed: Relayed) -> Result<(Name, Blob), EndReason> {
     match relayed {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(RelayError::Renter(_))) => Err(EndReason::Disconnected),
+        Ok(Err(RelayError::Renter(_) | RelayError::Stalled)) => Err(EndReason::Disconnected),
         Ok(Err(error)) => Err(EndReason::trouble(FaultKind::Internal, &error)),
         Err(error) => Err(EndReason::trouble(FaultKind::Internal, &error)),
     }

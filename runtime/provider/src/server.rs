@@ -3,12 +3,16 @@
 use crate::admission::{Admission, Ceiling};
 use crate::job::{self, BlobStream};
 use crate::queue::Queue;
+use crate::connections::{Connections, Place};
 use crate::shared::Shared;
+use crate::upload::Uploads;
 use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
-use isobit_transport::{BindError, CLOSE_DONE, CLOSE_PROTOCOL, RESET_ABANDONED, peer_key, read_header};
+use isobit_transport::{
+    BindError, CLOSE_BUSY, CLOSE_DONE, CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, RESET_ABANDONED, Windows, peer_key, read_header,
+};
 use isobit_wire::BlobHeader;
 use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use std::collections::HashMap;
@@ -19,8 +23,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// The most connections at once; each costs at most some windows of memory.
-const MAX_CONNECTIONS: usize = 64;
+/// Handshakes under way from which on a newcomer has to show first that it is where it says: forged addresses cost no place then.
+const VALIDATE_ABOVE: usize = 32;
+
+/// The most handshakes under way.
+const MAX_HANDSHAKES: usize = 256;
+
+/// Time for a handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Time for a connection to begin its first job, and the next one after each.
+const JOBLESS: Duration = Duration::from_secs(30);
 
 /// Time for a stream's header after its first byte.
 const HEADER: Duration = Duration::from_secs(10);
@@ -106,7 +119,20 @@ impl Provider {
         let queue = Queue::new(config.slots, config.waiting);
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
         let stopping = watch::Sender::new(false);
-        let shared = Shared { secret, admission, ceiling, store, code, queue, workers, stopping };
+        let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
+        let shared = Shared {
+            secret,
+            admission,
+            ceiling,
+            store,
+            code,
+            queue,
+            workers,
+            connections,
+            uploads,
+            windows,
+            stopping,
+        };
         Ok(Self { endpoint, shared: Arc::new(shared), device })
     }
 
@@ -133,18 +159,22 @@ impl Provider {
     /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
+        // Each handshake under way holds it.
+        let handshakes = Arc::new(());
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
                 () = &mut shutdown => break,
             };
             let Some(incoming) = incoming else { break };
-            if self.endpoint.open_connections() >= MAX_CONNECTIONS {
-                tracing::warn!(target: "isobit::provider", remote = %incoming.remote_address(), "connection refused: too many");
-                incoming.refuse();
-                continue;
+            let under_way = Arc::strong_count(&handshakes);
+            if under_way > VALIDATE_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
+                incoming.retry().ok();
+            } else if under_way > MAX_HANDSHAKES {
+                incoming.ignore();
+            } else {
+                tokio::spawn(accept(Arc::clone(&self.shared), incoming, Arc::clone(&handshakes)));
             }
-            tokio::spawn(connection(Arc::clone(&self.shared), incoming));
         }
         self.shared.stopping.send_replace(true);
         self.shared.workers.clear();
@@ -158,30 +188,56 @@ impl Provider {
 /// Where to send the blobs of each job of one connection, by the index of the job's control stream.
 type Jobs = Arc<Mutex<HashMap<u64, mpsc::Sender<BlobStream>>>>;
 
-async fn connection(shared: Arc<Shared>, incoming: Incoming) {
+/// Takes a connection as far as is known who it is of, and gives it a place if that is somebody who may submit.
+async fn accept(shared: Arc<Shared>, incoming: Incoming, handshake: Arc<()>) {
     let remote = incoming.remote_address();
-    let connection = match incoming.await {
-        Ok(connection) => connection,
-        Err(error) => return tracing::debug!(target: "isobit::provider", %remote, %error, "handshake failed"),
+    let connection = match tokio::time::timeout(HANDSHAKE, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(target: "isobit::provider", %remote, %error, "handshake failed"),
+        Err(_) => return tracing::debug!(target: "isobit::provider", %remote, "handshake took too long"),
     };
+    drop(handshake);
     let Some(renter) = peer_key(&connection) else {
         return connection.close(CLOSE_PROTOCOL, b"no key");
     };
-    tracing::info!(target: "isobit::provider", %remote, %renter, "connected");
+    if !shared.admission.allows(&renter) {
+        tracing::debug!(target: "isobit::provider", %remote, %renter, "not allowed");
+        return connection.close(CLOSE_NOT_ALLOWED, b"this key is not allowed");
+    }
+    let Some(place) = shared.connections.enter(&connection, renter) else {
+        tracing::debug!(target: "isobit::provider", %remote, %renter, "too many connections with jobs");
+        return connection.close(CLOSE_BUSY, b"too many connections");
+    };
+    tracing::debug!(target: "isobit::provider", %remote, %renter, "connected");
+    serve(&shared, renter, &connection, &Arc::new(place)).await;
+    tracing::debug!(target: "isobit::provider", %remote, %renter, "disconnected");
+}
+
+/// Hands the streams of a connection to its jobs.
+async fn serve(shared: &Arc<Shared>, renter: NodeKey, connection: &Connection, place: &Arc<Place>) {
     let jobs = Jobs::default();
     let blobs = tokio::spawn(accept_blobs(connection.clone(), Arc::clone(&jobs)));
-    while let Ok((send, receive)) = connection.accept_bi().await {
+    loop {
+        let (send, receive) = match tokio::time::timeout(JOBLESS, connection.accept_bi()).await {
+            Ok(Ok(streams)) => streams,
+            Ok(Err(_)) => break,
+            Err(_) if lock(&jobs).is_empty() => {
+                connection.close(CLOSE_DONE, b"no job for a while");
+                break;
+            }
+            Err(_) => continue,
+        };
         let index = send.id().index();
         let (blobs, streams) = mpsc::channel(1);
         lock(&jobs).insert(index, blobs);
-        let (shared, jobs, connection) = (Arc::clone(&shared), Arc::clone(&jobs), connection.clone());
+        let (shared, jobs, connection) = (Arc::clone(shared), Arc::clone(&jobs), connection.clone());
+        let place = Arc::clone(place);
         tokio::spawn(async move {
-            job::serve(&shared, renter, &connection, send, receive, streams).await;
+            job::serve(&shared, renter, &connection, &place, send, receive, streams).await;
             lock(&jobs).remove(&index);
         });
     }
     blobs.abort();
-    tracing::info!(target: "isobit::provider", %remote, %renter, "disconnected");
 }
 
 fn lock(jobs: &Jobs) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::Sender<BlobStream>>> {

@@ -1,11 +1,14 @@
 //! What all jobs of a provider share.
 
 use crate::admission::{Admission, Ceiling};
+use crate::connections::Connections;
 use crate::queue::Queue;
+use crate::upload::Uploads;
 use crate::worker::Workers;
 use isobit_job::SecretKey;
 use isobit_sandbox::CodeCache;
 use isobit_store::Store;
+use isobit_transport::Windows;
 use tokio::sync::watch;
 
 /// What all jobs of a provider share.
@@ -17,6 +20,9 @@ pub(crate) struct Shared {
     pub code: CodeCache,
     pub queue: Queue,
     pub workers: Workers,
+    pub connections: Connections,
+    pub uploads: Uploads,
+    pub windows: Windows,
     /// Whether the provider has been asked to stop.
     pub stopping: watch::Sender<bool>,
 }

@@ -1,21 +1,20 @@
 //! Blobs on their way from a renter's stream into the store, verified chunk group by chunk group.
 
 use bytes::Bytes;
-use isobit_job::{Blob, Hash};
+use isobit_job::{Blob, Hash, NodeKey};
 use isobit_store::{Pin, ReceiveError, Store, StoreError};
 use isobit_wire::Rejection;
 use quinn::RecvStream;
 use std::collections::BTreeMap;
-use tokio::sync::mpsc;
-
-/// Batches between the network task and the blocking task.
-const BATCHES: usize = 8;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Bytes in a batch: 256 KiB, so that waking the blocking task costs little compared with its work.
 const BATCH: usize = 256 << 10;
 
 /// How long a renter may send nothing before its upload is given up.
-pub(crate) const STALL: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const STALL: Duration = Duration::from_secs(30);
 
 /// Pieces, each of a packet, that are taken from the stream at once.
 const PIECES: usize = 32;
@@ -74,32 +73,73 @@ fn no_room(error: StoreError) -> UploadError {
     }
 }
 
-/// Receives one blob. Disk and hashing run on a thread of their own, so the network tasks are not blocked.
-pub(crate) async fn receive(store: Store, blob: Blob, mut stream: RecvStream) -> Result<Pin, UploadError> {
-    let bad = move |reason: String| UploadError::Rejected(Rejection::BadBlob { hash: blob.hash, reason });
-    let (sender, mut batches) = mpsc::channel::<Vec<Bytes>>(BATCHES);
-    let writer = tokio::task::spawn_blocking(move || {
-        let mut incoming = store.begin(&blob).map_err(no_room)?;
-        while let Some(batch) = batches.blocking_recv() {
-            for piece in batch {
-                incoming.write(&piece).map_err(|error| refuse(blob.hash, error))?;
-            }
+/// Jobs whose blobs are on their way. They hold no slot, but memory and room in the store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Uploads(Arc<Mutex<BTreeMap<NodeKey, usize>>>);
+
+/// The most jobs at once whose blobs are on their way.
+const MAX_UPLOADING: usize = 64;
+
+/// The most of one renter.
+const MAX_UPLOADING_PER_KEY: usize = 8;
+
+/// A job's share in [`Uploads`].
+#[derive(Debug)]
+pub(crate) struct Uploading(Uploads, NodeKey);
+
+impl Uploads {
+    /// A share for a job of this renter; none if it has its share, or there are too many in all.
+    pub(crate) fn begin(&self, renter: NodeKey) -> Option<Uploading> {
+        let mut renters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = renters.values().sum();
+        let own = renters.entry(renter).or_default();
+        if all >= MAX_UPLOADING || *own >= MAX_UPLOADING_PER_KEY {
+            return None;
         }
-        incoming.finish().map_err(|error| refuse(blob.hash, error))
-    });
+        *own += 1;
+        Some(Uploading(self.clone(), renter))
+    }
+}
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        let mut renters = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = renters.get_mut(&self.1) {
+            *own = own.saturating_sub(1);
+        }
+        renters.retain(|_, own| *own > 0);
+    }
+}
+
+/// The least bytes per second that an upload may have on average, after [`STALL`].
+const SLOWEST: u64 = 64 << 10;
+
+/// Receives one blob of a renter. Bytes are hashed and written on a thread for blocking work, batch by batch: no thread waits for the
+/// renter.
+pub(crate) async fn receive(
+    store: Store,
+    renter: NodeKey,
+    blob: Blob,
+    stream: RecvStream,
+) -> Result<Pin, UploadError> {
+    let most = STALL + Duration::from_secs(blob.size.get() / SLOWEST);
+    let received = tokio::time::timeout(most, receive_all(store, renter, blob, stream)).await;
+    received.unwrap_or_else(|_| Err(bad(blob, format!("it did not arrive within {} s", most.as_secs()))))
+}
+
+async fn receive_all(
+    store: Store,
+    renter: NodeKey,
+    blob: Blob,
+    mut stream: RecvStream,
+) -> Result<Pin, UploadError> {
+    let mut writer = blocking(move || store.begin(&renter, &blob).map_err(no_room));
     let mut pieces = vec![Bytes::new(); PIECES];
     let (mut batch, mut length) = (Vec::new(), 0);
     loop {
         let read = tokio::time::timeout(STALL, stream.read_chunks(&mut pieces)).await;
-        let read = read.map_err(|_| bad(format!("no bytes came for {} s", STALL.as_secs())))?;
-        let count = match read {
-            Ok(count) => count,
-            Err(error) => {
-                drop(sender);
-                writer.await.ok();
-                return Err(bad(format!("the upload broke off: {error}")));
-            }
-        };
+        let read = read.map_err(|_| bad(blob, format!("no bytes came for {} s", STALL.as_secs())))?;
+        let count = read.map_err(|error| bad(blob, format!("the upload broke off: {error}")))?;
         for piece in pieces.iter_mut().take(count.unwrap_or(0)) {
             length += piece.len();
             batch.push(std::mem::take(piece));
@@ -107,16 +147,52 @@ pub(crate) async fn receive(store: Store, blob: Blob, mut stream: RecvStream) ->
         // A piece of a few bytes may hold a whole packet in memory, so pieces are counted too.
         if length >= BATCH || batch.len() >= PIECES || count.is_none() {
             length = 0;
-            // The writer stops early when the bytes are wrong; its result says why.
-            if sender.send(std::mem::take(&mut batch)).await.is_err() {
-                stream.stop(isobit_transport::RESET_ABANDONED).ok();
-                break;
-            }
+            let (batch, mut incoming) = (std::mem::take(&mut batch), written(writer, blob).await?);
+            writer = blocking(move || {
+                for piece in batch {
+                    incoming.write(&piece).map_err(|error| refuse(blob.hash, error))?;
+                }
+                Ok(incoming)
+            });
         }
         if count.is_none() {
             break;
         }
     }
-    drop(sender);
-    writer.await.map_err(|error| bad(error.to_string()))?
+    let incoming = written(writer, blob).await?;
+    written(blocking(move || incoming.finish().map_err(|error| refuse(blob.hash, error))), blob).await
+}
+
+/// Work on a thread for blocking work. It ends by itself if nobody waits for it any more.
+type Blocking<T> = JoinHandle<Result<T, UploadError>>;
+
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, UploadError> + Send + 'static) -> Blocking<T> {
+    tokio::task::spawn_blocking(work)
+}
+
+async fn written<T>(writer: Blocking<T>, blob: Blob) -> Result<T, UploadError> {
+    writer.await.map_err(|error| bad(blob, error.to_string()))?
+}
+
+fn bad(blob: Blob, reason: String) -> UploadError {
+    UploadError::Rejected(Rejection::BadBlob { hash: blob.hash, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isobit_job::SecretKey;
+
+    #[test]
+    fn uploads_of_one_renter_leave_room_for_others() {
+        let (uploads, [own, other]) = (Uploads::default(), [0; 2].map(|_| SecretKey::generate().public()));
+        let shares: Vec<_> = std::iter::from_fn(|| uploads.begin(own)).collect();
+        assert_eq!(shares.len(), MAX_UPLOADING_PER_KEY);
+        assert!(uploads.begin(other).is_some());
+        drop(shares);
+        assert!(uploads.0.lock().unwrap().is_empty());
+        let all: Vec<_> =
+            (0..100).filter_map(|_| uploads.begin(SecretKey::generate().public())).collect();
+        assert_eq!(all.len(), MAX_UPLOADING);
+    }
 }

@@ -118,7 +118,7 @@ const ABI_BREACHES: [&str; 17] = [
     "realloc",
 ];
 
-/// The outcome of a guest that broke the canonical ABI, if that is what this message says.
+/// The outcome of a guest that broke the canonical ABI, if this message reports that.
 fn abi_breach(message: &str) -> Option<Outcome> {
     if message.contains("too much data is being copied between the host and the guest") {
         return Some(Outcome::Trapped(Trap::Limit { limit: LimitName::HostCallBytes }));

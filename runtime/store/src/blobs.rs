@@ -1,18 +1,22 @@
 //! The store: a folder of blobs, each under its hash, and the handles that receive and hold them.
 //!
-//! `blobs/xx/<hash>` holds finished blobs (`xx`: the hash's first two digits), `temporary/` files that are being received or
+//! A hash is a name, not a permission: a blob is there for the nodes that have brought it, and for nobody else.
+//!
+//! `blobs/xx/<hash>` holds finished blobs (`xx`: the hash's first two digits), `<hash>.holders` beside it the keys of the nodes
+//! that have brought the blob, one a line, `temporary/` files that are being received or
 //! removed; `lock` keeps out a second process. A blob is renamed into place when all of it was verified, and renamed away
 //! before it is removed, so its path never holds only a part of it. Nothing is synced to disk: [`Pin::open`] finds blobs that
 //! a power failure damaged, and they are sent again.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{ErrorKind, Seek};
+use std::io::{ErrorKind, Seek, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use isobit_job::{Blob, Bytes, Hash};
+use isobit_job::{Blob, Bytes, Hash, NodeKey};
 
 use crate::error::{ReceiveError, StoreError};
 use crate::index::{self, Index, Ticket};
@@ -56,7 +60,7 @@ impl Store {
         create_folder(&shared.temporary)?;
         shared.remove_left_overs()?;
         shared.find_blobs()?;
-        shared.evict_while(|index| Ok(index.is_over_limit()))?;
+        shared.evict_while(None, |index| Ok(index.is_over_limit()))?;
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -66,10 +70,11 @@ impl Store {
         self.shared.index().contains(blob)
     }
 
-    /// Pins the blob: until the pin is dropped, it is not evicted. None if the store does not have it.
+    /// Pins the blob: until the pin is dropped, it is not evicted. None if the store does not have it, or has it from others than
+    /// `node` only.
     #[must_use]
-    pub fn pin(&self, blob: &Blob) -> Option<Pin> {
-        if !self.shared.index().pin(blob) {
+    pub fn pin(&self, node: &NodeKey, blob: &Blob) -> Option<Pin> {
+        if !self.shared.index().pin(node, blob) {
             return None;
         }
         let pin = Pin { shared: Arc::clone(&self.shared), blob: *blob };
@@ -78,16 +83,17 @@ impl Store {
         Some(pin)
     }
 
-    /// Starts to receive a blob. Room for all of it is reserved now, by eviction if necessary. The same blob may be received
-    /// several times at once; the first transfer to finish provides it.
+    /// Starts to receive a blob from a node. Room is reserved as the bytes arrive, by eviction if necessary. The same blob may be
+    /// received several times at once; the first transfer to finish provides it.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] or [`StoreError::NoRoom`] if the blob does not fit, [`StoreError::Io`] if a file cannot be
-    /// evicted or the temporary file cannot be created.
-    pub fn begin(&self, blob: &Blob) -> Result<Incoming, StoreError> {
+    /// [`StoreError::TooLarge`] if the blob has more bytes than the store may hold, [`StoreError::NoRoom`] if there is no room for its first
+    /// bytes, [`StoreError::Io`] if the temporary file cannot be created.
+    pub fn begin(&self, node: &NodeKey, blob: &Blob) -> Result<Incoming, StoreError> {
         let shared = Arc::clone(&self.shared);
-        shared.evict_while(|index| index.reserve(blob.size).map(|fits| !fits))?;
-        let room = Room { shared, size: blob.size, taken: false };
+        let mut room = Room { shared, node: *node, size: blob.size, reserved: 0 };
+        // A blob takes at least one unit.
+        room.grow(1)?;
         let file = TempFile::create(self.shared.temporary_path())?;
         Ok(Incoming { decoder: Decoder::new(*blob, file), room })
     }
@@ -131,8 +137,10 @@ impl Incoming {
     /// Takes the next bytes of the encoding, any number of them.
     ///
     /// # Errors
+    /// [`StoreError::NoRoom`] if they do not fit, see [`Store::begin`].
     /// The bytes are not the blob's, or cannot be written. The transfer cannot go on after that.
     pub fn write(&mut self, encoded: &[u8]) -> Result<(), ReceiveError> {
+        self.room.grow(self.position().saturating_add(encoded.len() as u64))?;
         self.decoder.push(encoded)
     }
 
@@ -145,8 +153,8 @@ impl Incoming {
         let blob = decoder.blob();
         let file = decoder.finish()?;
         file.seal()?;
-        room.shared.put(&file, &blob)?;
-        room.taken = true;
+        room.grow(blob.size.get())?;
+        room.shared.put(&file, &blob, room.node, std::mem::take(&mut room.reserved))?;
         Ok(Pin { shared: Arc::clone(&room.shared), blob })
     }
 }
@@ -155,16 +163,41 @@ impl Incoming {
 #[derive(Debug)]
 struct Room {
     shared: Arc<Shared>,
+    node: NodeKey,
     size: Bytes,
-    /// The blob has arrived, and the reservation is already released.
-    taken: bool,
+    reserved: u64,
+}
+
+/// Room is reserved in steps, so that the index is not locked for every packet.
+const STEP: u64 = 1 << 20;
+
+impl Room {
+    /// Reserves as much as `bytes` of the blob take, and a step ahead.
+    fn grow(&mut self, bytes: u64) -> Result<(), StoreError> {
+        let whole = index::charge(self.size.get());
+        let needed = index::charge(bytes.min(self.size.get()));
+        if needed <= self.reserved {
+            return Ok(());
+        }
+        let wanted = needed.next_multiple_of(STEP).min(whole) - self.reserved;
+        let (node, size) = (self.node, self.size);
+        let mut has_room = false;
+        self.shared.evict_while(Some(&node), |index| {
+            has_room = index.reserve(node, wanted, size)?;
+            Ok(!has_room)
+        })?;
+        // All that is left belongs to others.
+        if !has_room {
+            return Err(self.shared.index().no_room(size));
+        }
+        self.reserved += wanted;
+        Ok(())
+    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if !self.taken {
-            self.shared.index().release(self.size);
-        }
+        self.shared.index().release(self.node, self.reserved);
     }
 }
 
@@ -309,28 +342,49 @@ impl Shared {
                 found.extend(self.blob_at(&path));
             }
         }
-        found.sort_unstable_by_key(|(last_use, blob)| (*last_use, blob.hash));
+        found.sort_unstable_by_key(|(last_use, blob, _)| (*last_use, blob.hash));
         let mut index = self.index();
-        for (_, blob) in found {
-            index.found(blob);
+        for (_, blob, holders) in found {
+            index.found(blob, holders);
         }
         Ok(())
     }
 
-    fn blob_at(&self, path: &Path) -> Option<(SystemTime, Blob)> {
+    fn blob_at(&self, path: &Path) -> Option<(SystemTime, Blob, BTreeSet<NodeKey>)> {
         let hash: Hash = path.file_name()?.to_str()?.parse().ok()?;
         let metadata = path.symlink_metadata().ok()?;
         if path != self.path(&hash) || !metadata.is_file() {
             return None;
         }
         let size = Bytes::try_from(metadata.len()).ok()?;
-        Some((metadata.modified().ok()?, Blob { hash, size }))
+        // Without a list of holders the blob is nobody's, and is evicted in its time.
+        let holders = fs::read_to_string(self.holders_path(&hash)).unwrap_or_default();
+        let holders = holders.lines().filter_map(|line| line.parse().ok()).take(index::MAX_HOLDERS).collect();
+        Some((metadata.modified().ok()?, Blob { hash, size }, holders))
+    }
+
+    /// The file with the keys of a blob's holders.
+    fn holders_path(&self, hash: &Hash) -> PathBuf {
+        self.path(hash).with_extension("holders")
+    }
+
+    /// Notes on disk that a node holds a blob. A line that is lost costs an upload after the next start.
+    fn note_holder(&self, hash: &Hash, node: &NodeKey) {
+        let mut options = File::options();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let _ = options.open(self.holders_path(hash)).and_then(|mut file| writeln!(file, "{node}"));
     }
 
     /// Evicts blobs one by one while `must` returns true and there are any to evict.
-    fn evict_while(&self, mut must: impl FnMut(&mut Index) -> Result<bool, StoreError>) -> Result<(), StoreError> {
+    fn evict_while(
+        &self,
+        node: Option<&NodeKey>,
+        mut must: impl FnMut(&mut Index) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         let mut evicted = Vec::new();
-        let outcome = self.move_out_while(&mut must, &mut evicted);
+        let outcome = self.move_out_while(node, &mut must, &mut evicted);
         // Removing a large file takes long, so the index is not locked meanwhile.
         evicted.iter().for_each(|path| remove(path));
         outcome
@@ -338,12 +392,13 @@ impl Shared {
 
     fn move_out_while(
         &self,
+        node: Option<&NodeKey>,
         must: &mut impl FnMut(&mut Index) -> Result<bool, StoreError>,
         evicted: &mut Vec<PathBuf>,
     ) -> Result<(), StoreError> {
         let mut index = self.index();
         while must(&mut index)? {
-            let Some(hash) = index.victim() else {
+            let Some(hash) = index.victim(node) else {
                 break;
             };
             evicted.push(self.move_away(&hash)?);
@@ -355,6 +410,7 @@ impl Shared {
     /// Moves a blob's file to the temporary folder. The caller holds the lock of the index.
     fn move_away(&self, hash: &Hash) -> Result<PathBuf, StoreError> {
         let (from, to) = (self.path(hash), self.temporary_path());
+        remove(&self.holders_path(hash));
         match fs::rename(&from, &to) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", &from)(error)),
             // A missing file is as good as a moved one.
@@ -363,16 +419,21 @@ impl Shared {
     }
 
     /// Moves a verified file to its place, unless a verified one is there.
-    fn put(&self, file: &TempFile, blob: &Blob) -> Result<(), StoreError> {
+    fn put(&self, file: &TempFile, blob: &Blob, node: NodeKey, reserved: u64) -> Result<(), StoreError> {
         let path = self.path(&blob.hash);
         if let Some(shard) = path.parent() {
             create_folder(shard)?;
         }
         let mut index = self.index();
         if index.verified(&blob.hash).is_none() {
-            fs::rename(file.path(), &path).map_err(StoreError::io("create", &path))?;
+            fs::rename(file.path(), &path).map_err(StoreError::io("create", &path)).inspect_err(|_| {
+                index.release(node, reserved);
+            })?;
         }
-        index.arrived(blob);
+        index.arrived(node, reserved, blob);
+        if index.note_holder(node, &blob.hash) {
+            self.note_holder(&blob.hash, &node);
+        }
         Ok(())
     }
 }

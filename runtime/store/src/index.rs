@@ -1,8 +1,8 @@
 //! The store's index: which blobs there are, how many pins hold each, and which is evicted next. It touches no files.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use isobit_job::{Blob, Bytes, Hash};
+use isobit_job::{Blob, Bytes, Hash, NodeKey};
 
 use crate::error::StoreError;
 
@@ -29,6 +29,10 @@ struct Entry {
     /// When this process verified the blob's bytes. Until then, even the size may be wrong.
     verified: Option<Ticket>,
     hold: Hold,
+    /// The nodes that have brought the blob. To all others it is as if it were not here.
+    holders: BTreeSet<NodeKey>,
+    /// The node that brought it first; its share is charged. None for a blob whose holders are not known.
+    owner: Option<NodeKey>,
 }
 
 #[derive(Debug)]
@@ -52,7 +56,21 @@ pub(crate) struct Index {
     entries: HashMap<Hash, Entry>,
     /// Blobs not in use, least recently used first. Pinned blobs are not in it and so cannot be evicted.
     queue: BTreeMap<Ticket, Hash>,
+    /// The same by owner, and those without an owner.
+    queues: BTreeMap<NodeKey, BTreeMap<Ticket, Hash>>,
+    unowned: BTreeMap<Ticket, Hash>,
+    /// What each node has reserved, and the charges of the blobs that it owns.
+    shares: BTreeMap<NodeKey, Share>,
 }
+
+#[derive(Debug, Default)]
+struct Share {
+    reserved: u64,
+    stored: u64,
+}
+
+/// The most holders that are noted for a blob. A further one sends it again each time.
+pub(crate) const MAX_HOLDERS: usize = 64;
 
 impl Index {
     pub(crate) fn new(limit: Bytes) -> Self {
@@ -64,6 +82,9 @@ impl Index {
             clock: 0,
             entries: HashMap::new(),
             queue: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            unowned: BTreeMap::new(),
+            shares: BTreeMap::new(),
         }
     }
 
@@ -81,16 +102,82 @@ impl Index {
         self.clock
     }
 
+    /// What one node may take without evicting its own blobs first.
+    fn share(&self) -> u64 {
+        self.limit / 2
+    }
+
+    fn share_of(&mut self, node: NodeKey) -> &mut Share {
+        self.shares.entry(node).or_default()
+    }
+
+    /// Forgets a node that has nothing here.
+    fn tidy(&mut self, node: &NodeKey) {
+        if self.shares.get(node).is_some_and(|share| share.reserved == 0 && share.stored == 0) {
+            self.shares.remove(node);
+        }
+    }
+
+    /// Adds to the charges of stored blobs.
+    fn charge_stored(&mut self, owner: Option<NodeKey>, size: u64) {
+        self.stored += charge(size);
+        if let Some(owner) = owner {
+            self.share_of(owner).stored += charge(size);
+        }
+    }
+
+    fn discharge_stored(&mut self, owner: Option<NodeKey>, size: u64) {
+        self.stored -= charge(size);
+        if let Some(owner) = owner {
+            let share = self.share_of(owner);
+            share.stored = share.stored.saturating_sub(charge(size));
+            self.tidy(&owner);
+        }
+    }
+
+    fn enqueue(&mut self, owner: Option<NodeKey>, ticket: Ticket, hash: Hash) {
+        self.queue.insert(ticket, hash);
+        match owner {
+            Some(owner) => self.queues.entry(owner).or_default().insert(ticket, hash),
+            None => self.unowned.insert(ticket, hash),
+        };
+    }
+
+    fn dequeue(&mut self, owner: Option<NodeKey>, ticket: Ticket) {
+        self.queue.remove(&ticket);
+        self.unowned.remove(&ticket);
+        if let Some(owner) = owner
+            && let Some(queue) = self.queues.get_mut(&owner)
+        {
+            queue.remove(&ticket);
+            if queue.is_empty() {
+                self.queues.remove(&owner);
+            }
+        }
+    }
+
     /// Adds a file that was found on disk, as the most recently used one.
-    pub(crate) fn found(&mut self, blob: Blob) {
+    pub(crate) fn found(&mut self, blob: Blob, holders: BTreeSet<NodeKey>) {
         let size = blob.size.get();
         let ticket = self.tick();
-        let entry = Entry { size, verified: None, hold: Hold::Idle(ticket) };
+        let owner = holders.first().copied();
+        let entry = Entry { size, verified: None, hold: Hold::Idle(ticket), holders, owner };
         if self.entries.insert(blob.hash, entry).is_none() {
-            self.queue.insert(ticket, blob.hash);
-            self.stored += charge(size);
+            self.enqueue(owner, ticket, blob.hash);
+            self.charge_stored(owner, size);
             self.idle += charge(size);
         }
+    }
+
+    /// Whether the node has brought the blob, and it is still here.
+    pub(crate) fn holds(&self, node: &NodeKey, blob: &Blob) -> bool {
+        self.contains(blob) && self.entries.get(&blob.hash).is_some_and(|entry| entry.holders.contains(node))
+    }
+
+    /// Notes that a node has brought the blob. True if that is new.
+    pub(crate) fn note_holder(&mut self, node: NodeKey, hash: &Hash) -> bool {
+        let entry = self.entries.get_mut(hash);
+        entry.is_some_and(|entry| entry.holders.len() < MAX_HOLDERS && entry.holders.insert(node))
     }
 
     pub(crate) fn contains(&self, blob: &Blob) -> bool {
@@ -103,9 +190,9 @@ impl Index {
         entry.verified.filter(|_| entry.is_there())
     }
 
-    /// Pins the blob. False if it is not in the store.
-    pub(crate) fn pin(&mut self, blob: &Blob) -> bool {
-        if !self.contains(blob) {
+    /// Pins the blob. False if it is not in the store, or the node has not brought it.
+    pub(crate) fn pin(&mut self, node: &NodeKey, blob: &Blob) -> bool {
+        if !self.holds(node, blob) {
             return false;
         }
         self.hold(&blob.hash);
@@ -120,9 +207,10 @@ impl Index {
         match &mut entry.hold {
             Hold::Pinned(pins) | Hold::Lost(pins) => *pins += 1,
             Hold::Idle(ticket) => {
-                self.queue.remove(ticket);
+                let (ticket, owner) = (*ticket, entry.owner);
                 self.idle -= charge(entry.size);
                 entry.hold = Hold::Pinned(1);
+                self.dequeue(owner, ticket);
             }
         }
     }
@@ -137,7 +225,8 @@ impl Index {
             Hold::Pinned(1) => {
                 entry.hold = Hold::Idle(ticket);
                 self.idle += charge(entry.size);
-                self.queue.insert(ticket, *hash);
+                let owner = entry.owner;
+                self.enqueue(owner, ticket, *hash);
             }
             Hold::Lost(1) => {
                 self.entries.remove(hash);
@@ -147,28 +236,34 @@ impl Index {
         }
     }
 
-    /// Reserves room for a blob that is to be received. False means that nothing was reserved, and that the [`Index::victim`]
-    /// has to be evicted first.
-    pub(crate) fn reserve(&mut self, size: Bytes) -> Result<bool, StoreError> {
-        let wanted = charge(size.get());
-        let limit = bytes(self.limit);
-        if wanted > self.limit {
+    /// Reserves `wanted` bytes, a multiple of the charge's unit, for a blob of `size` bytes that a node sends. False means that nothing was
+    /// reserved, and that the [`Index::victim`] has to be evicted first.
+    pub(crate) fn reserve(&mut self, node: NodeKey, wanted: u64, size: Bytes) -> Result<bool, StoreError> {
+        let (whole, limit) = (charge(size.get()), bytes(self.limit));
+        if whole > self.limit {
             return Err(StoreError::TooLarge { size, limit });
         }
         if self.in_use().saturating_add(wanted) > self.limit {
-            let in_use = bytes(self.in_use());
-            return Err(StoreError::NoRoom { size, limit, in_use });
+            return Err(self.no_room(size));
         }
         let fits = self.stored + self.reserved + wanted <= self.limit;
         if fits {
             self.reserved += wanted;
+            self.share_of(node).reserved += wanted;
         }
         Ok(fits)
     }
 
+    pub(crate) fn no_room(&self, size: Bytes) -> StoreError {
+        StoreError::NoRoom { size, limit: bytes(self.limit), in_use: bytes(self.in_use()) }
+    }
+
     /// Releases a reservation.
-    pub(crate) fn release(&mut self, size: Bytes) {
-        self.reserved = self.reserved.saturating_sub(charge(size.get()));
+    pub(crate) fn release(&mut self, node: NodeKey, reserved: u64) {
+        self.reserved = self.reserved.saturating_sub(reserved);
+        let share = self.share_of(node);
+        share.reserved = share.reserved.saturating_sub(reserved);
+        self.tidy(&node);
     }
 
     /// Whether the stored blobs exceed the limit, which may be lower than at the last start.
@@ -176,36 +271,54 @@ impl Index {
         self.stored > self.limit
     }
 
-    /// The next blob to evict: the least recently used of those not in use.
-    pub(crate) fn victim(&self) -> Option<Hash> {
-        self.queue.first_key_value().map(|(_, hash)| *hash)
+    /// The next blob to evict, for a node that sends: the least recently used of those not in use. A node that takes more than its share evicts
+    /// its own, and then those that are nobody's: what other nodes have brought stays.
+    pub(crate) fn victim(&self, node: Option<&NodeKey>) -> Option<Hash> {
+        let is_over = |node: &&NodeKey| {
+            self.shares.get(*node).is_some_and(|share| share.stored.saturating_add(share.reserved) >= self.share())
+        };
+        let Some(node) = node.filter(is_over) else {
+            return self.queue.first_key_value().map(|(_, hash)| *hash);
+        };
+        let own = self.queues.get(node).and_then(BTreeMap::first_key_value).map(|(_, hash)| *hash);
+        own.or_else(|| self.unowned.first_key_value().map(|(_, hash)| *hash))
     }
 
     /// Removes a blob that is not in use and whose file is gone.
     pub(crate) fn evicted(&mut self, hash: &Hash) {
-        if let Some(Entry { size, hold: Hold::Idle(ticket), .. }) = self.entries.get(hash) {
-            self.queue.remove(ticket);
-            self.stored -= charge(*size);
-            self.idle -= charge(*size);
+        if let Some(Entry { size, hold: Hold::Idle(ticket), owner, .. }) = self.entries.get(hash) {
+            let (size, ticket, owner) = (*size, *ticket, *owner);
+            self.dequeue(owner, ticket);
+            self.discharge_stored(owner, size);
+            self.idle -= charge(size);
             self.entries.remove(hash);
         }
     }
 
-    /// Adds a blob whose verified bytes are now in place, with one pin, and releases its reservation.
-    pub(crate) fn arrived(&mut self, blob: &Blob) {
-        self.release(blob.size);
+    /// Adds a blob whose verified bytes are now in place, with one pin, and releases what was reserved for it. The node holds it.
+    pub(crate) fn arrived(&mut self, node: NodeKey, reserved: u64, blob: &Blob) {
+        self.release(node, reserved);
         let size = blob.size.get();
         let verified = Some(self.tick());
         // An existing entry is pinned first: its charge then no longer counts as idle.
         self.hold(&blob.hash);
-        let entry = self.entries.entry(blob.hash).or_insert(Entry { size, verified, hold: Hold::Lost(1) });
-        match entry.hold {
-            Hold::Lost(pins) => entry.hold = Hold::Pinned(pins),
-            _ => self.stored -= charge(entry.size),
-        }
-        self.stored += charge(size);
+        let (holders, owner) = (BTreeSet::new(), Some(node));
+        let new = Entry { size, verified, hold: Hold::Lost(1), holders, owner };
+        let entry = self.entries.entry(blob.hash).or_insert(new);
+        let before = match entry.hold {
+            Hold::Lost(pins) => {
+                entry.hold = Hold::Pinned(pins);
+                None
+            }
+            _ => Some(entry.size),
+        };
         entry.size = size;
         entry.verified = verified;
+        let owner = entry.owner;
+        if let Some(before) = before {
+            self.discharge_stored(owner, before);
+        }
+        self.charge_stored(owner, size);
     }
 
     /// Records that a blob was read again and verified.
@@ -229,7 +342,8 @@ impl Index {
             return false;
         }
         entry.hold = Hold::Lost(pins);
-        self.stored -= charge(entry.size);
+        let (owner, size) = (entry.owner, entry.size);
+        self.discharge_stored(owner, size);
         true
     }
 }

@@ -16,7 +16,8 @@
 //!
 //! let (blob, outboard) = hash_file(&path)?;
 //! let store = Store::open(dir, "1GiB".parse()?)?;
-//! let mut incoming = store.begin(&blob)?;
+//! let node = isobit_job::SecretKey::generate().public();
+//! let mut incoming = store.begin(&node, &blob)?;
 //! for piece in Encoder::open(&path, &outboard)? {
 //!     incoming.write(&piece?)?;
 //! }

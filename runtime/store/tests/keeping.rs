@@ -14,8 +14,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use fixture::{Sample, bytes, files, read, store};
-use isobit_store::{Pin, Store, StoreError};
+use fixture::{Sample, all_files, bytes, files, node, read, store};
+use isobit_job::SecretKey;
+use isobit_store::{Pin, ReceiveError, Store, StoreError};
 use proptest::prelude::*;
 
 const KIB: usize = 1024;
@@ -36,7 +37,7 @@ fn the_blob_used_longest_ago_goes_first() {
         sample.send(&store).unwrap();
     }
     // The first is used again, so the second is the oldest.
-    drop(store.pin(&samples[0].blob).unwrap());
+    drop(store.pin(&node(), &samples[0].blob).unwrap());
     samples[3].send(&store).unwrap();
     let kept = samples.each_ref().map(|sample| store.contains(&sample.blob));
     assert_eq!(kept, [true, false, true, true]);
@@ -69,12 +70,12 @@ fn a_pinned_blob_is_never_evicted() {
 fn a_blob_pinned_twice_is_held_until_both_pins_are_gone() {
     let (store, _folder) = store(4 * KIB);
     let [first, second] = [1, 2].map(|seed| Sample::new(100, seed));
-    let pins = (first.send(&store).unwrap(), store.pin(&first.blob).unwrap());
+    let pins = (first.send(&store).unwrap(), store.pin(&node(), &first.blob).unwrap());
     drop(pins.0);
     assert!(second.send(&store).is_err());
     drop(pins.1);
     assert!(second.send(&store).is_ok());
-    assert!(store.pin(&first.blob).is_none());
+    assert!(store.pin(&node(), &first.blob).is_none());
 }
 
 #[test]
@@ -91,13 +92,59 @@ fn a_refused_blob_costs_no_other() {
 }
 
 #[test]
-fn room_is_set_aside_when_a_blob_begins_to_arrive() {
-    let (store, _folder) = store(12 * KIB);
-    let [first, second] = [1, 2].map(|seed| Sample::new(8 * KIB, seed));
-    let incoming = store.begin(&first.blob).unwrap();
-    assert!(matches!(store.begin(&second.blob).unwrap_err(), StoreError::NoRoom { .. }));
+fn room_is_taken_as_bytes_arrive_and_not_for_a_promise() {
+    let (store, _folder) = store(8 << 20);
+    let [kept, promised] = [(4 << 20, 1), (8 << 20, 2)].map(|(size, seed)| Sample::new(size, seed));
+    let other = SecretKey::generate().public();
+    kept.send(&store).unwrap();
+    let mut incoming = store.begin(&other, &promised.blob).unwrap();
+    assert!(store.contains(&kept.blob), "70 bytes have evicted 4 MiB");
+    assert_eq!(store.usage().in_use, bytes(1 << 20));
+    // Half the store is another's share; what is beyond it is not taken from those who brought something.
+    let (first, rest) = promised.encoded.split_at(3 << 20);
+    incoming.write(first).unwrap();
+    assert!(store.contains(&kept.blob));
+    let refused = rest.chunks(64 << 10).find_map(|piece| incoming.write(piece).err());
+    assert!(matches!(refused, Some(ReceiveError::Store(StoreError::NoRoom { .. }))), "{refused:?}");
+    assert!(store.contains(&kept.blob));
     drop(incoming);
-    assert!(second.send(&store).is_ok());
+    assert_eq!(store.usage().in_use, bytes(0));
+    assert!(promised.send(&store).is_ok(), "of its own blobs a node may evict all");
+}
+
+#[test]
+fn a_node_over_its_share_evicts_its_own_blobs() {
+    let (store, _folder) = store(16 * KIB);
+    let other = SecretKey::generate().public();
+    let theirs = Sample::new(4 * KIB, 0);
+    theirs.send_as(&other, &store).unwrap();
+    for seed in 1..50 {
+        Sample::new(4 * KIB, seed).send(&store).unwrap();
+        assert!(store.pin(&other, &theirs.blob).is_some(), "{seed}");
+    }
+}
+
+#[test]
+fn a_hash_is_a_name_and_not_a_permission() {
+    let (first_store, folder) = store(64 * KIB);
+    let sample = Sample::new(5000, 1);
+    let other = SecretKey::generate().public();
+    drop(sample.send(&first_store).unwrap());
+    assert!(first_store.pin(&other, &sample.blob).is_none());
+    // Whoever brings the blob holds it, too; it is there once.
+    assert_eq!(read(&sample.send_as(&other, &first_store).unwrap()), sample.data);
+    assert!(first_store.pin(&other, &sample.blob).is_some() && first_store.pin(&node(), &sample.blob).is_some());
+    assert_eq!(first_store.usage().stored, bytes(8192));
+    drop(first_store);
+
+    let again = Store::open(folder.path(), bytes(64 * KIB)).unwrap();
+    assert!(again.pin(&other, &sample.blob).is_some() && again.pin(&node(), &sample.blob).is_some());
+    assert!(again.pin(&SecretKey::generate().public(), &sample.blob).is_none());
+    // Evicted, it is nobody's.
+    Sample::new(60_000, 2).send(&again).unwrap();
+    assert!(!again.contains(&sample.blob));
+    let left = all_files(folder.path(), "blobs");
+    assert_eq!(left.len(), 2, "one blob and the list of its holders: {left:?}");
 }
 
 #[test]
@@ -120,12 +167,12 @@ fn a_store_that_is_opened_again_has_its_blobs_and_their_order() {
         sample.send(&first_store).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    drop(first_store.pin(&samples[0].blob));
+    drop(first_store.pin(&node(), &samples[0].blob));
     drop(first_store);
 
     let again = Store::open(folder.path(), bytes(12 * KIB)).unwrap();
     assert_eq!(again.usage().stored, bytes(12 * KIB));
-    assert_eq!(read(&again.pin(&samples[2].blob).unwrap()), samples[2].data);
+    assert_eq!(read(&again.pin(&node(), &samples[2].blob).unwrap()), samples[2].data);
     samples[3].send(&again).unwrap();
     let kept = samples.each_ref().map(|sample| again.contains(&sample.blob));
     assert_eq!(kept, [true, false, true, true]);
@@ -178,7 +225,7 @@ fn a_blob_damaged_between_two_runs_is_found_and_can_be_sent_again() {
         tamper(folder.path(), &sample, &damage);
 
         let again = Store::open(folder.path(), bytes(64 * KIB)).unwrap();
-        if let Some(pin) = again.pin(&sample.blob) {
+        if let Some(pin) = again.pin(&node(), &sample.blob) {
             let error = pin.open().unwrap_err();
             assert!(matches!(error, StoreError::Damaged { .. }));
         }
@@ -199,7 +246,7 @@ fn a_blob_damaged_in_use_is_found_by_verify_and_replaced_under_its_pins() {
     tamper(folder.path(), &sample, &vec![0; 20 * KIB]);
     assert!(matches!(pin.verify().unwrap_err(), StoreError::Damaged { .. }));
     assert!(!store.contains(&sample.blob));
-    assert!(pin.open().is_err() && store.pin(&sample.blob).is_none());
+    assert!(pin.open().is_err() && store.pin(&node(), &sample.blob).is_none());
     assert_eq!(store.usage().stored, bytes(0));
 
     drop(sample.send(&store).unwrap());
@@ -286,7 +333,7 @@ proptest! {
                 }
                 Event::Pin(which) => {
                     let there = store.contains(&SAMPLES[which].blob);
-                    let pin = store.pin(&SAMPLES[which].blob);
+                    let pin = store.pin(&node(), &SAMPLES[which].blob);
                     prop_assert_eq!(pin.is_some(), there);
                     pins.entry(which).or_default().extend(pin);
                 }

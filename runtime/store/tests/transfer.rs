@@ -13,7 +13,7 @@ use std::fs;
 use bao_tree::io::outboard::PreOrderMemOutboard;
 use bao_tree::io::sync::{DecodeResponseIter, encode_ranges_validated};
 use bao_tree::{BaoTree, BlockSize, ChunkRanges};
-use fixture::{Sample, bytes, files, read, store};
+use fixture::{Sample, bytes, files, node, read, store};
 use isobit_job::{Blob, Hash};
 use isobit_store::{Encoder, GROUP, Incoming, ReceiveError, SourceError, Store, encoded_len, hash_file};
 use proptest::prelude::*;
@@ -104,7 +104,7 @@ fn the_length_of_an_encoding_is_known_beforehand() {
 fn an_encoding_that_arrives_byte_by_byte_is_verified_all_the_same() {
     let (store, _folder) = store(LIMIT);
     let sample = Sample::new(100 * KIB + 1, 3);
-    let mut incoming = store.begin(&sample.blob).unwrap();
+    let mut incoming = store.begin(&node(), &sample.blob).unwrap();
     for byte in &sample.encoded {
         incoming.write(std::slice::from_ref(byte)).unwrap();
     }
@@ -116,7 +116,7 @@ fn an_encoding_that_arrives_byte_by_byte_is_verified_all_the_same() {
 fn an_empty_blob_under_another_name_is_refused() {
     let (store, _folder) = store(LIMIT);
     let blob = Blob { hash: Hash::of(b"something"), size: bytes(0) };
-    let error = store.begin(&blob).unwrap().finish().unwrap_err();
+    let error = store.begin(&node(), &blob).unwrap().finish().unwrap_err();
     assert!(matches!(error, ReceiveError::WrongData { offset: 0, .. }));
     assert!(!store.contains(&blob));
 }
@@ -127,7 +127,7 @@ fn a_wrong_size_under_a_right_hash_is_refused() {
     let sample = Sample::new(40 * KIB, 4);
     for size in [0, 1, 16 * KIB, 40 * KIB - 1, 40 * KIB + 1, 80 * KIB] {
         let blob = Blob { hash: sample.blob.hash, size: bytes(size) };
-        let mut incoming = store.begin(&blob).unwrap();
+        let mut incoming = store.begin(&node(), &blob).unwrap();
         let written = incoming.write(&sample.encoded);
         assert!(written.is_err() || incoming.finish().is_err(), "size {size}");
         assert!(!store.contains(&blob));
@@ -142,7 +142,7 @@ fn data_after_the_end_is_refused() {
     let (store, _folder) = store(LIMIT);
     for size in [0, 1, 16 * KIB, 50 * KIB] {
         let sample = Sample::new(size, 5);
-        let mut incoming = store.begin(&sample.blob).unwrap();
+        let mut incoming = store.begin(&node(), &sample.blob).unwrap();
         incoming.write(&sample.encoded).unwrap();
         let error = incoming.write(&[0]).unwrap_err();
         assert!(matches!(error, ReceiveError::TooMuchData { .. }));
@@ -157,7 +157,7 @@ fn a_receiver_that_failed_fails_again() {
     let sample = Sample::new(100 * KIB, 6);
     let mut encoded = sample.encoded.clone();
     encoded[50 * KIB] ^= 1;
-    let mut incoming = store.begin(&sample.blob).unwrap();
+    let mut incoming = store.begin(&node(), &sample.blob).unwrap();
     let first = incoming.write(&encoded).unwrap_err().to_string();
     assert_eq!(first, incoming.write(&[]).unwrap_err().to_string());
     assert_eq!(first, incoming.write(&sample.encoded).unwrap_err().to_string());
@@ -169,7 +169,7 @@ fn a_receiver_that_failed_fails_again() {
 fn an_abandoned_receiver_leaves_nothing() {
     let (store, folder) = store(LIMIT);
     let sample = Sample::new(600 * KIB, 7);
-    let mut incoming = store.begin(&sample.blob).unwrap();
+    let mut incoming = store.begin(&node(), &sample.blob).unwrap();
     incoming.write(&sample.encoded[..500 * KIB]).unwrap();
     assert_eq!(files(folder.path(), "temporary").len(), 1);
     assert_eq!(store.usage().in_use, bytes(600 * KIB));
@@ -187,7 +187,7 @@ fn receivers_of_the_same_blob_do_not_disturb_each_other() {
         for length in [1 << 20, 10_000, 1200, 65_536, 333_333, 16 * KIB + 64] {
             let (store, sample) = (&store, &sample);
             scope.spawn(move || {
-                let mut incoming = store.begin(&sample.blob).unwrap();
+                let mut incoming = store.begin(&node(), &sample.blob).unwrap();
                 write_in_pieces(&mut incoming, &sample.encoded, &[length]).unwrap();
                 let pin = incoming.finish().unwrap();
                 assert_eq!(read(&pin), sample.data);
@@ -269,7 +269,7 @@ proptest! {
         // At most some ten thousand pieces, however short they are.
         let least = sample.encoded.len() / 10_000 + 1;
         let lengths: Vec<_> = lengths.into_iter().map(|length| length.max(least)).collect();
-        let mut incoming = store.begin(&sample.blob).unwrap();
+        let mut incoming = store.begin(&node(), &sample.blob).unwrap();
         write_in_pieces(&mut incoming, &sample.encoded, &lengths).unwrap();
         prop_assert!(read(&incoming.finish().unwrap()) == sample.data);
     }
@@ -287,7 +287,7 @@ proptest! {
         let place = place.index(encoded.len());
         encoded[place] ^= 1 << bit;
 
-        let mut incoming = store.begin(&sample.blob).unwrap();
+        let mut incoming = store.begin(&node(), &sample.blob).unwrap();
         let error = write_in_pieces(&mut incoming, &encoded, &[length]).unwrap_err();
         let ReceiveError::WrongData { offset, .. } = error else {
             panic!("{error}");
@@ -312,7 +312,7 @@ proptest! {
         let (store, folder) = store(LIMIT);
         let sample = Sample::new(size, 11);
         let end = place.index(sample.encoded.len());
-        let mut incoming = store.begin(&sample.blob).unwrap();
+        let mut incoming = store.begin(&node(), &sample.blob).unwrap();
         incoming.write(&sample.encoded[..end]).unwrap();
         let position = incoming.position();
         let error = incoming.finish().unwrap_err();
@@ -329,7 +329,7 @@ proptest! {
     fn noise_is_refused_at_once(noise in prop::collection::vec(any::<u8>(), 64..40_000)) {
         let (store, _folder) = store(LIMIT);
         let blob = Blob { hash: Hash::of(b"what was asked for"), size: bytes(1 << 20) };
-        let mut incoming = store.begin(&blob).unwrap();
+        let mut incoming = store.begin(&node(), &blob).unwrap();
         let error = incoming.write(&noise).unwrap_err();
         let refused = matches!(error, ReceiveError::WrongData { offset: 0, .. });
         prop_assert!(refused);

@@ -14,6 +14,7 @@ use quinn::{
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use tls::TlsError;
 
@@ -22,6 +23,15 @@ const STREAM_WINDOW: u32 = 16 << 20;
 
 /// The most bytes in flight on one connection: two full streams, so outputs need not wait for inputs.
 const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// The same for a connection that has been promised nothing: 128 KiB, a quarter of the longest message. A node that listens
+/// opens the window when it has asked for something, see [`Windows`].
+const CLOSED_WINDOW: u32 = 128 << 10;
+
+/// The most connections at once whose window is [`CONNECTION_WINDOW`]; more get [`SHARED_WINDOW`].
+const MAX_OPEN_WINDOWS: usize = 8;
+
+const SHARED_WINDOW: u32 = 2 << 20;
 
 /// Kernel buffers of the UDP socket, each way: 4 MiB holds 2 ms at 16 Gbit/s of loopback.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -112,7 +122,9 @@ impl ConnectError {
 /// The address cannot be bound, or the key cannot be used.
 pub fn listen(addr: SocketAddr, secret: &SecretKey) -> Result<Endpoint, BindError> {
     let mut config = ServerConfig::with_crypto(Arc::new(tls::server(secret)?));
-    config.transport_config(Arc::new(transport(MAX_JOBS)));
+    let mut transport = transport(MAX_JOBS);
+    transport.receive_window(VarInt::from_u32(CLOSED_WINDOW)).max_concurrent_uni_streams(VarInt::from_u32(0));
+    config.transport_config(Arc::new(transport));
     endpoint(addr, Some(config))
 }
 
@@ -147,6 +159,43 @@ pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, C
 }
 
 /// The key that the peer has proved to hold.
+/// The receive windows of a node that listens: the memory that its peers can fill with bytes which nobody has read yet.
+///
+/// A window is closed but for [`CLOSED_WINDOW`] until bulk data has been asked for, and again afterwards; the sum of the open ones is bounded.
+#[derive(Debug, Clone)]
+pub struct Windows(Arc<Semaphore>);
+
+/// An open window. Dropping it closes the window.
+#[derive(Debug)]
+pub struct OpenWindow {
+    connection: Connection,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_OPEN_WINDOWS)))
+    }
+}
+
+impl Windows {
+    /// Lets the peer send bulk streams, as much at once as there is memory for.
+    #[must_use]
+    pub fn open(&self, connection: &Connection) -> OpenWindow {
+        let share = Arc::clone(&self.0).try_acquire_owned().ok();
+        let window = if share.is_some() { CONNECTION_WINDOW } else { SHARED_WINDOW };
+        connection.set_receive_window(VarInt::from_u32(window));
+        connection.set_max_concurrent_uni_streams(VarInt::from_u32(MAX_BULK));
+        OpenWindow { connection: connection.clone(), _share: share }
+    }
+}
+
+impl Drop for OpenWindow {
+    fn drop(&mut self) {
+        self.connection.set_receive_window(VarInt::from_u32(CLOSED_WINDOW));
+    }
+}
+
 #[must_use]
 pub fn peer_key(connection: &Connection) -> Option<NodeKey> {
     let identity = connection.peer_identity()?.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().ok()?;
@@ -193,7 +242,7 @@ fn endpoint(addr: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, 
 
 /// The settings of a connection on which the peer may have `incoming_jobs` control streams open at once.
 #[must_use]
-pub fn transport(incoming_jobs: u32) -> TransportConfig {
+fn transport(incoming_jobs: u32) -> TransportConfig {
     let mut config = TransportConfig::default();
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(MAX_PACKET);

@@ -3,6 +3,8 @@
 use isobit_job::{Bytes, Hash};
 use serde::{Deserialize, Serialize};
 
+use crate::{MAX_TEXT, cut};
+
 /// Why a provider does not run a job. Nothing was run. Texts have at most
 /// [`MAX_TEXT`](crate::MAX_TEXT) bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -53,6 +55,23 @@ impl Rejection {
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
             Rejection::ShuttingDown => "ask another provider",
         }
+    }
+
+    /// With texts of at most [`MAX_TEXT`](crate::MAX_TEXT) bytes, as it may be sent.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        match &mut self {
+            Rejection::LimitTooHigh { limit: text, .. }
+            | Rejection::InvalidSpec(text)
+            | Rejection::BadBlob { reason: text, .. }
+            | Rejection::NotAWorkload(text) => text.truncate(cut(text, MAX_TEXT).len()),
+            Rejection::UnsupportedProtocol { .. }
+            | Rejection::NotAllowed
+            | Rejection::Full { .. }
+            | Rejection::NoRoom { .. }
+            | Rejection::ShuttingDown => {}
+        }
+        self
     }
 
     pub(crate) fn texts(&self) -> Vec<&str> {

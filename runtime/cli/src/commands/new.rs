@@ -11,7 +11,7 @@ use crate::printer::Printer;
 /// The files of a new crate, by their place in it. Made by `build.rs`.
 const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/scaffold.rs"));
 
-/// What stands for the crate's name in the template's files.
+/// The placeholder for the crate's name in the template's files.
 const NAME: &str = "{{name}}";
 
 /// Make a folder with a new workload crate

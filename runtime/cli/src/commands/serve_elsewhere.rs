@@ -15,7 +15,7 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Fails with a message that says so.
+    /// Fails: a provider runs on Linux only.
     pub fn run(self, _: &Printer) -> anyhow::Result<Status> {
         drop(self.arguments);
         Err(Failure::new("a provider runs on Linux only, where strangers' code can be jailed")

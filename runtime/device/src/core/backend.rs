@@ -1,5 +1,5 @@
-//! What a backend does: it carries out what the core has checked and resolved. It has no ids, no rules and no policy of its own, and what
-//! goes wrong in it is a [`Fault`]: a guest's mistakes do not get here.
+//! The interface of backends. A backend carries out actions that the core has checked and resolved. It has no ids, rules or
+//! policy of its own, and all its errors are [`Fault`]s: a guest's mistakes are found before.
 
 use std::any::Any;
 use std::fmt;
@@ -16,39 +16,39 @@ use crate::{DeviceInfo, Readback, Source, Stop};
 
 /// A device as one job uses it, on some API or none.
 pub(crate) trait Backend: Send + fmt::Debug {
-    /// Who it is.
+    /// The device's name, kind and driver.
     fn info(&self) -> &DeviceInfo;
 
-    /// Memory of `size` bytes, filled with zeros.
+    /// Allocates `size` bytes, filled with zeros.
     fn allocate(&mut self, size: u64, usage: BufferUsage) -> Result<Made, Fault>;
 
-    /// What the backend needs for a bind group of these ranges, in the order of the layout's entries.
+    /// Makes a bind group of these ranges, in the order of the layout's entries.
     fn bind(&mut self, layout: &BindGroupLayout, ranges: &[Range]) -> Result<Made, Fault>;
 
     /// Compiles a kernel.
     fn compile(&mut self, kernel: &Compile<'_>, waits: &Waits) -> Result<Compiled, Fault>;
 
-    /// Writes all of `source`, after all that was submitted.
+    /// Writes all of `source`, after all submitted work.
     fn write(&mut self, to: &Made, offset: u64, source: &mut Source<'_>, waits: &Waits) -> Result<(), Fault>;
 
-    /// Reads, after all that was submitted.
+    /// Reads `length` bytes, after all submitted work.
     fn read(&mut self, from: &Made, offset: u64, length: u64, waits: &Waits) -> Result<Readback, Fault>;
 
-    /// Begins to carry out actions in order, after all that was submitted before, and may return while they run.
+    /// Begins to carry out actions in order, after all work submitted before, and may return while they run.
     /// `budget` is the most fuel that loops of one invocation may spend under profile dp32.
     fn submit(&mut self, actions: &[Action<'_>], budget: u32, waits: &Waits) -> Result<Ticket, Fault>;
 
     /// Waits for a submission; without a ticket, for all of them.
     fn wait(&mut self, ticket: Option<Ticket>, waits: &Waits) -> Result<(), Fault>;
 
-    /// Adds up what kernels have reported since the last call, after all that was submitted.
+    /// Adds up the reports of kernels since the last call, after all submitted work.
     fn collect(&mut self, waits: &Waits) -> Result<Report, Fault>;
 }
 
-/// A submission: later ones have larger numbers.
+/// The number of a submission. Later submissions have larger numbers.
 pub(crate) type Ticket = u64;
 
-/// Something that a backend has made: memory, a bind group, a program. Only the backend that made it looks inside.
+/// A resource that a backend has made: memory, a bind group, a program. Only that backend knows its type.
 #[derive(Clone)]
 pub(crate) struct Made(Arc<dyn Any + Send + Sync>);
 
@@ -57,10 +57,10 @@ impl Made {
         Self(Arc::new(what))
     }
 
-    /// What is inside.
+    /// The resource itself.
     ///
     /// # Errors
-    /// It was made by another backend: a defect of who embeds this crate.
+    /// It was made by another backend: a defect in the program that embeds this crate.
     pub(crate) fn get<T: Any>(&self) -> Result<&T, Fault> {
         let found = self.0.downcast_ref();
         found.ok_or_else(|| Fault::new(FaultKind::Internal, "a resource of another device was used"))
@@ -77,7 +77,7 @@ impl fmt::Debug for Made {
 pub(crate) struct Compile<'a> {
     /// As the guest wrote it.
     pub(crate) kernel: &'a Resolved,
-    /// What a device is to run instead; None under profile native.
+    /// The form that the device runs instead; None under profile native.
     pub(crate) lowered: Option<&'a Arc<Lowered>>,
     pub(crate) layouts: &'a [BindGroupLayout],
 }
@@ -86,11 +86,11 @@ pub(crate) struct Compile<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
     pub(crate) made: Made,
-    /// Whether a dispatch of it may be run in slices, none of whose invocations notices.
+    /// Whether its dispatches may be run in slices without any invocation being able to tell.
     pub(crate) is_sliced: bool,
 }
 
-/// What kernels have reported.
+/// The reports of kernels, added up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Report {
     /// Fuel spent in loops.
@@ -100,10 +100,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Adds what `workgroups` workgroups have reported.
+    /// Adds the report of `workgroups` workgroups.
     ///
     /// # Errors
-    /// The report shows that the device has not done what it was told.
+    /// The report shows that the device has left a loop early, or has not run all workgroups.
     pub(crate) fn add(&mut self, status: &Status, workgroups: u32) -> Result<(), Fault> {
         if status.left_loop {
             return Err(FaultKind::LeftLoop.into());
@@ -127,7 +127,7 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
-    /// That a wait has lasted too long.
+    /// The fault for a wait that has lasted too long.
     pub(crate) fn over(&self) -> Fault {
         Fault::new(FaultKind::DeviceTimeout, format_args!("it was waited for {} s", self.patience.as_secs()))
     }

@@ -5,20 +5,20 @@ use std::time::Duration;
 use super::encoder::{Clear, Copy, Dispatch, Step};
 use super::workgroup_time::Load;
 
-/// The most slices in a batch, but for a few of the last dispatch: each is told its place in a buffer.
+/// A batch with so many slices takes no further dispatch. Each slice needs a place in the buffer of parameters.
 const MAX_SLICES: usize = 512;
 
-/// Slices that a batch has at most: cutting a dispatch takes five.
+/// The most slices in a batch: the last dispatch can add up to five.
 pub(crate) const MOST_SLICES: usize = MAX_SLICES + 8;
 
-/// What one submission does.
+/// The actions of one submission.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
     pub(super) actions: Vec<Action<'a>>,
     pub(super) load: Load,
 }
 
-/// What a backend carries out.
+/// An action that a backend carries out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action<'a> {
     Run(Slice<'a>),
@@ -36,8 +36,8 @@ impl<'a> Action<'a> {
     }
 }
 
-/// A box of workgroups of a dispatch: part of a row, rows, or planes, so that they are one after the other when counted
-/// along x, then y, then z.
+/// A box of workgroups of a dispatch: part of a row, whole rows, or whole planes. Their numbers, counted along x, then y,
+/// then z, are consecutive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slice<'a> {
     pub(crate) dispatch: &'a Dispatch,
@@ -56,15 +56,15 @@ impl Slice<'_> {
     }
 }
 
-/// Walks through steps.
+/// Goes through steps and cuts them into batches.
 pub(super) struct Cursor<'a> {
     steps: &'a [Step],
     /// How long a batch may take.
     slice: Duration,
     at: usize,
-    /// How many workgroups of the dispatch at hand have been handed out.
+    /// How many workgroups of the current dispatch have been handed out.
     done: u64,
-    /// The numbers, in order, of dispatches that share no batch with others.
+    /// The sorted numbers of the steps that share no batch with others.
     watched: Vec<usize>,
 }
 
@@ -73,19 +73,18 @@ impl<'a> Cursor<'a> {
         Self { steps, slice, at: 0, done: 0, watched: Vec::new() }
     }
 
-    /// Names steps, in order, each of which is to be a batch of its own, or several.
+    /// Sets the steps, sorted, that share no batch with others: each becomes one batch or several.
     pub(super) fn watch(&mut self, steps: Vec<usize>) {
         self.watched = steps;
     }
 
-    /// The number of the step that comes next and the dispatch that it is, where it is watched and nothing of it has been
-    /// handed out.
+    /// The next step, its number and its dispatch, if it is watched and none of it has been handed out.
     pub(super) fn at_watched(&self) -> Option<(usize, &'a Dispatch)> {
         let dispatch = self.dispatch().filter(|_| self.is_watched() && self.done == 0)?;
         Some((self.at, dispatch))
     }
 
-    /// Takes the step that comes next from those that are watched.
+    /// Removes the next step from the watched ones.
     pub(super) fn unwatch(&mut self) {
         self.watched.retain(|step| *step != self.at);
     }
@@ -94,7 +93,7 @@ impl<'a> Cursor<'a> {
         self.watched.binary_search(&self.at).is_ok()
     }
 
-    /// Whether a step has been handed out in whole.
+    /// Whether all of a step has been handed out.
     pub(super) fn is_past(&self, step: usize) -> bool {
         step < self.at
     }
@@ -103,7 +102,7 @@ impl<'a> Cursor<'a> {
         self.at >= self.steps.len()
     }
 
-    /// The dispatch that comes next, if it is one.
+    /// The next step, if it is a dispatch.
     pub(super) fn dispatch(&self) -> Option<&'a Dispatch> {
         match self.steps.get(self.at)? {
             Step::Dispatch(dispatch) => Some(dispatch),
@@ -111,8 +110,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next batch. It is empty while the first workgroups of the next pipeline are under way: they are to tell how long
-    /// one takes.
+    /// The next batch. It is empty while the first workgroups of the next pipeline are under way, from which it is learned how
+    /// long one takes.
     pub(super) fn next(&mut self) -> Batch<'a> {
         let mut batch = Batch { actions: Vec::new(), load: Load::within(self.slice) };
         let (mut slices, start) = (0, self.at);
@@ -157,7 +156,7 @@ impl<'a> Cursor<'a> {
         batch
     }
 
-    /// The largest box of at most `most` workgroups that comes next: part of a row, rows, or planes.
+    /// The next slice: the largest box of at most `most` workgroups.
     fn slice(&self, dispatch: &'a Dispatch, most: u64) -> Slice<'a> {
         let [x, y, z] = dispatch.workgroups.map(|side| u64::from(side).max(1));
         let (row, plane) = (self.done / x, self.done / (x * y));
@@ -199,7 +198,7 @@ mod tests {
         })
     }
 
-    /// A pipeline whose workgroups take so long.
+    /// A pipeline whose workgroups are known to take `each`.
     fn known(each: Duration) -> ComputePipeline {
         let pipeline = pipeline(WorkgroupTime::new(1), true);
         let mut load = Load::default();

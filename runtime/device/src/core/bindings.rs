@@ -26,7 +26,7 @@ pub(super) fn layout(entries: &[LayoutEntry]) -> Result<BindGroupLayout, DeviceE
     Ok(BindGroupLayout::new(entries))
 }
 
-/// The limits on buffers in one stage hold for a layout alone and for a pipeline's layouts together.
+/// Checks the limits on buffers in one stage, which apply to a layout alone and to a pipeline's layouts together.
 fn count_buffers<'a>(entries: impl Iterator<Item = &'a LayoutEntry> + Clone) -> Result<(), DeviceError> {
     let count = |wanted: &dyn Fn(&LayoutEntry) -> bool| {
         u64::try_from(entries.clone().filter(|entry| wanted(entry)).count()).unwrap_or(u64::MAX)
@@ -107,7 +107,7 @@ fn binding_size(ty: BufferBindingType, size: u64) -> Result<(), DeviceError> {
     }
 }
 
-/// What an offset of this type of binding is a multiple of.
+/// The alignment of offsets for this type of binding, in bytes.
 pub(super) fn alignment(ty: BufferBindingType) -> u64 {
     u64::from(match ty {
         BufferBindingType::Uniform => LIMITS.min_uniform_buffer_offset_alignment,
@@ -123,7 +123,7 @@ pub(super) fn type_name(ty: BufferBindingType) -> &'static str {
     }
 }
 
-/// Checks an entry point, overrides resolved, against the layouts given, or derives them from it. The layouts that hold.
+/// Checks an entry point with resolved overrides against the given layouts, or derives them from it. Returns the layouts.
 pub(super) fn pipeline(
     entry_point: &EntryPoint,
     layouts: Option<&[BindGroupLayout]>,
@@ -162,10 +162,10 @@ fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
     at_most("max-compute-workgroup-storage-size", most.max_compute_workgroup_storage_size, entry_point.workgroup_bytes)
 }
 
-/// What every device says to an entry point whose overrides are resolved, as far as it is in the kernel's text.
+/// Checks an entry point with resolved overrides against the rules that are the same on every device.
 ///
 /// # Errors
-/// The first of the fixed [`LIMITS`] that it exceeds, and what to write instead.
+/// It exceeds one of the fixed [`LIMITS`], and then the diagnostic says what to write instead; or it breaks another rule.
 pub fn check_entry_point(entry_point: &EntryPoint) -> Result<(), Diagnostic> {
     let sizes = entry_point.bindings.iter().map(|binding| binding_size(binding.ty, binding.min_size));
     let fits = pipeline(entry_point, None).and_then(|_| sizes.collect::<Result<(), _>>());
@@ -178,7 +178,7 @@ pub fn check_entry_point(entry_point: &EntryPoint) -> Result<(), Diagnostic> {
     })
 }
 
-/// What to write instead of what exceeds a limit.
+/// What to write instead if a limit is exceeded.
 fn instead_of(limit: &str) -> &'static str {
     match limit {
         "max-compute-workgroup-storage-size" => {
@@ -212,7 +212,7 @@ fn derive(bindings: &[Binding]) -> Result<Vec<BindGroupLayout>, DeviceError> {
         .collect()
 }
 
-/// The layouts must hold what the shader uses.
+/// Checks that the layouts provide a binding that the shader uses.
 fn provided(binding: &Binding, layouts: &[BindGroupLayout]) -> Result<(), DeviceError> {
     let at = format!("@group({}) @binding({})", binding.group, binding.binding);
     let layout = usize::try_from(binding.group).ok().and_then(|group| layouts.get(group));

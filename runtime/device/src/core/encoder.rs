@@ -1,4 +1,5 @@
-//! Recording: commands are checked as they come and kept as resolved steps, which nothing behind this looks up or checks again.
+//! Recording: commands are checked as they are recorded and kept as resolved steps. Later stages do not look up or check
+//! anything again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,7 +12,7 @@ use crate::{DeviceError, LIMITS};
 /// The most commands in one encoder.
 const MAX_COMMANDS: u64 = 64 << 10;
 
-/// The most commands that all encoders and command buffers of a job hold together: 1 Mi * some 150 B.
+/// The most commands that all encoders and command buffers of a job hold together: 1 Mi * about 150 B.
 const MAX_RECORDED: u64 = 1 << 20;
 
 /// The most dynamic offsets that one bind group has: every storage and uniform slot of a stage.
@@ -21,7 +22,7 @@ const MAX_DYNAMIC_OFFSETS: usize = 8 + 12;
 const GROUPS: usize = 3;
 const _: () = assert!(GROUPS == LIMITS.max_bind_groups as usize);
 
-/// What a device does, resolved.
+/// A resolved command.
 #[derive(Debug)]
 pub(crate) enum Step {
     Dispatch(Dispatch),
@@ -29,7 +30,7 @@ pub(crate) enum Step {
     Clear(Clear),
 }
 
-/// Workgroups of a pipeline, with all that they see.
+/// A dispatch of a pipeline, with everything that it accesses.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     pub(crate) pipeline: ComputePipeline,
@@ -75,12 +76,12 @@ impl Dispatch {
         x + width * (y + height * z)
     }
 
-    /// What it costs in kernel fuel, loops aside.
+    /// Its cost in kernel fuel, metered loops aside.
     pub(crate) fn cost(&self) -> u64 {
         self.count().saturating_mul(self.pipeline.workgroup_cost())
     }
 
-    /// The ranges that it sees, each with the number of its group, dynamic offsets added.
+    /// The ranges that it accesses, each with the number of its group. Dynamic offsets are added.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (u32, Range)> + '_ {
         let groups = (0_u32..).zip(&self.groups).filter_map(|(index, set)| Some((index, set.as_ref()?)));
         groups.flat_map(|(index, set)| set.ranges().map(move |range| (index, range)))
@@ -113,33 +114,32 @@ pub struct CommandBuffer {
 }
 
 impl CommandBuffer {
-    /// What its dispatches cost in kernel fuel before they run.
+    /// The kernel fuel of its dispatches, metered loops aside.
     pub fn kernel_fuel(&self) -> u64 {
         self.kernel_fuel
     }
 }
 
-/// Records commands. What is wrong is kept and comes out of [`CommandEncoder::finish`], as in WebGPU: the first mistake, with
-/// the number of its command.
+/// Records commands. As in WebGPU, [`CommandEncoder::finish`] reports errors: the first one, with the number of its command.
 #[derive(Debug)]
 pub struct CommandEncoder {
     steps: Vec<Step>,
     kernel_fuel: u64,
-    /// Commands so far.
+    /// How many commands have been recorded.
     number: u64,
     pass: Option<Pass>,
     error: Option<DeviceError>,
     recorded: Recorded,
 }
 
-/// What the open pass has been told so far.
+/// The state of the open pass.
 #[derive(Debug, Default)]
 struct Pass {
     pipeline: Option<ComputePipeline>,
     groups: [Option<SetGroup>; GROUPS],
 }
 
-/// How many commands a job holds.
+/// Counts the commands that a job holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally(Arc<AtomicU64>);
 
@@ -183,7 +183,7 @@ impl CommandEncoder {
         self.pass.is_some()
     }
 
-    /// Opens a compute pass. State does not carry over from an earlier one.
+    /// Opens a compute pass. No state carries over from an earlier pass.
     pub fn begin_pass(&mut self) {
         self.record(|encoder| {
             encoder.outside()?;
@@ -275,7 +275,7 @@ impl CommandEncoder {
     /// The commands, ready to be submitted.
     ///
     /// # Errors
-    /// The first rule that was broken.
+    /// A command broke a rule, or the compute pass was not ended.
     pub fn finish(self) -> Result<CommandBuffer, DeviceError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -339,7 +339,7 @@ fn check_offsets(group: &BindGroup, offsets: &[u32]) -> Result<(), DeviceError> 
     Ok(())
 }
 
-/// A dispatch of what is set in the pass.
+/// The dispatch of the pipeline and the groups that are set in the pass.
 fn resolve(pass: &Pass, workgroups: [u32; 3]) -> Result<Dispatch, DeviceError> {
     let Some(pipeline) = &pass.pipeline else {
         return Err(DeviceError::invalid("no pipeline is set for the dispatch"));
@@ -367,7 +367,7 @@ fn resolve(pass: &Pass, workgroups: [u32; 3]) -> Result<Dispatch, DeviceError> {
     Ok(dispatch)
 }
 
-/// What the layout left open: the shader's own demand on the size.
+/// Checks that a bound range is as large as the shader needs, which the layout may leave open.
 fn large_enough(pipeline: &ComputePipeline, group: usize, range: &Range) -> Result<(), DeviceError> {
     let mut bindings = pipeline.state().bindings.iter();
     let needed =
@@ -381,7 +381,7 @@ fn large_enough(pipeline: &ComputePipeline, group: usize, range: &Range) -> Resu
     }
 }
 
-/// A buffer that a dispatch may write through one binding is bound as nothing else, and not there again.
+/// Checks that a buffer that a dispatch may write is not also bound as another type, nor in an overlapping range.
 fn no_aliases(ranges: &[Range]) -> Result<(), DeviceError> {
     for (at, first) in ranges.iter().enumerate() {
         for second in ranges.iter().skip(at + 1) {

@@ -1,4 +1,4 @@
-//! The job's bytes of device memory against its limit.
+//! Counts a job's bytes of device memory against its limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,8 +16,8 @@ pub struct MemoryUse {
     pub limit: u64,
 }
 
-/// Counts what a guest can see itself hold: handles and what they keep alive. It is a function of the job
-/// alone, and so is running out. What the driver has not freed yet is `lingering` and only delays.
+/// Counts the memory that a guest knows that it holds: that of its handles and what they keep alive. This depends on the job
+/// alone, and so does running out. Memory that the driver has not freed yet is `lingering`; it only causes waits.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     limit: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Charge {
 }
 
 impl Ledger {
-    /// Of a job that may have so many bytes.
+    /// The ledger of a job that may hold `limit` bytes.
     pub(crate) fn new(limit: u64) -> Self {
         Self { limit, ..Self::default() }
     }
@@ -59,7 +59,7 @@ impl Ledger {
         Ok(Charge { bytes, counts: Arc::clone(&self.counts) })
     }
 
-    /// Whether released memory that the driver may still hold would take the job over its limit.
+    /// Whether released memory that the driver may still hold could exceed the job's limit, together with the memory in use.
     pub(crate) fn should_wait(&self) -> bool {
         let lingering = self.counts.lingering.load(Relaxed);
         lingering > 0 && self.counts.in_use.load(Relaxed).saturating_add(lingering) > self.limit

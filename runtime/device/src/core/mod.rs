@@ -1,5 +1,5 @@
-//! What is the same on every device, once: WebGPU's rules, handles, the ledger of memory, kernel fuel, how long dispatches may hold the
-//! device. A [`Gpu`] is one job's.
+//! The part that is the same on every device: WebGPU's rules, handles, the ledger of memory, kernel fuel, and how long
+//! dispatches may hold the device. A [`Gpu`] belongs to one job.
 
 pub(crate) mod backend;
 mod batch;
@@ -36,7 +36,7 @@ pub use self::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, Compu
 pub(crate) use self::resources::{PipelineState, Range};
 pub(crate) use self::workgroup_time::SLICE;
 
-/// What a job may use.
+/// The limits of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobLimits {
     /// Bytes of all its buffers together.
@@ -47,8 +47,11 @@ pub struct JobLimits {
 
 /// One job's device: makes resources, moves bytes, and runs recorded commands in order.
 ///
-/// Calls are synchronous and may come from any thread, one at a time. Every mistake of the guest's comes back as a typed
-/// [`DeviceError`] that is the same on every device, and the provider's own trouble as [`DeviceError::Fault`].
+/// Calls are synchronous and may come from any thread, one at a time.
+///
+/// # Errors
+/// Every mistake of the guest's is a typed [`DeviceError`] that is the same on every device. The provider's own trouble is
+/// [`DeviceError::Fault`].
 #[derive(Debug)]
 pub struct Gpu {
     pub(crate) queue: Queue,
@@ -59,7 +62,7 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// On a backend. A submission holds the device for `slice`; observers look on.
+    /// A job's device on a backend. A submission should hold the device for `slice`.
     pub(crate) fn new(
         backend: Box<dyn Backend>,
         limits: JobLimits,
@@ -76,18 +79,17 @@ impl Gpu {
         }
     }
 
-    /// Who the device is. Never shown to a guest.
+    /// The device's name, kind and driver. Never shown to a guest.
     pub fn info(&self) -> &DeviceInfo {
         self.queue.info()
     }
 
-    /// The job's device memory: the bytes of its buffers. Staging memory is the provider's and is not counted, since it differs
-    /// between devices.
+    /// The job's device memory: the bytes of its buffers. Staging memory is not counted, since it differs between devices.
     pub fn memory(&self) -> MemoryUse {
         self.ledger.usage()
     }
 
-    /// How many submissions with kernels that can be cut there were. For tests and measurements.
+    /// How many submissions there were of kernels whose dispatches can be sliced. For tests and measurements.
     pub fn submissions(&self) -> u64 {
         self.queue.submissions()
     }
@@ -100,7 +102,7 @@ impl Gpu {
             self.wait()?;
         }
         let memory = match self.queue.backend.allocate(size, usage) {
-            // The driver may not have freed what work under way still holds.
+            // The driver may not have freed memory that work under way still uses.
             Err(fault) if fault.kind == FaultKind::OutOfMemory => {
                 self.wait()?;
                 self.queue.backend.allocate(size, usage)?
@@ -125,8 +127,8 @@ impl Gpu {
         Ok(self.queue.group(layout, ranges)?)
     }
 
-    /// Compiles an entry point (none: the only one there is). Without `layouts` they are taken from the shader; ask for one with
-    /// [`Gpu::bind_group_layout_of`].
+    /// Compiles an entry point; without a name, the only one. Without `layouts`, they are derived from the shader:
+    /// [`Gpu::bind_group_layout_of`] returns them.
     pub fn create_compute_pipeline(
         &mut self,
         kernel: &Kernel,
@@ -160,14 +162,14 @@ impl Gpu {
         }))
     }
 
-    /// The layout of `@group(index)`.
+    /// The layout of `@group(index)`; empty if the pipeline has none.
     pub fn bind_group_layout_of(&self, pipeline: &ComputePipeline, index: u32) -> Result<BindGroupLayout, DeviceError> {
         rules::at_most("max-bind-groups", LIMITS.max_bind_groups, u64::from(index) + 1)?;
         let known = usize::try_from(index).ok().and_then(|index| pipeline.state().layouts.get(index));
         Ok(known.cloned().unwrap_or_default())
     }
 
-    /// Records commands for this device.
+    /// Creates an encoder that records commands for this device.
     pub fn create_command_encoder(&self) -> CommandEncoder {
         CommandEncoder::new(self.tally.clone())
     }
@@ -185,8 +187,8 @@ impl Gpu {
 
     /// Reads `length` bytes from `offset`, after all submitted work. `offset` is a multiple of 4, `length` any number.
     ///
-    /// The bytes may be the buffer's own memory. While the readback lives, a call that uses the buffer otherwise than
-    /// for reading waits for it to be dropped by another thread, and fails with [`FaultKind::DeviceTimeout`] in the end.
+    /// The bytes may be the buffer's own memory. While the readback exists, any other use of the buffer than reading waits for
+    /// another thread to drop it, and in the end fails with [`FaultKind::DeviceTimeout`].
     pub fn read(&mut self, buffer: &Buffer, offset: u64, length: u64) -> Result<Readback, DeviceError> {
         rules::range("the read", buffer.size(), offset, length)?;
         if length == 0 {
@@ -196,19 +198,19 @@ impl Gpu {
         Ok(self.queue.backend.read(buffer.memory(), offset, length, &self.queue.waits)?)
     }
 
-    /// Runs commands after all that was submitted before, and returns while they run.
+    /// Runs commands after all work submitted before, and may return while they run.
     pub fn submit(&mut self, commands: &CommandBuffer) -> Result<(), DeviceError> {
         Ok(self.queue.run(&commands.steps, commands.kernel_fuel(), &mut self.observers)?)
     }
 
-    /// Waits until the device has done all that was submitted.
+    /// Waits until the device has done all submitted work.
     pub fn wait(&mut self) -> Result<(), DeviceError> {
         self.queue.drain()?;
         self.ledger.freed();
         Ok(())
     }
 
-    /// What all that was submitted has cost in kernels. Waits as far as that depends on what kernels did; costs nothing where none
+    /// The cost of all submitted kernels. Waits for kernels whose cost is only known after they have run. Does nothing if none
     /// was dispatched since the last call.
     pub fn settle(&mut self) -> Result<KernelUse, DeviceError> {
         Ok(self.queue.collect()?)

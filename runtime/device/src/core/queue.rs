@@ -1,4 +1,4 @@
-//! The queue: steps go to the backend in order, in submissions that are no longer than they may be, and what kernels spend is counted.
+//! The queue: passes steps to the backend in order, in submissions of bounded length, and counts the fuel that kernels spend.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU32;
@@ -16,21 +16,22 @@ use super::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputeP
 use super::workgroup_time::{Load, SLICE, WorkgroupTime};
 use crate::{DeviceInfo, Source};
 
-/// Estimated time of the submissions under way before a further one waits: with it, three slices.
+/// A further submission waits while those under way take longer than this by estimate. With it, three slices are under way.
 const MAX_AHEAD: Duration = SLICE.saturating_mul(2);
 
-/// A wait that is over sooner has waited for nothing: the submission was through before.
+/// If a wait is shorter than this, the submission had finished before it.
 const LEAST_WAIT: Duration = Duration::from_micros(100);
 
-/// A long dispatch is broken off this long after the limit on kernel fuel is, at the latest.
+/// How often reports are read while steps run. A long dispatch is stopped about this long after it breaks the limit on kernel
+/// fuel.
 const SETTLE_EVERY: Duration = Duration::from_millis(500);
 
-/// What a job's kernels have cost. A function of the job alone as long as the limit is kept, and so is whether it is.
+/// The cost of a job's kernels. Whether the limit is kept depends on the job alone, and while it is, so does the cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelUse {
-    /// Kernel fuel: for each dispatch its workgroups times [`ComputePipeline::workgroup_cost`], and what loops have cost.
+    /// Kernel fuel: for each dispatch its workgroups times [`ComputePipeline::workgroup_cost`], plus the cost of metered loops.
     pub fuel: u64,
-    /// The limit is broken: by the fuel in all, or by an invocation that alone spent [`INVOCATION_FUEL`] or the limit.
+    /// The limit is broken: by the total fuel, or by one invocation that spent [`INVOCATION_FUEL`] or the limit.
     pub spent: bool,
 }
 
@@ -46,13 +47,13 @@ pub(crate) struct Queue {
     /// When reports of kernels were last read.
     settled: Instant,
     under_way: VecDeque<UnderWay>,
-    /// When a submission was last seen to be through.
+    /// When a submission was last seen to have finished.
     last_through: Instant,
     /// How many submissions of sliced dispatches there were.
     submissions: u64,
 }
 
-/// A submission and what it holds the device with.
+/// A submission under way and its workgroups.
 #[derive(Debug)]
 struct UnderWay {
     ticket: Ticket,
@@ -94,8 +95,8 @@ impl Queue {
         if self.kernel_use.spent { 0 } else { self.kernel_limit.saturating_sub(self.kernel_use.fuel) }
     }
 
-    /// Runs steps after all that was submitted before, and may return while they run. Once the limit on kernel fuel is broken the
-    /// rest is left out: the job is trapped, and nobody sees the difference.
+    /// Runs steps after all work submitted before, and may return while they run. Once the limit on kernel fuel is broken, the
+    /// rest is skipped: the job traps, so the difference cannot be seen.
     pub(super) fn run(&mut self, steps: &[Step], fuel: u64, observers: &mut [Box<dyn Observer>]) -> Result<(), Fault> {
         self.spend(fuel);
         let mut cursor = Cursor::new(steps, self.slice);
@@ -147,7 +148,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until it is known how long the workgroups take that are under way to find it out.
+    /// Waits for the first workgroups of a pipeline, from which it is learned how long one takes.
     fn learn(&mut self, workgroup_time: &WorkgroupTime) -> Result<(), Fault> {
         while workgroup_time.is_probing() && !self.under_way.is_empty() {
             self.retire()?;
@@ -155,7 +156,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Estimated time of what is under way.
+    /// The estimated time of all submissions under way.
     fn ahead(&self) -> Duration {
         self.under_way.iter().map(|submission| submission.load.estimate()).sum()
     }
@@ -173,7 +174,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for all that was submitted.
+    /// Waits for all submitted work.
     pub(crate) fn drain(&mut self) -> Result<(), Fault> {
         while !self.under_way.is_empty() {
             self.retire()?;
@@ -186,7 +187,7 @@ impl Queue {
         self.kernel_use.spent |= self.kernel_use.fuel > self.kernel_limit;
     }
 
-    /// Counts what kernels have reported since the last call.
+    /// Adds the reports of kernels since the last call to the cost.
     pub(crate) fn collect(&mut self) -> Result<KernelUse, Fault> {
         let Report { loop_fuel, spent } = self.backend.collect(&self.waits)?;
         self.kernel_use.spent |= spent;
@@ -195,19 +196,19 @@ impl Queue {
         Ok(self.kernel_use)
     }
 
-    /// What is in a range, after all that was submitted.
+    /// The contents of a range, after all submitted work.
     pub(crate) fn contents(&mut self, range: &Range) -> Result<Vec<AtomicU32>, Fault> {
         let (memory, waits) = (range.buffer.memory(), &self.waits);
         Ok(words_of(&self.backend.read(memory, range.offset, range.size, waits)?))
     }
 
-    /// What is in each range that a dispatch sees, in the order of [`Dispatch::ranges`].
+    /// The contents of each range that a dispatch accesses, in the order of [`Dispatch::ranges`].
     pub(crate) fn contents_of(&mut self, dispatch: &Dispatch) -> Result<Vec<Vec<AtomicU32>>, Fault> {
         dispatch.ranges().map(|(_, range)| self.contents(&range)).collect()
     }
 
-    /// Runs one workgroup of a dispatch again, alone and on contents of its own, and returns what is in its ranges then. The re-run
-    /// is not charged to the job.
+    /// Runs one workgroup of a dispatch again, alone and on copies of these contents, and returns the contents of its ranges
+    /// afterwards. The re-run is not charged to the job.
     pub(crate) fn run_alone(
         &mut self,
         dispatch: &Dispatch,
@@ -236,7 +237,7 @@ impl Queue {
         ranges.iter().map(|(_, range)| self.contents(range)).collect()
     }
 
-    /// A buffer with these words in it, bound as a range is.
+    /// A new buffer with these words, bound like `range`.
     fn copy_of(&mut self, range: &Range, words: &[u32]) -> Result<Range, Fault> {
         let usage = BufferUsage { storage: true, uniform: true };
         let size = range.size.next_multiple_of(4);

@@ -1,4 +1,4 @@
-//! Resources as handles: whoever holds one keeps what is behind it. There are no ids, so nothing is looked up and nothing is stale.
+//! Resources as handles: a handle keeps its resource alive. There are no ids, so no lookup can fail and no handle is stale.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use super::backend::{Compiled, Made};
 use super::ledger::Charge;
 use super::workgroup_time::WorkgroupTime;
 
-/// What a buffer may be bound as. Every buffer may besides be read, written, cleared and copied.
+/// How a buffer may be bound. Besides, every buffer may be read, written, cleared and copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BufferUsage {
     /// `var<storage>`
@@ -34,8 +34,8 @@ impl BufferUsage {
     }
 }
 
-/// Device memory. It counts against the job's limit until the last of its handles, of the bind groups and of the recorded
-/// commands that hold it is gone.
+/// Device memory. It counts against the job's limit until its last handle, and the last bind group and recorded command that
+/// hold it, are dropped.
 #[derive(Clone, Debug)]
 pub struct Buffer(Arc<BufferState>);
 
@@ -52,7 +52,7 @@ impl Buffer {
         Self(Arc::new(BufferState { size, usage, memory, _charge: charge }))
     }
 
-    /// Its bytes.
+    /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.0.size
     }
@@ -83,17 +83,17 @@ pub struct LayoutEntry {
     pub min_binding_size: u64,
 }
 
-/// What a bind group is made for. Two layouts with the same entries are the same.
+/// The slots of a bind group. Two layouts with the same entries are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BindGroupLayout(Arc<[LayoutEntry]>);
 
 impl BindGroupLayout {
-    /// Of entries that were checked and sorted by binding.
+    /// A layout of entries that were checked and sorted by binding.
     pub(super) fn new(entries: Vec<LayoutEntry>) -> Self {
         Self(entries.into())
     }
 
-    /// By binding.
+    /// The entries, sorted by binding.
     pub(crate) fn entries(&self) -> &[LayoutEntry] {
         &self.0
     }
@@ -108,11 +108,11 @@ pub struct GroupEntry {
     pub buffer: Buffer,
     /// Where the bound range starts, in bytes; a multiple of 256.
     pub offset: u64,
-    /// How long it is; none means up to the buffer's end.
+    /// Its size in bytes; None: up to the buffer's end.
     pub size: Option<u64>,
 }
 
-/// A buffer's range in a slot.
+/// A range of a buffer that is bound to a slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Range {
     pub(crate) entry: LayoutEntry,
@@ -170,26 +170,26 @@ pub struct ComputePipeline(Arc<PipelineState>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct PipelineState {
-    /// Which of the job's pipelines it is.
+    /// Its number among the job's pipelines.
     pub(crate) serial: u64,
     pub(crate) layouts: Vec<BindGroupLayout>,
-    /// What its entry point uses.
+    /// The bindings that its entry point uses.
     pub(crate) bindings: Vec<Binding>,
     pub(crate) workgroup_size: [u32; 3],
     pub(crate) workgroup_cost: u64,
     pub(crate) compiled: Compiled,
     /// How long its workgroups take.
     pub(crate) workgroup_time: Arc<WorkgroupTime>,
-    /// Under profile dp32: what replays it.
+    /// Under profile dp32: the lowered kernel, with which dispatches are replayed.
     pub(crate) lowered: Option<Arc<Lowered>>,
-    /// The same for the interpreter, once it was wanted.
+    /// The same, compiled for the interpreter at the first use.
     pub(crate) interpreted: Arc<OnceLock<Result<Arc<Program>, KernelError>>>,
-    /// What the guest wrote.
+    /// The guest's WGSL text.
     pub(crate) source: Arc<str>,
 }
 
 impl PipelineState {
-    /// The kernel as the interpreter runs it; none under another profile than dp32.
+    /// The kernel compiled for the interpreter; None under other profiles than dp32.
     pub(crate) fn interpreted(&self) -> Result<Option<Arc<Program>>, KernelError> {
         let Some(lowered) = &self.lowered else { return Ok(None) };
         let compile = || Program::compile(lowered.module(), lowered.info()).map(Arc::new);
@@ -202,13 +202,13 @@ impl ComputePipeline {
         Self(Arc::new(state))
     }
 
-    /// Invocations per workgroup, overrides resolved.
+    /// Invocations per workgroup, with overrides resolved.
     pub fn workgroup_size(&self) -> [u32; 3] {
         self.0.workgroup_size
     }
 
-    /// Kernel fuel that one workgroup costs before it runs: its invocations, each (under profile dp32) at what it executes
-    /// outside of loops. The same on every device.
+    /// Kernel fuel of one workgroup, metered loops aside. Under profile dp32 this is the cost of one invocation times the number
+    /// of invocations; under others, the number of invocations. The same on every device.
     pub fn workgroup_cost(&self) -> u64 {
         self.0.workgroup_cost
     }

@@ -1,8 +1,8 @@
-//! The rules of WebGPU for sizes, offsets and limits: the same request gets the same answer on every device.
+//! The rules of WebGPU for sizes, offsets and limits. The same request has the same result on every device.
 
 use crate::{DeviceError, LIMITS};
 
-/// What copies, writes and reads of buffers are multiples of.
+/// The alignment of copies, writes and reads of buffers, in bytes.
 const WORD: u64 = 4;
 
 pub(super) fn at_most(
@@ -32,7 +32,7 @@ pub(super) fn buffer_size(size: u64) -> Result<(), DeviceError> {
     at_most("max-buffer-size", LIMITS.max_buffer_size, size)
 }
 
-/// A range within a buffer of `size` bytes, starting at a multiple of 4.
+/// Checks that a range is within a buffer of `size` bytes and starts at a multiple of 4.
 pub(super) fn range(what: &str, size: u64, offset: u64, length: u64) -> Result<(), DeviceError> {
     multiple_of(&format!("the offset of {what}"), offset, WORD)?;
     let end = offset.checked_add(length);
@@ -44,7 +44,7 @@ pub(super) fn range(what: &str, size: u64, offset: u64, length: u64) -> Result<(
     Ok(())
 }
 
-/// A [`range`] whose length too is a multiple of 4.
+/// Like [`range`], and checks that the length is a multiple of 4.
 pub(super) fn words(what: &str, size: u64, offset: u64, length: u64) -> Result<(), DeviceError> {
     multiple_of(&format!("the length of {what}"), length, WORD)?;
     range(what, size, offset, length)

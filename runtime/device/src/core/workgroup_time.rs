@@ -1,37 +1,37 @@
-//! How long workgroups take: measured submission by submission, so that the next one is no longer than it may be.
+//! Measures how long workgroups take, submission by submission, to bound the length of the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What a submission of sliced dispatches should take: within 50 ms, with room for an estimate that is too low.
+/// The time that a submission of sliced dispatches should take. It stays within 50 ms even if the estimate is somewhat low.
 pub(crate) const SLICE: Duration = Duration::from_millis(30);
 
-/// Kernel fuel outside of loops that the first workgroups of a pipeline may cost in all.
+/// The most kernel fuel, metered loops aside, that the first workgroups of a pipeline may cost in all.
 const PROBE_FUEL: u64 = 1 << 20;
 
 /// The most workgroups that are run before it is known how long one takes.
 const MAX_PROBE: u64 = 8;
 
-/// What is known about the time that a pipeline's workgroups take.
+/// The known time that a pipeline's workgroups take.
 #[derive(Debug)]
 pub(crate) struct WorkgroupTime {
-    /// Workgroups to find it out with.
+    /// How many workgroups to measure it with.
     probe: u64,
-    /// Picoseconds that the device is held per workgroup; 0 until it is known.
+    /// Picoseconds that a workgroup holds the device; 0 until known.
     picoseconds: AtomicU64,
     /// The first workgroups are under way.
     probing: AtomicBool,
 }
 
 impl WorkgroupTime {
-    /// Of a pipeline whose workgroups cost `fuel` outside of loops.
+    /// For a pipeline whose workgroups cost `fuel`, metered loops aside.
     pub(crate) fn new(fuel: u64) -> Self {
         let probe = (PROBE_FUEL / fuel.max(1)).clamp(1, MAX_PROBE);
         Self { probe, picoseconds: AtomicU64::new(0), probing: AtomicBool::new(false) }
     }
 
-    /// Whether the first workgroups are under way, and must be waited for before there can be more.
+    /// Whether the first workgroups are under way. No more can be submitted before they have finished.
     pub(crate) fn is_probing(&self) -> bool {
         self.probing.load(Relaxed)
     }
@@ -49,17 +49,17 @@ impl WorkgroupTime {
 /// The workgroups in one submission, by pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
-    /// Picoseconds that they may take.
+    /// The most picoseconds that they may take.
     most: u128,
     parts: Vec<(Arc<WorkgroupTime>, u64)>,
-    /// Picoseconds that they should take.
+    /// The estimated picoseconds that they take.
     picoseconds: u128,
-    /// Nothing may be added: these workgroups are to tell how long one takes.
+    /// These workgroups measure how long one takes: no more may be added.
     probes: bool,
 }
 
 impl Load {
-    /// No workgroups yet, and room for as many as `most` takes.
+    /// No workgroups yet, with room for `most` time.
     pub(crate) fn within(most: Duration) -> Self {
         Self { most: most.as_nanos() * 1000, ..Self::default() }
     }
@@ -68,12 +68,12 @@ impl Load {
         self.parts.is_empty()
     }
 
-    /// How long it should hold the device.
+    /// The estimated time that it holds the device.
     pub(crate) fn estimate(&self) -> Duration {
         Duration::from_nanos(u64::try_from(self.picoseconds / 1000).unwrap_or(u64::MAX))
     }
 
-    /// How many of `wanted` workgroups fit in. What fits into a submission of its own is not cut.
+    /// How many of `wanted` workgroups fit in: none if they do not all fit here but would fit into a submission of their own.
     pub(crate) fn room(&self, workgroup_time: &WorkgroupTime, wanted: u64) -> u64 {
         if self.probes {
             return 0;
@@ -110,7 +110,7 @@ impl Load {
         }
     }
 
-    /// Learns from how long it took; unless `exactly`, it was less.
+    /// Updates the estimates from the time that it took. Unless `exactly`, this is an upper bound.
     pub(crate) fn took(&self, time: Duration, exactly: bool) {
         let time = time.as_nanos().saturating_mul(1000).max(1);
         for (workgroup_time, workgroups) in &self.parts {

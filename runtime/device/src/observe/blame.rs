@@ -1,9 +1,9 @@
-//! What to make of a word that the device and the CPU disagree about.
+//! Finds the cause of a word that the device and the CPU disagree about.
 //!
-//! The job ends in any case: nobody could reproduce the word. A kernel that races is the renter's doing, so races are looked for first, in
-//! the workgroup and among the others of its dispatch. Then the device runs the workgroup once more, alone. Only where no race was
-//! found and the device is wrong again does it speak against the device; and as the kernel is a stranger's, it is no more than
-//! a suspicion, on which the provider's own probe decides before the device is opened again.
+//! The job ends in any case: the word cannot be reproduced. A race in the kernel is the renter's fault, so races are looked for
+//! first, within the workgroup and then in the whole dispatch. Then the device runs the workgroup once more, alone. The device is
+//! suspected only if no race was found and it is wrong again. The kernel is a stranger's, so this is only a suspicion: the
+//! provider's own probe decides on it before the device is opened again.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::core::{Dispatch, Queue};
 use crate::referee::{Replay, stopped_after};
 use crate::verdicts::Suspicions;
 
-/// How long races are looked for in the workgroup, which has been interpreted before in a tenth of that.
+/// How long races are looked for in the workgroup.
 const WORKGROUP_TIME: Duration = Duration::from_secs(10);
 
-/// How long they are looked for among workgroups.
+/// How long races are looked for in the whole dispatch.
 const DISPATCH_TIME: Duration = Duration::from_secs(2);
 
-/// Bytes of the text about a race.
+/// The most bytes of the text about a race.
 const MAX_TEXT: usize = 500;
 
-/// Finds out who is to blame for a mismatch. What it returns ends the job.
+/// Finds the cause of a mismatch. The returned fault ends the job.
 pub(super) fn blame(
     dispatch: &Dispatch,
     replay: &Replay,
@@ -35,7 +35,7 @@ pub(super) fn blame(
     let what = mismatch.to_string();
     if let Some(race) = race(dispatch, replay, mismatch.workgroup, queue) {
         tracing::warn!(target: "isobit::device", %mismatch, %race, "the kernel races");
-        // Its names are the guest's, and as long as it likes.
+        // The names in the text are the guest's, and may be of any length.
         let mut race = race.to_string();
         race.truncate(race.floor_char_boundary(MAX_TEXT));
         return Ok(Fault::new(FaultKind::KernelRaces, format_args!("{race}; {what}")));
@@ -52,7 +52,7 @@ pub(super) fn blame(
     Ok(Fault::new(FaultKind::Miscomputed, what))
 }
 
-/// A race of the workgroup's invocations, or else one that has to do with others.
+/// A race within the workgroup, or else one in the whole dispatch.
 fn race(dispatch: &Dispatch, replay: &Replay, workgroup: [u32; 3], queue: &Queue) -> Option<Race> {
     let number = dispatch.number_of(workgroup);
     let find = |part: std::ops::Range<u64>, time| {
@@ -62,7 +62,7 @@ fn race(dispatch: &Dispatch, replay: &Replay, workgroup: [u32; 3], queue: &Queue
     find(number..number + 1, WORKGROUP_TIME).or_else(|| find(0..dispatch.count(), DISPATCH_TIME))
 }
 
-/// The word of a mismatch after its workgroup has run alone on the device, on the buffers as they were.
+/// The word of a mismatch after its workgroup has run alone on the device, on the contents before the dispatch.
 fn alone(dispatch: &Dispatch, replay: &Replay, mismatch: Mismatch, queue: &mut Queue) -> Result<Option<u32>, Fault> {
     let (group, binding) = mismatch.at;
     let Some(range) = replay.range(group, binding) else { return Ok(None) };

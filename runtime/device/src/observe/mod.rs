@@ -1,4 +1,4 @@
-//! Who looks on while dispatches run: spot checks and the race detector. A dispatch that is looked at shares no submission with others.
+//! The observers of dispatches: spot checks and the race detector. A dispatch that is watched shares no submission with others.
 
 mod blame;
 mod races;

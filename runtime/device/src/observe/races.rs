@@ -1,4 +1,4 @@
-//! The race detector: every dispatch is replayed by the referee, which looks for invocations that race.
+//! The race detector: the referee replays every dispatch and looks for invocations that race.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,15 +10,16 @@ use isobit_shader::interpreter::RaceReport;
 use crate::core::{Dispatch, Observer, Queue, Step, is_replayable};
 use crate::referee::{Replay, stopped_after};
 
-/// Races that are reported in all.
+/// The most races that are reported in all.
 const MAX_RACES: usize = 64;
 
-/// What has been found out about a job's races so far; outlives its device.
+/// The races of a job that have been found so far. It outlives the job's device.
 #[derive(Clone, Debug, Default)]
 pub struct RaceLog(Arc<Mutex<RaceReport>>);
 
 impl RaceLog {
-    /// What was found in the dispatches that were submitted: up to 64 races in all, of which no two are of the same places in the source.
+    /// The races in the dispatches that were submitted: up to 64 in all. Races between the same places in the source, in the
+    /// same memory, are listed once.
     pub fn report(&self) -> RaceReport {
         self.lock().clone()
     }

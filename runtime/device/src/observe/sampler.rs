@@ -1,4 +1,4 @@
-//! Which dispatches and workgroups are checked, and how much time goes into it.
+//! Chooses the dispatches and workgroups to check, and bounds the time that checks take.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::{Dispatch, is_replayable};
 
-/// The most bytes that are bound to a dispatch that is watched.
+/// Dispatches with more bytes bound are not watched.
 pub(super) const MAX_BYTES: u64 = 32 << 20;
 
 /// The most workgroups of one dispatch that are checked.
@@ -16,22 +16,22 @@ const MAX_WORKGROUPS: u64 = 16;
 /// The most dispatches of one submission that are watched because their shape is new.
 const MAX_NEW: usize = 8;
 
-/// Shapes of a job that are remembered. Of a job with more only random dispatches are checked from then on.
+/// The most shapes of a job that are remembered. In a job with more, only random dispatches are checked from then on.
 const MAX_SHAPES: usize = 4096;
 
-/// One part in so many of a job's time goes into checks, and [`GRACE`].
+/// No check begins once checks have taken one part in so many of the job's time, plus [`GRACE`].
 const PART: u32 = 20;
 
-/// Time for checks of a job that has only begun.
+/// Time for checks in a job that has only just begun.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// The least time that an interpreted workgroup is given.
+/// The least time for interpreting the workgroups of one dispatch.
 const LEAST_TIME: Duration = Duration::from_millis(100);
 
-/// Bytes that are copied from a device in a second, at least.
+/// How many bytes are copied from a device in a second, at least.
 const BYTES_PER_SECOND: u64 = 1 << 30;
 
-/// What makes a dispatch like another: the kernel, how many workgroups it runs, and what is bound.
+/// The kernel of a dispatch, its number of workgroups, and the sizes of its bound ranges. Dispatches of equal shape are alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     /// The number of the pipeline.
@@ -42,7 +42,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Of a dispatch that can be replayed.
+    /// The shape of a dispatch; None if it cannot be replayed.
     pub(super) fn of(dispatch: &Dispatch) -> Option<Self> {
         is_replayable(&dispatch.pipeline).then(|| Self {
             pipeline: dispatch.pipeline.state().serial,
@@ -56,20 +56,20 @@ impl Shape {
     }
 }
 
-/// Decides what is checked.
+/// Decides which dispatches and workgroups are checked.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     /// One workgroup in so many.
     one_in: NonZeroU64,
     began: Instant,
     spent: Duration,
-    /// The least time that an interpreted workgroup is given: [`LEAST_TIME`], except in tests.
+    /// [`LEAST_TIME`], except in tests.
     pub(crate) least_time: Duration,
-    /// Time for checks of a job that has only begun: [`GRACE`], except in tests.
+    /// [`GRACE`], except in tests.
     pub(crate) grace: Duration,
     seed: RandomState,
     drawn: u64,
-    /// Of which a dispatch has been checked.
+    /// The shapes of which a dispatch has been checked.
     shapes: HashSet<Shape>,
 }
 
@@ -87,14 +87,14 @@ impl Sampler {
         }
     }
 
-    /// A number below `end`. It need not be perfect, but nobody who sends jobs may know it.
+    /// A random number below `end`. It need not be perfectly uniform, but senders of jobs must not be able to predict it.
     fn draw(&mut self, end: u64) -> u64 {
         self.drawn += 1;
         self.seed.hash_one(self.drawn) % end.max(1)
     }
 
-    /// Which of some dispatches are to be watched, by number: the first of each shape that has not been checked yet, and the one in which a
-    /// workgroup drawn from all is, if one is drawn.
+    /// Chooses the dispatches to watch, by number: the first of each shape that has not been checked yet, and, if a workgroup is
+    /// drawn from all of them, the dispatch that it belongs to.
     pub(super) fn choose(&mut self, dispatches: &[Shape]) -> Vec<usize> {
         let mut chosen = Vec::new();
         if self.shapes.len() < MAX_SHAPES && self.affords(0) {
@@ -129,7 +129,7 @@ impl Sampler {
         }
     }
 
-    /// The workgroups of a watched dispatch that are run again.
+    /// Chooses the workgroups of a watched dispatch to run again.
     pub(super) fn workgroups(&mut self, of: [u32; 3]) -> Vec<[u32; 3]> {
         let [x, y, z] = of.map(u64::from);
         let all = x * y * z;
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn of_each_shape_the_first_is_chosen_until_it_has_been_checked() {
-        // Hardly any is drawn.
+        // The draw practically never chooses one.
         let mut sampler = Sampler::new(NonZeroU64::MAX);
         let dispatches = shapes(&[1, 0, 2, 1, 2, 3]);
         assert_eq!(sampler.choose(&dispatches), [0, 2, 5]);

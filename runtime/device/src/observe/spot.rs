@@ -1,12 +1,13 @@
 //! Spot checks: some workgroups of a job are run again on the CPU, and what they wrote is compared.
 //!
-//! A probe cannot show that a driver compiles every kernel right, nor that a device is sound. So some dispatches are watched: the first of
-//! each shape that a job has, since drivers go wrong by kernel and by size, and of the others now and then one. The buffers that a watched
-//! dispatch is given are copied before and after, and workgroups chosen at random are interpreted on the copy. A word that comes out
-//! otherwise ends the job: nobody could reproduce it. Who is to blame for it is looked for in `blame.rs`.
+//! A probe cannot show that a driver compiles every kernel correctly, nor that a device is sound. So some dispatches are watched:
+//! the first of each shape in a job, since errors of drivers depend on the kernel and on sizes, and occasionally one of the others.
+//! The buffers of a watched dispatch are copied before and after, and workgroups chosen at random are interpreted on the first
+//! copy. A word that differs ends the job, since it cannot be reproduced. `blame` finds the cause.
 //!
-//! What it costs is bounded: dispatches with more than [`MAX_BYTES`](super::sampler::MAX_BYTES) bound are not watched, and all checks together take
-//! no more than a twentieth of the job's time and [`GRACE`](super::sampler::GRACE). Shapes that there was no time for are tried again when they come again.
+//! The cost is bounded: dispatches with more than [`MAX_BYTES`](super::sampler::MAX_BYTES) bound are not watched, and no check
+//! begins once all checks have taken a twentieth of the job's time plus [`GRACE`](super::sampler::GRACE). Shapes for which there
+//! was no time are tried again when they recur.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -26,19 +27,19 @@ use crate::verdicts::Suspicions;
 #[derive(Debug)]
 pub(crate) struct SpotCheck {
     pub(crate) sampler: Sampler,
-    /// Where it is noted if the device miscomputes.
+    /// Where it notes that the device miscomputes.
     suspicions: Suspicions,
-    /// Of the steps last shown, the dispatches to be checked.
+    /// The numbers of the chosen dispatches in the last list of steps.
     chosen: Vec<usize>,
     watched: Option<Watched>,
 }
 
-/// A dispatch that is under way.
+/// A watched dispatch that is under way.
 #[derive(Debug)]
 struct Watched {
     workgroups: Vec<[u32; 3]>,
     replay: Replay,
-    /// How long the copies before it took.
+    /// How long it took to copy the buffers before it.
     spent: Duration,
 }
 
@@ -69,16 +70,16 @@ impl SpotCheck {
         Self { sampler: Sampler::new(one_in), suspicions, chosen: Vec::new(), watched: None }
     }
 
-    /// Copies what is bound to a dispatch that is about to run.
+    /// Copies the ranges that are bound to a dispatch that is about to run.
     fn watch(&mut self, dispatch: &Dispatch, queue: &mut Queue) -> Result<Option<Watched>, Fault> {
         let workgroups = self.sampler.workgroups(dispatch.workgroups);
-        // What the job waits for anyway is not the check's time.
+        // Time that the job would wait anyway is not charged to the check.
         queue.drain()?;
         let since = Instant::now();
         let contents = queue.contents_of(dispatch)?;
         let replay = match Replay::new(dispatch, contents, queue.budget()) {
             Ok(replay) => replay,
-            // Too large for the interpreter: the device is taken at its word.
+            // Too large for the interpreter: the dispatch is not checked.
             Err(KernelError::Refused(_)) => None,
             Err(KernelError::Fault(fault)) => return Err(fault),
         };
@@ -133,7 +134,7 @@ impl Observer for SpotCheck {
     }
 }
 
-/// Whether a workgroup's write is not what was found after its dispatch.
+/// The mismatch if a workgroup's write differs from the word found after its dispatch.
 fn mismatch(replay: &Replay, workgroup: [u32; 3], write: Write, after: &[Vec<AtomicU32>]) -> Option<Mismatch> {
     let Write { group, binding, word, value: expected, .. } = write;
     let words = after.get(replay.range(group, binding)?)?;

@@ -1,14 +1,14 @@
-//! Which share of a job's workgroups is checked.
+//! The share of a job's workgroups that is checked.
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-/// Which share of a job's workgroups is run again on the CPU, as far as there is time. Written as `1/1000`, which is the
+/// The share of a job's workgroups that is run again on the CPU, as far as there is time. Written as `1/1000`, which is the
 /// default, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpotChecks {
-    /// One workgroup in so many; none are checked without it.
+    /// One workgroup in so many is checked. None: no checks.
     pub one_in: Option<NonZeroU64>,
 }
 
@@ -23,7 +23,7 @@ impl Default for SpotChecks {
     }
 }
 
-/// What was written is no [`SpotChecks`].
+/// The text is not a [`SpotChecks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a share of workgroups: write 1/1000, with any number, or off")]
 pub struct ParseSpotChecksError;

@@ -1,4 +1,4 @@
-//! Devices that miscompute, and kernels that only look as if they did.
+//! Devices that miscompute, and kernels that only seem to be miscomputed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -47,12 +47,12 @@ fn fault<T: std::fmt::Debug>(result: Result<T, DeviceError>) -> Fault {
     }
 }
 
-/// A pipeline that the device takes for another.
+/// A pipeline for which the device runs another.
 fn miscompiled(right: &ComputePipeline, wrong: &ComputePipeline) -> ComputePipeline {
     ComputePipeline::new(PipelineState { compiled: wrong.state().compiled.clone(), ..right.state().clone() })
 }
 
-/// A kernel, and one that a device which miscomputes could take it for.
+/// A kernel, and one that gives the results that a device that miscomputes might give for it.
 fn kernels() -> [Kernel; 2] {
     ["3.0", "3.0000002"].map(|factor| {
         let wgsl = format!(
@@ -65,8 +65,8 @@ fn kernels() -> [Kernel; 2] {
     })
 }
 
-/// Submits a dispatch of one of the kernels on a device that checks all its workgroups. `broken`
-/// lets the device take it for the other.
+/// Submits a dispatch of the first kernel on a device that checks all its workgroups. If `broken`, the device runs the other
+/// kernel instead.
 fn checked(gpu: &mut Gpu, broken: bool) -> Result<(), DeviceError> {
     let [mut pipeline, wrong] = kernels().map(|kernel| gpu.create_compute_pipeline(&kernel, None, None, &[]).unwrap());
     if broken {
@@ -95,7 +95,7 @@ fn a_spot_check_finds_a_device_that_miscomputes() {
             let cache = tempfile::tempdir().unwrap();
             let found = fault(checked(&mut open_checked(&adapter, staging, Some(cache.path())), true));
             assert_eq!(found.kind, FaultKind::Miscomputed, "{found}");
-            // It is probed before it is used again.
+            // The device is probed before it is used again.
             assert_eq!(probe::recall(cache.path(), adapter.info()), None);
             let suspicion = probe::suspicion(cache.path(), adapter.info()).unwrap();
             assert!(suspicion.to_string().starts_with("a job: workgroup ("), "{suspicion}");
@@ -110,7 +110,7 @@ fn a_suspicion_costs_a_tier_only_where_the_probe_confirms_it() {
         let granted = probe::Verdict { tier: Some(Tier::A), failure: None };
         probe::record(cache.path(), adapter.info(), &granted).unwrap();
         fault(checked(&mut open_checked(&adapter, false, Some(cache.path())), true));
-        // Native arithmetic is wrong: from now on the device computes with integers.
+        // The probe finds native arithmetic wrong: from now on the device computes with integers.
         adapter.careless = Some(Tier::A);
         let mut prober = probe::InProcess(|_: probe::Progress<'_>| ());
         let verdict = probe::verdict(&adapter, Some(cache.path()), &mut prober).unwrap();
@@ -119,11 +119,12 @@ fn a_suspicion_costs_a_tier_only_where_the_probe_confirms_it() {
     }
 }
 
-/// Submits one workgroup of each of some pipelines, of which the device takes the last for another, and draws none to be checked.
+/// Submits one workgroup of each of some pipelines; if `broken`, the device runs another pipeline for the last. No workgroup is
+/// drawn to be checked.
 fn single_workgroups(adapter: &Adapter, pipelines: u32, broken: bool) -> Result<(), DeviceError> {
     let (mut gpu, mut check) = open(adapter, false, u64::MAX, None);
     if pipelines > 1 {
-        // The first has time in any job.
+        // Only the first check has time in every job.
         check.sampler.grace = LONG;
     }
     gpu.observers.push(Box::new(check));
@@ -156,7 +157,7 @@ fn a_device_that_miscomputes_is_found_out_in_a_job_of_one_workgroup() {
     }
 }
 
-/// Runs a kernel that races in so many workgroups, each of which is checked.
+/// Runs a kernel that races in `workgroups` workgroups, all of which are checked.
 fn racing(wgsl: &str, bytes: u64, workgroups: u32) {
     for adapter in adapters() {
         let cache = tempfile::tempdir().unwrap();
@@ -178,7 +179,7 @@ fn a_race_between_workgroups_ends_the_job_but_is_not_held_against_the_device() {
 
 #[test]
 fn a_race_within_a_workgroup_ends_the_job_but_is_not_held_against_the_device() {
-    // In the order of the CPU device each invocation sees its neighbour's old number; on a device it depends.
+    // On the CPU device each invocation sees its neighbour's old number; on other devices this varies.
     let wgsl = "@group(0) @binding(0) var<storage, read_write> n: array<u32>;
         @compute @workgroup_size(64) fn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) l: u32) {
             n[w.x * 64u + l] = n[w.x * 64u + (l + 63u) % 64u] * 3u + l; }";

@@ -1,7 +1,7 @@
-//! The backend without any driver: the interpreter of lowered kernels on all cores of this machine.
+//! The backend without a driver: interprets lowered kernels on all cores of this machine.
 //!
-//! What was submitted runs on a thread of the backend's own, in order. Every kernel runs in its dp32 form, also one of profile native: native
-//! results are never compared with anybody's.
+//! Submitted work runs in order on a thread of the backend. Kernels of profile native also run in their dp32 form: native results
+//! are never compared with other devices'.
 
 mod worker;
 
@@ -20,7 +20,7 @@ use crate::{BufferUsage, DeviceInfo, DeviceKind, OpenError, Readback, Source, so
 
 type Words = Vec<AtomicU32>;
 
-/// The device that every machine has.
+/// The CPU device, which every machine has.
 #[derive(Debug)]
 pub(crate) struct CpuBackend {
     info: DeviceInfo,
@@ -56,12 +56,12 @@ fn words(memory: &Made) -> Result<&Arc<Words>, Fault> {
     memory.get()
 }
 
-/// Bytes of a checked range as words.
+/// Bytes as a number of words.
 fn word(bytes: u64) -> usize {
     usize::try_from(bytes / 4).unwrap_or(usize::MAX)
 }
 
-/// An action that holds what it needs, and nothing that counts against the job.
+/// An action with everything that it needs. It holds nothing that counts against the job's memory.
 fn task(action: &Action<'_>) -> Result<Task, Fault> {
     Ok(match action {
         Action::Run(slice) => {
@@ -105,7 +105,7 @@ impl Backend for CpuBackend {
     }
 
     fn compile(&mut self, kernel: &Compile<'_>, _: &Waits) -> Result<Compiled, Fault> {
-        // What is only of this device is not to be seen by a guest.
+        // Limits of this device alone must not be visible to a guest.
         let fault = KernelError::into_fault;
         let (lowered, metered) = match kernel.lowered {
             Some(lowered) => (Arc::clone(lowered), true),

@@ -1,4 +1,4 @@
-//! The CPU device's thread and what it has to do.
+//! The CPU device's thread and its tasks.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,16 +13,16 @@ use super::Words;
 use crate::core::backend::{Report, Ticket, Waits};
 use crate::stop::ASK_EVERY;
 
-/// Submissions under way before a further one waits.
+/// The most submissions under way. A further one waits.
 const MAX_SUBMISSIONS: u64 = 64;
 
 /// A pipeline's kernel.
 #[derive(Debug)]
 pub(super) struct Kernel {
     pub(super) program: Program,
-    /// Per workgroup.
+    /// Invocations per workgroup.
     pub(super) invocations: u64,
-    /// Whether loops cost fuel: under profile dp32.
+    /// Whether loops cost fuel, as they do under profile dp32.
     pub(super) metered: bool,
     /// Whether its workgroups report their end.
     pub(super) reports: bool,
@@ -37,7 +37,7 @@ pub(super) struct Bound {
     pub(super) words: Range<usize>,
 }
 
-/// What the thread does. Places and lengths are in words.
+/// A task of the thread. Offsets and lengths are in words.
 #[derive(Debug)]
 pub(super) enum Task {
     /// Runs the workgroups of a dispatch whose numbers, counted along x, then y, then z, are in `part`.
@@ -64,7 +64,7 @@ struct Submission {
     budget: u32,
 }
 
-/// The device's end of the thread. Dropping it ends what is under way.
+/// The device's handle to the thread. Dropping it stops the work under way.
 #[derive(Debug)]
 pub(super) struct Worker {
     sender: mpsc::Sender<Submission>,
@@ -82,9 +82,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Progress {
     done: u64,
-    /// Since it was last collected.
+    /// The reports of kernels since the last call of `collect`.
     report: Report,
-    /// What a kernel's report shows to be impossible.
+    /// The fault if the report of a kernel shows an impossible result.
     fault: Option<Fault>,
     /// The thread has ended.
     gone: bool,
@@ -118,7 +118,7 @@ impl Worker {
         self.wait_until(ticket.unwrap_or(self.submitted), waits).map(drop)
     }
 
-    /// What kernels have reported since the last call, once all have run.
+    /// Waits for all submitted work. Returns the reports of kernels since the last call.
     pub(super) fn collect(&mut self, waits: &Waits) -> Result<Report, Fault> {
         Ok(std::mem::take(&mut self.wait_until(self.submitted, waits)?.report))
     }
@@ -158,7 +158,7 @@ fn lost() -> Fault {
     Fault::new(FaultKind::DeviceLost, "its thread has ended")
 }
 
-/// The thread's end.
+/// Marks the thread as gone when it ends.
 struct Thread(Arc<Shared>);
 
 impl Drop for Thread {
@@ -208,7 +208,7 @@ impl Thread {
         part: Range<u64>,
         budget: u32,
     ) -> Result<(), Stopped> {
-        // A kernel of profile native may turn its loops as often as it likes.
+        // Loops of a kernel of profile native may have any number of iterations.
         let budget = if kernel.metered { budget } else { u32::MAX };
         let system = SystemBuffers::new(SystemParams { budget, ..SystemParams::whole(workgroups) });
         let mut buffers = Buffers::new();

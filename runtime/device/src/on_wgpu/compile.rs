@@ -1,4 +1,4 @@
-//! From a checked kernel to the driver's compiler: the form that the device's tier asks for.
+//! Passes a checked kernel to the driver's compiler, in the form for the device's tier.
 
 use isobit_job::Fault;
 use isobit_shader::dp32::SYSTEM_GROUP;
@@ -55,14 +55,14 @@ impl WgpuBackend {
         Ok(Compiled { made: Made::new(raw), is_sliced: kernel.lowered.is_some() })
     }
 
-    /// What the driver is given of a kernel under profile dp32.
+    /// The module that the driver gets for a kernel under profile dp32.
     fn realize(&self, kernel: &Resolved, lowered: &Lowered) -> Result<wgpu::naga::Module, Fault> {
         #[cfg(test)]
         if self.careless.is_some_and(|tier| tier == self.tier) {
             return Ok(kernel.module().clone());
         }
         let _ = kernel;
-        // What tiers differ in is not to be seen by a guest.
+        // Differences between tiers must not be visible to a guest.
         lowered.realize(self.tier).map_err(KernelError::into_fault)
     }
 }

@@ -1,5 +1,5 @@
-//! The border to wgpu: every call that can fail goes through [`Guard`], which turns whatever wgpu does (an error
-//! scope's error, an uncaptured error, a lost device, a panic) into a [`Fault`]. A guest's mistakes are found before.
+//! The boundary to wgpu: every call that can fail goes through [`Guard`], which turns every error (an error scope's error, an
+//! uncaptured error, a lost device, a panic) into a [`Fault`]. A guest's mistakes are found before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -22,7 +22,7 @@ pub(super) struct Guard {
     health: Arc<Health>,
 }
 
-/// Why the device is of no more use, once it is.
+/// Why the device can no longer be used, if it cannot.
 #[derive(Debug, Default)]
 struct Health(Mutex<Option<String>>);
 
@@ -68,22 +68,22 @@ impl Guard {
         self.check()?;
         let result = self.catch(|| self.scoped(work))?;
         if result.is_err() {
-            // A lost device hands out invalid objects, and says so only when it is polled.
+            // A lost device returns invalid objects, and reports the loss only when it is polled.
             self.poll(wgpu::PollType::Poll)?.ok();
         }
         self.check()?;
         result
     }
 
-    /// Drives callbacks, that of a lost device among them.
+    /// Polls the device, which runs callbacks, including that of a lost device.
     pub(super) fn poll(&self, how: wgpu::PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>, Fault> {
         let polled = self.catch(|| self.device.poll(how))?;
         self.check()?;
         Ok(polled)
     }
 
-    /// As [`Guard::run`], on a thread with a deep stack: for what compiles kernels. A driver may take minutes for that and cannot be
-    /// interrupted, so a wait that is given up leaves the thread behind.
+    /// As [`Guard::run`], on a thread with a deep stack: for calls that compile kernels. A driver may take minutes for that and cannot
+    /// be interrupted. If the wait is given up, the thread goes on running.
     pub(super) fn compile<T: Send + 'static>(
         &self,
         waits: &Waits,
@@ -92,7 +92,7 @@ impl Guard {
         let guard = self.clone();
         let (done, result) = mpsc::sync_channel(1);
         let compile = move || {
-            // Nobody may wait any longer.
+            // The receiver may have given up.
             let _ = done.send(guard.run(work));
         };
         let thread = thread::Builder::new().name("compile".to_owned()).stack_size(COMPILER_STACK_BYTES);
@@ -110,12 +110,12 @@ impl Guard {
         }
     }
 
-    /// Runs calls that report errors by themselves; only a panic is turned into a fault.
+    /// Runs calls that return their errors: only a panic is turned into a fault.
     pub(super) fn catch<T>(&self, work: impl FnOnce() -> T) -> Result<T, Fault> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| self.panicked())
     }
 
-    /// The reason why an operation did not happen, where wgpu gives none.
+    /// The fault for a failed operation: that the device is lost, or else `message`.
     pub(super) fn failed(&self, message: &str) -> Fault {
         self.check().err().unwrap_or_else(|| Fault::new(FaultKind::DriverFailed, message))
     }
@@ -125,7 +125,7 @@ impl Guard {
         let start = Instant::now();
         loop {
             waits.stop.check()?;
-            // Bounded, too, because software drivers have been seen to deadlock on endless waits.
+            // The timeout is also needed because software drivers have deadlocked on endless waits.
             let polled = self.poll(wgpu::PollType::Wait {
                 submission_index: index.clone(),
                 timeout: Some(ASK_EVERY.min(waits.patience)),
@@ -162,7 +162,7 @@ impl Guard {
 fn translate(error: wgpu::Error) -> Fault {
     match error {
         wgpu::Error::OutOfMemory { .. } => Fault::new(FaultKind::OutOfMemory, "the driver has none for the device"),
-        // What is invalid has passed our own checks: nobody knows whether it is so on every device.
+        // Our own checks passed this, so it is unknown whether it is invalid on every device.
         wgpu::Error::Internal { description, .. } | wgpu::Error::Validation { description, .. } => {
             Fault::new(FaultKind::DriverFailed, flat(&description))
         }

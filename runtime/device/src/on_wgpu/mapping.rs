@@ -1,4 +1,4 @@
-//! Mapped ranges: how a buffer is mapped and waited for, and readbacks that keep it so.
+//! Mapped ranges: maps buffers, waits for mappings, and keeps buffers mapped for readbacks.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -14,7 +14,7 @@ const WAITING: u8 = 0;
 const MAPPED: u8 = 1;
 const FAILED: u8 = 2;
 
-/// A mapping that was asked for.
+/// A mapping that was requested.
 #[derive(Clone, Debug)]
 pub(super) struct Pending(Arc<AtomicU8>);
 
@@ -24,7 +24,7 @@ impl Pending {
     }
 }
 
-/// Asks for `range` of `buffer` to be mapped once the device is through with it.
+/// Requests a mapping of `range` of `buffer`, for when the device has finished with it.
 pub(super) fn request(
     guard: &Guard,
     buffer: &wgpu::Buffer,
@@ -42,7 +42,7 @@ pub(super) fn request(
     Ok(Pending(state))
 }
 
-/// Waits until a mapping is there, which follows `submission`, or all that was submitted.
+/// Waits until a mapping is ready. It follows `submission`, or else all submitted work.
 pub(super) fn finish(
     guard: &Guard,
     pending: &Pending,
@@ -60,12 +60,12 @@ pub(super) fn finish(
     }
 }
 
-/// The readbacks of one buffer that is mapped itself. The whole buffer is mapped for the first of
-/// them and unmapped after the last.
+/// The readbacks of one buffer that is mapped itself, without staging. The whole buffer is mapped for the first readback and
+/// unmapped after the last.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     mapping: Mutex<Weak<Mapping>>,
-    /// Whether the buffer is mapped; still so for a moment after the last readback let go of it.
+    /// Whether the buffer is mapped. This remains true for a moment after the last readback was dropped.
     mapped: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -126,7 +126,7 @@ impl Readers {
     }
 }
 
-/// A view of mapped memory as a readback. wgpu maps in steps of 8 bytes and sizes of 4.
+/// A readback of mapped memory. wgpu requires offsets that are multiples of 8 and sizes that are multiples of 4.
 pub(super) fn view(
     guard: &Guard,
     buffer: &wgpu::Buffer,
@@ -143,9 +143,9 @@ pub(super) fn view(
     Ok(Readback::new(View { view, _keeper: keeper }, range))
 }
 
-/// Mapped memory, which stays so until the keeper is dropped.
+/// Mapped memory. It stays mapped until the keeper is dropped.
 struct View<K> {
-    // Order matters: the view goes before what keeps the memory mapped.
+    // The order matters: the view is dropped before the keeper.
     view: wgpu::BufferView,
     _keeper: K,
 }
@@ -158,7 +158,7 @@ impl<K> std::ops::Deref for View<K> {
     }
 }
 
-/// A size in this machine's own unit.
+/// A size as a `usize`.
 pub(super) fn host_size(bytes: u64) -> Result<usize, Fault> {
     usize::try_from(bytes).map_err(|_| FaultKind::OutOfMemory.into())
 }

@@ -1,4 +1,4 @@
-//! The backend on wgpu. Every call goes to the driver behind a guard.
+//! The backend on wgpu. Every call to the driver goes through a guard.
 
 mod compile;
 mod guard;
@@ -25,19 +25,18 @@ use crate::core::backend::{Backend, Compile, Compiled, Made, Report, Ticket, Wai
 use crate::core::{Action, BindGroupLayout, ComputePipeline, Dispatch, LayoutEntry, Range, SetGroup, Slice};
 use crate::{BufferUsage, DeviceInfo, OpenError, Readback, Source, limits, source};
 
-/// Writes up to 64 KiB gather in wgpu; longer ones are worth a mapping.
+/// Writes up to 64 KiB are gathered in wgpu; longer ones are mapped.
 const SMALL_WRITE_BYTES: u64 = 64 << 10;
 
-/// Layouts that are kept for further bind groups and pipelines with the same entries.
+/// The most layouts that are kept for further bind groups and pipelines with the same entries.
 const MAX_LAYOUTS: usize = 1024;
 
 /// How an adapter is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdapterOptions {
-    /// How kernels under profile dp32 are carried out.
+    /// The tier in which kernels under profile dp32 run.
     pub tier: Tier,
-    /// Goes through staging memory even where buffers could be mapped themselves, as on a discrete GPU. For tests and
-    /// measurements.
+    /// Uses staging memory even if buffers could be mapped themselves, as if on a discrete GPU. For tests and measurements.
     pub staging_only: bool,
 }
 
@@ -58,9 +57,9 @@ pub(crate) struct WgpuBackend {
     mappable: bool,
     tier: Tier,
     layouts: HashMap<BindGroupLayout, wgpu::BindGroupLayout>,
-    /// There once a kernel under profile dp32 is.
+    /// Created for the first kernel under profile dp32.
     system: Option<System>,
-    /// Gives the driver kernels as the guest wrote them in this tier: a device that miscomputes.
+    /// In this tier the driver gets kernels as the guest wrote them, to simulate a device that miscomputes.
     #[cfg(test)]
     careless: Option<Tier>,
 }
@@ -124,7 +123,7 @@ impl WgpuBackend {
         Ok(raw)
     }
 
-    /// The driver's commands for actions. `system` is given where one of them is told its place.
+    /// Encodes actions as the driver's commands. `system` is given if a slice among them has parameters.
     fn encode(
         device: &wgpu::Device,
         actions: &[Action<'_>],
@@ -135,7 +134,7 @@ impl WgpuBackend {
         if let Some(system) = system {
             system.zero(&mut encoder);
         }
-        // Dispatches in a row share a pass.
+        // Consecutive dispatches share a pass.
         let mut pass: Option<Pass<'_>> = None;
         for action in actions {
             match action {
@@ -162,7 +161,7 @@ impl WgpuBackend {
     }
 }
 
-/// What a slice's kernel is told by the system's group, if it has one.
+/// The parameters of a slice, if its kernel has the system's group.
 fn told(slice: &Slice<'_>) -> Option<Told> {
     let pipeline = &slice.dispatch.pipeline;
     let lowered = pipeline.state().lowered.as_ref()?;
@@ -226,7 +225,7 @@ impl<'a> Pass<'a> {
             *set = wanted.as_ref();
         }
         if let Some((told, system)) = told(slice).zip(system) {
-            // Without its group a slice is left out, which the count of finished workgroups brings to light.
+            // A slice without its group is skipped. The count of finished workgroups then reveals it.
             let Some(group) = system.group(&told, budget) else { return Ok(()) };
             self.raw.set_bind_group(SYSTEM_GROUP, group, &[]);
         }

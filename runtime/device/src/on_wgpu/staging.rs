@@ -1,5 +1,5 @@
-//! Memory between host and device, where they have none in common: a ring of pieces for
-//! uploads, and buffers for readbacks that come back when the readback is dropped.
+//! Staging memory, where host and device share none: a ring of pieces for uploads, and buffers for readbacks, which are reused
+//! when the readback is dropped.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use super::work::Work;
 use crate::core::backend::{Ticket, Waits};
 use crate::{Readback, Source, source};
 
-/// One piece of the upload ring: 16 MiB take far longer to copy than a submission costs.
+/// The size of one piece of the upload ring. To copy 16 MiB takes far longer than the overhead of a submission.
 const PIECE_BYTES: u64 = 16 << 20;
 
-/// Pieces in the ring, 64 MiB in all: one is filled while others are copied.
+/// How many pieces the ring has, 64 MiB in all: one is filled while others are copied.
 const PIECES: usize = 4;
 
-/// Readback buffers kept for the next readback: 256 MiB, the largest buffer's size, in all.
+/// The most bytes of readback buffers that are kept for further readbacks: 256 MiB, the size of the largest buffer.
 const KEPT_BYTES: u64 = 256 << 20;
 
 /// The least size of a readback buffer; sizes are powers of two from here.
@@ -77,7 +77,7 @@ impl Staging {
         Ok(())
     }
 
-    /// A mapped piece: one that is through, a new one, or the oldest once it is through.
+    /// A mapped piece: one whose copy is done, a new one, or the oldest after waiting for its copy.
     fn take(&mut self, guard: &Guard, work: &mut Work, waits: &Waits) -> Result<wgpu::Buffer, Fault> {
         work.is_idle(guard, waits)?;
         let ready = |piece: &Piece| piece.pending.is_mapped();
@@ -97,7 +97,7 @@ impl Staging {
         })
     }
 
-    /// Copies a range into a mappable buffer and hands that on.
+    /// Copies a range into a mappable buffer and returns a readback of that.
     pub(super) fn download(
         &mut self,
         guard: &Guard,
@@ -140,7 +140,7 @@ impl Staging {
     }
 }
 
-/// A readback buffer that goes home when its readback is dropped.
+/// A readback buffer that returns to `home` when its readback is dropped.
 struct Lent {
     buffer: wgpu::Buffer,
     home: Arc<Kept>,
@@ -158,7 +158,7 @@ impl Drop for Lent {
     }
 }
 
-/// Fills a mapped range with what comes next from `source`, leaving out its first `skip` bytes.
+/// Fills a mapped range with the next bytes of `source`. The first `skip` bytes of the range stay as they are.
 pub(super) fn fill(
     guard: &Guard,
     buffer: &wgpu::Buffer,
@@ -169,7 +169,7 @@ pub(super) fn fill(
     let mapped = guard.run(|_| buffer.get_mapped_range_mut(range))?;
     let mut view = mapped.map_err(|error| guard.failed(&error.to_string()))?;
     let (length, mut at) = (view.len().saturating_sub(skip), skip);
-    // A reader is foreign code, but not wgpu: its panic is not the device's.
+    // The reader is the caller's code, so a panic in it must not count as a fault of the device.
     let filled = source.take(length, |bytes| {
         view.slice(at..at + bytes.len()).copy_from_slice(bytes);
         at += bytes.len();

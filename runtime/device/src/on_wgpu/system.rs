@@ -1,4 +1,4 @@
-//! The system's bind group: tells slices of a dispatch where they lie, and adds up what kernels report.
+//! The system's bind group: gives slices of a dispatch their parameters, and adds up the reports of kernels.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
@@ -17,16 +17,16 @@ use crate::core::backend::{Report, Waits};
 /// Parts of a buffer are bound at multiples of this.
 const STRIDE: u64 = 256;
 
-/// Places for parameters. Dispatches of one size share theirs as long as there is room.
+/// The number of places for parameters. Slices with equal parameters share a place, as long as there is room.
 const PLACES: usize = 2 * MOST_SLICES;
 
-/// Bind groups kept for further slices of the same place and workgroup size.
+/// The most bind groups that are kept for further slices with the same place and workgroup size.
 const MAX_GROUPS: usize = 4096;
 
-/// A report's distance from the next. One for each workgroup size: by it, uniform loops are multiplied.
+/// The distance between reports. There is one for each workgroup size, since the fuel of uniform loops is multiplied by it.
 const REPORT_STRIDE: u64 = (STATUS_BYTES as u64).next_multiple_of(STRIDE);
 
-/// Reports: workgroup sizes from 0.
+/// The number of reports: one for each workgroup size, from 0.
 const REPORTS: u64 = LIMITS.max_compute_invocations_per_workgroup as u64 + 1;
 
 /// The system's buffers on one device.
@@ -34,27 +34,27 @@ const REPORTS: u64 = LIMITS.max_compute_invocations_per_workgroup as u64 + 1;
 pub(super) struct System {
     pub(super) layout: wgpu::BindGroupLayout,
     params: wgpu::Buffer,
-    /// Which parameters lie where, as multiples of [`STRIDE`].
+    /// The place of each set of parameters, as a multiple of [`STRIDE`].
     places: HashMap<[u8; SYSTEM_PARAMS_BYTES], u32>,
     /// One [`Status`] for each workgroup size.
     reports: wgpu::Buffer,
-    /// By place and workgroup size. Not one per workgroup size with a dynamic offset: some drivers offer only as
-    /// many of those as the guest may have.
+    /// The bind groups, by place and workgroup size. Dynamic offsets cannot replace them: some drivers offer only as many of
+    /// those as the guest may use.
     groups: HashMap<(u32, u32), wgpu::BindGroup>,
-    /// Workgroups dispatched since the reports were zero, by workgroup size. A sum modulo 2³², as on the device.
+    /// Workgroups dispatched since the reports were zeroed, by workgroup size. A sum modulo 2³², as on the device.
     expected: BTreeMap<u32, u32>,
-    /// Reports that have been read and are to be zeroed before the next dispatch, in bytes.
+    /// The range, in bytes, of reports that have been read and must be zeroed before the next dispatch.
     stale: Option<(u64, u64)>,
 }
 
-/// A slice as its kernel is told of it.
+/// The parameters of a slice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    /// The first of its workgroups.
+    /// The id of its first workgroup.
     pub(super) offset: [u32; 3],
     /// The size of the dispatch.
     pub(super) of: [u32; 3],
-    /// Per workgroup.
+    /// Invocations per workgroup.
     pub(super) invocations: u32,
     pub(super) workgroups: u64,
     /// Whether its workgroups report their end.
@@ -99,7 +99,7 @@ impl System {
         })
     }
 
-    /// Writes what the slices of one submission are told.
+    /// Writes the parameters of the slices of one submission, and creates their bind groups.
     pub(super) fn tell(
         &mut self,
         guard: &Guard,
@@ -109,7 +109,7 @@ impl System {
         waits: &Waits,
     ) -> Result<(), Fault> {
         if self.places.len() + slices.len() > PLACES {
-            // The queue is in order: what is under way reads the places as they were.
+            // The queue is in order: submissions under way still read the old parameters.
             self.places.clear();
         }
         if self.groups.len() + slices.len() > MAX_GROUPS {
@@ -155,7 +155,7 @@ impl System {
         })
     }
 
-    /// The bind group of a slice that has been told.
+    /// The bind group of a slice whose parameters have been written.
     pub(super) fn group(&self, told: &Told, budget: u32) -> Option<&wgpu::BindGroup> {
         let place = self.places.get(&told.params(budget))?;
         self.groups.get(&(*place, told.invocations))
@@ -168,7 +168,7 @@ impl System {
         }
     }
 
-    /// Notes that workgroups were submitted, with the reports zeroed before.
+    /// Notes that workgroups were submitted, after the reports were zeroed.
     pub(super) fn expect(&mut self, told: &Told) {
         self.stale = None;
         let sum = self.expected.entry(told.invocations).or_default();
@@ -176,7 +176,7 @@ impl System {
         *sum = sum.wrapping_add(low);
     }
 
-    /// Reads what was reported since the last call, after all that was submitted.
+    /// Reads the reports since the last call, after all submitted work.
     pub(super) fn collect(
         &mut self,
         guard: &Guard,

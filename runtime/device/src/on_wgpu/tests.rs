@@ -1,4 +1,4 @@
-//! Devices that go away, panic, or never come back.
+//! Devices that are lost, panic, or never finish.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -23,12 +23,12 @@ fn lost<T: std::fmt::Debug>(result: Result<T, impl Into<DeviceError>>) {
     }
 }
 
-/// A call before the loss is noticed may seem to work, but it must not blame the guest.
+/// Before the loss is noticed a call may seem to work, but it must not fail with a mistake of the guest's.
 fn not_the_guests<T: std::fmt::Debug>(result: Result<T, DeviceError>) {
     assert!(matches!(result, Ok(_) | Err(DeviceError::Fault(_))), "{result:?}");
 }
 
-/// A job's device, and what its backend's calls go through.
+/// A job's device, and its backend's guard.
 fn open(adapter: &Adapter) -> (Gpu, Guard) {
     let backend = adapter.backend(AdapterOptions::default()).unwrap();
     let guard = backend.guard.clone();
@@ -91,7 +91,7 @@ fn a_compiler_that_takes_too_long_is_left_behind() {
         let seen = Arc::clone(&begun);
         let compile = move |_: &wgpu::Device| {
             begun.store(true, Relaxed);
-            // Until the test ends.
+            // Blocks until the test ends.
             ended.recv().unwrap_err();
         };
         let stop = Stop::when(move || seen.load(Relaxed).then_some(FaultKind::Cancelled));

@@ -1,4 +1,4 @@
-//! What has been submitted, how much of it may be under way, and bounded waits for it.
+//! Submitted work: bounds how much of it is under way, and waits for it.
 
 use std::collections::VecDeque;
 
@@ -7,11 +7,11 @@ use isobit_job::Fault;
 use super::guard::Guard;
 use crate::core::backend::{Ticket, Waits};
 
-/// Submissions under way before a further one waits for the oldest: what the driver holds
-/// for them is bounded so.
+/// The most submissions under way, which bounds the memory that the driver holds for them. A further one waits for the
+/// oldest.
 const MAX_SUBMISSIONS: usize = 32;
 
-/// Small writes gather in wgpu until the next submission; 4 MiB of them are submitted on their own.
+/// Small writes are gathered in wgpu until the next submission. More than 4 MiB of them are submitted at once.
 const MAX_GATHERED_BYTES: u64 = 4 << 20;
 
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Work {
     /// Oldest first.
     under_way: VecDeque<(Ticket, wgpu::SubmissionIndex)>,
     next: Ticket,
-    /// Whether more than gathered writes is under way.
+    /// Whether anything other than gathered writes is under way.
     busy: bool,
     gathered: u64,
 }
@@ -66,7 +66,7 @@ impl Work {
         Ok(())
     }
 
-    /// Copies a few bytes, ordered with submissions.
+    /// Writes a few bytes, in order with submissions.
     pub(super) fn gather(
         &mut self,
         guard: &Guard,
@@ -83,7 +83,7 @@ impl Work {
         Ok(())
     }
 
-    /// Whether the device has nothing left to do, found out without waiting.
+    /// Whether the device has nothing left to do. Does not wait for submitted work.
     pub(super) fn is_idle(&mut self, guard: &Guard, waits: &Waits) -> Result<bool, Fault> {
         if self.gathered > 0 {
             self.submit(guard, None, waits)?;
@@ -99,7 +99,7 @@ impl Work {
         Ok(idle)
     }
 
-    /// Whether the device is idle, waiting for no more than gathered writes.
+    /// Whether the device is idle. Waits if only gathered writes are under way.
     pub(super) fn is_soon_idle(&mut self, guard: &Guard, waits: &Waits) -> Result<bool, Fault> {
         if self.busy {
             return self.is_idle(guard, waits);
@@ -108,7 +108,7 @@ impl Work {
         Ok(true)
     }
 
-    /// Waits for all that was submitted and gathered.
+    /// Waits for all submitted work and gathered writes.
     pub(super) fn drain(&mut self, guard: &Guard, waits: &Waits) -> Result<(), Fault> {
         if !self.is_idle(guard, waits)? {
             guard.wait_for(None, waits)?;

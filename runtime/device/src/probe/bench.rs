@@ -1,4 +1,4 @@
-//! Runs one kernel over many operands: on a device, and as it should be.
+//! Runs one kernel over many operands: on a device, and on the interpreter.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -35,7 +35,7 @@ impl<'a> Bench<'a> {
         Ok(Self { gpu, operands, inputs, result })
     }
 
-    /// What the device makes of the first `count` operands.
+    /// The device's results for the first `count` operands.
     pub(super) fn run(&mut self, kernel: &Kernel, count: usize, width: usize) -> Result<Vec<u32>, DeviceError> {
         let pipeline = self.gpu.create_compute_pipeline(kernel, None, None, &[])?;
         let layout = self.gpu.bind_group_layout_of(&pipeline, 0)?;
@@ -55,7 +55,7 @@ impl<'a> Bench<'a> {
         Ok(bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect())
     }
 
-    /// What is right.
+    /// The right results.
     pub(super) fn expected(&self, kernel: &Kernel, count: usize, width: usize) -> Result<Vec<u32>, KernelError> {
         let lowered = kernel.resolve(None, &[])?.lower()?;
         let program = Program::compile(lowered.module(), lowered.info())?;
@@ -69,7 +69,7 @@ impl<'a> Bench<'a> {
             buffers.bind(0, binding, words);
         }
         buffers.bind(0, RESULT, &result).bind_system(&system);
-        // Nobody stops it.
+        // It is never stopped.
         let _ = program.run(&buffers, [x, 1, 1], &AtomicBool::new(false));
         Ok(result.iter().map(|word| word.load(Ordering::Relaxed)).collect())
     }

@@ -1,16 +1,16 @@
-//! What the probe checks, in the order of cost.
+//! The checks of the probe, in the order of cost.
 
 use super::kernels::{BUILTINS, PRIMITIVES, VECTOR_BUILTINS, kernel, kernel_with};
 use super::{OPERANDS, WORKGROUP, programs, structure};
 
-/// Operands of a shape of code, and of a random program.
+/// How many operands a shape of code gets, and how many a random program.
 const SHAPE_OPERANDS: usize = 12 * WORKGROUP * 64;
 const PROGRAM_OPERANDS: usize = 12 * WORKGROUP * 4;
 
-/// Random programs of each width.
+/// How many random programs there are of each width.
 const PROGRAMS: u64 = 12;
 
-/// Random programs that are tried with integers: seeds of such as drivers compile within a few seconds even then.
+/// The seeds of the random programs that are tried with integers: those that drivers still compile within a few seconds.
 const SHORT_PROGRAMS: [u64; 6] = [1, 5, 9, 14, 22, 23];
 
 /// A kernel whose results must be right.
@@ -18,13 +18,13 @@ const SHORT_PROGRAMS: [u64; 6] = [1, 5, 9, 14, 22, 23];
 pub(super) struct Check {
     pub(super) name: String,
     pub(super) wgsl: String,
-    /// Components that an invocation computes.
+    /// How many components an invocation computes.
     pub(super) width: usize,
-    /// Operands that are taken, a multiple of the width.
+    /// How many operands are used, a multiple of the width.
     pub(super) count: usize,
 }
 
-/// Code in which drivers look for something to fuse, to rearrange or to leave out: name, declarations, body.
+/// Code that drivers may try to fuse, rearrange or simplify: name, declarations, body.
 const SHAPES: &[(&str, &str, &str)] = &[
     ("a product in a sum", "", "return bitcast<U>(x * y + z);"),
     ("a product in a difference", "", "return bitcast<U>(z - x * y) ^ (bitcast<U>(x * y - z) << U(1u));"),
@@ -107,7 +107,7 @@ pub(super) fn checks() -> Vec<Check> {
     }
     for (name, declarations, body) in SHAPES {
         for width in [1, 4] {
-            // A component, if there are any.
+            // The first component, for vectors.
             let declarations = declarations.replace(".x_or", if width == 1 { "" } else { ".x" });
             let name = if width == 1 { (*name).to_owned() } else { format!("{name}, {width} at a time") };
             add(name, kernel_with(width, &declarations, body), width, SHAPE_OPERANDS);
@@ -127,7 +127,7 @@ pub(super) fn checks() -> Vec<Check> {
     checks
 }
 
-/// Checks for arithmetic with integers: there a driver has less to get wrong, and more to compile.
+/// The checks for arithmetic with integers. There are fewer: drivers can get less wrong there, and have more to compile.
 pub(super) fn short_checks() -> Vec<Check> {
     let primitives = PRIMITIVES.iter().map(|(name, expression)| Check {
         name: (*name).to_owned(),

@@ -3,9 +3,9 @@
 /// Invocations per workgroup.
 pub(crate) const WORKGROUP: usize = 64;
 
-/// What is computed for `x`, `y`, `z` (f32), or `i` and `u` (the bits of the first as integers): an expression of type U.
+/// Names and expressions of type U that use `x`, `y`, `z` (f32), or `i` and `u` (the bits of `x` as integers).
 ///
-/// In all of them F, I, U and B are the scalars or vectors of f32, i32, u32 and bool.
+/// F, I, U and B are the scalar or vector types of f32, i32, u32 and bool.
 pub(crate) const PRIMITIVES: &[(&str, &str)] = &[
     ("a sum", "bitcast<U>(x + y)"),
     ("a difference", "bitcast<U>(x - y)"),
@@ -40,7 +40,7 @@ pub(crate) const PRIMITIVES: &[(&str, &str)] = &[
     ("a product with itself", "bitcast<U>(x * x)"),
 ];
 
-/// Builtins that are sequences of primitives. As for [`PRIMITIVES`].
+/// Builtins that are sequences of primitives, in the same form as [`PRIMITIVES`].
 pub(crate) const BUILTINS: &[(&str, &str)] = &[
     ("exp", "bitcast<U>(exp(x))"),
     ("exp2", "bitcast<U>(exp2(x))"),
@@ -78,7 +78,7 @@ pub(crate) const BUILTINS: &[(&str, &str)] = &[
     ("radians", "bitcast<U>(radians(x))"),
 ];
 
-/// Builtins on vectors of three components: one number for all of them.
+/// Builtins on vectors of three components that combine all components.
 pub(crate) const VECTOR_BUILTINS: &[(&str, &str)] = &[
     ("dot", "bitcast<U>(F(dot(x, y)))"),
     ("cross", "bitcast<U>(cross(x, y))"),
@@ -93,13 +93,13 @@ pub(crate) const VECTOR_BUILTINS: &[(&str, &str)] = &[
     ("a product of matrix and vector", "bitcast<U>(mat3x3<f32>(x, y, z) * z)"),
 ];
 
-/// The kernel of an expression for vectors of `width` components, or scalars. Binding 3 gets as many words as binding 0 has,
-/// a multiple of `width`.
+/// A kernel that computes an expression for vectors of `width` components, or for scalars. It writes as many words to binding 3
+/// as binding 0 has, a multiple of `width`.
 pub(crate) fn kernel(width: usize, expression: &str) -> String {
     kernel_with(width, "", &format!("return {expression};"))
 }
 
-/// The kernel of a function body with declarations before it.
+/// A kernel that computes a function body, with declarations before it.
 pub(crate) fn kernel_with(width: usize, declarations: &str, body: &str) -> String {
     let ty = |scalar: &str| if width == 1 { scalar.to_owned() } else { format!("vec{width}<{scalar}>") };
     let [f, i, u, b] = ["f32", "i32", "u32", "bool"].map(ty);

@@ -1,10 +1,10 @@
 //! The start-up probe: whether a device may compute in tier A.
 //!
-//! Tier A trusts a device with native sums, products and comparisons, see [`isobit_shader::dp32`]. The probe runs each primitive and
-//! each builtin over operands that fall where arithmetic goes wrong, shapes of code that drivers like to fuse or
-//! rearrange, kernels of as many parts as the pass lets through, and random programs, and compares every bit with the CPU's interpreter. One wrong bit, and the device
-//! gets tier B, which computes with integers only. That is tried as well then, with fewer operands; a device that fails there too
-//! gets no tier.
+//! Tier A relies on a device's native sums, products and comparisons, see [`isobit_shader::dp32`]. The probe runs each primitive
+//! and each builtin over operands where arithmetic often goes wrong, shapes of code that drivers tend to fuse or rearrange,
+//! kernels with as many parts as the pass accepts, and random programs. It compares every bit with the CPU's interpreter. If one
+//! bit is wrong, the probe tries tier B, which computes with integers only, with fewer operands. A device that fails there too gets
+//! no tier.
 
 mod bench;
 mod checks;
@@ -31,30 +31,30 @@ use crate::{
     Adapter, AdapterOptions, Device, DeviceError, DeviceSelector, Gpu, JobLimits, OpenError, Policy, Stop, open_cpu,
 };
 
-/// Operands of the primitives and builtins: 2²⁰, a multiple of the components of every vector.
+/// How many operands primitives and builtins get: about 2²⁰, a multiple of the components of every vector.
 const OPERANDS: usize = (1 << 20) / 12 * 12;
 
-/// Device memory that the probe needs at most.
+/// The most device memory that the probe needs, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-/// A device that takes longer for one kernel than this is not worth waiting for.
+/// A device that takes longer than this for one kernel fails the probe.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How far the probe is.
+/// The progress of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// Checks that are done.
+    /// How many checks are done.
     pub done: usize,
-    /// All checks.
+    /// How many checks there are.
     pub of: usize,
-    /// What is checked now.
+    /// The name of the current check.
     pub check: &'a str,
 }
 
-/// Probes an adapter. Takes some seconds.
+/// Probes an adapter. This takes some seconds.
 ///
 /// # Errors
-/// It could not be opened, or has failed altogether.
+/// The adapter could not be opened, or failed so that there is no verdict.
 pub fn probe(adapter: &Adapter, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Verdict, OpenError> {
     let mut failure = |tier, checks: &[Check]| {
         let mut gpu = open(adapter, tier)?;
@@ -71,31 +71,31 @@ pub fn probe(adapter: &Adapter, progress: &mut dyn FnMut(Progress<'_>)) -> Resul
     })
 }
 
-/// An adapter in a tier, with what the probe needs.
+/// Opens an adapter in a tier, with the limits of the probe.
 fn open(adapter: &Adapter, tier: Tier) -> Result<Gpu, OpenError> {
     let device = adapter.open(AdapterOptions { tier, ..AdapterOptions::default() })?;
     let limits = JobLimits { memory: MEMORY, kernel_fuel: u64::MAX };
     Ok(device.with(Policy { patience: PATIENCE, ..Policy::default() }).start(limits, Stop::default()))
 }
 
-/// How an adapter is probed that nothing is known about yet.
+/// Probes adapters for which no verdict is known.
 pub trait Prober {
     /// Probes an adapter.
     ///
     /// # Errors
-    /// It could not be opened, or has failed altogether. Nothing is kept then.
+    /// The adapter could not be opened, or failed so that there is no verdict. Nothing is kept then.
     fn probe(&mut self, adapter: &Adapter) -> Result<Verdict, OpenError>;
 
-    /// Another process is probing; it is waited for. Called once, before.
+    /// Called at most once, before waiting for another process that is probing.
     fn waits(&mut self) {}
 
-    /// The verdict could not be kept, so the device will be probed again. Called at most once.
+    /// Called at most once, if the verdict could not be kept. The device will then be probed again.
     fn not_kept(&mut self, cache: &Path, error: &io::Error) {
         tracing::warn!(target: "isobit::device", cache = %cache.display(), %error, "the probe's verdict is not kept");
     }
 }
 
-/// Probes in this process, which a driver that crashes takes with it, and tells how far it is.
+/// Probes in this process and reports progress to the function. A driver that crashes also ends this process.
 pub struct InProcess<F>(pub F);
 
 impl<F: FnMut(Progress<'_>)> Prober for InProcess<F> {
@@ -104,7 +104,7 @@ impl<F: FnMut(Progress<'_>)> Prober for InProcess<F> {
     }
 }
 
-/// What was found out about a device before, or else now by `prober`, kept in `cache` from then on.
+/// The verdict on a device from `cache`, or else from `prober`; a new one is kept in `cache`.
 ///
 /// # Errors
 /// As [`Prober::probe`].
@@ -114,7 +114,7 @@ pub(crate) fn verdict(adapter: &Adapter, cache: Option<&Path>, prober: &mut dyn 
     if let Some(known) = known() {
         return Ok(known);
     }
-    // Of several processes one probes, and the others wait for what it finds out.
+    // If several processes get here, one probes, and the others wait for its verdict.
     let _turn = cache.and_then(|cache| verdicts::lock(cache, || prober.waits()).ok());
     if let Some(known) = known() {
         return Ok(known);
@@ -132,11 +132,12 @@ pub(crate) fn verdict(adapter: &Adapter, cache: Option<&Path>, prober: &mut dyn 
     Ok(verdict)
 }
 
-/// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is taken from `cache`, a folder, if it is
-/// there; if not, the adapter is probed by `prober`, which takes some seconds, and the verdict put there. The CPU device needs none.
+/// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is read from the folder `cache`. If
+/// there is none, `prober` probes the adapter, which takes some seconds, and the verdict is kept there. The CPU device needs no
+/// verdict.
 ///
 /// # Errors
-/// As [`open`](crate::open); or the adapter has failed altogether under the probe, or computes wrongly in every tier.
+/// As [`open`](crate::open); or the probe of the adapter gives no verdict, or finds wrong results in every tier.
 pub fn open_probed(
     selector: &DeviceSelector,
     cache: Option<&Path>,
@@ -155,8 +156,8 @@ pub fn open_probed(
     Ok((Device::new(Box::new(backend), Suspicions::kept_in(cache, tier)), Some(verdict)))
 }
 
-/// Opens a device of [`open_probed`] anew if `cache` has another verdict on it by now: the probe in another process may have shown
-/// that it miscomputes. To be called when a device that was opened for later gets its job.
+/// Opens a device of [`open_probed`] again if `cache` has a verdict with another tier by now: the probe in another process may
+/// have shown that it miscomputes. Call this when a device that was opened in advance gets its job.
 ///
 /// # Errors
 /// As [`open_probed`].
@@ -166,8 +167,8 @@ pub fn reopen_if_demoted(
     cache: Option<&Path>,
 ) -> Result<(Device, Option<Verdict>), OpenError> {
     let (device, verdict) = &opened;
-    // Where there is none any more, the old one holds: the driver in this process is the one that it is about, and a suspicion takes
-    // nothing away before the probe has confirmed it.
+    // If there is no verdict any more, the old one holds: it is about the driver in this process, and a suspicion has no effect
+    // before the probe has confirmed it.
     let now = cache.and_then(|cache| recall(cache, device.info()));
     match (verdict, now) {
         (Some(then), Some(now)) if then.tier != now.tier => {
@@ -200,7 +201,7 @@ fn wrong(bench: &mut Bench<'_>, check: &Check, operands: &[Vec<u32>; 3]) -> Resu
     let kernel = prepare(wgsl, Profile::Dp32)?;
     let results = match bench.run(&kernel, *count, *width) {
         Ok(results) => results,
-        // A driver that cannot compile a kernel of tier A may yet compile it in tier B.
+        // A driver that cannot compile a kernel in tier A may be able to compile it in tier B.
         Err(DeviceError::Fault(Fault { kind: FaultKind::DriverFailed | FaultKind::Miscomputed, detail })) => {
             return Ok(Some(detail));
         }
@@ -230,7 +231,7 @@ mod tests {
     use super::{Failure, InProcess, OPERANDS, Progress, Verdict, first_failure, record};
     use crate::{Adapter, DeviceSelector, OpenError, list_adapters, open_probed, reopen_if_demoted, seen};
 
-    /// How long checks take, for those who add one: a probe is waited for.
+    /// How long checks take. Shown for developers who add a check, since users wait for the probe.
     #[derive(Default)]
     struct Times {
         now: Option<(String, Instant)>,
@@ -282,7 +283,7 @@ mod tests {
         }
     }
 
-    /// As the probe or a job leaves it.
+    /// A verdict with this tier.
     fn verdict(tier: Option<Tier>) -> Verdict {
         let failure = Failure { check: "a sum".to_owned(), detail: "wrong".to_owned() };
         Verdict { tier, failure: Some(failure).filter(|_| tier != Some(Tier::A)) }

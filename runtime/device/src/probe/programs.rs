@@ -1,13 +1,13 @@
-//! Random kernels: what drivers make of operations in company cannot be told from the operations alone.
+//! Random kernels: checks of single operations do not show how drivers compile them in combination.
 
 use std::fmt::Write as _;
 
 use super::vectors::Vectors;
 
-/// Variables of type F that a program has, besides its operands.
+/// How many variables of type F a program has, besides its operands.
 const VARIABLES: u32 = 4;
 
-/// Constants, where a driver may find them. naga does not, and so does not complain of 1 / 0.
+/// Constants that a driver may find out. naga does not, so it does not refuse 1 / 0.
 const CONSTANTS: &str = "var<private> p: F;
 var<private> zero = F(0.0);
 var<private> tenth = F(0.1);
@@ -31,7 +31,7 @@ pub(crate) fn program(seed: u64) -> (String, String) {
     }
     body +=
         "    return bitcast<U>(v0) ^ (bitcast<U>(v1) * U(3u)) ^ (bitcast<U>(v2) * U(5u)) ^ (bitcast<U>(v3) * U(7u));";
-    // The variables are operands of expressions in the body, but not in functions.
+    // The variables are operands of expressions in the body, but not in the functions.
     (declarations, body)
 }
 
@@ -61,7 +61,7 @@ impl Writer {
                 format!("    if all({condition}) {{\n{inner}    }} else {{\n{other}    }}\n")
             }
             1 => {
-                // The driver may unroll it, or not.
+                // A driver may or may not unroll it.
                 let turns = 1 + self.random.below(7);
                 let name = format!("i{depth}_{}", self.random.below(1_000_000));
                 format!("    for (var {name} = 0u; {name} < {turns}u; {name}++) {{\n{inner}    }}\n")

@@ -1,8 +1,9 @@
-//! Kernels of many parts: what drivers bound in silence is not only arithmetic.
+//! Kernels of many parts, since drivers also have silent limits outside of arithmetic.
 //!
-//! lavapipe keeps 80 masks of nested control flow and drops those beyond without a word; in later versions it crashes there. The pass
-//! refuses what nests deeper than [`DEEPEST`], so each shape of control flow is tried as deep as the pass lets it be. Other things that
-//! a compiler could keep in a table of fixed size are tried up to a number that is stated here: of a kernel with more only spot checks tell.
+//! lavapipe keeps 80 masks of nested control flow and silently drops those beyond; later versions crash there. The pass refuses
+//! kernels that nest deeper than [`DEEPEST`], so each shape of control flow is tried as deep as the pass accepts. Other things
+//! that a compiler could keep in a table of fixed size are tried up to a number that is stated here. For kernels with more, only spot
+//! checks can find errors.
 
 use std::fmt::Write as _;
 
@@ -12,19 +13,19 @@ use isobit_shader::{Profile, prepare};
 use super::checks::Check;
 use super::kernels::{WORKGROUP, kernel_with};
 
-/// Levels of control flow that the pass lets through.
+/// The levels of control flow that the pass accepts.
 const DEEPEST: usize = MAX_CONTROL_DEPTH as usize;
 
-/// Early exits, cases or branches in a row. They nest in some drivers unless the pass writes them otherwise, and it does.
+/// Early exits, cases or branches one after the other. In some drivers they would nest, so the pass writes them in another form.
 const ROW: usize = 100;
 
-/// Loops in loops: SwiftShader takes a second for eight, and ten times as long for twice as many.
+/// Nested loops. SwiftShader takes a second for eight, and ten times as long for twice as many.
 const LOOPS: usize = 8;
 
-/// Operands of each: the paths through a kernel are fewer.
+/// How many operands each gets: more than there are paths through a kernel.
 const OPERANDS: usize = 12 * WORKGROUP * 2;
 
-/// Name, how many parts, and the kernel with so many.
+/// The name, the most parts, and a function that writes the kernel with a number of parts.
 type Structure = (&'static str, usize, fn(usize) -> String);
 
 const STRUCTURES: &[Structure] = &[
@@ -160,7 +161,7 @@ const STRUCTURES: &[Structure] = &[
     }),
 ];
 
-/// Those that are made of arithmetic. With integers only drivers compile them for minutes.
+/// Structures made of arithmetic. With integers only, drivers take minutes to compile them.
 const ARITHMETIC: &[Structure] = &[
     ("many sums and products", 256, |n| {
         let sums = row(n, |k| format!("f = f * 0.9 + {k}.5; "));
@@ -173,7 +174,8 @@ const ARITHMETIC: &[Structure] = &[
     }),
 ];
 
-/// Structures, each with as many parts as the pass lets through; for native arithmetic some that are made of it, too.
+/// The checks of all structures, each with as many parts as the pass accepts. Those made of arithmetic are only included if
+/// `native`.
 pub(super) fn checks(native: bool) -> Vec<Check> {
     let check = |(name, most, kernel): &Structure| {
         let parts = accepted(*most, *kernel);
@@ -183,7 +185,7 @@ pub(super) fn checks(native: bool) -> Vec<Check> {
     STRUCTURES.iter().chain(arithmetic).map(check).collect()
 }
 
-/// The largest number of parts, `most` at most, with which the pass accepts a kernel.
+/// The largest number of parts, up to `most`, with which the pass accepts a kernel.
 fn accepted(most: usize, kernel: fn(usize) -> String) -> usize {
     let accepts = |parts: usize| {
         let lowered = prepare(&kernel(parts), Profile::Dp32).and_then(|kernel| kernel.resolve(None, &[])?.lower());
@@ -200,7 +202,7 @@ fn accepted(most: usize, kernel: fn(usize) -> String) -> usize {
     least
 }
 
-/// A number far from its neighbours'.
+/// A number that is far from those of neighbouring parts.
 fn scattered(part: usize) -> u32 {
     u32::try_from(part).unwrap_or(0).wrapping_mul(1_000_003)
 }
@@ -218,7 +220,7 @@ fn with(parts: usize, declarations: &str, body: &str) -> String {
     kernel_with(1, declarations, &format!("let k = u % {}u; var r = 0u;\n    {body}\n    return r ^ k;", parts + 3))
 }
 
-/// The same in three turns of a loop.
+/// The same in three iterations of a loop.
 fn looped(parts: usize, turn: &str) -> String {
     body(parts, &format!("for (var j = 0u; j < 3u; j++) {{ {turn} }}"))
 }
@@ -239,7 +241,7 @@ fn nest(parts: usize, open: impl FnMut(usize) -> String) -> String {
 }
 
 fn nested_branches(parts: usize) -> String {
-    // Stores keep drivers from making choices of the branches.
+    // Stores keep drivers from turning the branches into selects.
     let open = row(parts, |k| format!("if k > {k}u {{ r += {}u; result[at] = r; ", 7 * k + 1));
     whole(parts, "", &(open + &"}".repeat(parts)))
 }
@@ -250,7 +252,7 @@ fn nested_branches_with_else(parts: usize) -> String {
     whole(parts, "", &(open + &close))
 }
 
-/// Functions of which each calls the next.
+/// A chain of functions, each of which calls the next.
 fn calls(parts: usize, function: impl Fn(usize) -> String) -> String {
     let mut functions = format!("fn call{parts}(k: u32) -> u32 {{ return k + 1u; }}\n");
     for k in (0..parts).rev() {
@@ -280,7 +282,7 @@ fn array(parts: usize, declarations: &str, local: &str) -> String {
     with(parts, declarations, &format!("{local} {fill} {read}"))
 }
 
-/// A kernel whose entry point does everything: `at` is its place in `result`, which gets `r` at last.
+/// A kernel whose code is all in the entry point. `at` is its index in `result`, where it stores `r` at the end.
 fn whole(parts: usize, declarations: &str, body: &str) -> String {
     let body = format!("if at >= arrayLength(&result) {{ return; }}\n    {body}");
     uniform(parts, declarations, &body)

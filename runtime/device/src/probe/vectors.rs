@@ -1,4 +1,4 @@
-//! Operands that fall where arithmetic goes wrong, and plenty of others.
+//! Operands where arithmetic often goes wrong, and many others.
 
 /// Bits of f32 at the edges: both ends of the range, neighbours of powers of two, ties, limits of the integers.
 const EDGES: [u32; 46] = [
@@ -50,7 +50,7 @@ const EDGES: [u32; 46] = [
     0x0000_0001,
 ];
 
-/// A source of operands. Two of one seed give the same.
+/// A source of operands. Equal seeds give equal operands.
 #[derive(Clone, Debug)]
 pub(crate) struct Vectors {
     state: u64,
@@ -61,7 +61,7 @@ impl Vectors {
         Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
-    /// Any bits.
+    /// Random bits.
     pub(crate) fn bits(&mut self) -> u32 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -75,13 +75,13 @@ impl Vectors {
         self.bits() % bound.max(1)
     }
 
-    /// One of these.
+    /// A random one of these.
     fn among(&mut self, choices: &[u32]) -> u32 {
         let index = usize::try_from(self.bits()).unwrap_or(0) % choices.len().max(1);
         choices.get(index).copied().unwrap_or(0)
     }
 
-    /// One f32, among them few bits set, edges, and numbers near 1.
+    /// A random f32: often an edge, a number with few bits set, or one near 1.
     fn operand(&mut self) -> u32 {
         let sign = self.bits() & 0x8000_0000;
         match self.below(8) {
@@ -93,7 +93,7 @@ impl Vectors {
         }
     }
 
-    /// The same, some units in the last place further.
+    /// The bits of `value`, changed by up to three units in the last place.
     fn near(&mut self, value: f32) -> u32 {
         value.to_bits().wrapping_add(self.below(7)).wrapping_sub(3)
     }
@@ -111,7 +111,7 @@ impl Vectors {
                 let exponent = (first >> 23).wrapping_add(self.below(60)).wrapping_sub(30) & 0xff;
                 self.bits() & 0x807f_ffff | exponent << 23
             }
-            // Quotients near to some short number, and to the limit of underflow.
+            // Quotients near a random number, and at the limit of underflow.
             4 => {
                 let quotient = f32::from_bits(self.operand());
                 self.near(value / quotient)

@@ -25,7 +25,7 @@ const MAX_WAITING_FILES: usize = 256 + 2 + MAX_FILES;
 /// Bytes before the JSON: the length and the count of files.
 const HEADER: usize = 5;
 
-/// What goes wrong between supervisor and worker.
+/// Why the communication between supervisor and worker failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of a variant says what it is")]
 pub enum ChannelError {

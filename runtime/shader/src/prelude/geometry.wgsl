@@ -81,7 +81,7 @@ fn dp_reflect_4(i: vec4f, n: vec4f) -> vec4f {
     return i - vec4f(2.0f * dp_dot_4(n, i)) * n;
 }
 
-// k = 1 - eta² (1 - cosine²): below 0 the light is reflected as a whole.
+// k = 1 - eta² (1 - cosine²). Below 0 there is total reflection.
 fn dp_refract_k(cosine: f32, eta: f32) -> f32 {
     return 1.0f - (eta * eta) * (1.0f - cosine * cosine);
 }

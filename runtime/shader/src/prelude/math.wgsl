@@ -2,15 +2,15 @@
 //
 // Written in the primitives of dp32/mod.rs: f32 sums, products, quotients and roots that are correctly rounded and
 // flushed, and integers. docs/builtins.md states domain, accuracy and special values of each function;
-// tests/accuracy.rs measures them.
+// tests/accuracy measures them.
 //
 // Rules that the text keeps:
 // - no fused multiply-add, no loop, no array, no global variable; at most one division or root where one is enough;
 // - numbers are taken apart and scaled by powers of two as integers, which costs less than a rounded operation;
-// - bits are compared as integers wherever that decides the same: a comparison of f32 costs several operations on a device.
+// - bits are compared as integers wherever the result is the same: a comparison of f32 costs several operations on a device.
 //   As i32, the bits of positive numbers are ordered like the numbers and above those of negative ones; as u32, those of
 //   negative numbers are ordered by magnitude and above those of positive ones, and those below zero are more than 0x80000000;
-// - the sign of a zero decides at most over the sign of another zero, the payload of a NaN over nothing;
+// - the sign of a zero affects at most the sign of another zero; the payload of a NaN affects nothing;
 // - an f32 that could become a subnormal, an infinity or a NaN by integer arithmetic stays a u32 until the last `select`.
 //
 // The coefficients are minimax polynomials (weighted for relative error of the function, each coefficient rounded to f32 and
@@ -111,7 +111,7 @@ fn dp_log_sum(high: f32, low: f32, n: i32) -> f32 {
     return dp_log_reduced(f, f32(e + n));
 }
 
-// What the addition 1 + u loses, for u ≥ 0.
+// The rounding error of the addition 1 + u, for u ≥ 0.
 fn dp_one_plus_low(u: f32, sum: f32) -> f32 {
     let greater = bitcast<i32>(u) > 0x3f800000i;
     return select(u, 1.0f, greater) - (sum - select(1.0f, u, greater));
@@ -295,7 +295,7 @@ fn dp_tan(x: f32) -> f32 {
     return select(t, -1.0f / t, (turn.y & 1u) != 0u);
 }
 
-// ---- Their inverses ----
+// ---- Inverse circular functions ----
 
 // (asin(s) - s) / s for z = s² ≤ 0.25, error 2^-27.6 of asin.
 fn dp_asin_reduced(z: f32) -> f32 {
@@ -415,7 +415,7 @@ fn dp_tanh(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(value) | (bitcast<u32>(x) & 0x80000000u));
 }
 
-// ---- Their inverses ----
+// ---- Inverse hyperbolic functions ----
 
 // asinh a = ln(1 + u) with u = a + a² / (1 + √(a² + 1)); from 2^12 on ln(2a).
 fn dp_asinh(x: f32) -> f32 {

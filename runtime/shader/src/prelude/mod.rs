@@ -1,7 +1,7 @@
 //! Helper functions in WGSL that the pass calls: one definition for each builtin of WGSL.
 //!
-//! They are linked into a kernel at the level of naga's IR, so that no name of the guest's can touch them.
-//! Their text means what [`crate::dp32`] says: sums, products, quotients and roots are primitives; `bitcast` is raw.
+//! They are linked into a kernel at the level of naga's IR, so names of the guest cannot affect them. Their operations are the
+//! primitives of [`crate::dp32`]: sums, products, quotients and roots have the meaning given there, and `bitcast` moves bits.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// The builtins' definitions.
+    /// The library with the definitions of the builtins.
     pub(crate) fn get() -> Result<&'static Self, Refusal> {
         LIBRARY.as_ref().map_err(|message| Refusal::new(format!("the prelude is broken: {message}")))
     }

@@ -1,5 +1,5 @@
-// Packing and unpacking, and rounding to f16: f16 is IEEE binary16 with subnormals. What comes out of a pack is canonical: a zero
-// has no sign, a NaN is 0x7e00.
+// Packing and unpacking, and rounding to f16: f16 is IEEE binary16 with subnormals. Packing gives canonical bits: a zero has
+// no sign, a NaN is 0x7e00.
 
 // The bits of x as f16, to nearest even. Below 2^-14, adding 0.5 rounds to a multiple of 2^-24.
 fn dp_f16_bits(x: f32) -> u32 {

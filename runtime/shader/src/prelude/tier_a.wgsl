@@ -1,6 +1,6 @@
-// Tier A: what takes more than native `+ - *` behind a barrier.
+// Tier A: the primitives that take more than native `+ - *` behind a barrier.
 //
-// Native floating point serves for estimates only. What decides is integer arithmetic, so a device may contract,
+// Native floating point only gives estimates. Integer arithmetic decides the result, so a device may contract,
 // reassociate or round the estimates as it likes.
 
 // The quotient of the two 24-bit significands has 24 bits when the divisor's is shifted by 23, or by 24 if it is the
@@ -35,7 +35,7 @@ fn dp32_divide(a: F, b: F) -> F {
     let special = max(xa - HIDDEN, xb - HIDDEN) >= U(0x7f000000u);
     let invalid = (max(xa, xb) > INFINITY) | (xa == xb);
     let limit = select(select(U(0u), INFINITY, xa > xb), NAN, invalid);
-    // A zero has no sign.
+    // The sign of a zero divisor is ignored.
     let sign = (ua ^ select(ub, U(0u), xb == U(0u))) & SIGN;
     return bitcast<F>(select(finite, limit, special) | sign);
 }
@@ -59,7 +59,7 @@ fn dp32_reciprocal(x: F) -> F {
     let quotient = dp32_inverse(fraction | HIDDEN, F(1.0) / bitcast<F>(fraction | U(0x4b000000u)));
     let packed = ((U(252u) - (magnitude >> U(23u))) << U(23u)) + quotient;
     let finite = select(packed, U(0u), magnitude >= U(0x7e800000u)) | (u & SIGN);
-    // A zero has no sign.
+    // The sign of a zero divisor is ignored.
     return bitcast<F>(select(select(finite, INFINITY, magnitude == U(0u)), NAN, magnitude > INFINITY));
 }
 

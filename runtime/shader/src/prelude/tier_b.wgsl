@@ -2,8 +2,8 @@
 //
 // Values of type F are only carried and reinterpreted here.
 
-// Rounds to nearest even a significand of 32 bits whose leading bit is set, the last bit standing for all that is
-// below it. Returns the bits of the magnitude; less than `least` is zero.
+// Rounds a significand of 32 bits, whose leading bit is set, to nearest even. Its last bit stands for all bits below
+// it. Returns the bits of the magnitude; a magnitude below `least` becomes zero.
 fn dp32_pack(exponent: I, significand: U, least: U) -> U {
     let kept = significand >> U(8u);
     let rounded = kept + select(U(0u), U(1u), (significand & U(0xffu)) + (kept & U(1u)) > U(0x80u));
@@ -93,7 +93,7 @@ fn dp32_divide(a: F, b: F) -> F {
     let special = (min(xa, xb) == U(0u)) | (max(xa, xb) >= INFINITY);
     let invalid = (max(xa, xb) > INFINITY) | (xa == xb);
     let limit = select(select(U(0u), INFINITY, xa > xb), NAN, invalid);
-    // A zero has no sign.
+    // The sign of a zero divisor is ignored.
     let sign = (ua ^ select(ub, U(0u), xb == U(0u))) & SIGN;
     return bitcast<F>(select(finite, limit, special) | sign);
 }

@@ -1,4 +1,4 @@
-// What both tiers share. This text and a tier's are parsed as one, once per width, with F, I, U and B as the scalar or
+// Shared by both tiers. This text and a tier's are parsed as one, once per width, with F, I, U and B as the scalar or
 // vector types of f32, i32, u32 and bool.
 
 const SIGN = U(0x80000000u);
@@ -11,7 +11,7 @@ const ONE = U(0x3f800000u);
 const INFINITY = U(0x7f800000u);
 const NAN = U(0x7fc00000u);
 
-// Truncates, and stops at the greatest number that both types have.
+// Truncates, and saturates at the greatest number that both types have.
 fn dp32_to_i32(x: F) -> I {
     let u = bitcast<U>(x);
     let magnitude = u & MAGNITUDE;
@@ -24,7 +24,7 @@ fn dp32_to_i32(x: F) -> I {
     return bitcast<I>(select(value, U(0u) - value, negative));
 }
 
-// Truncates, and stops at the greatest number that both types have.
+// Truncates, and saturates at the greatest number that both types have.
 fn dp32_to_u32(x: F) -> U {
     let u = bitcast<U>(x);
     let significand = (u | HIDDEN) << U(8u);

@@ -230,7 +230,7 @@ impl Body {
         self.literal(Literal::Bool(value))
     }
 
-    /// A literal whose value is only known later; see [`Self::settle`].
+    /// A literal whose value is only known later; see [`Self::set_deferred`].
     pub(super) fn deferred(&mut self) -> Value {
         self.declare(Expression::Literal(Literal::U32(0)))
     }

@@ -12,7 +12,7 @@ use crate::visit::{blocks, for_each_statement};
 /// Loops with more iterations than this, including those of inner loops and of called functions, are metered.
 const MAX_ITERATIONS: u32 = 4096;
 
-/// A loop with `iterations` iterations, unless the function returns from it.
+/// A loop that runs `iterations` times, unless the function returns from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Counted {
     pub(super) iterations: u32,
