@@ -1,6 +1,6 @@
 //! Who may submit, and how much a job may ask for.
 
-use isobit_job::{Bytes, JobSpec, Limits, NodeKey};
+use isobit_job::{Bytes, JobSpec, Limits, NodeKey, Profile};
 use isobit_wire::Rejection;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub enum Admission {
 pub struct Ceiling {
     /// Upper bounds of the job's own limits.
     pub limits: Limits,
+    /// Whether kernels may run as written. Profile native bounds neither their time nor what drivers make of them.
+    pub native: bool,
     /// Bytes of all blobs of a job together.
     pub blob_bytes: Bytes,
     /// Time from the start of a run until it is given up.
@@ -35,7 +37,7 @@ impl Default for Ceiling {
             outputs: 256,
             ..Limits::default()
         };
-        Self { limits, blob_bytes: Bytes::mib(32 << 10), deadline: Duration::from_secs(3600) }
+        Self { limits, native: false, blob_bytes: Bytes::mib(32 << 10), deadline: Duration::from_secs(3600) }
     }
 }
 
@@ -52,6 +54,9 @@ impl Admission {
 impl Ceiling {
     /// Whether a job with this spec may run. Needs the spec alone, so it is called before any blob is sent.
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Rejection> {
+        if spec.profile == Profile::Native && !self.native {
+            return Err(Rejection::ProfileNotOffered(spec.profile));
+        }
         let (asked, most) = (&spec.limits, &self.limits);
         let blobs = spec.blobs().values().fold(0_u64, |sum, blob| sum.saturating_add(blob.size.get()));
         let pairs = [

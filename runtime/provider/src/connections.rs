@@ -95,7 +95,9 @@ impl List {
         let idle = self.peers.iter().find(|(_, peer)| is_of_kind(peer) && peer.jobs == 0).map(|(number, _)| *number)?;
         let peer = self.peers.remove(&idle)?;
         match peer.closer {
-            Closer::Connection(connection) => connection.close(CLOSE_BUSY, b"others wait, and this connection has no job"),
+            Closer::Connection(connection) => {
+                connection.close(CLOSE_BUSY, b"others wait, and this connection has no job")
+            }
             #[cfg(test)]
             Closer::None => {}
         }

@@ -1,11 +1,11 @@
 //! One job's way through the supervisor: handshake, spec, blobs, turn, worker, receipt.
 
-use crate::end_reason::EndReason;
-use crate::shared::Shared;
-use crate::upload::{self, STALL, Wanted};
 use crate::SOFTWARE;
 use crate::connections::Place;
+use crate::end_reason::EndReason;
 use crate::queue::{Full, Position, Ticket};
+use crate::shared::Shared;
+use crate::upload::{self, STALL, Wanted};
 use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};

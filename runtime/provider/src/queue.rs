@@ -63,7 +63,11 @@ impl Queue {
     /// It would not.
     pub(crate) fn check(&self, renter: &NodeKey) -> Result<(), Full> {
         let line = self.lock();
-        if line.len() < self.slots + self.waiting || line.greediest(renter).is_some() { Ok(()) } else { Err(self.full()) }
+        if line.len() < self.slots + self.waiting || line.greediest(renter).is_some() {
+            Ok(())
+        } else {
+            Err(self.full())
+        }
     }
 
     /// A place for a job.
@@ -220,9 +224,10 @@ mod tests {
         assert!(queue.enter(other).is_err(), "three each: nobody gives way");
         let mut flood = flood.into_iter();
         drop(flood.next());
-        assert_eq!(positions([&own[0], &own[1]]), [Running, Waiting(1)]);
+        // A slot each: the one who came first is next.
+        assert_eq!(positions([&own[0], &own[1]]), [Running, Waiting(2)]);
         let next = flood.nth(1).unwrap();
-        assert_eq!(next.position(), Waiting(2));
+        assert_eq!(next.position(), Waiting(1));
     }
 
     #[tokio::test]

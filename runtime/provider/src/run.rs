@@ -112,6 +112,12 @@ impl JobTask<'_> {
         let claim = ran.ended.claim(job.spec.id(), ran.outputs);
         let receipt =
             Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
+        // The worker has run strangers' code: nothing that it says is signed unless it can be.
+        let (own, stated) = (isobit_sandbox::rules(receipt.spec.profile), receipt.claim.rules);
+        if stated != own {
+            let said = format_args!("the worker states the rules {stated}, and they are {own}");
+            return Err(EndReason::trouble(FaultKind::Internal, &said));
+        }
         receipt.check().map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         if !unread.is_empty() {
             control.send(&ToRenter::Unread(unread.bounded())).await?;
@@ -163,9 +169,13 @@ impl Running<'_> {
                 worker.send(&ToWorker::Run, &[]).await?;
             }
             FromWorker::Started => {
+                if self.started.is_some() {
+                    return Err(ChannelError::Broken("it came out of turn").into());
+                }
                 self.started = Some(Instant::now());
                 control.send(&ToRenter::Running { device: self.device.name.clone() }).await?;
             }
+            FromWorker::CodeRefused => self.task.shared.code.forget(job.spec.workload.hash, &worker.code_key),
             FromWorker::Log { level, message } => control.send(&ToRenter::log(level, &message)).await?,
             FromWorker::Progress { fraction, message } => control.send(&ToRenter::progress(fraction, &message)).await?,
             FromWorker::Output { name } => self.open_output(control, job, &name, files).await?,

@@ -1,9 +1,9 @@
 //! Accepts connections, hands their streams to jobs, keeps workers warm.
 
 use crate::admission::{Admission, Ceiling};
+use crate::connections::{Connections, Place};
 use crate::job::{self, BlobStream};
 use crate::queue::Queue;
-use crate::connections::{Connections, Place};
 use crate::shared::Shared;
 use crate::upload::Uploads;
 use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
@@ -11,7 +11,8 @@ use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
 use isobit_transport::{
-    BindError, CLOSE_BUSY, CLOSE_DONE, CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, RESET_ABANDONED, Windows, peer_key, read_header,
+    BindError, CLOSE_BUSY, CLOSE_DONE, CLOSE_NOT_ALLOWED, CLOSE_PROTOCOL, RESET_ABANDONED, Windows, peer_key,
+    read_header,
 };
 use isobit_wire::BlobHeader;
 use quinn::{Connection, Endpoint, Incoming, RecvStream};
@@ -120,19 +121,8 @@ impl Provider {
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
         let stopping = watch::Sender::new(false);
         let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
-        let shared = Shared {
-            secret,
-            admission,
-            ceiling,
-            store,
-            code,
-            queue,
-            workers,
-            connections,
-            uploads,
-            windows,
-            stopping,
-        };
+        let shared =
+            Shared { secret, admission, ceiling, store, code, queue, workers, connections, uploads, windows, stopping };
         Ok(Self { endpoint, shared: Arc::new(shared), device })
     }
 

@@ -116,23 +116,13 @@ const SLOWEST: u64 = 64 << 10;
 
 /// Receives one blob of a renter. Bytes are hashed and written on a thread for blocking work, batch by batch: no thread waits for the
 /// renter.
-pub(crate) async fn receive(
-    store: Store,
-    renter: NodeKey,
-    blob: Blob,
-    stream: RecvStream,
-) -> Result<Pin, UploadError> {
+pub(crate) async fn receive(store: Store, renter: NodeKey, blob: Blob, stream: RecvStream) -> Result<Pin, UploadError> {
     let most = STALL + Duration::from_secs(blob.size.get() / SLOWEST);
     let received = tokio::time::timeout(most, receive_all(store, renter, blob, stream)).await;
     received.unwrap_or_else(|_| Err(bad(blob, format!("it did not arrive within {} s", most.as_secs()))))
 }
 
-async fn receive_all(
-    store: Store,
-    renter: NodeKey,
-    blob: Blob,
-    mut stream: RecvStream,
-) -> Result<Pin, UploadError> {
+async fn receive_all(store: Store, renter: NodeKey, blob: Blob, mut stream: RecvStream) -> Result<Pin, UploadError> {
     let mut writer = blocking(move || store.begin(&renter, &blob).map_err(no_room));
     let mut pieces = vec![Bytes::new(); PIECES];
     let (mut batch, mut length) = (Vec::new(), 0);
@@ -191,8 +181,7 @@ mod tests {
         assert!(uploads.begin(other).is_some());
         drop(shares);
         assert!(uploads.0.lock().unwrap().is_empty());
-        let all: Vec<_> =
-            (0..100).filter_map(|_| uploads.begin(SecretKey::generate().public())).collect();
+        let all: Vec<_> = (0..100).filter_map(|_| uploads.begin(SecretKey::generate().public())).collect();
         assert_eq!(all.len(), MAX_UPLOADING);
     }
 }

@@ -1,6 +1,7 @@
 //! Receives outputs: hashes and writes them as they arrive. They are put in their places once the receipt is checked.
 
 use crate::error::SubmitError;
+use crate::patience::Allowance;
 use crate::places::{Part, Places};
 use bytes::Bytes;
 use isobit_job::Name;
@@ -19,17 +20,25 @@ const BATCH: usize = 256 << 10;
 const PIECES: usize = 32;
 
 /// Receives one output.
-pub(crate) async fn receive(name: Name, mut stream: RecvStream, places: Arc<Places>) -> Result<Part, SubmitError> {
+pub(crate) async fn receive(
+    name: Name,
+    mut stream: RecvStream,
+    places: Arc<Places>,
+    allowance: Allowance,
+) -> Result<Part, SubmitError> {
     let (sender, batches) = mpsc::channel(BATCHES);
     let writer = tokio::task::spawn_blocking(move || write(&name, &places, batches));
     let mut pieces = vec![Bytes::new(); PIECES];
     let (mut batch, mut length) = (Vec::new(), 0);
     loop {
         let count = stream.read_chunks(&mut pieces).await.map_err(|error| SubmitError::broken(&error))?;
+        let mut arrived = 0;
         for piece in pieces.iter_mut().take(count.unwrap_or(0)) {
-            length += piece.len();
+            arrived += piece.len();
             batch.push(std::mem::take(piece));
         }
+        allowance.take(arrived as u64)?;
+        length += arrived;
         // A piece of a few bytes may keep a whole packet in memory, so the number of pieces is limited too.
         if length >= BATCH || batch.len() >= PIECES || count.is_none() {
             length = 0;

@@ -38,6 +38,13 @@ pub enum SubmitError {
     },
     #[error("cannot write output {name}: {source}")]
     Write { name: Name, source: std::io::Error },
+    /// The provider is connected and does not do what is its turn to do.
+    #[error("the provider does not go on: waited in vain for {waits_for}")]
+    Silent { waits_for: &'static str },
+    #[error("the provider sends more than the job may make: limit {limit}, {maximum}")]
+    TooMuch { limit: &'static str, maximum: u64 },
+    #[error("the receipt claims {claimed} outputs, and {arrived} arrived")]
+    MissingOutputs { claimed: usize, arrived: usize },
     /// The caller cancelled the job.
     #[error("cancelled")]
     Cancelled,
@@ -73,10 +80,12 @@ impl SubmitError {
             Self::Connect(error) => error.hint().to_owned(),
             Self::Rejected(rejection) => rejection.hint().to_owned(),
             Self::Faulted(fault) => fault.kind.hint().to_owned(),
-            Self::Connection(_) => "submit the job again, here or to another provider".into(),
-            Self::OutputMismatch { .. } | Self::Receipt(_) | Self::WrongReceipt(_) => {
-                "do not trust this provider with the job; submit it to another".into()
-            }
+            Self::Connection(_) | Self::Silent { .. } => "submit the job again, here or to another provider".into(),
+            Self::OutputMismatch { .. }
+            | Self::MissingOutputs { .. }
+            | Self::TooMuch { .. }
+            | Self::Receipt(_)
+            | Self::WrongReceipt(_) => "do not trust this provider with the job; submit it to another".into(),
             Self::Write { .. } => {
                 "make room, or choose another place with -o; the job was given up at the provider".into()
             }

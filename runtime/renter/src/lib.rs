@@ -4,22 +4,23 @@
 //! receives outputs and receipt. [`Places`] says where they go: it is checked before the job starts, and filled when the
 //! receipt has been checked against the bytes that arrived.
 
+mod destination;
 mod download;
 mod error;
+mod patience;
 mod places;
 mod spool;
 mod submission;
 mod submit;
-mod destination;
 mod upload;
 mod verify;
 
+pub use destination::{Destination, Sink, TargetError};
 pub use error::{SubmitError, WrongReceipt};
 pub use places::{Kept, NotKept, Part, PlaceError, Places};
 pub use spool::remove_parts;
 pub use submission::{Submission, SubmissionError};
 pub use submit::{Delivered, Event, submit};
-pub use destination::{Destination, Sink, TargetError};
 pub use verify::{OutputMismatch, check_outputs};
 
 /// This software's name and version, for handshakes and receipts.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isobit_job::{Blob, Bytes, Hash, JobId, Name};
 
-use crate::spool::{Spool, folder_of};
 use crate::destination::{Destination, Identity, Sink, Target, TargetError};
+use crate::spool::{Spool, folder_of};
 
 /// Where a job's outputs and its receipt go.
 #[derive(Debug, Default)]

@@ -3,13 +3,14 @@
 use crate::SOFTWARE;
 use crate::download;
 use crate::error::{SubmitError, WrongReceipt};
+use crate::patience::{ARRIVAL, Allowance, Line, Patience};
 use crate::places::{Part, Places};
 use crate::submission::Submission;
 use crate::upload;
 use isobit_job::{Claim, Envelope, Hash, LogLevel, Name, NodeAddr, Outcome, Receipt, SecretKey, Unread};
-use isobit_transport::{CLOSE_DONE, RESET_ABANDONED, connect, read_header};
-use isobit_wire::{OutputHeader, PROTOCOL, RenterSession, ToProvider, ToRenter};
-use quinn::{Connection, RecvStream, SendStream};
+use isobit_transport::{CLOSE_DONE, CLOSE_NOT_ALLOWED, RESET_ABANDONED, connect, read_header};
+use isobit_wire::{OutputHeader, PROTOCOL, Rejection, RenterSession, ToProvider, ToRenter};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,13 +127,21 @@ pub async fn submit(
         () = &mut cancel => return Err(SubmitError::Cancelled),
     };
     let result = tokio::select! {
-        result = session.finish(deadline, addr) => result,
+        // However much the provider sends, the first request to stop is heard.
+        biased;
         () = cancel => {
             session.cancel().await;
             Err(SubmitError::Cancelled)
         }
+        result = session.finish(deadline, addr) => result,
     };
     drop(session);
+    let result = result.map_err(|error| match connection.close_reason() {
+        Some(ConnectionError::ApplicationClosed(close)) if close.error_code == CLOSE_NOT_ALLOWED => {
+            SubmitError::Rejected(Rejection::NotAllowed)
+        }
+        _ => error,
+    });
     connection.close(CLOSE_DONE, b"done");
     tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await.ok();
     result
@@ -177,6 +186,9 @@ struct Session<'a, E> {
     sent: Arc<AtomicU64>,
     uploads: JoinSet<Result<(), SubmitError>>,
     downloads: JoinSet<Result<Part, SubmitError>>,
+    /// Streams of outputs whose headers are on their way.
+    headers: JoinSet<Result<(OutputHeader, RecvStream), SubmitError>>,
+    allowance: Allowance,
     arrived: Vec<Part>,
     /// An output's name arrives on the control stream, its bytes on another stream; either may be first.
     names: BTreeMap<u32, Name>,
@@ -210,6 +222,8 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
             sent: Arc::default(),
             uploads: JoinSet::new(),
             downloads: JoinSet::new(),
+            headers: JoinSet::new(),
+            allowance: Allowance::new(&submission.spec().limits),
             arrived: Vec::new(),
             names: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -228,29 +242,56 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
     async fn run(&mut self, deadline: Duration) -> Result<End, SubmitError> {
         self.control.say(&ToProvider::Hello { protocol: PROTOCOL, software: SOFTWARE.to_owned() }).await?;
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let mut total = 0;
+        let (mut total, mut sent) = (0, 0);
         let mut tick = tokio::time::interval(PROGRESS);
+        let mut patience = Patience::new(deadline);
         loop {
+            // Messages may be there without end; others get their turn.
+            tokio::task::consume_budget().await;
             tokio::select! {
+                error = patience.ends() => return Err(error),
                 message = self.control.hear() => match message? {
                     ToRenter::Welcome { software, .. } => {
                         (self.events)(Event::Connected { software });
                         let spec_json = self.submission.spec().canonical();
                         self.control.say(&ToProvider::Submit { spec_json, deadline_ms }).await?;
+                        patience.submitted();
                     }
-                    ToRenter::Missing { blobs } => total = self.upload(&blobs)?,
+                    ToRenter::Missing { blobs } => {
+                        total = self.upload(&blobs)?;
+                        patience.uploading();
+                    }
+                    ToRenter::Queued { position, reason } => {
+                        patience.queued();
+                        (self.events)(Event::Queued { position, reason });
+                    }
+                    ToRenter::Accepted { deadline_ms } => {
+                        let deadline = Duration::from_millis(deadline_ms);
+                        patience.accepted(deadline);
+                        (self.events)(Event::Accepted { deadline });
+                    }
                     ToRenter::Finished { envelope_json, outputs } => return Ok(End { envelope_json, outputs }),
                     ToRenter::Rejected(rejection) => return Err(SubmitError::Rejected(rejection)),
                     ToRenter::Faulted(fault) => return Err(SubmitError::Faulted(fault)),
                     ToRenter::Restarted { device, reason } => self.restart(device, reason),
                     ToRenter::Unread(unread) => self.unread = unread,
-                    other => self.note(other),
+                    other => self.note(other)?,
                 },
-                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| SubmitError::broken(&error))?).await?,
-                Some(sent) = self.uploads.join_next() => sent.map_err(|error| SubmitError::broken(&error))??,
+                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| SubmitError::broken(&error))?),
+                Some(begun) = self.headers.join_next() => self.begin_output(begun.map_err(|error| SubmitError::broken(&error))??),
+                Some(sent) = self.uploads.join_next() => {
+                    sent.map_err(|error| SubmitError::broken(&error))??;
+                    if self.uploads.is_empty() {
+                        patience.uploaded();
+                    }
+                }
                 Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| SubmitError::broken(&error))??),
                 _ = tick.tick(), if !self.uploads.is_empty() => {
-                    let sent = self.sent.load(Ordering::Relaxed);
+                    let now = self.sent.load(Ordering::Relaxed);
+                    if now > sent {
+                        sent = now;
+                        patience.uploading();
+                    }
                     (self.events)(Event::Uploading { sent, total });
                 }
             }
@@ -270,23 +311,34 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
     }
 
     /// Messages that only inform.
-    fn note(&mut self, message: ToRenter) {
+    fn note(&mut self, message: ToRenter) -> Result<(), SubmitError> {
+        if let ToRenter::Log { message: text, .. } | ToRenter::Progress { message: text, .. } = &message {
+            match self.allowance.line(text) {
+                Line::Shown => {}
+                Line::Last => {
+                    let message = "the job says more than is shown".to_owned();
+                    (self.events)(Event::Log { level: LogLevel::Warn, message });
+                    return Ok(());
+                }
+                Line::Dropped => return Ok(()),
+            }
+        }
         let event = match message {
-            ToRenter::Queued { position, reason } => Event::Queued { position, reason },
-            ToRenter::Accepted { deadline_ms } => Event::Accepted { deadline: Duration::from_millis(deadline_ms) },
             ToRenter::Running { device } => Event::Running { device },
             ToRenter::Log { level, message } => Event::Log { level, message },
             ToRenter::Progress { fraction, message } => Event::Progress { fraction, message },
             ToRenter::Output { index, name } => {
+                self.allowance.check_outputs(index.saturating_add(1).saturating_sub(self.first))?;
                 let wanted = self.places.wants(&name);
                 self.names.insert(index, name.clone());
                 self.announced = index.saturating_add(1);
                 self.pair(index);
                 Event::Output { name, wanted }
             }
-            _ => return,
+            _ => return Ok(()),
         };
         (self.events)(event);
+        Ok(())
     }
 
     /// Drops all outputs: they are sent again, from another device.
@@ -297,6 +349,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         self.arrived.clear();
         // Dropped tasks may still hold a part for a moment; it leaves nothing behind.
         self.downloads = JoinSet::new();
+        self.allowance.restart();
         self.places.restart();
         (self.events)(Event::Restarted { device, reason });
     }
@@ -323,15 +376,22 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         Ok(total)
     }
 
-    async fn accept(&mut self, mut stream: RecvStream) -> Result<(), SubmitError> {
-        let header: OutputHeader = read_header(&mut stream).await.map_err(|error| SubmitError::broken(&error))?;
+    /// Waits for the header of a stream, in a task of its own: a stream without one holds nothing up.
+    fn accept(&mut self, mut stream: RecvStream) {
+        self.headers.spawn(async move {
+            let header = tokio::time::timeout(ARRIVAL, read_header(&mut stream)).await;
+            let header = header.map_err(|_| SubmitError::Silent { waits_for: "the header of an output" })?;
+            Ok((header.map_err(|error| SubmitError::broken(&error))?, stream))
+        });
+    }
+
+    fn begin_output(&mut self, (header, mut stream): (OutputHeader, RecvStream)) {
         if header.index < self.first {
             stream.stop(RESET_ABANDONED).ok();
-            return Ok(());
+            return;
         }
         self.streams.insert(header.index, stream);
         self.pair(header.index);
-        Ok(())
     }
 
     /// Starts to receive an output if both its name and its stream have arrived.
@@ -339,7 +399,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         if let (Some(name), true) = (self.names.get(&index).cloned(), self.streams.contains_key(&index))
             && let Some(stream) = self.streams.remove(&index)
         {
-            self.downloads.spawn(download::receive(name, stream, Arc::clone(self.places)));
+            self.downloads.spawn(download::receive(name, stream, Arc::clone(self.places), self.allowance.clone()));
         }
     }
 
@@ -356,9 +416,17 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
             let unread = std::mem::take(&mut self.unread);
             return Ok(Delivered { receipt, envelope, outputs: None, unread });
         }
+        let mut left = self.allowance.left();
         while self.arrived.len() < usize::try_from(end.outputs).unwrap_or(usize::MAX) {
             tokio::select! {
-                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| SubmitError::broken(&error))?).await?,
+                stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| SubmitError::broken(&error))?),
+                Some(begun) = self.headers.join_next() => self.begin_output(begun.map_err(|error| SubmitError::broken(&error))??),
+                () = tokio::time::sleep(ARRIVAL) => {
+                    if self.allowance.left() == left {
+                        return Err(SubmitError::Silent { waits_for: "bytes of an output" });
+                    }
+                    left = self.allowance.left();
+                }
                 Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| SubmitError::broken(&error))??),
             }
         }
@@ -371,6 +439,9 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
 
 /// Checks that every output that arrived has the hash and size in the claim.
 fn check(claim: &Claim, arrived: &[Part]) -> Result<(), SubmitError> {
+    if claim.outputs.len() != arrived.len() {
+        return Err(SubmitError::MissingOutputs { claimed: claim.outputs.len(), arrived: arrived.len() });
+    }
     for output in arrived {
         if claim.outputs.get(output.name()) != Some(&output.blob()) {
             let claimed = claim

@@ -7,12 +7,15 @@ use crate::workload::Workload;
 
 use isobit_job::Hash;
 use std::fs::{self, File};
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The most bytes of all files together: 1 GiB, some thousand workloads.
 const LIMIT: u64 = 1 << 30;
+
+/// The most bytes of one workload's code: 256 MiB.
+const MAX_CODE: u64 = 256 << 20;
 
 /// The prefix of the names of files that are still being written.
 const HALF_KEPT: &str = ".isobit-";
@@ -31,10 +34,18 @@ impl CodeCache {
         Ok(Self(dir.to_owned()))
     }
 
-    /// The code of this workload for the engine of this key, if it has been compiled before.
+    /// The code of this workload for the engine of this key, if it has been compiled before and is as it was then. Code that is not is removed.
     pub fn get(&self, workload: Hash, key: &str) -> Option<File> {
         let path = self.path(workload, key);
-        let file = File::open(&path).ok()?;
+        let mut file = File::open(&path).ok()?;
+        let is_whole = fs::read_to_string(hash_path(&path)).ok().and_then(|text| text.trim().parse().ok())
+            == Some(hash_of(&mut file).ok()?);
+        if !is_whole {
+            tracing::warn!(target: "isobit::sandbox", %workload, "compiled code was damaged, and is compiled again");
+            self.forget(workload, key);
+            return None;
+        }
+        file.rewind().ok()?;
         // Recently used code is kept; a clock that cannot be set only costs a compilation later.
         file.set_modified(SystemTime::now()).ok();
         Some(file)
@@ -55,9 +66,30 @@ impl CodeCache {
     pub fn keep(&self, workload: Hash, key: &str, mut code: File) -> io::Result<()> {
         code.rewind()?;
         let mut copy = tempfile::Builder::new().prefix(HALF_KEPT).tempfile_in(&self.0)?;
-        io::copy(&mut code, copy.as_file_mut())?;
-        copy.persist(self.path(workload, key)).map_err(|error| error.error)?;
+        let copied = io::copy(&mut (&mut code).take(MAX_CODE + 1), copy.as_file_mut())?;
+        if copied > MAX_CODE {
+            return Err(io::Error::other(format!("the code has more than {MAX_CODE} bytes")));
+        }
+        let file = copy.as_file_mut();
+        file.rewind()?;
+        let hash = hash_of(file)?;
+        file.sync_all()?;
+        let path = self.path(workload, key);
+        // The hash first: code without its hash is not used, and neither is code that is not of that hash.
+        let mut note = tempfile::Builder::new().prefix(HALF_KEPT).tempfile_in(&self.0)?;
+        writeln!(note, "{hash}")?;
+        note.as_file().sync_all()?;
+        note.persist(hash_path(&path)).map_err(|error| error.error)?;
+        copy.persist(path).map_err(|error| error.error)?;
         self.trim()
+    }
+
+    /// Removes the code of a workload.
+    pub fn forget(&self, workload: Hash, key: &str) {
+        let path = self.path(workload, key);
+        // What cannot be removed does not pass the check either.
+        fs::remove_file(hash_path(&path)).ok();
+        fs::remove_file(path).ok();
     }
 
     /// Loads the workload's code, or compiles the workload and stores its code. For a process without a separate
@@ -106,6 +138,7 @@ impl CodeCache {
             if total <= LIMIT {
                 break;
             }
+            fs::remove_file(hash_path(&path)).ok();
             fs::remove_file(path)?;
             total = total.saturating_sub(size);
         }
@@ -113,10 +146,20 @@ impl CodeCache {
     }
 }
 
+/// The file with the hash of a file of code.
+fn hash_path(code: &Path) -> PathBuf {
+    code.with_extension("cwasm-hash")
+}
+
+fn hash_of(file: &mut File) -> io::Result<Hash> {
+    let mut hasher = blake3::Hasher::new();
+    io::copy(file, &mut hasher)?;
+    Ok(Hash::from(hasher.finalize()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
 
     #[test]
     fn what_is_kept_is_found_again_under_the_same_key_only() {
@@ -131,6 +174,36 @@ mod tests {
         cache.get(workload, "k").unwrap().read_to_string(&mut found).unwrap();
         assert_eq!(found, "code");
         assert!(cache.get(workload, "other").is_none());
+    }
+
+    #[test]
+    fn damaged_code_is_never_handed_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(dir.path()).unwrap();
+        let workload = Hash::of(b"workload");
+        let keep = |bytes: &[u8]| {
+            let mut scratch = cache.scratch().unwrap();
+            scratch.write_all(bytes).unwrap();
+            cache.keep(workload, "k", scratch).unwrap();
+        };
+        let path = cache.path(workload, "k");
+        let damages: [&dyn Fn(); 4] = [
+            &|| fs::write(&path, b"codf").unwrap(),
+            &|| fs::write(&path, b"").unwrap(),
+            &|| fs::write(hash_path(&path), b"0").unwrap(),
+            &|| fs::remove_file(hash_path(&path)).unwrap(),
+        ];
+        for damage in damages {
+            keep(b"code");
+            assert!(cache.get(workload, "k").is_some());
+            damage();
+            assert!(cache.get(workload, "k").is_none());
+            assert!(!path.exists(), "it is compiled again");
+        }
+        // A power failure between the two files.
+        keep(b"code");
+        fs::write(hash_path(&path), Hash::of(b"newer code").to_string()).unwrap();
+        assert!(cache.get(workload, "k").is_none());
     }
 
     #[test]

@@ -334,6 +334,7 @@ fn check_module(module: &Module, profile: Profile) -> Result<(ModuleInfo, Option
     let uniformity = match profile {
         Profile::Dp32 => Some(dp32::check(module, &info)?),
         _ => {
+            dp32::check_bounds(module, &info)?;
             dp32::pointers::check_native(module)?;
             None
         }

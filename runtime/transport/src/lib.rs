@@ -67,6 +67,12 @@ pub const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(1);
 /// Close code of a connection that ends normally.
 pub const CLOSE_DONE: VarInt = VarInt::from_u32(0);
 
+/// Closing code of a connection whose key may not submit.
+pub const CLOSE_NOT_ALLOWED: VarInt = VarInt::from_u32(3);
+
+/// Closing code of a connection that has to give way to others.
+pub const CLOSE_BUSY: VarInt = VarInt::from_u32(4);
+
 /// Reset code of a stream whose content is no longer wanted or no longer available.
 pub const RESET_ABANDONED: VarInt = VarInt::from_u32(2);
 
@@ -158,7 +164,6 @@ pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, C
     }
 }
 
-/// The key that the peer has proved to hold.
 /// The receive windows of a node that listens: the memory that its peers can fill with bytes which nobody has read yet.
 ///
 /// A window is closed but for [`CLOSED_WINDOW`] until bulk data has been asked for, and again afterwards; the sum of the open ones is bounded.
@@ -196,6 +201,7 @@ impl Drop for OpenWindow {
     }
 }
 
+/// The key that the peer has proved to hold.
 #[must_use]
 pub fn peer_key(connection: &Connection) -> Option<NodeKey> {
     let identity = connection.peer_identity()?.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().ok()?;

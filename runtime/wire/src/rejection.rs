@@ -1,6 +1,6 @@
 //! Why a provider does not run a job. Each reason comes with a hint.
 
-use isobit_job::{Bytes, Hash};
+use isobit_job::{Bytes, Hash, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::{MAX_TEXT, cut};
@@ -39,6 +39,8 @@ pub enum Rejection {
     NotAWorkload(String),
     #[error("the provider is shutting down")]
     ShuttingDown,
+    #[error("the provider runs no jobs of profile {0}")]
+    ProfileNotOffered(Profile),
 }
 
 impl Rejection {
@@ -54,6 +56,9 @@ impl Rejection {
             Rejection::NoRoom { .. } => "use smaller inputs, or a provider with a larger store",
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
             Rejection::ShuttingDown => "ask another provider",
+            Rejection::ProfileNotOffered(_) => {
+                "use profile dp32, or ask the provider's owner for `isobit serve --allow-native`"
+            }
         }
     }
 
@@ -69,7 +74,8 @@ impl Rejection {
             | Rejection::NotAllowed
             | Rejection::Full { .. }
             | Rejection::NoRoom { .. }
-            | Rejection::ShuttingDown => {}
+            | Rejection::ShuttingDown
+            | Rejection::ProfileNotOffered(_) => {}
         }
         self
     }
@@ -84,7 +90,8 @@ impl Rejection {
             | Rejection::NotAllowed
             | Rejection::Full { .. }
             | Rejection::NoRoom { .. }
-            | Rejection::ShuttingDown => vec![],
+            | Rejection::ShuttingDown
+            | Rejection::ProfileNotOffered(_) => vec![],
         }
     }
 }

@@ -59,6 +59,9 @@ pub struct Serve {
     /// Workgroups of dp32 kernels to run again on the CPU, as far as a twentieth of the job's time allows: 1/1000, or off
     #[arg(long, value_name = "SHARE", default_value_t)]
     spot_checks: SpotChecks,
+    /// Take jobs of profile native too. Their kernels run as written: nothing but the deadline bounds their time
+    #[arg(long)]
+    allow_native: bool,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -78,6 +81,7 @@ impl Serve {
         let mut ceiling =
             Ceiling { deadline: self.max_deadline.into(), blob_bytes: self.store_limit, ..Ceiling::default() };
         ceiling.limits.device_memory = self.max_device_memory;
+        ceiling.native = self.allow_native;
         let admission = match self.allow.is_empty() {
             true => Admission::Open,
             false => Admission::Only(self.allow.into_iter().collect()),

@@ -124,8 +124,12 @@ fn show(printer: &Printer, watch: &Watch, asked: Duration, event: Event) {
 
 fn failure(error: &SubmitError) -> Failure {
     let status = match error {
-        SubmitError::Faulted(_) | SubmitError::Connection(_) => Status::Faulted,
-        SubmitError::OutputMismatch { .. } | SubmitError::Receipt(_) | SubmitError::WrongReceipt(_) => Status::No,
+        SubmitError::Faulted(_) | SubmitError::Connection(_) | SubmitError::Silent { .. } => Status::Faulted,
+        SubmitError::OutputMismatch { .. }
+        | SubmitError::MissingOutputs { .. }
+        | SubmitError::TooMuch { .. }
+        | SubmitError::Receipt(_)
+        | SubmitError::WrongReceipt(_) => Status::No,
         SubmitError::Cancelled => Status::Cancelled,
         _ => Status::CouldNot,
     };

@@ -217,17 +217,28 @@ impl Start {
         supervisor: &Supervisor,
         go: &mpsc::Receiver<()>,
     ) -> Result<FromWorker, ChannelError> {
-        let compiled = match self.code_file {
+        let loaded = match self.code_file {
             CodeFile::Compiled => self.load(sandbox)?,
-            CodeFile::Empty => match self.compile(sandbox)? {
-                Ok(compiled) => {
-                    supervisor.send(&FromWorker::Compiled, &[])?;
-                    go.recv().map_err(|_| ChannelError::Closed)?;
-                    compiled
-                }
+            CodeFile::Empty => None,
+        };
+        let was_refused = loaded.is_none();
+        let compiled = match loaded {
+            Some(compiled) => compiled,
+            None => match self.compile(sandbox)? {
+                Ok(compiled) => compiled,
                 Err(message) => return Ok(FromWorker::NotAWorkload { message }),
             },
         };
+        match self.code_file {
+            CodeFile::Empty => {
+                let code = compiled.code().map_err(|error| ChannelError::Io(io::Error::other(error)))?;
+                (&self.code).write_all(&code)?;
+                supervisor.send(&FromWorker::Compiled, &[])?;
+                go.recv().map_err(|_| ChannelError::Closed)?;
+            }
+            CodeFile::Compiled if was_refused => supervisor.send(&FromWorker::CodeRefused, &[])?,
+            CodeFile::Compiled => {}
+        }
         let task = Task { spec: &self.spec, inputs: &self.inputs, device, deadline: self.deadline };
         Ok(match isobit_runner::run(&compiled, task, supervisor) {
             Ok(run) => FromWorker::Ended(run.ended),
@@ -235,25 +246,17 @@ impl Start {
         })
     }
 
-    fn load(&self, sandbox: &Sandbox) -> Result<CompiledWorkload, ChannelError> {
-        // The supervisor keeps one file per workload and engine, written once by a worker that had not
-        // run anything of the guest yet.
+    /// The compiled code; none if wasmtime does not take it.
+    fn load(&self, sandbox: &Sandbox) -> Result<Option<CompiledWorkload>, ChannelError> {
+        // The supervisor keeps one file per workload and engine, written by a worker before it ran any guest code, and has checked its hash.
         let code = TrustedCode::promise(self.code.try_clone()?);
-        sandbox.load(&code, self.spec.workload.hash).map_err(|error| ChannelError::Io(io::Error::other(error)))
+        Ok(sandbox.load(&code, self.spec.workload.hash).ok())
     }
 
     fn compile(&self, sandbox: &Sandbox) -> Result<Result<CompiledWorkload, String>, ChannelError> {
         let mut bytes = Vec::new();
         (&self.workload).take(isobit_sandbox::MAX_WORKLOAD + 1).read_to_end(&mut bytes)?;
-        let compiled = Workload::parse(bytes)
-            .map_err(|error| error.to_string())
-            .and_then(|workload| sandbox.compile(&workload).map_err(|error| error.to_string()));
-        let compiled = match compiled {
-            Ok(compiled) => compiled,
-            Err(message) => return Ok(Err(message)),
-        };
-        let code = compiled.code().map_err(|error| ChannelError::Io(io::Error::other(error)))?;
-        (&self.code).write_all(&code)?;
-        Ok(Ok(compiled))
+        let workload = Workload::parse(bytes).map_err(|error| error.to_string());
+        Ok(workload.and_then(|workload| sandbox.compile(&workload).map_err(|error| error.to_string())))
     }
 }

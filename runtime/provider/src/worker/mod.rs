@@ -53,6 +53,8 @@ pub(crate) enum FromWorker {
     Unusable { message: String, hint: String },
     /// The code file is written. Nothing of the guest has run.
     Compiled,
+    /// The code file cannot be loaded; the workload is compiled instead, and its code is not kept.
+    CodeRefused,
     /// The guest is about to execute its first instruction.
     Started,
     /// A line of the guest's log.

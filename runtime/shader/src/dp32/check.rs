@@ -43,20 +43,31 @@ const SMALL_VALUE_BYTES: u64 = 256;
 /// Refuses what cannot be made reproducible, and what is too large for every device. Overrides may be unresolved:
 /// they then count as uniform values, and arrays sized by them as empty.
 pub(crate) fn check(module: &Module, info: &ModuleInfo) -> Result<Uniformity, Refusal> {
-    check_types(module)?;
-    check_expressions(module)?;
-    let entry_points = module.entry_points.iter().enumerate();
-    let compute: Vec<_> = entry_points.filter(|(_, entry)| entry.stage == ShaderStage::Compute).collect();
-    let entry_functions = compute.iter().map(|&(index, entry)| (&entry.function, info.get_entry_point(index)));
-    let functions = called(module).into_iter().map(|handle| (&module.functions[handle], &info[handle]));
-    let mut values_bytes = 0;
-    for (function, info) in functions.chain(entry_functions) {
-        check_values(module, function, info, &mut values_bytes)?;
+    check_bounds(module, info)?;
+    for (function, info) in reached(module, info) {
         check_function(function, info)?;
     }
-    check_sizes(module, info)?;
     Pointers::new(module).check(module)?;
     uniformity::analyze(module)
+}
+
+/// Refuses what is too large for every device, whatever the profile.
+pub(crate) fn check_bounds(module: &Module, info: &ModuleInfo) -> Result<(), Refusal> {
+    check_types(module)?;
+    check_expressions(module)?;
+    let mut values_bytes = 0;
+    for (function, info) in reached(module, info) {
+        check_values(module, function, info, &mut values_bytes)?;
+    }
+    check_sizes(module, info)
+}
+
+/// The functions that compute entry points call, and these.
+fn reached<'m>(module: &'m Module, info: &'m ModuleInfo) -> impl Iterator<Item = (&'m Function, &'m FunctionInfo)> {
+    let functions = called(module).into_iter().map(|handle| (&module.functions[handle], &info[handle]));
+    let entry_points = module.entry_points.iter().enumerate();
+    let compute = entry_points.filter(|(_, entry)| entry.stage == ShaderStage::Compute);
+    functions.chain(compute.map(|(index, entry)| (&entry.function, info.get_entry_point(index))))
 }
 
 fn check_types(module: &Module) -> Result<(), Refusal> {

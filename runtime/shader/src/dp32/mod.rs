@@ -43,7 +43,7 @@ pub(crate) mod uniformity;
 use naga::valid::ModuleInfo;
 use naga::{Module, ShaderStage, Span};
 
-pub(crate) use check::check;
+pub(crate) use check::{check, check_bounds};
 pub use sharing::{Order, Unproved};
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};
 pub(crate) use unavailable::check as check_available;
