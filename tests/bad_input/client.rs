@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A connection with one control stream.
 pub struct Client {
     _endpoint: Endpoint,
+    pub key: SecretKey,
     pub connection: Connection,
     pub send: SendStream,
     receive: RecvStream,
@@ -30,16 +31,26 @@ pub struct Client {
 impl Client {
     /// Connects, and opens a control stream on which nothing is said yet.
     pub async fn connect(provider: &Provider) -> Client {
+        Client::connect_as(provider, &SecretKey::generate()).await
+    }
+
+    async fn connect_as(provider: &Provider, key: &SecretKey) -> Client {
         let address: NodeAddr = provider.address.parse().unwrap();
-        let (endpoint, connection) = connect(&address, &SecretKey::generate()).await.unwrap();
+        let (endpoint, connection) = connect(&address, key).await.unwrap();
+        let key = SecretKey::from_bytes(key.to_bytes());
         let (send, receive) = connection.open_bi().await.unwrap();
         let (session, pending) = (RenterSession::new(), VecDeque::new());
-        Client { _endpoint: endpoint, connection, send, receive, session, pending }
+        Client { _endpoint: endpoint, key, connection, send, receive, session, pending }
     }
 
     /// Connects and submits a job.
     pub async fn submit(provider: &Provider, spec: &JobSpec, deadline: Duration) -> Client {
-        let mut client = Client::connect(provider).await;
+        Client::submit_as(provider, &SecretKey::generate(), spec, deadline).await
+    }
+
+    /// The same with a key that may have been seen before.
+    pub async fn submit_as(provider: &Provider, key: &SecretKey, spec: &JobSpec, deadline: Duration) -> Client {
+        let mut client = Client::connect_as(provider, key).await;
         client.say(&ToProvider::Hello { protocol: PROTOCOL, software: "by hand".into() }).await;
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap();
         client.say(&ToProvider::Submit { spec_json: spec.canonical(), deadline_ms }).await;
@@ -81,6 +92,13 @@ impl Client {
             _ => None,
         })
         .await
+    }
+
+    /// Sends the workload, which is all that a job without inputs is asked for.
+    pub async fn bring_workload(&mut self) {
+        let (blob, bytes) = encoded(&misbehave());
+        assert_eq!(self.missing().await, [blob.hash]);
+        self.upload(&BlobHeader { job: 0, blob }, &bytes).await;
     }
 
     /// The provider's last message.

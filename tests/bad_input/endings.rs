@@ -228,8 +228,10 @@ fn a_guest_that_runs_past_the_deadline_is_given_up() {
 #[test]
 fn a_kernel_that_never_ends_is_given_up_at_the_deadline() {
     let Some(device) = super::device_with_endless_loops() else { return };
-    let site = Site::on(&device, &super::ONE_JOB);
     let args = ["--profile", "native", "--deadline", "300ms"];
+    let refusing = Site::on(&device, &super::ONE_JOB);
+    refusing.submit("spin-in-a-kernel", &args).failed(2, &["runs no jobs of profile native", "--allow-native"]);
+    let site = Site::on(&device, &[&super::ONE_JOB[..], &["--allow-native"]].concat());
     site.submit("spin-in-a-kernel", &args).failed(3, &["the job did not end before its deadline"]);
     site.assert_unharmed();
     let outputs = Outputs::new();

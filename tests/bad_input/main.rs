@@ -7,6 +7,7 @@
 mod support;
 
 mod client;
+mod crowds;
 mod endings;
 mod interruptions;
 mod kernels;

@@ -16,14 +16,14 @@ use crate::support::{eventually, has_ended, stats};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A job with an input that no provider has.
-struct Fresh {
+pub struct Fresh {
     _folder: tempfile::TempDir,
-    input: PathBuf,
-    spec: JobSpec,
+    pub input: PathBuf,
+    pub spec: JobSpec,
 }
 
 impl Fresh {
-    fn new() -> Fresh {
+    pub fn new() -> Fresh {
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("input");
         let seed = SecretKey::generate().to_bytes();
@@ -33,7 +33,7 @@ impl Fresh {
     }
 
     /// Submits it, with the workload but without the input.
-    async fn submit(&self, site: &Site) -> (Client, BlobHeader, Vec<u8>) {
+    pub async fn submit(&self, site: &Site) -> (Client, BlobHeader, Vec<u8>) {
         let mut client = Client::submit(&site.provider, &self.spec, MINUTE).await;
         let (blob, bytes) = encoded(&self.input);
         for hash in client.missing().await {
@@ -136,20 +136,20 @@ async fn a_renter_that_leaves_in_the_middle_of_an_upload_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute: the provider is patient"]
+#[ignore = "takes half a minute: the provider is patient"]
 async fn a_renter_that_never_sends_its_blobs_does_not_keep_its_place() {
     let (site, job) = (Site::own(&ONE_JOB), Fresh::new());
     let (mut client, header, _) = job.submit(&site).await;
     let start = Instant::now();
-    tokio::time::sleep(Duration::from_secs(55)).await;
-    assert_bad_blob(&mut client, header.blob.hash, "its upload did not begin within 60 s").await;
-    assert!(start.elapsed() > Duration::from_secs(59));
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_bad_blob(&mut client, header.blob.hash, "its upload did not begin within 30 s").await;
+    assert!(start.elapsed() > Duration::from_secs(29));
     site.assert_unharmed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_bytes_close_the_connection_and_nothing_more() {
-    let site = Site::shared();
+    let (site, job) = (Site::shared(), Fresh::new());
     let noise: Vec<u8> = (0..1_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     let frame = |body: &[u8]| [&u32::try_from(body.len()).unwrap().to_le_bytes(), body].concat();
     for bytes in [noise.clone(), vec![0xff; 64], frame(&noise), frame(&[]), frame(&[9; 40])] {
@@ -157,7 +157,8 @@ async fn random_bytes_close_the_connection_and_nothing_more() {
         client.send.write_all(&bytes).await.unwrap();
         assert!(!client.closed().await.is_empty());
 
-        let client = Client::connect(&site.provider).await;
+        // Streams of bulk data are possible once blobs have been asked for.
+        let (client, _, _) = job.submit(&site).await;
         let _stream = client.open(&bytes).await;
         assert_eq!(client.closed().await, "a stream with a broken header");
     }
@@ -262,6 +263,7 @@ async fn a_slow_renter_costs_the_provider_no_memory_and_gets_its_output() {
 
     let spec = spec("pour", &[("bytes", &SIZE.to_string())], &[]);
     let mut client = Client::submit(&site.provider, &spec, MINUTE).await;
+    client.bring_workload().await;
     client.hear_of(|message| matches!(message, ToRenter::Output { .. }).then_some(())).await;
     let worker = site.provider.workers()[0];
     until_it_rests(worker).await;
@@ -311,10 +313,8 @@ async fn a_renter_that_does_not_listen_is_given_up_at_the_deadline() {
     let site = Site::own(&ONE_JOB);
     let spec = spec("chatter", &[], &[]);
     let mut client = Client::submit(&site.provider, &spec, Duration::from_secs(2)).await;
-    assert_eq!(client.missing().await, [spec.workload.hash]);
     // From here on nobody reads the control stream, whose window the guest's long lines soon fill.
-    let (blob, workload) = encoded(&misbehave());
-    client.upload(&BlobHeader { job: 0, blob }, &workload).await;
+    client.bring_workload().await;
     let worker = site.provider.workers()[0];
     let start = Instant::now();
     while !has_ended(worker) {
@@ -331,6 +331,7 @@ async fn a_renter_that_does_not_take_its_output_is_given_up_at_the_deadline() {
     assert_serves(&site.provider);
     let spec = spec("pour", &[("bytes", "200000000")], &[]);
     let mut client = Client::submit(&site.provider, &spec, Duration::from_secs(1)).await;
+    client.bring_workload().await;
     let last = client.last().await;
     assert!(matches!(&last, ToRenter::Faulted(fault) if fault.kind == FaultKind::Deadline), "{last:?}");
     site.assert_unharmed();

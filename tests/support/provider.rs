@@ -131,11 +131,11 @@ impl Provider {
     pub fn temporary_files(&self) -> Vec<PathBuf> {
         let data = self.folder.path().join("data");
         let in_store = list(&data.join("store/temporary")).unwrap();
-        // Compiled workloads end in .cwasm.
+        // Compiled workloads end in .cwasm, their hashes in .cwasm-hash.
         let in_code = list(&data.join("code"))
             .unwrap()
             .into_iter()
-            .filter(|path| path.extension().is_none_or(|end| end != "cwasm"));
+            .filter(|path| path.extension().is_none_or(|end| end != "cwasm" && end != "cwasm-hash"));
         in_store.into_iter().chain(in_code).collect()
     }
 

@@ -12,6 +12,7 @@ use isobit_transport::{CLOSE_DONE, CLOSE_NOT_ALLOWED, RESET_ABANDONED, connect, 
 use isobit_wire::{OutputHeader, PROTOCOL, Rejection, RenterSession, ToProvider, ToRenter};
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -122,20 +123,7 @@ pub async fn submit(
         connected = connect(addr, secret) => connected?,
         () = &mut cancel => return Err(SubmitError::Cancelled),
     };
-    let mut session = tokio::select! {
-        session = Session::begin(connection.clone(), submission, places, events) => session?,
-        () = &mut cancel => return Err(SubmitError::Cancelled),
-    };
-    let result = tokio::select! {
-        // However much the provider sends, the first request to stop is heard.
-        biased;
-        () = cancel => {
-            session.cancel().await;
-            Err(SubmitError::Cancelled)
-        }
-        result = session.finish(deadline, addr) => result,
-    };
-    drop(session);
+    let result = converse(&connection, submission, deadline, places, addr, events, cancel).await;
     let result = result.map_err(|error| match connection.close_reason() {
         Some(ConnectionError::ApplicationClosed(close)) if close.error_code == CLOSE_NOT_ALLOWED => {
             SubmitError::Rejected(Rejection::NotAllowed)
@@ -145,6 +133,31 @@ pub async fn submit(
     connection.close(CLOSE_DONE, b"done");
     tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await.ok();
     result
+}
+
+/// Submits a job over a connection.
+async fn converse(
+    connection: &Connection,
+    submission: &Arc<Submission>,
+    deadline: Duration,
+    places: &Arc<Places>,
+    addr: &NodeAddr,
+    events: impl FnMut(Event) + Send,
+    mut cancel: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Delivered, SubmitError> {
+    let mut session = tokio::select! {
+        session = Session::begin(connection.clone(), submission, places, events) => session?,
+        () = &mut cancel => return Err(SubmitError::Cancelled),
+    };
+    tokio::select! {
+        // However much the provider sends, the first request to stop is heard.
+        biased;
+        () = cancel => {
+            session.cancel().await;
+            Err(SubmitError::Cancelled)
+        }
+        result = session.finish(deadline, addr) => result,
+    }
 }
 
 /// The control stream.
