@@ -32,6 +32,18 @@ enum Lie {
     Signature,
     /// The output's stream never comes.
     Silence,
+    /// The output has no end.
+    Endless,
+    /// The log has no end.
+    Flood,
+    /// There are more outputs than the job may make.
+    Many,
+    /// The receipt claims an output of which nothing is said.
+    Withheld,
+    /// It takes the connection and says nothing.
+    Mute,
+    /// A stream has no header.
+    Headless,
 }
 
 struct Liar {
@@ -55,6 +67,10 @@ impl Liar {
     /// Takes one job, and stays until the renter has left.
     async fn serve(self) {
         let connection = self.endpoint.accept().await.unwrap().await.unwrap();
+        if self.lie == Lie::Mute {
+            connection.closed().await;
+            return;
+        }
         let (mut send, mut receive) = connection.accept_bi().await.unwrap();
         let mut session = ProviderSession::new();
         let hello = hear(&mut session, &mut receive).await;
@@ -64,16 +80,33 @@ impl Liar {
         let spec = JobSpec::from_json(&spec_json).unwrap();
         say(&mut session, &mut send, &ToRenter::Accepted { deadline_ms: 60_000 }).await;
         say(&mut session, &mut send, &ToRenter::Running { device: "none".into() }).await;
-        say(&mut session, &mut send, &ToRenter::Output { index: 0, name: "out".parse().unwrap() }).await;
+        let flood = ToRenter::log(isobit_job::LogLevel::Info, &"flood ".repeat(100));
+        while self.lie == Lie::Flood && send.write_all(&session.send(&flood).unwrap()).await.is_ok() {}
+        if self.lie != Lie::Withheld {
+            say(&mut session, &mut send, &ToRenter::Output { index: 0, name: "out".parse().unwrap() }).await;
+        }
+        if self.lie == Lie::Many {
+            say(&mut session, &mut send, &ToRenter::Output { index: 1, name: "more".parse().unwrap() }).await;
+        }
+        let _headless = match self.lie {
+            Lie::Headless => {
+                let mut stream = connection.open_uni().await.unwrap();
+                stream.write_all(&[40, 0]).await.unwrap();
+                Some(stream)
+            }
+            _ => None,
+        };
         self.send_output(&connection).await;
         let envelope_json = self.receipt(spec).to_json().into_bytes();
-        say(&mut session, &mut send, &ToRenter::Finished { envelope_json, outputs: 1 }).await;
+        let outputs = u32::from(self.lie != Lie::Withheld) + u32::from(self.lie == Lie::Many);
+        // The renter may have left.
+        send.write_all(&session.send(&ToRenter::Finished { envelope_json, outputs }).unwrap()).await.ok();
         connection.closed().await;
     }
 
     async fn send_output(&self, connection: &Connection) {
         let content = match self.lie {
-            Lie::Silence => return,
+            Lie::Silence | Lie::Withheld => return,
             Lie::Output => b"the ruth!",
             Lie::Truncated => &CONTENT[..4],
             _ => CONTENT,
@@ -81,7 +114,8 @@ impl Liar {
         let mut output = connection.open_uni().await.unwrap();
         output.write_all(&encode(&OutputHeader { job: 0, index: 0 }).unwrap()).await.unwrap();
         output.write_all(content).await.unwrap();
-        output.finish().unwrap();
+        while self.lie == Lie::Endless && output.write_all(&[0; 1 << 16]).await.is_ok() {}
+        output.finish().ok();
     }
 
     fn receipt(&self, mut spec: JobSpec) -> Envelope {
@@ -142,7 +176,8 @@ fn submit(lie: Lie, outputs: &Outputs) -> Running {
     let address = liar.address().to_string();
     tokio::spawn(liar.serve());
     let mut submit = isobit();
-    submit.arg("submit").arg(misbehave()).args(["--to", &address, "-o", &outputs.out(), "--receipt"]);
+    submit.arg("submit").arg(misbehave()).args(["--to", &address, "-o", &outputs.out()]);
+    submit.args(["--output-bytes", "1MiB", "--outputs", "1", "--receipt"]);
     Running::start(submit.arg(outputs.0.path().join("receipt.json")))
 }
 
@@ -188,6 +223,48 @@ async fn ctrl_c_works_while_an_output_does_not_come() {
         std::thread::sleep(Duration::from_millis(300));
         job.signal(Signal::INT);
         job.finish()
+    })
+    .await
+    .unwrap();
+    ended.failed(130, &["cancelled"]);
+    outputs.assert_empty();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_held_to_the_jobs_limits() {
+    assert_caught(Lie::Endless, &["more than the job may make: limit output-bytes, 1048576"]).await;
+    assert_caught(Lie::Many, &["more than the job may make: limit outputs, 1"]).await;
+    assert_caught(Lie::Withheld, &["the receipt claims 1 outputs, and 0 arrived"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_without_a_header_holds_nothing_up() {
+    let outputs = Outputs::new();
+    let job = submit(Lie::Headless, &outputs);
+    let ended: Ended = tokio::task::spawn_blocking(|| job.finish()).await.unwrap();
+    ended.failed(0, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_says_nothing_is_left() {
+    let outputs = Outputs::new();
+    let job = submit(Lie::Mute, &outputs);
+    let ended: Ended = tokio::task::spawn_blocking(|| job.finish()).await.unwrap();
+    ended.failed(3, &["waited in vain for a first answer"]);
+    outputs.assert_empty();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_ctrl_c_is_heard_in_a_flood() {
+    let outputs = Outputs::new();
+    let mut job = submit(Lie::Flood, &outputs);
+    let ended: Ended = tokio::task::spawn_blocking(move || {
+        job.wait_for("flood flood");
+        job.signal(Signal::INT);
+        let start = std::time::Instant::now();
+        let ended = job.finish();
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        ended
     })
     .await
     .unwrap();
