@@ -188,6 +188,14 @@ fn a_guest_that_hoards_handles_meets_a_limit_that_no_flag_raises() {
 }
 
 #[test]
+fn a_guest_that_has_the_host_remember_too_much_meets_a_limit_that_no_flag_raises() {
+    let cause = serde_json::json!({ "cause": "guest-error" });
+    for wish in ["hoard-commands", "hoard-kernels"] {
+        assert_traps(wish, &[], &cause, &["limit host-memory exceeded: ", "at most 536870912 allowed"]);
+    }
+}
+
+#[test]
 fn a_guest_that_writes_too_much_meets_its_limit() {
     let message = "limit output-bytes exceeded: 1048577 asked for, at most 1048576 allowed";
     let args = ["--output-bytes", "1MiB", "-p", "bytes=1048577"];

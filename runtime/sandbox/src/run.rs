@@ -48,7 +48,7 @@ pub struct PreparedJob {
 /// The version of the sandbox's semantics: what a guest sees of its host, the calls of `wit/` and their limits, and how
 /// wasmtime counts fuel. Raise it whenever a guest could end or cost differently than before. `tests/endings.rs` pins the
 /// cost of some guests, so an update of wasmtime that changes it fails a test.
-pub const SANDBOX_VERSION: u32 = 1;
+pub const SANDBOX_VERSION: u32 = 2;
 
 /// The rules that runs under this profile go by in this build.
 #[must_use]

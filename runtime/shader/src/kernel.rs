@@ -12,7 +12,7 @@ use crate::dp32::uniformity::Uniformity;
 use crate::dp32::{self, LoopCost, Lowered, Tier};
 use crate::refusal::Refusal;
 use crate::text::{self, Rewritten, Specialization, nesting};
-use crate::visit::for_each_statement;
+use crate::visit::{for_each_statement, functions};
 use crate::{GUEST_BIND_GROUPS, KernelError, Profile, advice, overrides, specialize, tails};
 
 /// How a shader uses a bound buffer.
@@ -116,6 +116,11 @@ impl Resolved {
         &self.checked.entry_point
     }
 
+    /// Its expressions: a measure of how much memory it may take.
+    pub fn weight(&self) -> u64 {
+        expressions(&self.checked.module)
+    }
+
     /// Rewrites it into its dp32 form; see [`crate::dp32`].
     ///
     /// # Errors
@@ -134,6 +139,11 @@ impl Resolved {
 }
 
 impl Lowered {
+    /// Its expressions: a measure of how much memory it may take.
+    pub fn weight(&self) -> u64 {
+        expressions(self.module())
+    }
+
     /// The module as WGSL text: in primitives, or, with a tier, as a device of that tier gets it.
     ///
     /// # Errors
@@ -159,6 +169,13 @@ impl Kernel {
     /// Its WGSL text.
     pub fn source(&self) -> &Arc<str> {
         &self.source
+    }
+
+    /// The expressions of the text and of the copies of it that are checked for the entry points, at most. A measure of how much memory
+    /// the kernel may take.
+    pub fn weight(&self) -> u64 {
+        let entries = self.entries.len() as u64;
+        expressions(&self.parsed).saturating_mul(entries.saturating_add(1))
     }
 
     /// The names of the compute entry points, in the order of the source.
@@ -298,6 +315,12 @@ fn parse(wgsl: &str, profile: Profile, specialization: Option<Specialization<'_>
     text::check_layouts(&module, &layouts)?;
     tails::complete(&mut module);
     Ok(module)
+}
+
+/// The expressions of all functions, and of all constants.
+fn expressions(module: &Module) -> u64 {
+    let of_functions: usize = functions(module).map(|function| function.expressions.len()).sum();
+    of_functions.saturating_add(module.global_expressions.len()) as u64
 }
 
 fn no_entry_point() -> Refusal {

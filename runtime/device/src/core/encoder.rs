@@ -2,18 +2,15 @@
 //! anything again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::bindings::{alignment, type_name};
+use super::host_memory::{COMMAND, HostCharge, HostMemory};
 use super::resources::{BindGroup, Buffer, ComputePipeline, Range};
 use super::rules::{at_most, multiple_of, words};
 use crate::{DeviceError, LIMITS};
 
 /// The most commands in one encoder.
 const MAX_COMMANDS: u64 = 64 << 10;
-
-/// The most commands that all encoders and command buffers of a job hold together: 1 Mi * about 150 B.
-const MAX_RECORDED: u64 = 1 << 20;
 
 /// The most dynamic offsets that one bind group has: every storage and uniform slot of a stage.
 const MAX_DYNAMIC_OFFSETS: usize = 8 + 12;
@@ -110,7 +107,7 @@ impl SetGroup {
 pub struct CommandBuffer {
     pub(crate) steps: Vec<Step>,
     kernel_fuel: u64,
-    _recorded: Recorded,
+    _recorded: HostCharge,
 }
 
 impl CommandBuffer {
@@ -129,7 +126,7 @@ pub struct CommandEncoder {
     number: u64,
     pass: Option<Pass>,
     error: Option<DeviceError>,
-    recorded: Recorded,
+    recorded: HostCharge,
 }
 
 /// The state of the open pass.
@@ -139,43 +136,9 @@ struct Pass {
     groups: [Option<SetGroup>; GROUPS],
 }
 
-/// Counts the commands that a job holds.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally(Arc<AtomicU64>);
-
-/// Commands taken from the tally, given back on drop.
-#[derive(Debug)]
-struct Recorded {
-    tally: Tally,
-    commands: u64,
-}
-
-impl Recorded {
-    fn add_one(&mut self) -> Result<(), DeviceError> {
-        let all = self.tally.0.load(Relaxed) + 1;
-        at_most("recorded-commands", MAX_RECORDED, all)?;
-        self.tally.0.store(all, Relaxed);
-        self.commands += 1;
-        Ok(())
-    }
-}
-
-impl Drop for Recorded {
-    fn drop(&mut self) {
-        self.tally.0.fetch_sub(self.commands, Relaxed);
-    }
-}
-
 impl CommandEncoder {
-    pub(super) fn new(tally: Tally) -> Self {
-        Self {
-            steps: Vec::new(),
-            kernel_fuel: 0,
-            number: 0,
-            pass: None,
-            error: None,
-            recorded: Recorded { tally, commands: 0 },
-        }
+    pub(super) fn new(memory: &HostMemory) -> Self {
+        Self { steps: Vec::new(), kernel_fuel: 0, number: 0, pass: None, error: None, recorded: memory.nothing() }
     }
 
     /// Whether a compute pass is open.
@@ -293,7 +256,7 @@ impl CommandEncoder {
         }
         let number = self.number;
         self.number += 1;
-        let room = at_most("commands", MAX_COMMANDS, self.number).and_then(|()| self.recorded.add_one());
+        let room = at_most("commands", MAX_COMMANDS, self.number).and_then(|()| self.recorded.add(COMMAND));
         self.error = room.and_then(|()| command(self)).err().map(|error| match error {
             DeviceError::Validation(diagnostic) => {
                 DeviceError::invalid(format!("command {number}: {}", diagnostic.message))

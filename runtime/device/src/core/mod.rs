@@ -5,6 +5,7 @@ pub(crate) mod backend;
 mod batch;
 mod bindings;
 mod encoder;
+mod host_memory;
 mod ledger;
 mod observer;
 mod queue;
@@ -19,7 +20,7 @@ use isobit_job::FaultKind;
 use isobit_shader::{Kernel, Profile};
 
 use self::backend::{Backend, Compile, Waits};
-use self::encoder::Tally;
+use self::host_memory::HostMemory;
 use self::ledger::Ledger;
 use self::workgroup_time::WorkgroupTime;
 use crate::{DeviceError, DeviceInfo, LIMITS, Readback, Source};
@@ -28,6 +29,7 @@ pub(crate) use self::batch::{Action, MOST_SLICES, Slice};
 pub use self::bindings::check_entry_point;
 pub use self::encoder::{CommandBuffer, CommandEncoder};
 pub(crate) use self::encoder::{Dispatch, SetGroup, Step};
+pub use self::host_memory::{HostCharge, MAX_HOST_MEMORY};
 pub use self::ledger::MemoryUse;
 pub(crate) use self::observer::Observer;
 pub use self::queue::KernelUse;
@@ -57,7 +59,7 @@ pub struct Gpu {
     pub(crate) queue: Queue,
     pub(crate) observers: Vec<Box<dyn Observer>>,
     ledger: Ledger,
-    tally: Tally,
+    host_memory: HostMemory,
     pipelines: u64,
 }
 
@@ -74,7 +76,7 @@ impl Gpu {
             queue: Queue::new(backend, waits, slice, limits.kernel_fuel),
             observers,
             ledger: Ledger::new(limits.memory),
-            tally: Tally::default(),
+            host_memory: HostMemory::default(),
             pipelines: 0,
         }
     }
@@ -97,6 +99,7 @@ impl Gpu {
     /// Creates a buffer of `size` bytes, a multiple of 4 and at least 4, filled with zeros.
     pub fn create_buffer(&mut self, size: u64, usage: BufferUsage) -> Result<Buffer, DeviceError> {
         rules::buffer_size(size)?;
+        let host = self.host_memory.charge(host_memory::BUFFER)?;
         let charge = self.ledger.charge(size)?;
         if self.ledger.should_wait() {
             self.wait()?;
@@ -109,7 +112,7 @@ impl Gpu {
             }
             allocated => allocated?,
         };
-        Ok(Buffer::new(size, usage, memory, Some(charge)))
+        Ok(Buffer::new(size, usage, memory, Some((charge, host))))
     }
 
     /// Creates a bind group layout. Each binding appears once.
@@ -124,7 +127,17 @@ impl Gpu {
         entries: &[GroupEntry],
     ) -> Result<BindGroup, DeviceError> {
         let ranges = bindings::bind_group(layout, entries)?;
-        Ok(self.queue.group(layout, ranges)?)
+        let entries = (entries.len() as u64).saturating_mul(host_memory::GROUP_ENTRY);
+        let charge = self.host_memory.charge(host_memory::GROUP.saturating_add(entries))?;
+        Ok(self.queue.group(layout, ranges, Some(charge))?)
+    }
+
+    /// Counts a kernel that a guest holds. The charge is to be held as long as the kernel.
+    ///
+    /// # Errors
+    /// The job's objects would take more than [`MAX_HOST_MEMORY`].
+    pub fn charge_kernel(&self, kernel: &Kernel) -> Result<HostCharge, DeviceError> {
+        self.host_memory.charge(host_memory::of_kernel(kernel))
     }
 
     /// Compiles an entry point; without a name, the only one. Without `layouts`, they are derived from the shader:
@@ -143,6 +156,7 @@ impl Gpu {
         };
         let entry_point = resolved.entry_point();
         let layouts = bindings::pipeline(entry_point, layouts)?;
+        let charge = self.host_memory.charge(host_memory::of_pipeline(&resolved, lowered.as_deref()))?;
         let compile = Compile { kernel: &resolved, lowered: lowered.as_ref(), layouts: &layouts };
         let compiled = self.queue.backend.compile(&compile, &self.queue.waits)?;
         let each = lowered.as_ref().map_or(1, |lowered| u64::from(lowered.invocation_cost()));
@@ -159,6 +173,7 @@ impl Gpu {
             lowered,
             interpreted: Arc::default(),
             source: Arc::clone(kernel.source()),
+            _charge: Some(Arc::new(charge)),
         }))
     }
 
@@ -171,7 +186,7 @@ impl Gpu {
 
     /// Creates an encoder that records commands for this device.
     pub fn create_command_encoder(&self) -> CommandEncoder {
-        CommandEncoder::new(self.tally.clone())
+        CommandEncoder::new(&self.host_memory)
     }
 
     /// Writes all of `source` at `offset`, ordered with submitted work. `offset` and the source's length are multiples of 4.

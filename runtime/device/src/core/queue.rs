@@ -11,6 +11,7 @@ use isobit_shader::interpreter::words_of;
 use super::backend::{Backend, Report, Ticket, Waits};
 use super::batch::{Action, Batch, Cursor, Slice};
 use super::encoder::{Dispatch, Step};
+use super::host_memory::HostCharge;
 use super::observer::Observer;
 use super::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, Range};
 use super::workgroup_time::{Load, SLICE, WorkgroupTime};
@@ -227,7 +228,7 @@ impl Queue {
             let own: Vec<_> =
                 ranges.iter().filter(|(group, _)| *group == index).map(|(_, range)| range.clone()).collect();
             if !own.is_empty() {
-                *slot = Some(super::encoder::SetGroup::at_zero(self.group(layout, own)?));
+                *slot = Some(super::encoder::SetGroup::at_zero(self.group(layout, own, None)?));
             }
         }
         let alone = Action::Run(Slice { dispatch: &copy, offset: workgroup, size: [1; 3] });
@@ -248,9 +249,14 @@ impl Queue {
         Ok(Range { entry: range.entry, buffer, offset: 0, size: range.size })
     }
 
-    pub(super) fn group(&mut self, layout: &BindGroupLayout, ranges: Vec<Range>) -> Result<BindGroup, Fault> {
+    pub(super) fn group(
+        &mut self,
+        layout: &BindGroupLayout,
+        ranges: Vec<Range>,
+        charge: Option<HostCharge>,
+    ) -> Result<BindGroup, Fault> {
         let made = self.backend.bind(layout, &ranges)?;
-        Ok(BindGroup::new(layout.clone(), ranges, made))
+        Ok(BindGroup::new(layout.clone(), ranges, made, charge))
     }
 }
 

@@ -6,6 +6,7 @@ use isobit_shader::interpreter::Program;
 use isobit_shader::{Binding, BufferBindingType, KernelError, Lowered};
 
 use super::backend::{Compiled, Made};
+use super::host_memory::HostCharge;
 use super::ledger::Charge;
 use super::workgroup_time::WorkgroupTime;
 
@@ -44,11 +45,11 @@ struct BufferState {
     size: u64,
     usage: BufferUsage,
     memory: Made,
-    _charge: Option<Charge>,
+    _charge: Option<(Charge, HostCharge)>,
 }
 
 impl Buffer {
-    pub(crate) fn new(size: u64, usage: BufferUsage, memory: Made, charge: Option<Charge>) -> Self {
+    pub(crate) fn new(size: u64, usage: BufferUsage, memory: Made, charge: Option<(Charge, HostCharge)>) -> Self {
         Self(Arc::new(BufferState { size, usage, memory, _charge: charge }))
     }
 
@@ -139,11 +140,12 @@ struct GroupState {
     layout: BindGroupLayout,
     ranges: Vec<Range>,
     made: Made,
+    _charge: Option<HostCharge>,
 }
 
 impl BindGroup {
-    pub(crate) fn new(layout: BindGroupLayout, ranges: Vec<Range>, made: Made) -> Self {
-        Self(Arc::new(GroupState { layout, ranges, made }))
+    pub(crate) fn new(layout: BindGroupLayout, ranges: Vec<Range>, made: Made, charge: Option<HostCharge>) -> Self {
+        Self(Arc::new(GroupState { layout, ranges, made, _charge: charge }))
     }
 
     pub(crate) fn layout(&self) -> &BindGroupLayout {
@@ -186,6 +188,7 @@ pub(crate) struct PipelineState {
     pub(crate) interpreted: Arc<OnceLock<Result<Arc<Program>, KernelError>>>,
     /// The guest's WGSL text.
     pub(crate) source: Arc<str>,
+    pub(crate) _charge: Option<Arc<HostCharge>>,
 }
 
 impl PipelineState {

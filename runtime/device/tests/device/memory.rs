@@ -1,6 +1,6 @@
 //! The ledger: what counts, until when, and that nothing leaks.
 
-use isobit_device::{BufferUsage, DeviceError, Source};
+use isobit_device::{BufferUsage, DeviceError, Gpu, GroupEntry, MAX_HOST_MEMORY, Source};
 
 use crate::{MIB, SCALE, Setting, dispatch, kernel, on_every_device, storage, whole};
 
@@ -104,9 +104,60 @@ fn all_recorded_commands_together_are_bounded() {
         };
         let most = 64 << 10;
         assert_eq!(crate::exceeded(record(most + 1)), ("commands", u64::from(most), u64::from(most) + 1));
-        let mut kept: Vec<_> = (0..16).map(|_| record(most).unwrap()).collect();
-        assert_eq!(crate::exceeded(record(1)), ("recorded-commands", MIB, MIB + 1));
+        // 512 bytes each, and the buffer has some, too.
+        let mut kept: Vec<_> = (0..15).map(|_| record(most).unwrap()).collect();
+        let (limit, maximum, _) = crate::exceeded(record(most));
+        assert_eq!((limit, maximum), ("host-memory", MAX_HOST_MEMORY));
         kept.pop();
         record(most).unwrap();
+    });
+}
+
+/// Whatever a guest has the host remember counts together, so that none of it is a way around the others.
+#[test]
+fn all_that_a_guest_has_the_host_remember_is_bounded_together() {
+    on_every_device(|device| {
+        let kernel = "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
+            @compute @workgroup_size(64) fn main() { a[0] = 1u; }";
+        let kernel = isobit_shader::prepare(kernel, isobit_shader::Profile::Dp32).unwrap();
+        let buffer = storage(device, &[1]);
+        let record = |commands: u32| {
+            let mut encoder = device.create_command_encoder();
+            (0..commands).for_each(|_| encoder.clear_buffer(&buffer, 0, 4));
+            encoder.finish().unwrap()
+        };
+        let mut kept: Vec<_> = (0..15).map(|_| record(64 << 10)).collect();
+        kept.push(record(65_400));
+        let full = |refused: Result<(), DeviceError>| {
+            let (limit, maximum, requested) = crate::exceeded(refused);
+            assert_eq!((limit, maximum), ("host-memory", MAX_HOST_MEMORY));
+            assert!(requested > maximum);
+        };
+        let pipeline = |device: &mut Gpu| device.create_compute_pipeline(&kernel, None, None, &[]);
+        full(pipeline(device).map(drop));
+        full(device.charge_kernel(&kernel).map(drop));
+        let buffers: Vec<_> = std::iter::from_fn(|| device.create_buffer(4, BufferUsage::STORAGE).ok()).collect();
+        assert!(buffers.len() < 64, "{}", buffers.len());
+        full(device.create_buffer(4, BufferUsage::STORAGE).map(drop));
+        drop((kept, buffers));
+
+        // What goes is given back, as often as one likes.
+        let pipeline = pipeline(device).unwrap();
+        let layout = device.bind_group_layout_of(&pipeline, 0).unwrap();
+        let entry = || GroupEntry { binding: 0, buffer: buffer.clone(), offset: 0, size: None };
+        let mut groups = Vec::new();
+        let refused = loop {
+            match device.create_bind_group(&layout, &[entry()]) {
+                Ok(group) => groups.push(group),
+                Err(error) => break error,
+            }
+        };
+        full(Err(refused));
+        assert!(groups.len() < 512 << 10, "{}", groups.len());
+        drop(groups);
+        for _ in 0..100 {
+            let charges: Vec<_> = (0..64).map(|_| device.charge_kernel(&kernel).unwrap()).collect();
+            drop(charges);
+        }
     });
 }

@@ -7,6 +7,7 @@ use isobit_device::{Device, DeviceInfo, DeviceSelector, Policy, SpotChecks};
 use isobit_job::{Fault, FaultKind, JobSpec, LogLevel, Name};
 use isobit_runner::{Embedder, Task};
 use isobit_sandbox::{CompiledWorkload, Input, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
+use rustix::process::{Resource, Rlimit};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -18,6 +19,13 @@ use std::time::{Duration, Instant};
 
 /// Bytes in the pipe of an output: 1 MiB, the most that an unprivileged process may ask for.
 const PIPE: usize = 1 << 20;
+
+/// The most bytes of a file that a worker writes: compiled code is the longest.
+const MAX_FILE: u64 = 512 << 20;
+
+/// What a worker may take besides a job's memory: its program, the driver and its compilers, stacks, the job's objects in the host. A worker that needs more
+/// ends, and not the machine.
+const OWN_MEMORY: u64 = 4 << 30;
 
 /// Stack of the job's thread: wasm's 1 MiB and much room for what host calls need (parsing WGSL, drivers).
 const JOB_STACK: usize = 64 << 20;
@@ -40,6 +48,8 @@ pub enum WorkerError {
 /// # Errors
 /// Fails if the communication with the supervisor breaks. Trouble with the job is reported to the supervisor instead.
 pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<&Path>) -> Result<(), WorkerError> {
+    limit(Resource::Core, 0);
+    limit(Resource::Fsize, MAX_FILE);
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
@@ -55,6 +65,10 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         Err(ChannelError::Closed) => return Ok(()),
         start => start?,
     };
+    let limits = &start.spec.limits;
+    // A driver may hold a buffer twice, in staging memory too.
+    let memory = limits.guest_memory.get().saturating_add(limits.device_memory.get().saturating_mul(2));
+    limit(Resource::Data, memory.saturating_add(OWN_MEMORY));
     // This worker may have waited for long; a job of another worker may have shown meanwhile that the device miscomputes.
     let device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
         Ok((device, _)) => device,
@@ -73,6 +87,13 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         // The panic's message went to standard error; the supervisor sees the process end without a message.
         Err(_) => std::process::exit(101),
     }
+}
+
+/// Has the system hold this process to a limit for good. What it does not grant, other limits hold.
+fn limit(resource: Resource, most: u64) {
+    let before = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let most = Some(most.min(before));
+    rustix::process::setrlimit(resource, Rlimit { current: most, maximum: most }).ok();
 }
 
 /// A device as it stands in receipts.

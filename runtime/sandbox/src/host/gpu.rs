@@ -11,7 +11,7 @@ use crate::job::Input;
 use bytes::Bytes;
 use isobit_device::{
     BindGroup, BindGroupLayout, Buffer, BufferBindingType, BufferUsage, CommandBuffer, ComputePipeline, DeviceError,
-    GroupEntry, Kernel, LIMITS, LayoutEntry, Readback, Source,
+    GroupEntry, HostCharge, Kernel, LIMITS, LayoutEntry, Readback, Source,
 };
 use isobit_job::{Fault, FaultKind};
 use isobit_shader::{Diagnostic, KernelError, prepare};
@@ -236,17 +236,24 @@ impl wit::HostBuffer for HostState {
     }
 }
 
+/// A guest's shader module.
+pub struct ShaderModule {
+    kernel: Kernel,
+    _charge: HostCharge,
+}
+
 impl wit::HostShaderModule for HostState {
-    fn create(&mut self, wgsl: String) -> Result<Resource<Kernel>, Failure> {
+    fn create(&mut self, wgsl: String) -> Result<Resource<ShaderModule>, Failure> {
         let size = wgsl.len() as u64;
         if size > MAX_WGSL {
             return Err(limit_exceeded("wgsl-bytes", MAX_WGSL, size));
         }
         let kernel = prepare(&wgsl, self.profile)?;
-        Ok(self.table.push(kernel)?)
+        let _charge = self.gpu()?.charge_kernel(&kernel)?;
+        Ok(self.table.push(ShaderModule { kernel, _charge })?)
     }
 
-    fn drop(&mut self, module: Resource<Kernel>) -> wasmtime::Result<()> {
+    fn drop(&mut self, module: Resource<ShaderModule>) -> wasmtime::Result<()> {
         self.table.delete(module)?;
         Ok(())
     }
@@ -302,12 +309,12 @@ impl wit::HostBindGroup for HostState {
 impl wit::HostComputePipeline for HostState {
     fn create(
         &mut self,
-        module: Resource<Kernel>,
+        module: Resource<ShaderModule>,
         entry_point: Option<String>,
         layout: Option<Vec<Resource<BindGroupLayout>>>,
         constants: Vec<wit::OverrideValue>,
     ) -> Result<Resource<ComputePipeline>, Failure> {
-        let kernel = self.table.get(&module)?.clone();
+        let kernel = self.table.get(&module)?.kernel.clone();
         let layout = match layout {
             None => None,
             Some(groups) => Some(

@@ -29,7 +29,7 @@ pub(crate) mod bindings {
             "isobit:compute/io.input": crate::host::io::InputHandle,
             "isobit:compute/io.output": crate::host::io::OutputHandle,
             "isobit:compute/gpu.buffer": isobit_device::Buffer,
-            "isobit:compute/gpu.shader-module": isobit_device::Kernel,
+            "isobit:compute/gpu.shader-module": crate::host::gpu::ShaderModule,
             "isobit:compute/gpu.bind-group-layout": isobit_device::BindGroupLayout,
             "isobit:compute/gpu.bind-group": isobit_device::BindGroup,
             "isobit:compute/gpu.compute-pipeline": isobit_device::ComputePipeline,

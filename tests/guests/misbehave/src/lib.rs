@@ -7,6 +7,7 @@
 use std::hint::black_box;
 use std::io::Write;
 
+use isobit::bindings::isobit::compute::gpu::CommandEncoder;
 use isobit::{Gpu, Input, Output};
 
 const DOUBLE: &str = "
@@ -84,6 +85,8 @@ fn main() -> isobit::Result<()> {
         "hoard-guest-memory" => hoard_guest_memory(),
         "hoard-device-memory" => hoard_device_memory(),
         "hoard-handles" => hoard_handles(),
+        "hoard-commands" => hoard_commands(),
+        "hoard-kernels" => hoard_kernels(),
         "write-too-much" | "pour" => pour(),
         "many-outputs" => many_outputs(),
         "output-twice" => {
@@ -211,6 +214,34 @@ fn hoard_handles() -> isobit::Result<()> {
     let mut hoard = Vec::new();
     loop {
         hoard.push(Input::open(&name)?);
+    }
+}
+
+/// Encoders full of commands, none of which is ever submitted.
+fn hoard_commands() -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let buffer = gpu.buffer::<u32>(64)?;
+    let kernel = gpu.kernel(DOUBLE)?;
+    let group = kernel.bind_group(0).bind(0, &buffer).create()?;
+    let mut hoard = Vec::new();
+    loop {
+        let encoder = CommandEncoder::new();
+        let pass = encoder.begin_compute_pass();
+        pass.set_pipeline(kernel.raw());
+        for _ in 0..65_000 {
+            pass.set_bind_group(0, group.raw(), &[]);
+        }
+        drop(pass);
+        hoard.push(CommandEncoder::finish(encoder)?);
+    }
+}
+
+/// The same kernel, compiled again and again.
+fn hoard_kernels() -> isobit::Result<()> {
+    let gpu = Gpu::new();
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(gpu.module(DOUBLE)?);
     }
 }
 
