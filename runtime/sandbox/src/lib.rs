@@ -4,6 +4,7 @@
 //! [`CompiledWorkload`] → [`PreparedJob`] (with its inputs, device and sinks) → [`FinishedJob`].
 //! Everything is synchronous: the embedder gives a job a thread, or a process, of its own.
 
+mod bounds;
 mod code;
 mod ending;
 mod engine;
@@ -13,6 +14,7 @@ mod run;
 mod takes;
 mod workload;
 
+pub use bounds::TooComplex;
 pub use code::CodeCache;
 pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode};
 pub use job::{Input, Job, OutputSink, Reporter};

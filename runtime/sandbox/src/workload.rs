@@ -1,6 +1,7 @@
 //! A workload's bytes, parsed but not compiled: whether it is a component, whether it exports the world, and
 //! what it imports. Cheap enough for a renter to do before anything is sent.
 
+use crate::bounds::{Bounds, Refused, TooComplex};
 use crate::takes::{self, Takes};
 use isobit_job::{Blob, Bytes, Hash};
 use semver::{Version, VersionReq};
@@ -62,6 +63,8 @@ pub enum WorkloadError {
     },
     #[error("the component imports `{0}`, which the world isobit:compute/workload does not offer")]
     UnknownImport(String),
+    #[error(transparent)]
+    TooComplex(TooComplex),
     #[error("the workload has {size} bytes or more; at most {MAX_WORKLOAD} are allowed")]
     TooLarge {
         /// In bytes.
@@ -152,8 +155,14 @@ fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
     };
     let Found { mut imports, mut exports, mut takes } = Found::default();
     let mut depth = 0_u32;
+    let mut bounds = Bounds::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(broken)? {
+        let payload = payload.map_err(broken)?;
+        bounds.count(&payload).map_err(|refused| match refused {
+            Refused::TooComplex(error) => WorkloadError::TooComplex(error),
+            Refused::Broken(error) => broken(error),
+        })?;
+        match payload {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(WorkloadError::CoreModule),
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
