@@ -1,11 +1,12 @@
 //! An open device without a job, and its provider's policy.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::backend::{Backend, Waits};
 use crate::core::{Observer, SLICE};
 use crate::observe::{RaceDetector, SpotCheck};
-use crate::verdicts::Suspicions;
+use crate::verdicts::{Suspicion, Suspicions};
 use crate::{DeviceInfo, DeviceKind, Gpu, JobLimits, RaceLog, SpotChecks, Stop};
 
 /// The default of [`Policy::patience`]: 10 minutes, enough for a long kernel on a software driver.
@@ -58,6 +59,13 @@ impl Device {
     #[must_use]
     pub fn with(self, policy: Policy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// The same device, which tells of suspicions that jobs cast on it, instead of noting them next to the verdicts: for a process that may
+    /// not write there.
+    #[must_use]
+    pub fn tell_suspicions(self, tell: impl Fn(Suspicion) + Send + Sync + 'static) -> Self {
+        Self { suspicions: self.suspicions.told(Arc::new(tell)), ..self }
     }
 
     /// Starts a job on the device. `stop` is polled while the device is waited for.

@@ -10,6 +10,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use isobit_shader::Tier;
@@ -162,34 +163,88 @@ pub fn record(cache: &Path, info: &DeviceInfo, verdict: &Verdict) -> io::Result<
     Entry { subject, verdict: verdict.clone(), recorded, suspicion: None, cleared }.write(cache)
 }
 
-/// Casts suspicion on a device: in a job, in this tier, its results differed from the CPU's. It is probed again when it is next
-/// opened, unless the probe has cleared it of another suspicion within the last day.
-fn suspect(cache: &Path, info: &DeviceInfo, tier: Tier, failure: Failure) -> io::Result<()> {
-    let subject = Subject::new(info);
-    let verdict = Verdict { tier: Some(tier), failure: None };
-    let entry = Entry::read(cache, &subject);
-    let entry = entry.unwrap_or(Entry { subject, verdict, recorded: 0, suspicion: None, cleared: None });
-    let age = |since| now().checked_sub(Duration::from_secs(since));
-    if entry.cleared.and_then(age).is_some_and(|age| age < DAY) {
-        tracing::warn!(target: "isobit::device", name = info.name, %failure, "not probed again: it was cleared today");
-        return Ok(());
-    }
-    Entry { suspicion: Some(failure), ..entry }.write(cache)
+/// A job's finding: the device's results differed from the CPU's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspicion {
+    subject: Subject,
+    /// The tier that the device ran in.
+    #[serde(with = "tier")]
+    tier: Option<Tier>,
+    what: Failure,
 }
 
-/// Where suspicions are noted for a device that was opened in a tier; None if verdicts are not kept.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Suspicions(Option<(PathBuf, Tier)>);
+impl Suspicion {
+    /// The name of the device.
+    pub fn device(&self) -> &str {
+        &self.subject.name
+    }
+
+    /// Casts suspicion on the device: it is probed again when it is next opened, unless the probe has cleared it of another suspicion
+    /// within the last day.
+    ///
+    /// # Errors
+    /// The folder cannot be written to.
+    pub fn note(&self, cache: &Path) -> io::Result<()> {
+        let (subject, failure) = (self.subject.clone(), self.what.clone());
+        let verdict = Verdict { tier: self.tier, failure: None };
+        let entry = Entry::read(cache, &subject);
+        let entry = entry.unwrap_or(Entry { subject, verdict, recorded: 0, suspicion: None, cleared: None });
+        let age = |since| now().checked_sub(Duration::from_secs(since));
+        if entry.cleared.and_then(age).is_some_and(|age| age < DAY) {
+            let name = self.device();
+            tracing::warn!(target: "isobit::device", name, %failure, "not probed again: it was cleared today");
+            return Ok(());
+        }
+        Entry { suspicion: Some(failure), ..entry }.write(cache)
+    }
+}
+
+/// Whom a device that was opened in a tier tells of suspicions.
+#[derive(Clone, Default)]
+pub(crate) enum Suspicions {
+    /// Nobody: verdicts are not kept.
+    #[default]
+    Dropped,
+    /// They are noted next to the verdicts.
+    Kept(PathBuf, Tier),
+    /// Whoever may write there.
+    Told(Arc<dyn Fn(Suspicion) + Send + Sync>, Tier),
+}
+
+impl std::fmt::Debug for Suspicions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dropped => "Dropped",
+            Self::Kept(..) => "Kept",
+            Self::Told(..) => "Told",
+        })
+    }
+}
 
 impl Suspicions {
     pub(crate) fn kept_in(cache: Option<&Path>, tier: Tier) -> Self {
-        Self(cache.map(|cache| (cache.to_owned(), tier)))
+        cache.map_or(Self::Dropped, |cache| Self::Kept(cache.to_owned(), tier))
+    }
+
+    /// They are told, where they would have been kept.
+    pub(crate) fn told(self, tell: Arc<dyn Fn(Suspicion) + Send + Sync>) -> Self {
+        match self {
+            Self::Dropped => Self::Dropped,
+            Self::Kept(_, tier) | Self::Told(_, tier) => Self::Told(tell, tier),
+        }
     }
 
     /// Notes that in a job the device's results differed from the CPU's.
     pub(crate) fn note(&self, info: &DeviceInfo, what: &str) -> io::Result<()> {
-        let failure = || Failure { check: "a job".to_owned(), detail: what.to_owned() };
-        self.0.as_ref().map_or(Ok(()), |(cache, tier)| suspect(cache, info, *tier, failure()))
+        let (Self::Kept(_, tier) | Self::Told(_, tier)) = self else { return Ok(()) };
+        let what = Failure { check: "a job".to_owned(), detail: what.to_owned() };
+        let suspicion = Suspicion { subject: Subject::new(info), tier: Some(*tier), what };
+        match self {
+            Self::Kept(cache, _) => suspicion.note(cache)?,
+            Self::Told(tell, _) => tell(suspicion),
+            Self::Dropped => {}
+        }
+        Ok(())
     }
 }
 
@@ -232,7 +287,7 @@ mod tier {
 mod tests {
     use isobit_shader::Tier;
 
-    use super::{DAY, Failure, Verdict, now, recall, recall_at, record, suspect, suspicion};
+    use super::{DAY, Failure, Subject, Suspicion, Verdict, now, recall, recall_at, record, suspicion};
     use crate::{DeviceInfo, DeviceKind};
 
     fn info() -> DeviceInfo {
@@ -250,6 +305,10 @@ mod tests {
 
     fn failure() -> Failure {
         Failure { check: "a sum".to_owned(), detail: "wrong".to_owned() }
+    }
+
+    fn suspect(cache: &std::path::Path, info: &DeviceInfo, tier: Tier, what: Failure) -> std::io::Result<()> {
+        Suspicion { subject: Subject::new(info), tier: Some(tier), what }.note(cache)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
 use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
+use isobit_device::probe::Suspicion;
 use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ impl JobTask<'_> {
         let cached = self.shared.code.get(workload, &worker.code_key);
         let code = if cached.is_some() { CodeFile::Compiled } else { CodeFile::Empty };
         let code_file = match cached {
-            Some(file) => file,
+            Some(file) => sealed(file).map_err(|error| trouble(&error))?,
             None => self.shared.code.scratch().map_err(|error| trouble(&error))?,
         };
         files.push(code_file.try_clone().map_err(|error| trouble(&error))?.into());
@@ -176,6 +177,7 @@ impl Running<'_> {
                 control.send(&ToRenter::Running { device: self.device.name.clone() }).await?;
             }
             FromWorker::CodeRefused => self.task.shared.code.forget(job.spec.workload.hash, &worker.code_key),
+            FromWorker::Suspect(suspicion) => self.suspect(&suspicion),
             FromWorker::Log { level, message } => control.send(&ToRenter::log(level, &message)).await?,
             FromWorker::Progress { fraction, message } => control.send(&ToRenter::progress(fraction, &message)).await?,
             FromWorker::Output { name } => self.open_output(control, job, &name, files).await?,
@@ -188,6 +190,17 @@ impl Running<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Has the device probed again before its next job, once a day at most.
+    fn suspect(&self, suspicion: &Suspicion) {
+        let Some(verdicts) = self.task.shared.verdicts.as_ref().filter(|_| suspicion.device() == self.device.name)
+        else {
+            return;
+        };
+        if let Err(error) = suspicion.note(verdicts) {
+            tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
+        }
     }
 
     /// Voids all outputs, because the worker starts the job again on another device. This may happen only once.
@@ -241,6 +254,16 @@ impl Running<'_> {
         self.relays.spawn(relay(name, pipe, stream, self.budget.clone()));
         Ok(())
     }
+}
+
+/// A copy of a file in memory that nobody can change any more.
+fn sealed(mut file: File) -> std::io::Result<File> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let mut copy = File::from(memfd_create("isobit-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    std::io::copy(&mut file, &mut copy)?;
+    std::io::Seek::rewind(&mut copy)?;
+    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(copy)
 }
 
 type Relayed = Result<Result<(Name, Blob), RelayError>, tokio::task::JoinError>;

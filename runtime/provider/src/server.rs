@@ -61,6 +61,8 @@ pub struct Config {
     pub slots: usize,
     /// Jobs that may wait.
     pub waiting: usize,
+    /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
+    pub verdicts: Option<PathBuf>,
     /// Program and arguments that enter [`crate::run_worker`] in a new process.
     pub worker: (PathBuf, Vec<OsString>),
 }
@@ -121,8 +123,20 @@ impl Provider {
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
         let stopping = watch::Sender::new(false);
         let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
-        let shared =
-            Shared { secret, admission, ceiling, store, code, queue, workers, connections, uploads, windows, stopping };
+        let shared = Shared {
+            secret,
+            admission,
+            ceiling,
+            store,
+            code,
+            queue,
+            workers,
+            verdicts: config.verdicts,
+            connections,
+            uploads,
+            windows,
+            stopping,
+        };
         Ok(Self { endpoint, shared: Arc::new(shared), device })
     }
 

@@ -9,6 +9,7 @@ use isobit_job::SecretKey;
 use isobit_sandbox::CodeCache;
 use isobit_store::Store;
 use isobit_transport::Windows;
+use std::path::PathBuf;
 use tokio::sync::watch;
 
 /// What all jobs of a provider share.
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub code: CodeCache,
     pub queue: Queue,
     pub workers: Workers,
+    /// The folder with the probe's verdicts.
+    pub verdicts: Option<PathBuf>,
     pub connections: Connections,
     pub uploads: Uploads,
     pub windows: Windows,

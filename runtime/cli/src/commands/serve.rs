@@ -59,6 +59,9 @@ pub struct Serve {
     /// Workgroups of dp32 kernels to run again on the CPU, as far as a twentieth of the job's time allows: 1/1000, or off
     #[arg(long, value_name = "SHARE", default_value_t)]
     spot_checks: SpotChecks,
+    /// Run jobs even where the system cannot close the jail that they run in
+    #[arg(long)]
+    allow_weak_jail: bool,
     /// Take jobs of profile native too. Their kernels run as written: nothing but the deadline bounds their time
     #[arg(long)]
     allow_native: bool,
@@ -93,7 +96,8 @@ impl Serve {
             ["worker", "--device", &self.device.to_string(), "--spot-checks", &self.spot_checks.to_string()]
                 .map(OsString::from)
                 .to_vec();
-        worker.extend(["--verdicts".into(), verdicts.into_os_string()]);
+        worker.extend(["--verdicts".into(), verdicts.clone().into_os_string()]);
+        worker.extend(self.allow_weak_jail.then(|| "--allow-weak-jail".into()));
         probe(&program, &worker, printer);
         let config = Config {
             listen: self.listen,
@@ -104,6 +108,7 @@ impl Serve {
             store_limit: self.store_limit,
             slots: self.slots,
             waiting: self.waiting,
+            verdicts: Some(verdicts),
             worker: (program, worker),
         };
         let runtime = tokio::runtime::Runtime::new()?;

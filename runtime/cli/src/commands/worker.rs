@@ -27,6 +27,9 @@ pub struct Worker {
     /// Run no job: probe the device in this process, and tell how far it is
     #[arg(long, conflicts_with = "probe_only")]
     probe: bool,
+    /// Run the job even where the system cannot close the jail
+    #[arg(long)]
+    allow_weak_jail: bool,
 }
 
 impl Worker {
@@ -52,7 +55,8 @@ impl Worker {
 
     #[cfg(target_os = "linux")]
     fn run_job(self) -> anyhow::Result<Status> {
-        match isobit_provider::run_worker(&self.device, self.spot_checks, self.verdicts.as_deref()) {
+        let jail = if self.allow_weak_jail { isobit_provider::Jail::Weak } else { isobit_provider::Jail::Required };
+        match isobit_provider::run_worker(&self.device, self.spot_checks, self.verdicts.as_deref(), jail) {
             Ok(()) => Ok(Status::Ok),
             Err(error) => Err(Failure::new(error.to_string()).into()),
         }
@@ -60,7 +64,7 @@ impl Worker {
 
     #[cfg(not(target_os = "linux"))]
     fn run_job(self) -> anyhow::Result<Status> {
-        let _ = self.spot_checks;
+        let _ = (self.spot_checks, self.allow_weak_jail);
         Err(Failure::new("a provider's worker runs on Linux only").into())
     }
 }

@@ -26,7 +26,7 @@ use self::kernels::WORKGROUP;
 use self::vectors::Vectors;
 use crate::adapter::{Found, find};
 use crate::verdicts::{self, Suspicions};
-pub use crate::verdicts::{Failure, Verdict, recall, record, suspicion};
+pub use crate::verdicts::{Failure, Suspicion, Verdict, recall, record, suspicion};
 use crate::{
     Adapter, AdapterOptions, Device, DeviceError, DeviceSelector, Gpu, JobLimits, OpenError, Policy, Stop, open_cpu,
 };

@@ -1,6 +1,7 @@
 //! What a worker process does: opens engine and device, takes one job, runs it, ends.
 
 use super::channel::{self, ChannelError, Inbox, receive};
+use super::jail;
 use super::{CodeFile, DeviceSummary, FromWorker, ToWorker};
 use isobit_device::probe::{InProcess, Progress, Verdict};
 use isobit_device::{Device, DeviceInfo, DeviceSelector, Policy, SpotChecks};
@@ -13,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -47,14 +48,31 @@ pub enum WorkerError {
 ///
 /// # Errors
 /// Fails if the communication with the supervisor breaks. Trouble with the job is reported to the supervisor instead.
-pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<&Path>) -> Result<(), WorkerError> {
+pub fn run(
+    selector: &DeviceSelector,
+    spot_checks: SpotChecks,
+    verdicts: Option<&Path>,
+    jail: Jail,
+) -> Result<(), WorkerError> {
     limit(Resource::Core, 0);
     limit(Resource::Fsize, MAX_FILE);
+    let files = jail::close_files(&drivers_folders().iter().map(PathBuf::as_path).chain(verdicts).collect::<Vec<_>>());
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
-    let (sandbox, opened) = match open(selector, verdicts) {
+    let opened = open(selector, verdicts).and_then(|opened| {
+        let closed = files.and_then(|()| jail::close_calls());
+        match (closed, jail) {
+            (Ok(()), _) => Ok(opened),
+            (Err(error), Jail::Weak) => {
+                tracing::warn!(target: "isobit::worker", %error, "the jail is weak");
+                Ok(opened)
+            }
+            (Err(error), Jail::Required) => Err((error.to_string(), WEAK_HINT.to_owned())),
+        }
+    });
+    let (sandbox, opened) = match opened {
         Ok(opened) => opened,
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
@@ -78,6 +96,8 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         }
     };
     let device = device.with(Policy { spot_checks, ..Policy::default() });
+    let told = supervisor.clone();
+    let device = device.tell_suspicions(move |suspicion| drop(told.send(&FromWorker::Suspect(suspicion), &[])));
     let go = watch(socket, inbox);
     let thread = std::thread::Builder::new().name("job".into()).stack_size(JOB_STACK);
     let report = supervisor.clone();
@@ -87,6 +107,33 @@ pub fn run(selector: &DeviceSelector, spot_checks: SpotChecks, verdicts: Option<
         // The panic's message went to standard error; the supervisor sees the process end without a message.
         Err(_) => std::process::exit(101),
     }
+}
+
+/// What becomes of a worker whose jail the system cannot close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jail {
+    /// It takes no job.
+    Required,
+    /// It takes jobs in the jail that there is.
+    Weak,
+}
+
+const WEAK_HINT: &str =
+    "use a kernel with Landlock (Linux 5.13, better 6.12), or accept the risk with `--allow-weak-jail`";
+
+/// Where a user's own drivers may lie, as the Vulkan loader looks for them.
+fn drivers_folders() -> Vec<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).into_iter();
+    let lists =
+        ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "LD_LIBRARY_PATH"].into_iter().flat_map(set);
+    let listed: Vec<PathBuf> = lists.flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>()).collect();
+    // A manifest names a library next to it.
+    let folders = listed.iter().filter_map(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
+    let home = set("HOME").map(PathBuf::from);
+    let data = home.flat_map(|home| [home.join(".local/share/vulkan"), home.join(".config/vulkan")]);
+    let data =
+        data.chain(set("XDG_DATA_HOME").chain(set("XDG_CONFIG_HOME")).map(|folder| Path::new(&folder).join("vulkan")));
+    folders.map(Path::to_owned).filter(|path| path.is_absolute()).chain(data).collect()
 }
 
 /// Has the system hold this process to a limit for good. What it does not grant, other limits hold.

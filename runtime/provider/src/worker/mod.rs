@@ -5,14 +5,16 @@
 
 mod body;
 mod channel;
+mod jail;
 mod process;
 mod spares;
 
-pub use body::{WorkerError, run};
+pub use body::{Jail, WorkerError, run};
 pub(crate) use channel::ChannelError;
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
 pub(crate) use spares::Workers;
 
+use isobit_device::probe::Suspicion;
 use isobit_job::{Ended, Fault, JobSpec, LogLevel};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +59,8 @@ pub(crate) enum FromWorker {
     CodeRefused,
     /// The guest is about to execute its first instruction.
     Started,
+    /// The device computed otherwise than the CPU: it is to be probed again.
+    Suspect(Suspicion),
     /// A line of the guest's log.
     Log { level: LogLevel, message: String },
     /// The guest's progress.

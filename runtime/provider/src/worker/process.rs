@@ -3,7 +3,7 @@
 use super::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
 use super::{DeviceSummary, FromWorker, ToWorker};
 use rustix::net::RecvFlags;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -53,6 +53,37 @@ pub(crate) struct Worker {
     pub code_key: String,
 }
 
+/// Whether a variable of this process is a worker's business: where drivers are and how they behave, and how panics look.
+fn is_for_workers(name: &OsStr) -> bool {
+    const NAMES: [&str; 8] = [
+        "HOME",
+        "PATH",
+        "LANG",
+        "LD_LIBRARY_PATH",
+        "XDG_DATA_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_DIRS",
+        "XDG_CONFIG_DIRS",
+    ];
+    const FAMILIES: [&str; 13] = [
+        "VK_",
+        "MESA_",
+        "LP_",
+        "GALLIUM_",
+        "LIBGL_",
+        "DRI_",
+        "NODEVICE_",
+        "RADV_",
+        "AMD_",
+        "INTEL_",
+        "__NV",
+        "CUDA_",
+        "RUST_",
+    ];
+    let name = name.to_string_lossy();
+    NAMES.contains(&&*name) || name.starts_with("ISOBIT_") || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
 impl Worker {
     /// Starts a process and waits until its engine and device are open.
     pub(crate) async fn start(command: &WorkerCommand) -> Result<Self, SpawnError> {
@@ -60,6 +91,8 @@ impl Worker {
         ours.set_nonblocking(true).map_err(SpawnError::Process)?;
         let child = Command::new(&command.program)
             .args(&command.args)
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| is_for_workers(name)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .kill_on_drop(true)
