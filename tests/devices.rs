@@ -56,6 +56,8 @@ fn the_cpu_device_needs_no_probe() {
     let output = bare.args(["doctor", "--device", "best", "--json"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(json(&output)["devices"][0]["kind"], "interpreter");
+    let jail = &json(&output)["jail"];
+    assert_eq!(jail["closed"].as_bool().unwrap(), jail["reason"].is_null(), "{jail}");
 }
 
 #[test]

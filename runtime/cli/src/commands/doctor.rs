@@ -1,6 +1,7 @@
 //! `isobit doctor`: whether this machine's devices compute as they should.
 
 use std::fmt;
+use std::process::Command;
 
 use isobit_device::probe::{self, Prober as _, Verdict};
 use isobit_device::{Adapter, DeviceInfo, DeviceKind, DeviceSelector, Tier, list_adapters, select};
@@ -28,6 +29,16 @@ pub struct Doctor {
 #[derive(serde::Serialize)]
 struct Answer {
     devices: Vec<Probed>,
+    jail: Jail,
+}
+
+/// Whether a provider's workers can be jailed here.
+#[derive(serde::Serialize)]
+struct Jail {
+    closed: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -66,9 +77,27 @@ impl Doctor {
         if devices.is_empty() {
             printer.note("there is no driver to check; kernels run on the CPU");
         }
-        let answer = Answer { devices };
+        let answer = Answer { devices, jail: Jail::examine() };
         printer.answer(&answer, &answer)?;
         Ok(status)
+    }
+}
+
+impl Jail {
+    /// Has a child process close one around itself.
+    fn examine() -> Self {
+        let tried = std::env::current_exe()
+            .and_then(|program| Command::new(program).args(["worker", "--device", "cpu", "--jail-only"]).output());
+        match tried {
+            Ok(output) if output.status.success() => Self { closed: true, reason: None },
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                let reason =
+                    if said.is_empty() { format!("the process that tried ended: {}", output.status) } else { said };
+                Self { closed: false, reason: Some(reason) }
+            }
+            Err(error) => Self { closed: false, reason: Some(error.to_string()) },
+        }
     }
 }
 
@@ -110,6 +139,9 @@ impl fmt::Display for Answer {
                 (None, None) => writeln!(f, "{name}: needs no probe; the others are compared with it"),
             }?;
         }
-        Ok(())
+        match &self.jail.reason {
+            None => writeln!(f, "jail: a provider's workers can be jailed"),
+            Some(reason) => writeln!(f, "jail: weak, as {reason}; `isobit serve` needs --allow-weak-jail"),
+        }
     }
 }

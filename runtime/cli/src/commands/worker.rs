@@ -27,6 +27,9 @@ pub struct Worker {
     /// Run no job: probe the device in this process, and tell how far it is
     #[arg(long, conflicts_with = "probe_only")]
     probe: bool,
+    /// Run no job: close the jail, and say on stdout why if that cannot be
+    #[arg(long, conflicts_with_all = ["probe", "probe_only"])]
+    jail_only: bool,
     /// Run the job even where the system cannot close the jail
     #[arg(long)]
     allow_weak_jail: bool,
@@ -50,6 +53,9 @@ impl Worker {
             }
             return Ok(Status::Ok);
         }
+        if self.jail_only {
+            return Ok(jail_only());
+        }
         self.run_job()
     }
 
@@ -67,4 +73,21 @@ impl Worker {
         let _ = (self.spot_checks, self.allow_weak_jail);
         Err(Failure::new("a provider's worker runs on Linux only").into())
     }
+}
+
+#[cfg(target_os = "linux")]
+fn jail_only() -> Status {
+    match isobit_provider::try_jail() {
+        Ok(()) => Status::Ok,
+        Err(reason) => {
+            println!("{reason}");
+            Status::No
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn jail_only() -> Status {
+    println!("jails are made on Linux only");
+    Status::No
 }

@@ -121,6 +121,14 @@ pub enum Jail {
 const WEAK_HINT: &str =
     "use a kernel with Landlock (Linux 5.13, better 6.12), or accept the risk with `--allow-weak-jail`";
 
+/// Closes the jail of a worker around this process, to find out whether the system can.
+///
+/// # Errors
+/// Why it cannot, in words.
+pub fn try_jail() -> Result<(), String> {
+    jail::close_files(&[]).and_then(|()| jail::close_calls()).map_err(|error| error.to_string())
+}
+
 /// Where a user's own drivers may lie, as the Vulkan loader looks for them.
 fn drivers_folders() -> Vec<PathBuf> {
     let set = |name: &str| std::env::var_os(name).into_iter();

@@ -9,7 +9,7 @@ mod jail;
 mod process;
 mod spares;
 
-pub use body::{Jail, WorkerError, run};
+pub use body::{Jail, WorkerError, run, try_jail};
 pub(crate) use channel::ChannelError;
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
 pub(crate) use spares::Workers;
