@@ -4,6 +4,9 @@
 //! bounded; bulk data goes by file descriptor: the workload, inputs and code as files, outputs as pipes.
 
 mod body;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+mod breach_tests;
 mod channel;
 mod jail;
 mod process;

@@ -1,0 +1,186 @@
+//! Workers that were taken over: processes of this test that say what a worker never says. It is the provider's fault, is never signed, and never breaks
+//! the renter's connection.
+
+use super::channel::{Inbox, receive, send};
+use super::{DeviceSummary, FromWorker, ToWorker};
+use crate::{Admission, Ceiling, Config, Provider};
+use isobit_job::{
+    Blob, Bytes, Cost, Ended, FaultKind, JobSpec, Limits, LogLevel, NodeAddr, Outcome, Profile, Rules, SecretKey, Trap,
+};
+use isobit_store::{Encoder, hash_file};
+use isobit_wire::{BlobHeader, PROTOCOL, RenterSession, ToProvider, ToRenter, encode};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+fn device() -> DeviceSummary {
+    DeviceSummary { name: "none".into(), driver: "none".into(), backend: "none".into() }
+}
+
+fn honest() -> Ended {
+    let rules = isobit_sandbox::rules(Profile::Dp32);
+    Ended { rules, outcome: Outcome::Completed, cost: Cost::default(), unread: Default::default() }
+}
+
+/// A worker's part in a job: what it sends once it has the job.
+fn play(messages: Vec<FromWorker>) {
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
+    // Without a supervisor there is nothing to play: somebody runs all ignored tests.
+    if socket.peer_addr().is_err() {
+        return;
+    }
+    send(&socket, &FromWorker::Ready { device: device(), code_key: "0".into() }, &[]).unwrap();
+    let mut inbox = Inbox::default();
+    if let Ok((ToWorker::Start { .. }, _)) = receive::<ToWorker>(&socket, &mut inbox) {
+        for message in messages {
+            if send(&socket, &message, &[]).is_err() {
+                break;
+            }
+        }
+        // The supervisor ends this process.
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    std::process::exit(0);
+}
+
+macro_rules! players {
+    ($($name:ident: $messages:expr;)*) => {
+        $(
+            #[test]
+            #[ignore = "a process of its own, started by another test"]
+            fn $name() {
+                play($messages);
+            }
+        )*
+    };
+}
+
+players! {
+    plays_well: vec![FromWorker::Started, FromWorker::Ended(honest())];
+    states_other_rules: vec![
+        FromWorker::Started,
+        FromWorker::Ended(Ended { rules: Rules::of(Profile::Dp32, 4_000_000_000, 1), ..honest() }),
+    ];
+    bills_beyond_the_limit: vec![
+        FromWorker::Started,
+        FromWorker::Ended(Ended {
+            outcome: Outcome::Trapped(Trap::Fuel),
+            cost: Cost { guest_fuel: isobit_job::Fuel::MAX, ..Cost::default() },
+            ..honest()
+        }),
+    ];
+    bills_outputs_that_are_none: vec![
+        FromWorker::Started,
+        FromWorker::Ended(Ended { cost: Cost { output_bytes: Bytes::mib(1), ..Cost::default() }, ..honest() }),
+    ];
+    starts_twice: vec![FromWorker::Started, FromWorker::Started, FromWorker::Ended(honest())];
+    makes_an_output_without_a_pipe: vec![FromWorker::Started, FromWorker::Output { name: "out".into() }];
+    names_an_output_badly: vec![FromWorker::Started, FromWorker::Output { name: "../key".into() }];
+    compiles_twice: vec![FromWorker::Compiled, FromWorker::Compiled];
+    is_ready_again: vec![FromWorker::Ready { device: device(), code_key: "0".into() }];
+    restarts_twice: vec![
+        FromWorker::Started,
+        FromWorker::Restarted { device: device(), reason: "x".repeat(100_000) },
+        FromWorker::Restarted { device: device(), reason: String::new() },
+    ];
+    logs_too_much_at_once: vec![
+        FromWorker::Started,
+        FromWorker::Log { level: LogLevel::Info, message: "x".repeat(900_000) },
+        FromWorker::Progress { fraction: 7.5, message: "x".repeat(900_000) },
+        FromWorker::Ended(honest()),
+    ];
+    speaks_before_it_starts: vec![FromWorker::Log { level: LogLevel::Info, message: "early".into() }];
+}
+
+/// What the renter of a job is told last, when this plays the worker. None if the connection was closed instead.
+async fn last_word(player: &str) -> Option<ToRenter> {
+    let folder = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let name = format!("worker::breach_tests::{player}");
+    let args = ["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        secret: SecretKey::generate(),
+        admission: Admission::Open,
+        ceiling: Ceiling::default(),
+        data_dir: folder.path().join("data"),
+        store_limit: Bytes::mib(64),
+        slots: 1,
+        waiting: 0,
+        verdicts: None,
+        worker: (program, args),
+    };
+    let provider = Provider::start(config).await.unwrap();
+    let address =
+        NodeAddr { host: "127.0.0.1".into(), port: provider.local_addr().unwrap().port(), key: provider.key() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(provider.serve(async move { drop(stopped.await) }));
+    let told = tokio::time::timeout(Duration::from_secs(30), rent(&address, folder.path())).await.unwrap();
+    drop(stop);
+    serving.await.unwrap();
+    told
+}
+
+/// Submits a job whose workload is of no matter, as nobody compiles it.
+async fn rent(address: &NodeAddr, folder: &std::path::Path) -> Option<ToRenter> {
+    let path = folder.join("workload");
+    std::fs::write(&path, "not looked at").unwrap();
+    let (workload, outboard) = hash_file(&path).unwrap();
+    let encoded: Vec<u8> = Encoder::open(&path, &outboard).unwrap().flat_map(Result::unwrap).collect();
+    let workload: Blob = workload;
+    let (limits, profile) = (Limits::default(), Profile::Dp32);
+    let spec = JobSpec { workload, inputs: Default::default(), params: Default::default(), limits, profile };
+    let (_endpoint, connection) = isobit_transport::connect(address, &SecretKey::generate()).await.unwrap();
+    let (mut send, mut receive) = connection.open_bi().await.unwrap();
+    let mut session = RenterSession::new();
+    let hello = ToProvider::Hello { protocol: PROTOCOL, software: "test".into() };
+    for message in [hello, ToProvider::Submit { spec_json: spec.canonical(), deadline_ms: 20_000 }] {
+        send.write_all(&session.send(&message).unwrap()).await.unwrap();
+    }
+    let mut upload = None;
+    while let Ok(Some(chunk)) = receive.read_chunk(1 << 16, true).await {
+        for message in session.receive(&chunk.bytes).unwrap() {
+            if let ToRenter::Missing { .. } = message {
+                let mut stream = connection.open_uni().await.unwrap();
+                stream.write_all(&encode(&BlobHeader { job: 0, blob: workload }).unwrap()).await.unwrap();
+                stream.write_all(&encoded).await.unwrap();
+                stream.finish().unwrap();
+                upload = Some(stream);
+            } else if message.is_last() {
+                drop(upload);
+                return Some(message);
+            }
+        }
+    }
+    None
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_breaks_its_word_is_the_providers_fault_and_nothing_is_signed() {
+    // A worker that keeps it is believed, so the others fail for what they say.
+    let well = last_word("plays_well").await;
+    assert!(matches!(well, Some(ToRenter::Finished { .. })), "{well:?}");
+    // Long texts are cut, and what is no fraction is none: the job goes on.
+    let long = last_word("logs_too_much_at_once").await;
+    assert!(matches!(long, Some(ToRenter::Finished { .. })), "{long:?}");
+    for player in [
+        "states_other_rules",
+        "bills_beyond_the_limit",
+        "bills_outputs_that_are_none",
+        "starts_twice",
+        "makes_an_output_without_a_pipe",
+        "names_an_output_badly",
+        "compiles_twice",
+        "is_ready_again",
+        "restarts_twice",
+        "speaks_before_it_starts",
+    ] {
+        match last_word(player).await {
+            Some(ToRenter::Faulted(fault)) => {
+                assert!(matches!(fault.kind, FaultKind::Internal | FaultKind::WorkerDied), "{player}: {fault:?}");
+            }
+            other => panic!("{player}: {other:?}"),
+        }
+    }
+}
