@@ -4,8 +4,8 @@
 //! probed again, once a day at most.
 //!
 //! A verdict applies to one version of a driver. Some drivers report no version (SwiftShader does not), so their updates go
-//! unnoticed: for these, a grant of native arithmetic is valid for a day. A verdict of wrong results holds until the device is
-//! probed again.
+//! unnoticed: for these, a grant of native arithmetic is valid for a day. A verdict of integers only holds until the device is
+//! probed again; a device that may not be used at all is looked at again after a day.
 
 use std::fs;
 use std::io;
@@ -107,7 +107,12 @@ struct Entry {
 impl Entry {
     fn holds(&self, subject: &Subject, now: Duration) -> bool {
         let age = now.checked_sub(Duration::from_secs(self.recorded));
-        let lasts = !subject.driver_info.is_empty() || self.verdict.tier != Some(Tier::A);
+        let lasts = match self.verdict.tier {
+            Some(Tier::A) => !subject.driver_info.is_empty(),
+            Some(Tier::B) => true,
+            // What was wrong may have been the moment's: memory, heat, a driver in the middle of an update.
+            None => false,
+        };
         self.subject == *subject && (lasts || age.is_some_and(|age| age < DAY))
     }
 
@@ -328,6 +333,15 @@ mod tests {
         let refused = Verdict { tier: Some(Tier::B), failure: Some(failure()) };
         record(cache.path(), &nameless, &refused).unwrap();
         assert_eq!(recall_at(cache.path(), &nameless, tomorrow), Some(refused));
+    }
+
+    #[test]
+    fn a_device_that_may_not_be_used_is_looked_at_again_after_a_day() {
+        let cache = tempfile::tempdir().unwrap();
+        let excluded = Verdict { tier: None, failure: Some(failure()) };
+        record(cache.path(), &info(), &excluded).unwrap();
+        assert_eq!(recall(cache.path(), &info()), Some(excluded));
+        assert_eq!(recall_at(cache.path(), &info(), now() + DAY), None);
     }
 
     #[test]

@@ -198,8 +198,11 @@ impl Running<'_> {
         else {
             return;
         };
-        if let Err(error) = suspicion.note(verdicts) {
-            tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
+        match suspicion.note(verdicts) {
+            Ok(()) => self.task.shared.workers.probe_again(),
+            Err(error) => {
+                tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
+            }
         }
     }
 

@@ -90,12 +90,29 @@ players! {
         FromWorker::Progress { fraction: 7.5, message: "x".repeat(900_000) },
         FromWorker::Ended(honest()),
     ];
+    suspects_its_device: vec![FromWorker::Started, suspicion("none"), FromWorker::Ended(honest())];
+    suspects_another_device: vec![FromWorker::Started, suspicion("another"), FromWorker::Ended(honest())];
     speaks_before_it_starts: vec![FromWorker::Log { level: LogLevel::Info, message: "early".into() }];
+}
+
+/// A suspicion against a device of this name.
+fn suspicion(name: &str) -> FromWorker {
+    let subject = serde_json::json!({
+        "name": name, "backend": "none", "driver": "none", "driver_info": "1", "vendor_id": 0, "device_id": 0, "pass_version": 2,
+        "software": "0",
+    });
+    let what = serde_json::json!({ "check": "a job", "detail": "a word differs" });
+    let suspicion = serde_json::json!({ "subject": subject, "tier": "A", "what": what });
+    FromWorker::Suspect(serde_json::from_value(suspicion).unwrap())
 }
 
 /// What the renter of a job is told last, when this plays the worker. None if the connection was closed instead.
 async fn last_word(player: &str) -> Option<ToRenter> {
     let folder = tempfile::tempdir().unwrap();
+    last_word_in(folder.path(), player).await
+}
+
+async fn last_word_in(folder: &std::path::Path, player: &str) -> Option<ToRenter> {
     let program = std::env::current_exe().unwrap();
     let name = format!("worker::breach_tests::{player}");
     let args = ["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
@@ -104,11 +121,11 @@ async fn last_word(player: &str) -> Option<ToRenter> {
         secret: SecretKey::generate(),
         admission: Admission::Open,
         ceiling: Ceiling::default(),
-        data_dir: folder.path().join("data"),
+        data_dir: folder.join("data"),
         store_limit: Bytes::mib(64),
         slots: 1,
         waiting: 0,
-        verdicts: None,
+        verdicts: Some(folder.join("verdicts")),
         worker: (program, args),
     };
     let provider = Provider::start(config).await.unwrap();
@@ -116,7 +133,7 @@ async fn last_word(player: &str) -> Option<ToRenter> {
         NodeAddr { host: "127.0.0.1".into(), port: provider.local_addr().unwrap().port(), key: provider.key() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(provider.serve(async move { drop(stopped.await) }));
-    let told = tokio::time::timeout(Duration::from_secs(30), rent(&address, folder.path())).await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(30), rent(&address, folder)).await.unwrap();
     drop(stop);
     serving.await.unwrap();
     told
@@ -182,5 +199,17 @@ async fn a_worker_that_breaks_its_word_is_the_providers_fault_and_nothing_is_sig
             }
             other => panic!("{player}: {other:?}"),
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspicion_is_noted_by_the_supervisor_and_only_against_the_workers_own_device() {
+    for (player, noted) in [("suspects_its_device", 1), ("suspects_another_device", 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let told = last_word_in(folder.path(), player).await;
+        assert!(matches!(told, Some(ToRenter::Finished { .. })), "{player}: {told:?}");
+        let files = std::fs::read_dir(folder.path().join("verdicts")).into_iter().flatten();
+        let texts: Vec<_> = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+        assert_eq!(texts.iter().filter(|text| text.contains("a word differs")).count(), noted, "{player}: {texts:?}");
     }
 }

@@ -1,18 +1,26 @@
 //! Workers that are started before they are needed.
 
 use super::process::{SpawnError, Worker, WorkerCommand};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Time for the whole probe; software drivers take some seconds.
+const PROBE: Duration = Duration::from_secs(600);
 
 /// Workers that have engine and device open and wait for a job.
 #[derive(Clone)]
 pub(crate) struct Workers {
     command: WorkerCommand,
     spares: Arc<Mutex<Vec<Worker>>>,
+    /// A process probes the device.
+    is_probing: Arc<AtomicBool>,
 }
 
 impl Workers {
     pub(crate) fn new(command: WorkerCommand, first: Worker) -> Self {
-        Self { command, spares: Arc::new(Mutex::new(vec![first])) }
+        Self { command, spares: Arc::new(Mutex::new(vec![first])), is_probing: Arc::default() }
     }
 
     /// A ready worker: the spare one if it is still alive, else a new one.
@@ -43,6 +51,30 @@ impl Workers {
         if spares.is_empty() {
             spares.push(worker);
         }
+    }
+
+    /// Has the device probed again, as a job has cast suspicion on it: in a process that is in no jail, for the verdict is to be kept. Then spares
+    /// start anew, with what was found. At most one such process at a time.
+    pub(crate) fn probe_again(&self) {
+        if self.is_probing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let workers = self.clone();
+        tokio::spawn(async move {
+            let mut probe = tokio::process::Command::new(&workers.command.program);
+            probe.args(&workers.command.args).arg("--probe-only");
+            let probe = probe.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).status();
+            match tokio::time::timeout(PROBE, probe).await {
+                Ok(Ok(_)) => workers.clear(),
+                Ok(Err(error)) => {
+                    tracing::warn!(target: "isobit::provider", %error, "the device cannot be probed again")
+                }
+                Err(_) => {
+                    tracing::warn!(target: "isobit::provider", "the device was probed again, and that took too long")
+                }
+            }
+            workers.is_probing.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Ends all spares.
