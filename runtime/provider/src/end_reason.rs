@@ -1,11 +1,15 @@
 //! Why a job's task in the supervisor ends without a receipt, with the message to the renter and the line in the log.
 
+use crate::log_limit::LogLimit;
 use crate::upload::UploadError;
 use crate::worker::ChannelError;
 use isobit_job::{Fault, FaultKind, JobId, NodeKey};
 use isobit_wire::{ProtocolError, Rejection, ToRenter};
 use std::fmt::Display;
 use std::time::Duration;
+
+/// Lines about jobs that never ran.
+static OF_STRANGERS: LogLimit = LogLimit::new();
 
 /// Why a job's task ended before its receipt.
 pub(crate) enum EndReason {
@@ -48,6 +52,16 @@ impl EndReason {
 
     /// Logs one line for the provider's operator. Faults and a broken protocol are warnings, the rest is information.
     pub(crate) fn log(&self, renter: &NodeKey, job: Option<JobId>) {
+        // Whoever can reach the port can cause these lines; the others cost a place in the queue.
+        if matches!(self, Self::Rejected(_) | Self::Protocol(_) | Self::Disconnected) {
+            match OF_STRANGERS.allows() {
+                None => return,
+                Some(0) => {}
+                Some(suppressed) => {
+                    tracing::warn!(target: "isobit::job", suppressed, "lines of this kind were left out")
+                }
+            }
+        }
         let job = job.map_or_else(|| "none".to_owned(), |job| job.to_string());
         match self {
             Self::Cancelled => tracing::info!(target: "isobit::job", job, %renter, "cancelled by the renter"),
