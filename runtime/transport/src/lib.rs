@@ -166,7 +166,7 @@ pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, C
 
 /// The receive windows of a node that listens: the memory that its peers can fill with bytes which nobody has read yet.
 ///
-/// A window is closed but for [`CLOSED_WINDOW`] until bulk data has been asked for, and again afterwards; the sum of the open ones is bounded.
+/// A window is closed but for 128 KiB until bulk data has been asked for, and again afterwards; the sum of the open ones is bounded.
 #[derive(Debug, Clone)]
 pub struct Windows(Arc<Semaphore>);
 
