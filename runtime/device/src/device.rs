@@ -61,10 +61,15 @@ impl Device {
         Self { policy, ..self }
     }
 
+    /// What a suspicion of a job against the device would be; None if nobody is told of any.
+    pub fn suspicion(&self) -> Option<Suspicion> {
+        self.suspicions.against(self.info())
+    }
+
     /// The same device, which tells of suspicions that jobs cast on it, instead of noting them next to the verdicts: for a process that may
     /// not write there.
     #[must_use]
-    pub fn tell_suspicions(self, tell: impl Fn(Suspicion) + Send + Sync + 'static) -> Self {
+    pub fn tell_suspicions(self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { suspicions: self.suspicions.told(Arc::new(tell)), ..self }
     }
 

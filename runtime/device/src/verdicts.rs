@@ -168,6 +168,9 @@ pub fn record(cache: &Path, info: &DeviceInfo, verdict: &Verdict) -> io::Result<
     Entry { subject, verdict: verdict.clone(), recorded, suspicion: None, cleared }.write(cache)
 }
 
+/// The most characters of what a job says of a device.
+const MAX_DETAIL: usize = 1000;
+
 /// A job's finding: the device's results differed from the CPU's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspicion {
@@ -179,28 +182,30 @@ pub struct Suspicion {
 }
 
 impl Suspicion {
-    /// The name of the device.
-    pub fn device(&self) -> &str {
-        &self.subject.name
+    /// The same about the same device, in the words of a job.
+    #[must_use]
+    pub fn in_words(mut self, what: &str) -> Self {
+        self.what.detail = what.chars().take(MAX_DETAIL).collect();
+        self
     }
 
     /// Casts suspicion on the device: it is probed again when it is next opened, unless the probe has cleared it of another suspicion
-    /// within the last day.
+    /// within the last day. Says whether it is.
     ///
     /// # Errors
     /// The folder cannot be written to.
-    pub fn note(&self, cache: &Path) -> io::Result<()> {
+    pub fn note(&self, cache: &Path) -> io::Result<bool> {
         let (subject, failure) = (self.subject.clone(), self.what.clone());
         let verdict = Verdict { tier: self.tier, failure: None };
         let entry = Entry::read(cache, &subject);
         let entry = entry.unwrap_or(Entry { subject, verdict, recorded: 0, suspicion: None, cleared: None });
         let age = |since| now().checked_sub(Duration::from_secs(since));
         if entry.cleared.and_then(age).is_some_and(|age| age < DAY) {
-            let name = self.device();
+            let name = self.subject.name.as_str();
             tracing::warn!(target: "isobit::device", name, %failure, "not probed again: it was cleared today");
-            return Ok(());
+            return Ok(false);
         }
-        Entry { suspicion: Some(failure), ..entry }.write(cache)
+        Entry { suspicion: Some(failure), ..entry }.write(cache).map(|()| true)
     }
 }
 
@@ -213,7 +218,7 @@ pub(crate) enum Suspicions {
     /// They are noted next to the verdicts.
     Kept(PathBuf, Tier),
     /// Whoever may write there.
-    Told(Arc<dyn Fn(Suspicion) + Send + Sync>, Tier),
+    Told(Arc<dyn Fn(&str) + Send + Sync>, Tier),
 }
 
 impl std::fmt::Debug for Suspicions {
@@ -232,21 +237,26 @@ impl Suspicions {
     }
 
     /// They are told, where they would have been kept.
-    pub(crate) fn told(self, tell: Arc<dyn Fn(Suspicion) + Send + Sync>) -> Self {
+    pub(crate) fn told(self, tell: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
         match self {
             Self::Dropped => Self::Dropped,
             Self::Kept(_, tier) | Self::Told(_, tier) => Self::Told(tell, tier),
         }
     }
 
+    /// What a suspicion against a device would be, before there is one.
+    pub(crate) fn against(&self, info: &DeviceInfo) -> Option<Suspicion> {
+        let (Self::Kept(_, tier) | Self::Told(_, tier)) = self else { return None };
+        let what = Failure { check: "a job".to_owned(), detail: String::new() };
+        Some(Suspicion { subject: Subject::new(info), tier: Some(*tier), what })
+    }
+
     /// Notes that in a job the device's results differed from the CPU's.
     pub(crate) fn note(&self, info: &DeviceInfo, what: &str) -> io::Result<()> {
-        let (Self::Kept(_, tier) | Self::Told(_, tier)) = self else { return Ok(()) };
-        let what = Failure { check: "a job".to_owned(), detail: what.to_owned() };
-        let suspicion = Suspicion { subject: Subject::new(info), tier: Some(*tier), what };
+        let Some(suspicion) = self.against(info).map(|suspicion| suspicion.in_words(what)) else { return Ok(()) };
         match self {
-            Self::Kept(cache, _) => suspicion.note(cache)?,
-            Self::Told(tell, _) => tell(suspicion),
+            Self::Kept(cache, _) => drop(suspicion.note(cache)?),
+            Self::Told(tell, _) => tell(what),
             Self::Dropped => {}
         }
         Ok(())
@@ -313,7 +323,7 @@ mod tests {
     }
 
     fn suspect(cache: &std::path::Path, info: &DeviceInfo, tier: Tier, what: Failure) -> std::io::Result<()> {
-        Suspicion { subject: Subject::new(info), tier: Some(tier), what }.note(cache)
+        Suspicion { subject: Subject::new(info), tier: Some(tier), what }.note(cache).map(drop)
     }
 
     #[test]

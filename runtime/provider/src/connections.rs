@@ -4,11 +4,11 @@
 //! connection that has been without a job for longest. So idle connections, however many, lock nobody out.
 
 use isobit_job::NodeKey;
-use isobit_transport::CLOSE_BUSY;
+use isobit_transport::{CLOSE_BUSY, OpenWindow, Windows};
 use quinn::Connection;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The most connections at once. Each holds a window of memory until it has a job, see `isobit_transport`.
 const MAX_CONNECTIONS: usize = 1024;
@@ -52,6 +52,7 @@ enum Closer {
 pub(crate) struct Place {
     connections: Connections,
     number: Arc<Mutex<u64>>,
+    window: OnceLock<OpenWindow>,
 }
 
 /// A job of a connection, which makes sure that the connection keeps its place.
@@ -73,7 +74,7 @@ impl Connections {
         let number = list.number();
         list.peers.insert(number, Peer { address, key, closer, jobs: 0 });
         drop(list);
-        Some(Place { connections: self.clone(), number: Arc::new(Mutex::new(number)) })
+        Some(Place { connections: self.clone(), number: Arc::new(Mutex::new(number)), window: OnceLock::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, List> {
@@ -106,19 +107,27 @@ impl List {
 }
 
 impl Place {
+    /// Lets the peer send bulk data from now on.
+    pub(crate) fn open_window(&self, windows: &Windows, connection: &Connection) {
+        self.window.get_or_init(|| windows.open(connection));
+    }
+
     /// Marks the connection as one with a job, until what this returns is dropped.
     pub(crate) fn begin_job(&self) -> Busy {
-        let number = *lock(&self.number);
+        // Before the list, as always.
+        let number = lock(&self.number);
         if let Some(peer) = self.connections.lock().peers.get_mut(&number) {
             peer.jobs += 1;
         }
+        drop(number);
         Busy(self.connections.clone(), Arc::clone(&self.number))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.lock().peers.remove(&*lock(&self.number));
+        let number = lock(&self.number);
+        self.connections.lock().peers.remove(&number);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::connections::Place;
 use crate::end_reason::EndReason;
 use crate::queue::{Full, Position, Ticket};
 use crate::shared::Shared;
-use crate::upload::{self, STALL, Wanted};
+use crate::upload::{self, Pace, STALL, Wanted};
 use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
@@ -72,6 +72,8 @@ pub(crate) async fn serve(
         }
     }
     control.end();
+    // The last message, and what was sent before it, are still on their way: the connection is not idle yet.
+    tokio::time::timeout(SEND, control.send.stopped()).await.ok();
 }
 
 /// The control stream.
@@ -182,6 +184,8 @@ impl JobTask<'_> {
         let _busy = self.place.begin_job();
         self.shared.queue.check(&self.renter).map_err(full)?;
         let pins = self.collect(control, &spec, &mut blobs).await?;
+        // Whoever sends more waits for nobody.
+        drop(blobs);
         // A slot is taken only when there is something to run.
         let ticket = self.shared.queue.enter(self.renter).map_err(full)?;
         let job = Admitted { spec, deadline, pins, arrived };
@@ -239,13 +243,14 @@ impl JobTask<'_> {
         }
         let share = self.shared.uploads.begin(self.renter);
         let _share = share.ok_or_else(|| full(self.shared.queue.full()))?;
-        let _window = self.shared.windows.open(self.connection);
+        self.place.open_window(&self.shared.windows, self.connection);
         control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
         let mut uploads = JoinSet::new();
+        let pace = Pace::default();
         while !wanted.is_empty() || !uploads.is_empty() {
             tokio::select! {
                 Some(BlobStream { header, mut stream }) = blobs.recv() => match wanted.take(header.blob.hash) {
-                    Some(blob) if blob == header.blob => drop(uploads.spawn(upload::receive(self.shared.store.clone(), self.renter, blob, stream))),
+                    Some(blob) if blob == header.blob => drop(uploads.spawn(upload::receive(self.shared.store.clone(), self.renter, blob, stream, pace.clone()))),
                     _ => {
                         stream.stop(RESET_ABANDONED).ok();
                         let reason = "it was not asked for, or its size is not the job spec's".to_owned();

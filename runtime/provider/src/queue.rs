@@ -222,12 +222,11 @@ mod tests {
         assert_eq!(positions([&flood[7], &flood[6], &own[0]]), [Lost, Lost, Waiting(1)]);
         own.push(queue.enter(other).unwrap());
         assert!(queue.enter(other).is_err(), "three each: nobody gives way");
-        let mut flood = flood.into_iter();
-        drop(flood.next());
+        let mut flood = flood;
+        drop(flood.remove(0));
         // A slot each: the one who came first is next.
         assert_eq!(positions([&own[0], &own[1]]), [Running, Waiting(2)]);
-        let next = flood.nth(1).unwrap();
-        assert_eq!(next.position(), Waiting(1));
+        assert_eq!(positions([&flood[0], &flood[1]]), [Running, Waiting(1)]);
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Outputs on their way from the worker's pipe to the renter's stream, hashed as they pass. Nothing is
 //! stored: if a renter takes bytes slowly, its QUIC window fills, then the pipe, and then the guest waits.
 
-use bytes::BytesMut;
-use isobit_job::{Blob, Bytes, Hash, Name};
+use bytes::{Bytes, BytesMut};
+use isobit_job::{Blob, Bytes as Size, Hash, Name};
 use quinn::SendStream;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -10,6 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
+
+/// How long the bytes of small writes are gathered.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// A piece is small below this.
+const SMALL: usize = 16 << 10;
 
 /// Bytes taken from the pipe at once.
 const PIECE: usize = 256 << 10;
@@ -21,11 +27,11 @@ const STALL: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Budget {
     left: Arc<AtomicU64>,
-    whole: Bytes,
+    whole: Size,
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: Bytes) -> Self {
+    pub(crate) fn new(bytes: Size) -> Self {
         Self { left: Arc::new(AtomicU64::new(bytes.get())), whole: bytes }
     }
 
@@ -66,11 +72,24 @@ pub(crate) async fn relay(
     let mut size = 0_u64;
     loop {
         buffer.reserve(PIECE);
-        let read = pipe.read_buf(&mut buffer).await?;
-        if read == 0 {
+        if pipe.read_buf(&mut buffer).await? == 0 {
             break;
         }
-        let piece = buffer.split().freeze();
+        // Small writes are gathered for a moment, and copied: each piece stays in memory until the renter has it, with all that was allocated for it.
+        let until = tokio::time::Instant::now() + GATHER;
+        while buffer.len() < SMALL {
+            let Ok(read) = tokio::time::timeout_at(until, pipe.read_buf(&mut buffer)).await else { break };
+            if read? == 0 {
+                break;
+            }
+        }
+        let piece = if buffer.len() < SMALL {
+            let piece = Bytes::copy_from_slice(&buffer);
+            buffer.clear();
+            piece
+        } else {
+            buffer.split().freeze()
+        };
         hasher.update(&piece);
         let length = piece.len() as u64;
         if !budget.take(length) {
@@ -81,5 +100,5 @@ pub(crate) async fn relay(
         tokio::time::timeout(STALL, stream.write_chunk(piece)).await.map_err(|_| RelayError::Stalled)??;
     }
     stream.finish().ok();
-    Ok((name, Blob { hash: Hash::from(hasher.finalize()), size: Bytes::saturating_from(size) }))
+    Ok((name, Blob { hash: Hash::from(hasher.finalize()), size: Size::saturating_from(size) }))
 }

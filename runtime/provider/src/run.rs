@@ -5,7 +5,6 @@ use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
 use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
-use isobit_device::probe::Suspicion;
 use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
 use std::collections::BTreeMap;
@@ -177,7 +176,7 @@ impl Running<'_> {
                 control.send(&ToRenter::Running { device: self.device.name.clone() }).await?;
             }
             FromWorker::CodeRefused => self.task.shared.code.forget(job.spec.workload.hash, &worker.code_key),
-            FromWorker::Suspect(suspicion) => self.suspect(&suspicion),
+            FromWorker::Suspect { what } => self.suspect(worker, &what).await,
             FromWorker::Log { level, message } => control.send(&ToRenter::log(level, &message)).await?,
             FromWorker::Progress { fraction, message } => control.send(&ToRenter::progress(fraction, &message)).await?,
             FromWorker::Output { name } => self.open_output(control, job, &name, files).await?,
@@ -192,17 +191,19 @@ impl Running<'_> {
         Ok(None)
     }
 
-    /// Has the device probed again before its next job, once a day at most.
-    fn suspect(&self, suspicion: &Suspicion) {
-        let Some(verdicts) = self.task.shared.verdicts.as_ref().filter(|_| suspicion.device() == self.device.name)
-        else {
+    /// Has the device probed again before its next job: once for a job, and once a day at most.
+    async fn suspect(&self, worker: &mut Worker, what: &str) {
+        let Some((suspicion, verdicts)) = worker.suspicion.take().zip(self.task.shared.verdicts.clone()) else {
             return;
         };
-        match suspicion.note(verdicts) {
-            Ok(()) => self.task.shared.workers.probe_again(),
-            Err(error) => {
+        let suspicion = suspicion.in_words(what);
+        let noted = tokio::task::spawn_blocking(move || suspicion.note(&verdicts)).await;
+        match noted {
+            Ok(Ok(true)) => self.task.shared.workers.probe_again(),
+            Ok(Err(error)) => {
                 tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
             }
+            Ok(Ok(false)) | Err(_) => {}
         }
     }
 

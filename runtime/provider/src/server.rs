@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Handshakes under way from which on a newcomer has to show first that it is where it says: forged addresses cost no place then.
@@ -220,12 +220,15 @@ async fn accept(shared: Arc<Shared>, incoming: Incoming, handshake: Arc<()>) {
 /// Hands the streams of a connection to its jobs.
 async fn serve(shared: &Arc<Shared>, renter: NodeKey, connection: &Connection, place: &Arc<Place>) {
     let jobs = Jobs::default();
+    // When the connection had its last job.
+    let last = Arc::new(Mutex::new(Instant::now()));
+    let since = |last: &Mutex<Instant>| last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
     let blobs = tokio::spawn(accept_blobs(connection.clone(), Arc::clone(&jobs)));
     loop {
         let (send, receive) = match tokio::time::timeout(JOBLESS, connection.accept_bi()).await {
             Ok(Ok(streams)) => streams,
             Ok(Err(_)) => break,
-            Err(_) if lock(&jobs).is_empty() => {
+            Err(_) if lock(&jobs).is_empty() && since(&last) >= JOBLESS => {
                 connection.close(CLOSE_DONE, b"no job for a while");
                 break;
             }
@@ -235,9 +238,10 @@ async fn serve(shared: &Arc<Shared>, renter: NodeKey, connection: &Connection, p
         let (blobs, streams) = mpsc::channel(1);
         lock(&jobs).insert(index, blobs);
         let (shared, jobs, connection) = (Arc::clone(shared), Arc::clone(&jobs), connection.clone());
-        let place = Arc::clone(place);
+        let (place, last) = (Arc::clone(place), Arc::clone(&last));
         tokio::spawn(async move {
             job::serve(&shared, renter, &connection, &place, send, receive, streams).await;
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             lock(&jobs).remove(&index);
         });
     }

@@ -6,8 +6,9 @@ use isobit_store::{Pin, ReceiveError, Store, StoreError};
 use isobit_wire::Rejection;
 use quinn::RecvStream;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// Bytes in a batch: 256 KiB, so that waking the blocking task costs little compared with its work.
@@ -111,18 +112,40 @@ impl Drop for Uploading {
     }
 }
 
-/// The least bytes per second that an upload may have on average, after [`STALL`].
+/// The least bytes per second that the uploads of a job may have together, on average, after [`STALL`].
 const SLOWEST: u64 = 64 << 10;
+
+/// What the uploads of a job have brought so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    since: Instant,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { since: Instant::now(), bytes: Arc::default() }
+    }
+}
+
+impl Pace {
+    /// Adds bytes, and says whether they come fast enough.
+    fn keeps(&self, more: u64) -> bool {
+        let bytes = self.bytes.fetch_add(more, Ordering::Relaxed).saturating_add(more);
+        let expected = self.since.elapsed().saturating_sub(STALL).as_secs().saturating_mul(SLOWEST);
+        bytes >= expected
+    }
+}
 
 /// Receives one blob of a renter. Bytes are hashed and written on a thread for blocking work, batch by batch: no thread waits for the
 /// renter.
-pub(crate) async fn receive(store: Store, renter: NodeKey, blob: Blob, stream: RecvStream) -> Result<Pin, UploadError> {
-    let most = STALL + Duration::from_secs(blob.size.get() / SLOWEST);
-    let received = tokio::time::timeout(most, receive_all(store, renter, blob, stream)).await;
-    received.unwrap_or_else(|_| Err(bad(blob, format!("it did not arrive within {} s", most.as_secs()))))
-}
-
-async fn receive_all(store: Store, renter: NodeKey, blob: Blob, mut stream: RecvStream) -> Result<Pin, UploadError> {
+pub(crate) async fn receive(
+    store: Store,
+    renter: NodeKey,
+    blob: Blob,
+    mut stream: RecvStream,
+    pace: Pace,
+) -> Result<Pin, UploadError> {
     let mut writer = blocking(move || store.begin(&renter, &blob).map_err(no_room));
     let mut pieces = vec![Bytes::new(); PIECES];
     let (mut batch, mut length) = (Vec::new(), 0);
@@ -130,10 +153,15 @@ async fn receive_all(store: Store, renter: NodeKey, blob: Blob, mut stream: Recv
         let read = tokio::time::timeout(STALL, stream.read_chunks(&mut pieces)).await;
         let read = read.map_err(|_| bad(blob, format!("no bytes came for {} s", STALL.as_secs())))?;
         let count = read.map_err(|error| bad(blob, format!("the upload broke off: {error}")))?;
+        let mut arrived = 0;
         for piece in pieces.iter_mut().take(count.unwrap_or(0)) {
-            length += piece.len();
+            arrived += piece.len();
             batch.push(std::mem::take(piece));
         }
+        if !pace.keeps(arrived as u64) {
+            return Err(bad(blob, format!("the job's uploads bring less than {} KiB/s", SLOWEST >> 10)));
+        }
+        length += arrived;
         // A piece of a few bytes may hold a whole packet in memory, so pieces are counted too.
         if length >= BATCH || batch.len() >= PIECES || count.is_none() {
             length = 0;

@@ -35,12 +35,14 @@ pub(crate) struct Patience {
     until: Option<Instant>,
     waits_for: &'static str,
     deadline: Duration,
+    /// The job has all its blobs, and waits or runs.
+    is_complete: bool,
 }
 
 impl Patience {
     /// For a job that may run this long.
     pub(crate) fn new(deadline: Duration) -> Self {
-        Self { until: Some(Instant::now() + WELCOME), waits_for: "a first answer", deadline }
+        Self { until: Some(Instant::now() + WELCOME), waits_for: "a first answer", deadline, is_complete: false }
     }
 
     fn wait(&mut self, time: Duration, waits_for: &'static str) {
@@ -53,20 +55,25 @@ impl Patience {
 
     /// Bytes of an upload have been taken, or it has begun.
     pub(crate) fn uploading(&mut self) {
-        self.wait(STALL, "the upload to go on");
+        if !self.is_complete {
+            self.wait(STALL, "the upload to go on");
+        }
     }
 
     pub(crate) fn uploaded(&mut self) {
-        self.wait(ANSWER, "an answer to the upload");
+        if !self.is_complete {
+            self.wait(ANSWER, "an answer to the upload");
+        }
     }
 
     /// The job waits for others, for as long as that takes: the transport notices a provider that is gone.
     pub(crate) fn queued(&mut self) {
-        self.until = None;
+        (self.until, self.is_complete) = (None, true);
     }
 
     /// The job may run for at most so long from now.
     pub(crate) fn accepted(&mut self, granted: Duration) {
+        self.is_complete = true;
         self.wait(self.deadline.min(granted).saturating_add(GRACE), "the job to end by its deadline");
     }
 

@@ -11,7 +11,7 @@ use isobit_job::{Claim, Envelope, Hash, LogLevel, Name, NodeAddr, Outcome, Recei
 use isobit_transport::{CLOSE_DONE, CLOSE_NOT_ALLOWED, RESET_ABANDONED, connect, read_header};
 use isobit_wire::{OutputHeader, PROTOCOL, Rejection, RenterSession, ToProvider, ToRenter};
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -206,6 +206,8 @@ struct Session<'a, E> {
     /// An output's name arrives on the control stream, its bytes on another stream; either may be first.
     names: BTreeMap<u32, Name>,
     streams: BTreeMap<u32, RecvStream>,
+    /// Outputs whose streams have begun.
+    begun: BTreeSet<u32>,
     /// Outputs of lower index became void when the job was restarted.
     first: u32,
     announced: u32,
@@ -240,6 +242,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
             arrived: Vec::new(),
             names: BTreeMap::new(),
             streams: BTreeMap::new(),
+            begun: BTreeSet::new(),
             first: 0,
             announced: 0,
             unread: Unread::default(),
@@ -403,6 +406,12 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
             stream.stop(RESET_ABANDONED).ok();
             return;
         }
+        // A stream for an output that has one already, or can never be, is not waited for.
+        let is_possible = header.index.saturating_sub(self.first) < self.submission.spec().limits.outputs;
+        if !is_possible || !self.begun.insert(header.index) {
+            stream.stop(RESET_ABANDONED).ok();
+            return;
+        }
         self.streams.insert(header.index, stream);
         self.pair(header.index);
     }
@@ -429,16 +438,16 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
             let unread = std::mem::take(&mut self.unread);
             return Ok(Delivered { receipt, envelope, outputs: None, unread });
         }
-        let mut left = self.allowance.left();
+        let (mut left, mut since) = (self.allowance.left(), tokio::time::Instant::now());
         while self.arrived.len() < usize::try_from(end.outputs).unwrap_or(usize::MAX) {
             tokio::select! {
                 stream = self.connection.accept_uni() => self.accept(stream.map_err(|error| SubmitError::broken(&error))?),
                 Some(begun) = self.headers.join_next() => self.begin_output(begun.map_err(|error| SubmitError::broken(&error))??),
-                () = tokio::time::sleep(ARRIVAL) => {
+                () = tokio::time::sleep_until(since + ARRIVAL) => {
                     if self.allowance.left() == left {
                         return Err(SubmitError::Silent { waits_for: "bytes of an output" });
                     }
-                    left = self.allowance.left();
+                    (left, since) = (self.allowance.left(), tokio::time::Instant::now());
                 }
                 Some(output) = self.downloads.join_next() => self.arrived.push(output.map_err(|error| SubmitError::broken(&error))??),
             }

@@ -154,7 +154,9 @@ impl Incoming {
         let file = decoder.finish()?;
         file.seal()?;
         room.grow(blob.size.get())?;
-        room.shared.put(&file, &blob, room.node, std::mem::take(&mut room.reserved))?;
+        room.shared.put(&file, &blob, room.node, room.reserved)?;
+        // The blob has taken its place.
+        room.reserved = 0;
         Ok(Pin { shared: Arc::clone(&room.shared), blob })
     }
 }
@@ -426,9 +428,7 @@ impl Shared {
         }
         let mut index = self.index();
         if index.verified(&blob.hash).is_none() {
-            fs::rename(file.path(), &path).map_err(StoreError::io("create", &path)).inspect_err(|_| {
-                index.release(node, reserved);
-            })?;
+            fs::rename(file.path(), &path).map_err(StoreError::io("create", &path))?;
         }
         index.arrived(node, reserved, blob);
         if index.note_holder(node, &blob.hash) {

@@ -31,7 +31,7 @@ const CLOSED_WINDOW: u32 = 128 << 10;
 /// The most connections at once whose window is [`CONNECTION_WINDOW`]; more get [`SHARED_WINDOW`].
 const MAX_OPEN_WINDOWS: usize = 8;
 
-const SHARED_WINDOW: u32 = 2 << 20;
+const SHARED_WINDOW: u32 = 512 << 10;
 
 /// Kernel buffers of the UDP socket, each way: 4 MiB holds 2 ms at 16 Gbit/s of loopback.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -166,14 +166,14 @@ pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, C
 
 /// The receive windows of a node that listens: the memory that its peers can fill with bytes which nobody has read yet.
 ///
-/// A window is closed but for 128 KiB until bulk data has been asked for, and again afterwards; the sum of the open ones is bounded.
+/// A window has 128 KiB until bulk data has been asked for. It is opened once in the life of a connection: QUIC takes back no credit that it has given. The sum of
+/// the open ones is bounded.
 #[derive(Debug, Clone)]
 pub struct Windows(Arc<Semaphore>);
 
-/// An open window. Dropping it closes the window.
+/// A share of what open windows may take. Drop it with the connection.
 #[derive(Debug)]
 pub struct OpenWindow {
-    connection: Connection,
     _share: Option<OwnedSemaphorePermit>,
 }
 
@@ -184,20 +184,14 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Lets the peer send bulk streams, as much at once as there is memory for.
+    /// Lets the peer send bulk streams, as much at once as there is memory for. Call it once for a connection.
     #[must_use]
     pub fn open(&self, connection: &Connection) -> OpenWindow {
         let share = Arc::clone(&self.0).try_acquire_owned().ok();
         let window = if share.is_some() { CONNECTION_WINDOW } else { SHARED_WINDOW };
         connection.set_receive_window(VarInt::from_u32(window));
         connection.set_max_concurrent_uni_streams(VarInt::from_u32(MAX_BULK));
-        OpenWindow { connection: connection.clone(), _share: share }
-    }
-}
-
-impl Drop for OpenWindow {
-    fn drop(&mut self) {
-        self.connection.set_receive_window(VarInt::from_u32(CLOSED_WINDOW));
+        OpenWindow { _share: share }
     }
 }
 

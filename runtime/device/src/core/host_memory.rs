@@ -56,9 +56,10 @@ impl HostMemory {
 
 impl HostCharge {
     pub(super) fn add(&mut self, bytes: u64) -> Result<(), DeviceError> {
-        let all = self.memory.0.load(Relaxed).saturating_add(bytes);
-        at_most("host-memory", MAX_HOST_MEMORY, all)?;
-        self.memory.0.store(all, Relaxed);
+        let fits = |all: u64| all.checked_add(bytes).filter(|all| *all <= MAX_HOST_MEMORY);
+        if let Err(all) = self.memory.0.fetch_update(Relaxed, Relaxed, fits) {
+            at_most("host-memory", MAX_HOST_MEMORY, all.saturating_add(bytes))?;
+        }
         self.bytes += bytes;
         Ok(())
     }

@@ -76,8 +76,8 @@ pub fn run(
         Ok(opened) => opened,
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
-    let summary = summary(opened.0.info());
-    supervisor.send(&FromWorker::Ready { device: summary, code_key: sandbox.code_key().as_str().to_owned() }, &[])?;
+    let (device, code_key) = (summary(opened.0.info()), sandbox.code_key().as_str().to_owned());
+    supervisor.send(&FromWorker::Ready { device, code_key, suspicion: opened.0.suspicion() }, &[])?;
     let mut inbox = Inbox::default();
     let start = match Start::receive(&socket, &mut inbox) {
         Err(ChannelError::Closed) => return Ok(()),
@@ -97,7 +97,8 @@ pub fn run(
     };
     let device = device.with(Policy { spot_checks, ..Policy::default() });
     let told = supervisor.clone();
-    let device = device.tell_suspicions(move |suspicion| drop(told.send(&FromWorker::Suspect(suspicion), &[])));
+    let device =
+        device.tell_suspicions(move |what| drop(told.send(&FromWorker::Suspect { what: what.to_owned() }, &[])));
     let go = watch(socket, inbox);
     let thread = std::thread::Builder::new().name("job".into()).stack_size(JOB_STACK);
     let report = supervisor.clone();

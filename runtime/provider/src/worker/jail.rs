@@ -90,6 +90,13 @@ pub(crate) fn close_files(more: &[&Path]) -> Result<(), JailError> {
     if ruleset == RulesetStatus::NotEnforced || !no_new_privs { Err(JailError::NoLandlock) } else { Ok(()) }
 }
 
+/// What the C library's bindings have no names for: typing on a console, and who is sent signals about a file.
+const TIOCLINUX: u64 = 0x541c;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
+const F_SETSIG: libc::c_int = 10;
+const F_SETOWN_EX: libc::c_int = 15;
+
 /// System calls that end the process: they start programs, reach other processes, the network, the system's own settings, or what Landlock does not
 /// cover of files.
 fn forbidden() -> Vec<libc::c_long> {
@@ -111,6 +118,7 @@ fn forbidden() -> Vec<libc::c_long> {
         libc::SYS_process_madvise,
         // The network, and local sockets with names.
         libc::SYS_socket,
+        libc::SYS_socketpair,
         libc::SYS_connect,
         libc::SYS_bind,
         libc::SYS_listen,
@@ -167,7 +175,18 @@ fn forbidden() -> Vec<libc::c_long> {
         libc::SYS_open_by_handle_at,
         libc::SYS_name_to_handle_at,
         libc::SYS_setrlimit,
+        libc::SYS_shmget,
+        libc::SYS_shmat,
+        libc::SYS_shmctl,
+        libc::SYS_semget,
+        libc::SYS_semctl,
+        libc::SYS_msgget,
+        libc::SYS_msgctl,
+        libc::SYS_mq_open,
+        libc::SYS_move_pages,
+        libc::SYS_migrate_pages,
         // Of files, what Landlock lets pass.
+        libc::SYS_truncate,
         libc::SYS_fchmod,
         libc::SYS_fchmodat,
         libc::SYS_fchown,
@@ -197,7 +216,17 @@ fn forbidden() -> Vec<libc::c_long> {
     ];
     #[cfg(not(target_arch = "x86_64"))]
     let own = [libc::SYS_kexec_file_load];
-    calls.into_iter().chain(own).collect()
+    // Calls that are newer than the table of names: of modes, attributes and mounts, and whatever comes. Those in between are of memory and of waiting.
+    let newer = [452].into_iter().chain(457..=461).chain(463..=600);
+    let calls: Vec<libc::c_long> = calls.into_iter().chain(own).chain(newer).collect();
+    // The same by the numbers of the x32 interface, where a kernel has it, and those that only it has.
+    #[cfg(target_arch = "x86_64")]
+    let calls = {
+        const X32: libc::c_long = 0x4000_0000;
+        let alike: Vec<_> = calls.iter().map(|call| call | X32).collect();
+        calls.into_iter().chain(alike).chain((512..=547).map(|call| call | X32)).collect()
+    };
+    calls
 }
 
 /// Closes the system calls for all threads. Call it when all is open that has to be.
@@ -223,14 +252,32 @@ pub(crate) fn close_calls() -> Result<(), JailError> {
     // Signals to itself, as `abort` sends them, but to no other.
     let not_own = condition(0, SeccompCmpOp::Ne, u64::from(std::process::id()))?;
     rules.insert(libc::SYS_tgkill, vec![rule(vec![not_own])?]);
-    // What a terminal's owner would run, typed by this process.
-    let types = condition(1, SeccompCmpOp::Eq, libc::TIOCSTI)?;
-    rules.insert(libc::SYS_ioctl, vec![rule(vec![types])?]);
+    // What a terminal's owner would run, typed by this process; and signals by way of files, to whom one likes. The kernel looks at 32 bits of these.
+    let low = |argument, value| {
+        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
+        condition.map_err(|error| failed(&error)).and_then(|condition| rule(vec![condition]))
+    };
+    let ioctls = [libc::TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP].map(|request| low(1, request));
+    rules.insert(libc::SYS_ioctl, ioctls.into_iter().collect::<Result<_, _>>()?);
+    let fcntls = [libc::F_SETOWN, F_SETSIG, F_SETOWN_EX, libc::F_SETLEASE, libc::F_NOTIFY];
+    let fcntls = fcntls.map(|command| low(1, u64::from(command.cast_unsigned())));
+    rules.insert(libc::SYS_fcntl, fcntls.into_iter().collect::<Result<_, _>>()?);
     let kill = compile(rules, SeccompAction::KillProcess)?;
     // Its flags are in memory, where no filter sees them: C libraries take `clone` where there is no `clone3`.
     let absent = SeccompAction::Errno(u32::try_from(libc::ENOSYS).map_err(|error| failed(&error))?);
     let absent = compile([(libc::SYS_clone3, Vec::new())].into(), absent)?;
-    for filter in [absent, kill] {
+    // Drivers like to set the order in which their threads run, and live without it.
+    let order = [
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setscheduler,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setattr,
+        libc::SYS_setpriority,
+        libc::SYS_ioprio_set,
+    ];
+    let denied = SeccompAction::Errno(u32::try_from(libc::EPERM).map_err(|error| failed(&error))?);
+    let denied = compile(order.map(|call| (call, Vec::new())).into(), denied)?;
+    for filter in [absent, denied, kill] {
         seccompiler::apply_filter_all_threads(&filter).map_err(|error| failed(&error))?;
     }
     Ok(())
@@ -351,6 +398,25 @@ mod tests {
                 Killed,
                 Box::new(|folder| std::os::unix::fs::chown(folder.join("key"), Some(1), None)),
             ),
+            ("type on a terminal", Killed, calls(libc::SYS_ioctl, [2, 0x1_0000_0000 | 0x5412, 0, 0])),
+            ("type on a console", Killed, calls(libc::SYS_ioctl, [2, 0x541c, 0, 0])),
+            ("have the supervisor sent signals", Killed, calls(libc::SYS_fcntl, [0, libc::F_SETOWN.into(), parent, 0])),
+            ("choose which signal", Killed, calls(libc::SYS_fcntl, [0, 0x1_0000_0000 | 10, 9, 0])),
+            ("hold up whoever opens a blob", Killed, calls(libc::SYS_fcntl, [0, libc::F_SETLEASE.into(), 1, 0])),
+            (
+                "empty the key",
+                Killed,
+                Box::new(|folder| {
+                    let path = std::ffi::CString::new(folder.join("key").into_os_string().into_encoded_bytes())?;
+                    call(libc::SYS_truncate, [path.as_ptr() as libc::c_long, 0, 0, 0])
+                }),
+            ),
+            ("change modes by a newer call", Killed, calls(452, [0, 0, 0, 0])),
+            ("call what nobody knows yet", Killed, calls(599, [0, 0, 0, 0])),
+            ("keep memory beyond its end", Killed, calls(libc::SYS_shmget, [0, 4096, 0o1600, 0])),
+            ("talk to a local service", Killed, Box::new(|_| std::os::unix::net::UnixDatagram::pair().map(drop))),
+            ("slow the supervisor down", Refused, calls(libc::SYS_sched_setscheduler, [parent, 5, 0, 0])),
+            ("move the supervisor's memory", Killed, calls(libc::SYS_migrate_pages, [parent, 0, 0, 0])),
             // What a worker needs is left to it.
             (
                 "start a thread",

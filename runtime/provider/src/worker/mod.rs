@@ -53,7 +53,12 @@ pub(crate) enum CodeFile {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum FromWorker {
     /// Engine and device are open.
-    Ready { device: DeviceSummary, code_key: String },
+    Ready {
+        device: DeviceSummary,
+        code_key: String,
+        /// What a suspicion against this device would be: said before the job, so it is the provider's own word.
+        suspicion: Option<Suspicion>,
+    },
     /// Engine or device cannot be opened.
     Unusable { message: String, hint: String },
     /// The code file is written. Nothing of the guest has run.
@@ -63,7 +68,7 @@ pub(crate) enum FromWorker {
     /// The guest is about to execute its first instruction.
     Started,
     /// The device computed otherwise than the CPU: it is to be probed again.
-    Suspect(Suspicion),
+    Suspect { what: String },
     /// A line of the guest's log.
     Log { level: LogLevel, message: String },
     /// The guest's progress.

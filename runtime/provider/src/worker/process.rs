@@ -2,6 +2,7 @@
 
 use super::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
 use super::{DeviceSummary, FromWorker, ToWorker};
+use isobit_device::probe::Suspicion;
 use rustix::net::RecvFlags;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     inbox: Inbox,
     pub device: DeviceSummary,
     pub code_key: String,
+    /// What a suspicion against the device would be. Taken by the first.
+    pub suspicion: Option<Suspicion>,
 }
 
 /// Whether a variable of this process is a worker's business: where drivers are and how they behave, and how panics look.
@@ -100,10 +103,12 @@ impl Worker {
             .map_err(SpawnError::Process)?;
         let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
         let device = DeviceSummary { name: String::new(), driver: String::new(), backend: String::new() };
-        let mut worker = Self { child, socket, inbox: Inbox::default(), device, code_key: String::new() };
+        let mut worker =
+            Self { child, socket, inbox: Inbox::default(), device, code_key: String::new(), suspicion: None };
         let first = tokio::time::timeout(START, worker.receive()).await;
         match first.map_err(|_| SpawnError::Silent(format!("no word within {} s", START.as_secs())))? {
-            Ok((FromWorker::Ready { device, code_key }, _)) => {
+            Ok((FromWorker::Ready { device, code_key, suspicion }, _)) => {
+                worker.suspicion = suspicion;
                 worker.device = device;
                 worker.code_key = code_key;
                 Ok(worker)
