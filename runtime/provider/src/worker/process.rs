@@ -5,13 +5,14 @@ use super::{DeviceSummary, FromWorker, ToWorker};
 use isobit_device::probe::Suspicion;
 use rustix::net::RecvFlags;
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 /// Time to open engine and device; a cold driver on a busy machine takes some seconds.
 const START: Duration = Duration::from_secs(60);
@@ -87,20 +88,40 @@ fn is_for_workers(name: &OsStr) -> bool {
     NAMES.contains(&&*name) || name.starts_with("ISOBIT_") || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
+/// The most bytes of a worker's standard error that are passed on: drivers complain there, and panics.
+const MAX_STDERR: usize = 64 << 10;
+
+/// Passes on what a worker says on standard error, as text and within bounds; the rest is read and dropped, so that the worker does not wait.
+async fn forward(mut stderr: ChildStderr) {
+    let (mut left, mut buffer) = (MAX_STDERR, vec![0; 4096]);
+    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+        let text = String::from_utf8_lossy(buffer.get(..count.min(left)).unwrap_or_default()).into_owned();
+        left = left.saturating_sub(count);
+        let shown = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
+        let text: String = text.chars().map(shown).collect();
+        // There is nobody to tell that standard error is closed.
+        std::io::stderr().write_all(text.as_bytes()).ok();
+    }
+}
+
 impl Worker {
     /// Starts a process and waits until its engine and device are open.
     pub(crate) async fn start(command: &WorkerCommand) -> Result<Self, SpawnError> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Process)?;
         ours.set_nonblocking(true).map_err(SpawnError::Process)?;
-        let child = Command::new(&command.program)
+        let mut child = Command::new(&command.program)
             .args(&command.args)
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| is_for_workers(name)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(SpawnError::Process)?;
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(forward(stderr));
+        }
         let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
         let device = DeviceSummary { name: String::new(), driver: String::new(), backend: String::new() };
         let mut worker =
