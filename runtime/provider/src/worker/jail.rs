@@ -90,6 +90,10 @@ pub(crate) fn close_files(more: &[&Path]) -> Result<(), JailError> {
     if ruleset == RulesetStatus::NotEnforced || !no_new_privs { Err(JailError::NoLandlock) } else { Ok(()) }
 }
 
+/// In the numbers of the x32 interface, which some kernels have: the same calls by other numbers.
+#[cfg(target_arch = "x86_64")]
+const X32: libc::c_long = 0x4000_0000;
+
 /// What the C library's bindings have no names for: typing on a console, and who is sent signals about a file.
 const TIOCLINUX: u64 = 0x541c;
 const FIOSETOWN: u64 = 0x8901;
@@ -118,7 +122,6 @@ fn forbidden() -> Vec<libc::c_long> {
         libc::SYS_process_madvise,
         // The network, and local sockets with names.
         libc::SYS_socket,
-        libc::SYS_socketpair,
         libc::SYS_connect,
         libc::SYS_bind,
         libc::SYS_listen,
@@ -219,13 +222,9 @@ fn forbidden() -> Vec<libc::c_long> {
     // Calls that are newer than the table of names: of modes, attributes and mounts, and whatever comes. Those in between are of memory and of waiting.
     let newer = [452].into_iter().chain(457..=461).chain(463..=600);
     let calls: Vec<libc::c_long> = calls.into_iter().chain(own).chain(newer).collect();
-    // The same by the numbers of the x32 interface, where a kernel has it, and those that only it has.
+    // What only the x32 interface has.
     #[cfg(target_arch = "x86_64")]
-    let calls = {
-        const X32: libc::c_long = 0x4000_0000;
-        let alike: Vec<_> = calls.iter().map(|call| call | X32).collect();
-        calls.into_iter().chain(alike).chain((512..=547).map(|call| call | X32)).collect()
-    };
+    let calls = calls.into_iter().chain((512..=547).map(|call| call | X32)).collect();
     calls
 }
 
@@ -252,6 +251,14 @@ pub(crate) fn close_calls() -> Result<(), JailError> {
     // Signals to itself, as `abort` sends them, but to no other.
     let not_own = condition(0, SeccompCmpOp::Ne, u64::from(std::process::id()))?;
     rules.insert(libc::SYS_tgkill, vec![rule(vec![not_own])?]);
+    // Pairs of streams, as asynchronous runtimes use them, reach nobody else; pairs of datagram sockets can send to any name.
+    let kinds = [libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET, libc::SOCK_DCCP, 10];
+    let kinds = kinds.map(|kind| {
+        let value = u64::from(kind.cast_unsigned());
+        let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(0xf), value);
+        condition.map_err(|error| failed(&error)).and_then(|condition| rule(vec![condition]))
+    });
+    rules.insert(libc::SYS_socketpair, kinds.into_iter().collect::<Result<_, _>>()?);
     // What a terminal's owner would run, typed by this process; and signals by way of files, to whom one likes. The kernel looks at 32 bits of these.
     let low = |argument, value| {
         let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
@@ -262,6 +269,11 @@ pub(crate) fn close_calls() -> Result<(), JailError> {
     let fcntls = [libc::F_SETOWN, F_SETSIG, F_SETOWN_EX, libc::F_SETLEASE, libc::F_NOTIFY];
     let fcntls = fcntls.map(|command| low(1, u64::from(command.cast_unsigned())));
     rules.insert(libc::SYS_fcntl, fcntls.into_iter().collect::<Result<_, _>>()?);
+    // By the numbers of x32 they are forbidden whatever they ask.
+    #[cfg(target_arch = "x86_64")]
+    for call in rules.keys().copied().filter(|call| call & X32 == 0).collect::<Vec<_>>() {
+        rules.entry(call | X32).or_default();
+    }
     let kill = compile(rules, SeccompAction::KillProcess)?;
     // Its flags are in memory, where no filter sees them: C libraries take `clone` where there is no `clone3`.
     let absent = SeccompAction::Errno(u32::try_from(libc::ENOSYS).map_err(|error| failed(&error))?);
@@ -423,6 +435,7 @@ mod tests {
                 Done,
                 Box::new(|_| std::thread::spawn(|| ()).join().map_err(|_| io::ErrorKind::Other.into())),
             ),
+            ("pair two streams", Done, Box::new(|_| std::os::unix::net::UnixStream::pair().map(drop))),
             ("read a library", Done, reads("/proc/self/exe")),
             ("know its processor", Done, reads("/proc/cpuinfo")),
             ("limit itself", Done, calls(libc::SYS_prlimit64, [0, libc::RLIMIT_CORE.into(), 0, 0])),
