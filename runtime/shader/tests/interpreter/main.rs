@@ -21,8 +21,8 @@ use isobit_shader::interpreter::{Buffers, Program};
 use isobit_shader::{KernelError, Profile};
 
 pub(crate) fn compile(wgsl: &str) -> Result<Program, KernelError> {
-    let kernel = isobit_shader::prepare(wgsl, Profile::Native).unwrap();
-    let kernel = kernel.resolve(None, &[]).unwrap();
+    let kernel = isobit_shader::prepare(wgsl, Profile::Native)?;
+    let kernel = kernel.resolve(None, &[])?;
     let (module, info) = (kernel.module(), kernel.info());
     Program::compile(module, info)
 }
