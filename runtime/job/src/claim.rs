@@ -152,6 +152,8 @@ named! {
         BadConversionToInteger => "bad-conversion-to-integer",
         /// An atomic operation at an address that is not aligned.
         UnalignedAtomic => "unaligned-atomic",
+        /// An atomic wait on memory that no other thread can reach.
+        AtomicWait => "atomic-wait",
         /// A breach of the component model's canonical ABI: the guest's bindings are broken.
         ComponentAbi => "component-abi",
     }
@@ -163,6 +165,8 @@ named! {
         /// [`Limits::guest_memory`](crate::Limits::guest_memory): the guest ended after its last request
         /// for memory was refused.
         GuestMemory => "guest-memory",
+        /// How deep calls may go, all functions by their size.
+        CallDepth => "call-depth",
         /// Handles of all kinds that a guest may hold at once.
         Handles => "handles",
         /// Bytes that one host call may pass.

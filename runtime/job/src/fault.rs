@@ -43,8 +43,6 @@ pub enum FaultKind {
     Irreproducible,
     /// The provider's machine, not the job, has run out of memory or threads.
     OutOfMemory,
-    /// The guest's native stack overflowed. The depth at which that happens depends on the machine, so it is not an outcome.
-    GuestStack,
     /// An input, an output or a blob could not be read or written.
     Storage,
     /// The connection could not carry the outputs to the renter.
@@ -74,7 +72,6 @@ impl FaultKind {
             FaultKind::KernelRaces => "the kernel races, so no two devices need agree",
             FaultKind::Irreproducible => "a result cannot be reproduced",
             FaultKind::OutOfMemory => "the machine has not enough memory",
-            FaultKind::GuestStack => "the guest's call stack overflowed",
             FaultKind::Storage => "a file could not be read or written",
             FaultKind::Delivery => "the outputs could not be delivered",
             FaultKind::WorkerDied => "the worker died",
@@ -97,7 +94,6 @@ impl FaultKind {
             FaultKind::Irreproducible => {
                 "look for races with `isobit run --detect-races`; if there are none, the device erred: run it on another"
             }
-            FaultKind::GuestStack => "is there an endless recursion? Else keep less on the stack",
             FaultKind::Storage => "look at the files that were named and at the room on their disks, and run it again",
             FaultKind::Delivery => "check the connection and the room for the outputs, and submit it again",
             FaultKind::LeftLoop => "run it on another device: cpu needs no driver",

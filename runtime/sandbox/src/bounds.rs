@@ -1,7 +1,10 @@
 //! Bounds on what a component consists of, so that compiling it takes bounded time and memory. Generous: the largest functions that people compile, the main loops
 //! of interpreters, have some 100 KiB.
 
-use wasmparser::{FunctionBody, Payload};
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Encoding,
+    FunctionBody, Instance, Payload,
+};
 
 /// What a component has, next to the most that it may have.
 #[derive(Debug, Default)]
@@ -9,7 +12,8 @@ pub(crate) struct Bounds {
     functions: u64,
     modules: u64,
     components: u64,
-    instances: u64,
+    component_instances: u64,
+    instances: Instances,
     tables: u64,
     table_elements: u64,
     memories: u64,
@@ -30,8 +34,11 @@ const MAX_LOCALS: u64 = 10_000;
 const MAX_MODULES: u64 = 256;
 const MAX_COMPONENTS: u64 = 256;
 
-/// Instances of both.
-const MAX_INSTANCES: u64 = 1024;
+/// Instances of core modules, of all components together: a program with its adapter and shims has four.
+pub(crate) const MAX_INSTANCES: u32 = 32;
+
+/// Instances of components.
+const MAX_COMPONENT_INSTANCES: u64 = 1024;
 
 /// Tables of all modules, and the elements that they have at first.
 const MAX_TABLES: u64 = 256;
@@ -87,11 +94,9 @@ impl Bounds {
         match payload {
             Payload::ModuleSection { .. } => add(&mut self.modules, 1, "modules", MAX_MODULES)?,
             Payload::ComponentSection { .. } => add(&mut self.components, 1, "components", MAX_COMPONENTS)?,
-            Payload::InstanceSection(section) => {
-                add(&mut self.instances, section.count(), "instances", MAX_INSTANCES)?;
-            }
             Payload::ComponentInstanceSection(section) => {
-                add(&mut self.instances, section.count(), "instances", MAX_INSTANCES)?;
+                let maximum = MAX_COMPONENT_INSTANCES;
+                add(&mut self.component_instances, section.count(), "instances of components", maximum)?;
             }
             Payload::FunctionSection(section) => {
                 add(&mut self.functions, section.count(), "functions", MAX_FUNCTIONS)?;
@@ -111,9 +116,115 @@ impl Bounds {
             Payload::CodeSectionEntry(body) => check_function(body)?,
             _ => {}
         }
-        Ok(())
+        self.instances.count(payload)
+    }
+
+    /// How many instances of core modules the component has.
+    pub(crate) fn instances(&self) -> u32 {
+        u32::try_from(self.instances.total).unwrap_or(u32::MAX)
     }
 }
+
+/// Counts the instances of core modules that a component has once it is instantiated. Each component within it counts as often as it is instantiated.
+#[derive(Debug, Default)]
+struct Instances {
+    /// The components around the payload, the innermost last. A module has none of its own.
+    open: Vec<Option<Counted>>,
+    /// The count of the outermost component.
+    total: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    instances: u64,
+    /// The count of each component that has an index here; none if it comes from elsewhere.
+    components: Vec<Option<u64>>,
+}
+
+impl Instances {
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Refused> {
+        match payload {
+            Payload::Version { encoding: Encoding::Component, .. } => self.open.push(Some(Counted::default())),
+            Payload::Version { encoding: Encoding::Module, .. } => self.open.push(None),
+            Payload::End(_) => {
+                if let Some(Some(closed)) = self.open.pop() {
+                    match self.open.last_mut() {
+                        Some(Some(around)) => around.components.push(Some(closed.instances)),
+                        _ => self.total = closed.instances,
+                    }
+                }
+            }
+            Payload::InstanceSection(section) => {
+                for instance in section.clone() {
+                    if let Instance::Instantiate { .. } = instance? {
+                        self.add(1)?;
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section.clone() {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance? {
+                        let instances = self.component(0, component_index);
+                        self.add(instances.ok_or(HANDED_OVER)?)?;
+                    }
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section.clone() {
+                    if let ComponentTypeRef::Component(_) = import?.ty {
+                        self.index(None);
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section.clone() {
+                    let export = export?;
+                    if export.kind == ComponentExternalKind::Component {
+                        self.index(self.component(0, export.index));
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section.clone() {
+                    match alias? {
+                        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => {
+                            self.index(None)
+                        }
+                        ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
+                            self.index(self.component(count, index));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The count of a component that has an index in the component `outward` levels up.
+    fn component(&self, outward: u32, index: u32) -> Option<u64> {
+        let level = self.open.len().checked_sub(usize::try_from(outward).ok()?.checked_add(1)?)?;
+        let components = &self.open.get(level)?.as_ref()?.components;
+        *components.get(usize::try_from(index).ok()?)?
+    }
+
+    fn index(&mut self, instances: Option<u64>) {
+        if let Some(Some(open)) = self.open.last_mut() {
+            open.components.push(instances);
+        }
+    }
+
+    fn add(&mut self, instances: u64) -> Result<(), TooComplex> {
+        let Some(Some(open)) = self.open.last_mut() else { return Ok(()) };
+        open.instances = open.instances.saturating_add(instances);
+        at_most("instances of modules", open.instances, MAX_INSTANCES.into())
+    }
+}
+
+/// Instances of a component that comes from an import or out of an instance are not counted, so there may be none.
+const HANDED_OVER: TooComplex =
+    TooComplex { what: "instances of components that are handed over as values", found: 1, maximum: 0 };
 
 fn check_function(body: &FunctionBody<'_>) -> Result<(), Refused> {
     at_most("bytes of code in one function", body.range().len() as u64, MAX_FUNCTION_BYTES)?;
@@ -157,7 +268,41 @@ mod tests {
         let error = |text: &str| Workload::parse(wat::parse_str(text).unwrap()).err().unwrap().to_string();
         assert!(error(&format!("(component {})", "(core module)".repeat(257))).contains("257 modules"));
         assert!(error(&format!("(component {})", "(component)".repeat(257))).contains("257 components"));
-        let instances = "(core instance (instantiate $m))".repeat(1025);
-        assert!(error(&format!("(component (core module $m) {instances})")).contains("1025 instances"));
+        let instances = "(core instance (instantiate $m))".repeat(33);
+        assert!(error(&format!("(component (core module $m) {instances})")).contains("33 instances of modules"));
+    }
+
+    #[test]
+    fn components_within_components_count_as_often_as_they_are_instantiated() {
+        let count = |text: &str| {
+            let mut bounds = super::Bounds::default();
+            let bytes = wat::parse_str(text).unwrap();
+            for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
+                if let Err(refused) = bounds.count(&payload.unwrap()) {
+                    return Err(format!("{refused:?}"));
+                }
+            }
+            Ok(bounds.instances())
+        };
+        let three = "(component $a (core module $m) (core instance (instantiate $m)) (core instance (instantiate $m))
+            (component $inner (core module $n) (core instance (instantiate $n))) (instance (instantiate $inner)))";
+        assert_eq!(count(&format!("(component {three})")), Ok(0));
+        assert_eq!(
+            count(&format!("(component {three} (instance (instantiate $a)) (instance (instantiate $a)))")),
+            Ok(6)
+        );
+        let outer =
+            "(component $b (alias outer 1 $a (component $c)) (instance (instantiate $c)) (instance (instantiate $c)))";
+        assert_eq!(count(&format!("(component {three} {outer} (instance (instantiate $b)))")), Ok(6));
+        let mut doubled = three.to_owned();
+        for (inner, outer) in ["a", "b", "c", "d", "e"].iter().zip(["b", "c", "d", "e", "f"]) {
+            doubled += &format!(
+                "(component ${outer} (alias outer 1 ${inner} (component $x))
+                (instance (instantiate $x)) (instance (instantiate $x)))"
+            );
+        }
+        assert!(count(&format!("(component {doubled})")).unwrap_err().contains("found: 48"));
+        let handed = "(component (component $a (import \"c\" (component $c)) (instance (instantiate $c))))";
+        assert!(count(handed).unwrap_err().contains("handed over"));
     }
 }

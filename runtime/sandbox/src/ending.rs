@@ -1,6 +1,8 @@
 //! How a job ends. Endings that follow from the job are outcomes and go into the claim; endings that
 //! are the provider's own trouble are faults, and claim nothing.
 
+use crate::call_depth;
+
 use isobit_job::{Fault, FaultKind, LimitName, Outcome, Trap, TrapCode};
 
 /// An ending raised by a host call. It passes through wasmtime as an error, and [`classify`] recognizes it.
@@ -53,7 +55,9 @@ pub(crate) fn classify(
     }
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::OutOfFuel) => Ok(Outcome::Trapped(Trap::Fuel)),
-        Some(wasmtime::Trap::StackOverflow) => Err(Fault::new(FaultKind::GuestStack, "it ran over 1 MiB")),
+        Some(wasmtime::Trap::UnreachableCodeReached) if call_depth::is_overflow(error) => {
+            Ok(Outcome::Trapped(Trap::Limit { limit: LimitName::CallDepth }))
+        }
         Some(wasmtime::Trap::UnreachableCodeReached) if memory_denied => Ok(out_of_memory()),
         Some(trap) => match trap_code(*trap) {
             Some(code) => Ok(Outcome::Trapped(Trap::GuestTrap { code })),
@@ -86,6 +90,7 @@ fn trap_code(trap: wasmtime::Trap) -> Option<TrapCode> {
         Wasm::IntegerDivisionByZero => TrapCode::IntegerDivisionByZero,
         Wasm::BadConversionToInteger => TrapCode::BadConversionToInteger,
         Wasm::HeapMisaligned => TrapCode::UnalignedAtomic,
+        Wasm::AtomicWaitNonSharedMemory => TrapCode::AtomicWait,
         Wasm::CannotEnterComponent
         | Wasm::CannotLeaveComponent
         | Wasm::InvalidChar
@@ -139,7 +144,7 @@ mod tests {
             let fault = classify(&error, false, true, None).unwrap_err();
             assert_eq!(fault.kind, FaultKind::Internal, "{unknown}");
         }
-        for trap in [wasmtime::Trap::Interrupt, wasmtime::Trap::AsyncDeadlock, wasmtime::Trap::DisabledOpcode] {
+        for trap in [wasmtime::Trap::Interrupt, wasmtime::Trap::StackOverflow, wasmtime::Trap::DisabledOpcode] {
             assert_eq!(classify(&trap.into(), true, true, None).unwrap_err().kind, FaultKind::Internal, "{trap}");
         }
         let breach = wasmtime::Error::msg("string pointer/length out of bounds of memory");

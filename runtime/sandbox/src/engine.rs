@@ -2,7 +2,10 @@
 //!
 //! Everything that could let two honest runs differ is switched off or pinned here.
 
+use crate::bounds::MAX_INSTANCES;
+use crate::call_depth::{self, NATIVE_STACK};
 use crate::host::{self, HostState};
+use crate::run::SANDBOX_VERSION;
 use crate::workload::Workload;
 use isobit_job::Hash;
 use std::fs::File;
@@ -13,8 +16,8 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 /// The most bytes of one linear memory: what 32-bit wasm can address.
 const MAX_GUEST_MEMORY: usize = 4 << 30;
 
-/// The wasm stack of a guest: 1 MiB. The job's own thread has more.
-pub(crate) const WASM_STACK: usize = 1 << 20;
+/// A component's instances of core modules, and of what wasmtime puts between two components.
+pub(crate) const MAX_CORE_INSTANCES: u32 = 2 * MAX_INSTANCES;
 
 /// How often a running guest is checked for its deadline and for cancellation.
 pub(crate) const EPOCH_TICK: std::time::Duration = std::time::Duration::from_millis(10);
@@ -86,6 +89,8 @@ impl Sandbox {
     pub fn code_key(&self) -> CodeKey {
         let mut hasher = KeyHasher(blake3::Hasher::new());
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        // Code counts calls as this version says.
+        SANDBOX_VERSION.hash(&mut hasher);
         CodeKey(hasher.0.finalize().to_hex().chars().take(16).collect())
     }
 
@@ -94,8 +99,9 @@ impl Sandbox {
     /// # Errors
     /// Fails if the component is not valid, or does not fit the world.
     pub fn compile(&self, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
-        let component =
-            Component::from_binary(&self.engine, workload.bytes()).map_err(|error| CompileError::new(&error))?;
+        let counted = call_depth::count_calls(workload.bytes(), workload.instances())
+            .map_err(|error| CompileError(format!("{} at byte {}", error.message(), error.offset())))?;
+        let component = Component::from_binary(&self.engine, &counted).map_err(|error| CompileError::new(&error))?;
         self.link(&component, workload.blob().hash)
     }
 
@@ -180,7 +186,11 @@ fn settings() -> Config {
     config.wasm_multi_memory(false);
     config.concurrency_support(false);
     config.gc_support(false);
-    config.max_wasm_stack(WASM_STACK);
+    // What is counted ends first.
+    config.max_wasm_stack(NATIVE_STACK);
+    config.async_stack_size(NATIVE_STACK);
+    // The innermost frame says whether a recursion went too deep.
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(1));
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
     config.memory_init_cow(true);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
@@ -191,8 +201,8 @@ fn settings() -> Config {
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(4)
-        .total_core_instances(32)
-        .max_core_instances_per_component(32)
+        .total_core_instances(MAX_CORE_INSTANCES)
+        .max_core_instances_per_component(MAX_CORE_INSTANCES)
         .total_memories(8)
         .max_memories_per_component(8)
         .total_tables(32)

@@ -5,6 +5,7 @@
 //! Everything is synchronous: the embedder gives a job a thread, or a process, of its own.
 
 mod bounds;
+mod call_depth;
 mod code;
 mod ending;
 mod engine;

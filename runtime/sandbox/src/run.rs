@@ -1,5 +1,6 @@
 //! The run of a job, from its preparation to its outcome and cost.
 
+use crate::call_depth::NATIVE_STACK;
 use crate::ending::{Ending, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
@@ -16,6 +17,9 @@ use wasmtime::{Store, UpdateDeadline};
 /// one: the largest buffer, 256 MiB, in one write, and 1 MiB for all else. Bulk bytes are borrowed in place and
 /// allocate nothing, but wasmtime counts them alike.
 const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
+
+/// Stack for host calls: parsing WGSL, and drivers.
+const HOST_STACK: usize = 64 << 20;
 
 /// Stops a running job from another thread.
 #[derive(Clone, Default)]
@@ -48,7 +52,7 @@ pub struct PreparedJob {
 /// The version of the sandbox's semantics: what a guest sees of its host, the calls of `wit/` and their limits, and how
 /// wasmtime counts fuel. Raise it whenever a guest could end or cost differently than before. `tests/endings.rs` pins the
 /// cost of some guests, so an update of wasmtime that changes it fails a test.
-pub const SANDBOX_VERSION: u32 = 2;
+pub const SANDBOX_VERSION: u32 = 3;
 
 /// The rules that runs under this profile go by in this build.
 #[must_use]
@@ -110,11 +114,19 @@ impl PreparedJob {
         self.interrupt.clone()
     }
 
-    /// Instantiates the workload and calls its `run`. Blocks until the job has ended.
+    /// Instantiates the workload and calls its `run`, on a thread with the stack that this needs. Blocks until the job has ended.
     ///
     /// # Errors
     /// Fails for the provider's own trouble. An end that follows from the job is an [`Outcome`], not an error.
-    pub fn run(mut self) -> Result<FinishedJob, Fault> {
+    pub fn run(self) -> Result<FinishedJob, Fault> {
+        let thread = std::thread::Builder::new().name("guest".to_owned()).stack_size(NATIVE_STACK + HOST_STACK);
+        std::thread::scope(|scope| match thread.spawn_scoped(scope, || self.run_here()) {
+            Ok(guest) => guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(error) => Err(Fault::new(FaultKind::OutOfMemory, error)),
+        })
+    }
+
+    fn run_here(mut self) -> Result<FinishedJob, Fault> {
         let ticker = match Ticker::start(&self.workload) {
             Ok(ticker) => ticker,
             Err(error) => {

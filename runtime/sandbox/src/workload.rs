@@ -43,6 +43,8 @@ pub struct Workload {
     imports: Vec<String>,
     exports: Vec<String>,
     takes: Takes,
+    /// Instances of core modules.
+    instances: u32,
 }
 
 /// Why bytes are not a workload.
@@ -83,9 +85,9 @@ impl Workload {
             return Err(WorkloadError::TooLarge { size });
         }
         let size = Bytes::try_from(size).map_err(|_| WorkloadError::TooLarge { size })?;
-        let Found { imports, exports, takes } = look_through(&bytes)?;
+        let Found { imports, exports, takes, instances } = look_through(&bytes)?;
         let blob = Blob { hash: Hash::of(&bytes), size };
-        let workload = Self { bytes, blob, imports, exports, takes };
+        let workload = Self { bytes, blob, imports, exports, takes, instances };
         workload.check_world()?;
         Ok(workload)
     }
@@ -130,6 +132,11 @@ impl Workload {
     pub fn takes(&self) -> &Takes {
         &self.takes
     }
+
+    /// How many instances of core modules it has.
+    pub(crate) fn instances(&self) -> u32 {
+        self.instances
+    }
 }
 
 /// What was found in a component.
@@ -138,6 +145,7 @@ struct Found {
     imports: Vec<String>,
     exports: Vec<String>,
     takes: Takes,
+    instances: u32,
 }
 
 /// Import and export names of the outermost component, and what its modules declare.
@@ -153,7 +161,7 @@ fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
         let (at, of) = (error.offset(), bytes.len());
         WorkloadError::NotWasm(format!("it is damaged or cut short, at byte {at} of {of}: {}", error.message()))
     };
-    let Found { mut imports, mut exports, mut takes } = Found::default();
+    let Found { mut imports, mut exports, mut takes, .. } = Found::default();
     let mut depth = 0_u32;
     let mut bounds = Bounds::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -183,7 +191,7 @@ fn look_through(bytes: &[u8]) -> Result<Found, WorkloadError> {
             _ => {}
         }
     }
-    Ok(Found { imports, exports, takes })
+    Ok(Found { imports, exports, takes, instances: bounds.instances() })
 }
 
 /// The first bytes of WebAssembly.

@@ -4,6 +4,7 @@ use isobit_job::{Fault, FaultKind};
 use wasmtime::ResourceLimiter;
 
 use crate::ending::Ending;
+use crate::engine::MAX_CORE_INSTANCES;
 
 /// The most elements of all tables together: 100 000 functions are more than a large program has.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
@@ -57,7 +58,7 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn instances(&self) -> usize {
-        32
+        usize::try_from(MAX_CORE_INSTANCES).unwrap_or(usize::MAX)
     }
 
     fn tables(&self) -> usize {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
+mod call_depth;
+
 use isobit_device::DeviceSelector;
 use isobit_job::{
     Blob, Bytes, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome, Profile, Trap,
@@ -170,8 +172,13 @@ fn a_running_guest_can_be_cancelled() {
 }
 
 #[test]
-fn endless_recursion_is_the_providers_fault_to_bear() {
-    assert_eq!(fault(run("call $run")), FaultKind::GuestStack);
+fn endless_recursion_ends_at_a_depth_that_follows_from_the_job() {
+    let too_deep = Outcome::Trapped(Trap::Limit { limit: LimitName::CallDepth });
+    let first = run("call $run").unwrap();
+    assert_eq!(first.outcome, too_deep);
+    assert_eq!(run("call $run").unwrap().cost, first.cost);
+    // The limit is no `unreachable` of the guest's own.
+    assert_ne!(run("(if (i32.const 1) (then unreachable)) call $run").unwrap().outcome, too_deep);
 }
 
 #[test]
@@ -227,7 +234,7 @@ fn compiled_code_from_the_cache_runs_like_fresh_code() {
 /// `SANDBOX_VERSION` and write the new ones here.
 #[test]
 fn what_guests_cost_is_what_this_version_of_the_rules_says() {
-    assert_eq!(isobit_sandbox::SANDBOX_VERSION, 2);
+    assert_eq!(isobit_sandbox::SANDBOX_VERSION, 3);
     let count = "(local $n i32) (local.set $n (i32.const 1000))
         (loop (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if 0 (local.get $n))) i32.const 0";
     let memory = "(drop (memory.grow (i32.const 3))) (memory.fill (i32.const 64) (i32.const 7) (i32.const 1000))
