@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection with one control stream.
 pub struct Client {
-    _endpoint: Endpoint,
+    pub endpoint: Endpoint,
     pub key: SecretKey,
     pub connection: Connection,
     pub send: SendStream,
@@ -40,7 +40,7 @@ impl Client {
         let key = SecretKey::from_bytes(key.to_bytes());
         let (send, receive) = connection.open_bi().await.unwrap();
         let (session, pending) = (RenterSession::new(), VecDeque::new());
-        Client { _endpoint: endpoint, key, connection, send, receive, session, pending }
+        Client { endpoint, key, connection, send, receive, session, pending }
     }
 
     /// Connects and submits a job.
@@ -104,6 +104,16 @@ impl Client {
     /// The provider's last message.
     pub async fn last(&mut self) -> ToRenter {
         self.hear_of(|message| message.is_last().then(|| message.clone())).await
+    }
+
+    /// A last message that has been sent already, if one has.
+    pub async fn last_if_any(&mut self) -> Option<ToRenter> {
+        let mut messages = std::mem::take(&mut self.pending);
+        let chunk = tokio::time::timeout(Duration::from_secs(1), self.receive.read_chunk(1 << 16, true));
+        if let Ok(Ok(Some(chunk))) = chunk.await {
+            messages.extend(self.session.receive(&chunk.bytes).unwrap());
+        }
+        messages.into_iter().find(ToRenter::is_last)
     }
 
     /// All that the provider still sends on the control stream, as bytes.
