@@ -1,13 +1,14 @@
 //! A renter written by hand over the real protocol, which can be told to break it at any point.
 
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use isobit_job::{Blob, Hash, JobSpec, Limits, NodeAddr, Profile, SecretKey};
 use isobit_renter::Submission;
 use isobit_store::{Encoder, hash_file};
-use isobit_transport::connect;
+use isobit_transport::{connect, connect_through, open};
 use isobit_wire::{BlobHeader, PROTOCOL, RenterSession, ToProvider, ToRenter, encode};
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 
@@ -37,6 +38,10 @@ impl Client {
     async fn connect_as(provider: &Provider, key: &SecretKey) -> Client {
         let address: NodeAddr = provider.address.parse().unwrap();
         let (endpoint, connection) = connect(&address, key).await.unwrap();
+        Client::through(endpoint, connection, key).await
+    }
+
+    async fn through(endpoint: Endpoint, connection: Connection, key: &SecretKey) -> Client {
         let key = SecretKey::from_bytes(key.to_bytes());
         let (send, receive) = connection.open_bi().await.unwrap();
         let (session, pending) = (RenterSession::new(), VecDeque::new());
@@ -50,11 +55,23 @@ impl Client {
 
     /// The same with a key that may have been seen before.
     pub async fn submit_as(provider: &Provider, key: &SecretKey, spec: &JobSpec, deadline: Duration) -> Client {
-        let mut client = Client::connect_as(provider, key).await;
+        Client::connect_as(provider, key).await.submitting(spec, deadline).await
+    }
+
+    /// The same with a new key, from an address of this machine.
+    pub async fn submit_from(host: Ipv4Addr, provider: &Provider, spec: &JobSpec, deadline: Duration) -> Client {
+        let NodeAddr { port, key, .. } = provider.address.parse().unwrap();
+        let (endpoint, own) = (open((host, 0).into()).unwrap(), SecretKey::generate());
+        let connection = connect_through(&endpoint, ([127, 0, 0, 1], port).into(), key, &own).await.unwrap();
+        Client::through(endpoint, connection, &own).await.submitting(spec, deadline).await
+    }
+
+    async fn submitting(mut self, spec: &JobSpec, deadline: Duration) -> Client {
+        let client = &mut self;
         client.say(&ToProvider::Hello { protocol: PROTOCOL, software: "by hand".into() }).await;
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap();
         client.say(&ToProvider::Submit { spec_json: spec.canonical(), deadline_ms }).await;
-        client
+        self
     }
 
     pub async fn say(&mut self, message: &ToProvider) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use isobit_job::{NodeAddr, NodeKey, SecretKey};
 use isobit_transport::{CLOSE_NOT_ALLOWED, connect, connect_through, open};
-use isobit_wire::{BlobHeader, ToRenter, encode};
+use isobit_wire::{BlobHeader, Rejection, ToProvider, ToRenter, encode};
 use quinn::{Connection, ConnectionError, Endpoint};
 
 use super::client::{Client, encoded, spec};
@@ -199,6 +199,30 @@ async fn a_host_that_never_finishes_its_handshakes_locks_nobody_out() {
     site.assert_unharmed();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_keys_of_one_host_do_not_fill_the_queue() {
+    let site = Site::on("cpu", &["--slots", "1", "--waiting", "3"]);
+    let host = Ipv4Addr::new(127, 0, 9, 1);
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        let mut client = Client::submit_from(host, &site.provider, &spec("spin", &[], &[]), MINUTE).await;
+        client.bring_workload().await;
+        client.hear_of(|message| matches!(message, ToRenter::Log { .. } | ToRenter::Queued { .. }).then_some(())).await;
+        crowd.push(client);
+    }
+    // One more of the host is turned away, and somebody else is not, who is next, too.
+    let mut more = Client::submit_from(host, &site.provider, &spec("behave", &[], &[]), MINUTE).await;
+    assert!(matches!(more.last().await, ToRenter::Rejected(Rejection::Full { .. })));
+    let mut other = Client::submit(&site.provider, &spec("behave", &[], &[]), MINUTE).await;
+    other.bring_workload().await;
+    assert!(matches!(other.hear().await, ToRenter::Queued { position: 1, .. }));
+    assert!(matches!(crowd.pop().unwrap().last().await, ToRenter::Rejected(Rejection::Full { .. })));
+    crowd.remove(0).say(&ToProvider::Cancel).await;
+    assert!(matches!(other.last().await, ToRenter::Finished { .. }));
+    drop(crowd);
+    site.assert_unharmed();
+}
+
 /// As many uploads as there are threads for blocking work.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_uploads_that_trickle_hold_no_thread() {
@@ -222,7 +246,8 @@ async fn five_hundred_uploads_that_trickle_hold_no_thread() {
             let (blob, bytes) = encoded(path);
             let header = encode(&BlobHeader { job: 0, blob }).unwrap();
             // The stream of a hash tree begins with hashes, which are checked when they are whole.
-            streams.push((client.open(&[&header, &bytes[..40]].concat()).await, bytes[40..].to_vec().into_iter()));
+            let stream = client.open(&[&header, &bytes[..40]].concat()).await;
+            streams.push((stream, bytes.into_iter().skip(40)));
         }
         clients.push(client);
     }
