@@ -126,7 +126,7 @@ impl Client {
     /// A last message that has been sent already, if one has.
     pub async fn last_if_any(&mut self) -> Option<ToRenter> {
         let mut messages = std::mem::take(&mut self.pending);
-        let chunk = tokio::time::timeout(Duration::from_secs(1), self.receive.read_chunk(1 << 16, true));
+        let chunk = tokio::time::timeout(Duration::from_millis(300), self.receive.read_chunk(1 << 16, true));
         if let Ok(Ok(Some(chunk))) = chunk.await {
             messages.extend(self.session.receive(&chunk.bytes).unwrap());
         }

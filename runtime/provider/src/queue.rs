@@ -1,7 +1,7 @@
 //! The queue of jobs: a fixed number of slots and a bounded number of waiting jobs, with a fair share for each renter and each network.
 //!
 //! A job counts as many as its renter has, or its network, whichever are more: neither many keys of one host nor one key at many hosts get more
-//! than one would. A slot that becomes free goes to the job that counts the fewest running ones, and of those to the first. Where the queue is full,
+//! than one would. A slot that becomes free goes to the job that counts the fewest running ones; of those, to the one whose renter and network have had no turn for longest. Where the queue is full,
 //! a newcomer that counts fewer gets the place of the last waiting job of those that count the most. Renters of one network share among themselves.
 
 use crate::party::{Network, Party};
@@ -26,6 +26,35 @@ struct Line {
     running: BTreeMap<u64, Party>,
     /// Waiting jobs in order of arrival.
     waiting: BTreeMap<u64, Party>,
+    turns: Turns,
+}
+
+/// When each key and each network that has jobs here had its last turn; the turns are numbered.
+#[derive(Clone, Default)]
+struct Turns {
+    last: u64,
+    keys: BTreeMap<NodeKey, u64>,
+    networks: BTreeMap<Network, u64>,
+}
+
+impl Turns {
+    fn take(&mut self, party: &Party) {
+        self.last += 1;
+        self.keys.insert(party.key, self.last);
+        self.networks.insert(party.network, self.last);
+    }
+
+    /// The last turn of the renter or of its network, whichever was later, and that of the renter.
+    fn last_of(&self, party: &Party) -> (u64, u64) {
+        let own = self.keys.get(&party.key).copied().unwrap_or(0);
+        (own.max(self.networks.get(&party.network).copied().unwrap_or(0)), own)
+    }
+
+    /// Forgets those without a job.
+    fn keep(&mut self, with_jobs: &Counts) {
+        self.keys.retain(|key, _| with_jobs.keys.contains_key(key));
+        self.networks.retain(|network, _| with_jobs.networks.contains_key(network));
+    }
 }
 
 /// How many jobs each key and each network has.
@@ -135,10 +164,12 @@ impl Line {
     /// The waiting jobs in the order in which they get slots if nothing changes.
     fn order(&self) -> Vec<u64> {
         let (mut counts, mut left) = (Counts::of(self.running.values()), self.waiting.clone());
+        let mut turns = self.turns.clone();
         let mut order = Vec::with_capacity(left.len());
-        while let Some((number, party)) = next(&left, &counts) {
+        while let Some((number, party)) = next(&left, &counts, &turns) {
             left.remove(&number);
             counts.add(&party);
+            turns.take(&party);
             order.push(number);
         }
         order
@@ -147,9 +178,10 @@ impl Line {
     /// Gives free slots to waiting jobs.
     fn fill(&mut self, slots: usize) {
         while self.running.len() < slots
-            && let Some((number, party)) = next(&self.waiting, &Counts::of(self.running.values()))
+            && let Some((number, party)) = next(&self.waiting, &Counts::of(self.running.values()), &self.turns)
         {
             self.waiting.remove(&number);
+            self.turns.take(&party);
             self.running.insert(number, party);
         }
     }
@@ -168,9 +200,9 @@ impl Line {
     }
 }
 
-/// The job that counts the fewest running ones; of several, the first.
-fn next(waiting: &BTreeMap<u64, Party>, running: &Counts) -> Option<(u64, Party)> {
-    let found = waiting.iter().min_by_key(|(number, party)| (running.load(party), **number));
+/// The job that counts the fewest running ones; of several, the one that has waited for a turn for longest; of several, the first.
+fn next(waiting: &BTreeMap<u64, Party>, running: &Counts, turns: &Turns) -> Option<(u64, Party)> {
+    let found = waiting.iter().min_by_key(|(number, party)| (running.load(party), turns.last_of(party), **number));
     found.map(|(number, party)| (*number, *party))
 }
 
@@ -198,6 +230,8 @@ impl Drop for Ticket {
         line.running.remove(&self.number);
         line.waiting.remove(&self.number);
         line.fill(self.queue.slots);
+        let with_jobs = Counts::of(line.running.values().chain(line.waiting.values()));
+        line.turns.keep(&with_jobs);
         drop(line);
         self.queue.changed.send_replace(());
     }
@@ -265,6 +299,26 @@ mod tests {
             Party::with(key, hosts.get())
         };
         assert_shared([&elsewhere, &|| other]);
+    }
+
+    #[test]
+    fn with_one_slot_renters_and_hosts_take_turns() {
+        let flooder = Party::at(1);
+        // Somebody else; another key of the same host; and a crowd of keys at one host, next to whom somebody is.
+        let cases: [(&dyn Fn() -> Party, Party); 3] =
+            [(&|| flooder, Party::at(2)), (&|| flooder, Party::at(1)), (&|| Party::at(1), Party::at(2))];
+        for (crowd, other) in cases {
+            let queue = Queue::new(1, 10);
+            let mut jobs: Vec<_> = (0..4).map(|_| queue.enter(crowd()).unwrap()).collect();
+            jobs.extend([0; 2].map(|_| queue.enter(other).unwrap()));
+            for expected in [0, 4, 1, 5, 2, 3] {
+                let runs = jobs.iter().position(|job| job.position() == Running);
+                let first: Vec<_> = jobs.iter().map(|job| job.number - 1).collect();
+                assert_eq!(runs.map(|runs| first[runs]), Some(expected));
+                drop(jobs.remove(runs.unwrap()));
+            }
+            assert!(queue.lock().turns.keys.is_empty() && queue.lock().turns.networks.is_empty());
+        }
     }
 
     #[test]

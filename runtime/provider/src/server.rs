@@ -40,6 +40,9 @@ const HEADER: Duration = Duration::from_secs(10);
 /// Time for renters to close their connections when the provider stops, and again after it has closed the rest.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Files that a provider may have open at once, where the system lets it: those of uploads, see `upload`, and as many again for workers and inputs.
+const FILES: u64 = 4096;
+
 /// The settings of a provider.
 #[derive(Debug)]
 pub struct Config {
@@ -109,6 +112,7 @@ impl Provider {
     /// # Errors
     /// See [`ServeError`].
     pub async fn start(config: Config) -> Result<Self, ServeError> {
+        allow_files();
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
         let (program, args) = config.worker;
@@ -184,6 +188,17 @@ impl Provider {
         tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
         self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
         tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+    }
+}
+
+/// Raises this process's limit of open files, which many systems set to 1024 for programs that may not know better.
+fn allow_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < FILES) {
+        let current = Some(maximum.map_or(FILES, |maximum| maximum.min(FILES)));
+        // Refused, the limit stays, and uploads beyond it fail.
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).ok();
     }
 }
 

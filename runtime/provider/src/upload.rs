@@ -79,7 +79,7 @@ fn no_room(error: StoreError) -> UploadError {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Uploads(Arc<Mutex<BTreeMap<Party, usize>>>);
 
-/// The most jobs at once whose blobs are on their way.
+/// The most jobs at once whose blobs are on their way. Each has a connection of 16 streams at most, so they hold 1024 files.
 const MAX_UPLOADING: usize = 64;
 
 /// The most of one network.

@@ -45,8 +45,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Jobs that one connection may have open at once.
 const MAX_JOBS: u32 = 16;
 
-/// Bulk streams that one connection may have open at once, in each direction.
+/// Bulk streams that one connection may have open at once towards the node that connects.
 const MAX_BULK: u32 = 64;
+
+/// Bulk streams that a connection may have open at once towards a node that listens: each holds a file there.
+const MAX_UPLOADS: u32 = 16;
 
 /// Time for name lookup and handshake together.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -212,7 +215,7 @@ impl Windows {
         let share = Arc::clone(&self.0).try_acquire_owned().ok();
         let window = if share.is_some() { CONNECTION_WINDOW } else { SHARED_WINDOW };
         connection.set_receive_window(VarInt::from_u32(window));
-        connection.set_max_concurrent_uni_streams(VarInt::from_u32(MAX_BULK));
+        connection.set_max_concurrent_uni_streams(VarInt::from_u32(MAX_UPLOADS));
         OpenWindow { _share: share }
     }
 }
