@@ -28,7 +28,7 @@ const MAX_FILE: u64 = 512 << 20;
 /// ends, and not the machine.
 const OWN_MEMORY: u64 = 4 << 30;
 
-/// Stack of the job's thread: wasm's 1 MiB and much room for what host calls need (parsing WGSL, drivers).
+/// Stack of the job's thread, which compiles the workload. The guest runs on a thread of its own.
 const JOB_STACK: usize = 64 << 20;
 
 /// Why a worker process ended early.
