@@ -407,7 +407,7 @@ fn races_are_looked_for_on_made_up_inputs() {
     for words in [
         "not proved",
         "made-up inputs; others may",
-        "tried        3 x 1 x 1 workgroups on buffers of zeros; ",
+        "tried        3 x 1 x 1 workgroups on buffers of: zeros; ",
         "races        none",
     ] {
         assert!(text.contains(words), "{words}: {text}");

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use isobit_device::{
-    BufferBindingType, BufferUsage, DeviceError, DeviceSelector, GroupEntry, JobLimits, Kernel, Policy, RaceLog,
+    BufferBindingType, BufferUsage, DeviceError, DeviceSelector, Gpu, GroupEntry, JobLimits, Kernel, Policy, RaceLog,
     RaceReport, Source, Stop,
 };
 use isobit_job::FaultKind;
 use isobit_shader::{Binding, EntryPoint, GUEST_BIND_GROUPS};
 
-/// Kernel fuel of a run on one kind of contents.
-const FUEL: u64 = 100_000_000;
+/// Kernel fuel of a run on one kind of contents, and what each invocation adds.
+const FUEL: u64 = 2_000_000;
+const FUEL_FOR_EACH: u64 = 10_000;
 
 /// Device memory of a run.
 const MEMORY: u64 = 1 << 30;
@@ -101,12 +102,18 @@ pub fn detect_races(
 ) -> anyhow::Result<Tried> {
     let log = RaceLog::default();
     let late = Instant::now() + patience;
+    let each = workgroups.iter().fold(entry_point.invocations(), |all, count| all.saturating_mul(u64::from(*count)));
+    let fuel = each.saturating_mul(FUEL_FOR_EACH).saturating_add(FUEL);
     let mut tried = Tried { contents: Vec::new(), ended_early: None, report: RaceReport::default() };
     for contents in Contents::ALL {
-        match run(kernel, entry_point, overrides, workgroups, contents, &log, late) {
+        let stop = Stop::when(move || (Instant::now() >= late).then_some(FaultKind::Deadline));
+        let device = isobit_device::open(&DeviceSelector::Cpu)?
+            .with(Policy { races: Some(log.clone()), ..Policy::default() })
+            .start(JobLimits { memory: MEMORY, kernel_fuel: fuel }, stop);
+        match run(device, kernel, entry_point, overrides, workgroups, contents) {
             Ok(true) => tried.contents.push(contents.name()),
             Ok(false) => {
-                tried.ended_early = Some(format!("with {} it takes more than {FUEL} kernel fuel", contents.name()));
+                tried.ended_early = Some(format!("with {} it takes more than {fuel} kernel fuel", contents.name()));
             }
             Err(DeviceError::Fault(fault)) if fault.kind == FaultKind::Deadline => {
                 tried.ended_early = Some(format!("{} s were over", patience.as_secs()));
@@ -121,19 +128,13 @@ pub fn detect_races(
 
 /// Runs the entry point once. False if its fuel ran out.
 fn run(
+    mut gpu: Gpu,
     kernel: &Kernel,
     entry_point: &EntryPoint,
     overrides: &[(String, f64)],
     workgroups: [u32; 3],
     contents: Contents,
-    log: &RaceLog,
-    late: Instant,
 ) -> Result<bool, DeviceError> {
-    let device = isobit_device::open(&DeviceSelector::Cpu)
-        .map_err(|error| isobit_job::Fault::new(FaultKind::Internal, error))?
-        .with(Policy { races: Some(log.clone()), ..Policy::default() });
-    let stop = Stop::when(move || (Instant::now() >= late).then_some(FaultKind::Deadline));
-    let mut gpu = device.start(JobLimits { memory: MEMORY, kernel_fuel: FUEL }, stop);
     let pipeline = gpu.create_compute_pipeline(kernel, Some(&entry_point.name), None, overrides)?;
 
     let each = workgroups.iter().fold(entry_point.invocations(), |all, count| all.saturating_mul(u64::from(*count)));

@@ -52,7 +52,7 @@ pub struct Check {
 }
 
 /// How long races are looked for in an entry point.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A form that a kernel takes on its way to a device.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -418,9 +418,13 @@ impl From<&LoopCost> for Loop {
 impl fmt::Display for RaceSearch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [x, y, z] = self.workgroups;
-        writeln!(f, "tried        {x} x {y} x {z} workgroups on buffers of {}", self.tried.join("; "))?;
+        let tried = if self.tried.is_empty() { "nothing to its end".to_owned() } else { self.tried.join("; ") };
+        writeln!(f, "tried        {x} x {y} x {z} workgroups on buffers of: {tried}")?;
         if let Some(why) = &self.ended_early {
             writeln!(f, "             not all: {why}")?;
+            if self.report.races.is_empty() {
+                return writeln!(f, "races        unknown: none found in what was run");
+            }
         }
         write!(f, "{:13}", Races::new(&self.report))
     }
