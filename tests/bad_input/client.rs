@@ -1,13 +1,14 @@
 //! A renter written by hand over the real protocol, which can be told to break it at any point.
 
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use isobit_job::{Blob, Hash, JobSpec, Limits, NodeAddr, Profile, SecretKey};
 use isobit_renter::Submission;
 use isobit_store::{Encoder, hash_file};
-use isobit_transport::connect;
+use isobit_transport::{connect, connect_through, open};
 use isobit_wire::{BlobHeader, PROTOCOL, RenterSession, ToProvider, ToRenter, encode};
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection with one control stream.
 pub struct Client {
-    _endpoint: Endpoint,
+    pub endpoint: Endpoint,
     pub key: SecretKey,
     pub connection: Connection,
     pub send: SendStream,
@@ -37,10 +38,14 @@ impl Client {
     async fn connect_as(provider: &Provider, key: &SecretKey) -> Client {
         let address: NodeAddr = provider.address.parse().unwrap();
         let (endpoint, connection) = connect(&address, key).await.unwrap();
+        Client::through(endpoint, connection, key).await
+    }
+
+    async fn through(endpoint: Endpoint, connection: Connection, key: &SecretKey) -> Client {
         let key = SecretKey::from_bytes(key.to_bytes());
         let (send, receive) = connection.open_bi().await.unwrap();
         let (session, pending) = (RenterSession::new(), VecDeque::new());
-        Client { _endpoint: endpoint, key, connection, send, receive, session, pending }
+        Client { endpoint, key, connection, send, receive, session, pending }
     }
 
     /// Connects and submits a job.
@@ -50,11 +55,23 @@ impl Client {
 
     /// The same with a key that may have been seen before.
     pub async fn submit_as(provider: &Provider, key: &SecretKey, spec: &JobSpec, deadline: Duration) -> Client {
-        let mut client = Client::connect_as(provider, key).await;
+        Client::connect_as(provider, key).await.submitting(spec, deadline).await
+    }
+
+    /// The same with a new key, from an address of this machine.
+    pub async fn submit_from(host: Ipv4Addr, provider: &Provider, spec: &JobSpec, deadline: Duration) -> Client {
+        let NodeAddr { port, key, .. } = provider.address.parse().unwrap();
+        let (endpoint, own) = (open((host, 0).into()).unwrap(), SecretKey::generate());
+        let connection = connect_through(&endpoint, ([127, 0, 0, 1], port).into(), key, &own).await.unwrap();
+        Client::through(endpoint, connection, &own).await.submitting(spec, deadline).await
+    }
+
+    async fn submitting(mut self, spec: &JobSpec, deadline: Duration) -> Client {
+        let client = &mut self;
         client.say(&ToProvider::Hello { protocol: PROTOCOL, software: "by hand".into() }).await;
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap();
         client.say(&ToProvider::Submit { spec_json: spec.canonical(), deadline_ms }).await;
-        client
+        self
     }
 
     pub async fn say(&mut self, message: &ToProvider) {
@@ -104,6 +121,16 @@ impl Client {
     /// The provider's last message.
     pub async fn last(&mut self) -> ToRenter {
         self.hear_of(|message| message.is_last().then(|| message.clone())).await
+    }
+
+    /// A last message that has been sent already, if one has.
+    pub async fn last_if_any(&mut self) -> Option<ToRenter> {
+        let mut messages = std::mem::take(&mut self.pending);
+        let chunk = tokio::time::timeout(Duration::from_secs(1), self.receive.read_chunk(1 << 16, true));
+        if let Ok(Ok(Some(chunk))) = chunk.await {
+            messages.extend(self.session.receive(&chunk.bytes).unwrap());
+        }
+        messages.into_iter().find(ToRenter::is_last)
     }
 
     /// All that the provider still sends on the control stream, as bytes.

@@ -1,17 +1,20 @@
 //! Peers that want all of a provider for themselves: with connections, packets, promises and patience.
 
-use std::net::UdpSocket;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use isobit_job::{NodeAddr, NodeKey, SecretKey};
-use isobit_transport::{CLOSE_NOT_ALLOWED, connect};
-use isobit_wire::{BlobHeader, ToRenter, encode};
+use isobit_transport::{CLOSE_NOT_ALLOWED, connect, connect_through, open};
+use isobit_wire::{BlobHeader, Rejection, ToProvider, ToRenter, encode};
 use quinn::{Connection, ConnectionError, Endpoint};
 
 use super::client::{Client, encoded, spec};
 use super::wire::Fresh;
-use super::{ONE_JOB, Site, assert_serves, misbehave};
-use crate::support::stats;
+use super::{ONE_JOB, Outputs, Site, assert_behaved, assert_serves, misbehave};
+use crate::support::{Ended, Provider, eventually, stats};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -40,6 +43,39 @@ async fn idle_connections_lock_nobody_out() {
     assert!(strangers.iter().any(|(_, connection)| connection.close_reason().is_some()));
     assert!(one_key.iter().filter(|(_, connection)| connection.close_reason().is_none()).count() <= 32);
     drop((strangers, one_key));
+    site.assert_unharmed();
+}
+
+/// Connections from an address of this machine, each with a key of its own.
+async fn idle_from(host: Ipv4Addr, address: &str, count: usize) -> (Endpoint, Vec<Connection>) {
+    let NodeAddr { port, key, .. } = address.parse().unwrap();
+    let (endpoint, provider) = (open((host, 0).into()).unwrap(), ([127, 0, 0, 1], port).into());
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        idle.push(connect_through(&endpoint, provider, key, &SecretKey::generate()).await.unwrap());
+    }
+    (endpoint, idle)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: a thousand handshakes"]
+async fn a_thousand_idle_connections_cost_a_bounded_amount_of_memory() {
+    let site = Site::own(&ONE_JOB);
+    assert_serves(&site.provider);
+    let before = stats(site.provider.pid()).unwrap().memory;
+    let mut crowds = tokio::task::JoinSet::new();
+    for host in 1..=10 {
+        let address = site.provider.address.clone();
+        crowds.spawn(async move { idle_from(Ipv4Addr::new(127, 0, 9, host), &address, 100).await });
+    }
+    let crowds = crowds.join_all().await;
+    let took = stats(site.provider.pid()).unwrap().peak.saturating_sub(before);
+    println!("1000 idle connections took {} KiB", took >> 10);
+    let open = crowds.iter().flat_map(|(_, idle)| idle).filter(|connection| connection.close_reason().is_none());
+    assert_eq!(open.count(), 1000);
+    assert!(took < 160 << 20, "{took}");
+    assert_serves(&site.provider);
+    drop(crowds);
     site.assert_unharmed();
 }
 
@@ -90,6 +126,155 @@ async fn forged_handshakes_lock_nobody_out() {
     }
     assert_serves(&site.provider);
     site.assert_unharmed();
+}
+
+/// The source and destination in the first packets of a QUIC connection (RFC 8999), which both name it.
+fn connection_ids(packet: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (length, rest) = packet.get(5..)?.split_first()?;
+    let (destination, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (length, rest) = rest.split_first()?;
+    Some((rest.get(..usize::from(*length))?.to_vec(), destination.to_vec()))
+}
+
+/// Begins handshakes from an address of this machine, shows on request that it is there, and finishes none. Sends each again and again, so that a
+/// place that has become free is taken. `proved` counts those that have shown it.
+async fn begin_handshakes(host: Ipv4Addr, address: NodeAddr, count: usize, proved: Arc<AtomicUsize>) {
+    let provider = SocketAddr::from(([127, 0, 0, 1], address.port));
+    let inner = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let outer = tokio::net::UdpSocket::bind((host, 0)).await.unwrap();
+    let here = inner.local_addr().unwrap();
+    let mut clients = tokio::task::JoinSet::new();
+    let endpoint = open(([127, 0, 0, 1], 0).into()).unwrap();
+    for _ in 0..count {
+        let (endpoint, key) = (endpoint.clone(), address.key);
+        clients.spawn(async move { connect_through(&endpoint, here, key, &SecretKey::generate()).await.is_ok() });
+    }
+    // By their names for themselves: the last packet of each, and whether it carries the proof.
+    let mut last: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    let mut asked: HashMap<Vec<u8>, bool> = HashMap::new();
+    let mut client = None;
+    let mut again = tokio::time::interval(Duration::from_millis(300));
+    let (mut from_clients, mut from_provider) = ([0; 2048], [0; 2048]);
+    loop {
+        tokio::select! {
+            Ok((length, from)) = inner.recv_from(&mut from_clients) => {
+                let packet = &from_clients[..length];
+                client = Some(from);
+                let Some((name, _)) = connection_ids(packet) else { continue };
+                if asked.get(&name) == Some(&false) {
+                    asked.insert(name.clone(), true);
+                    proved.fetch_add(1, Ordering::Relaxed);
+                }
+                last.insert(name, packet.to_vec());
+                outer.send_to(packet, provider).await.ok();
+            }
+            Ok((length, _)) = outer.recv_from(&mut from_provider) => {
+                let packet = &from_provider[..length];
+                // Of long headers, those with both bits of the type are Retry (RFC 9000).
+                let is_retry = packet[0] & 0xb0 == 0xb0;
+                if let Some(((_, name), client)) = connection_ids(packet).zip(client).filter(|_| is_retry) {
+                    asked.entry(name).or_insert(false);
+                    inner.send_to(packet, client).await.ok();
+                }
+            }
+            _ = again.tick() => {
+                for packet in last.values() {
+                    outer.send_to(packet, provider).await.ok();
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_never_finishes_its_handshakes_locks_nobody_out() {
+    let site = Site::own(&ONE_JOB);
+    let proved = Arc::new(AtomicUsize::new(0));
+    let address = site.provider.address.parse().unwrap();
+    let crowd = tokio::spawn(begin_handshakes(Ipv4Addr::new(127, 0, 9, 9), address, 320, Arc::clone(&proved)));
+    eventually("handshakes that wait for their end", || (proved.load(Ordering::Relaxed) > 280).then_some(()));
+    assert_serves(&site.provider);
+    assert!(!crowd.is_finished());
+    crowd.abort();
+    site.assert_unharmed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_keys_of_one_host_do_not_fill_the_queue() {
+    let site = Site::on("cpu", &["--slots", "1", "--waiting", "3"]);
+    let host = Ipv4Addr::new(127, 0, 9, 1);
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        let mut client = Client::submit_from(host, &site.provider, &spec("spin", &[], &[]), MINUTE).await;
+        client.bring_workload().await;
+        client.hear_of(|message| matches!(message, ToRenter::Log { .. } | ToRenter::Queued { .. }).then_some(())).await;
+        crowd.push(client);
+    }
+    // One more of the host is turned away, and somebody else is not, who is next, too.
+    let mut more = Client::submit_from(host, &site.provider, &spec("behave", &[], &[]), MINUTE).await;
+    assert!(matches!(more.last().await, ToRenter::Rejected(Rejection::Full { .. })));
+    let mut other = Client::submit(&site.provider, &spec("behave", &[], &[]), MINUTE).await;
+    other.bring_workload().await;
+    assert!(matches!(other.hear().await, ToRenter::Queued { position: 1, .. }));
+    assert!(matches!(crowd.pop().unwrap().last().await, ToRenter::Rejected(Rejection::Full { .. })));
+    crowd.remove(0).say(&ToProvider::Cancel).await;
+    assert!(matches!(other.last().await, ToRenter::Finished { .. }));
+    drop(crowd);
+    site.assert_unharmed();
+}
+
+/// As many uploads as there are threads for blocking work.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_uploads_that_trickle_hold_no_thread() {
+    const JOBS: usize = 8;
+    // The most streams of a connection.
+    const BLOBS: usize = 64;
+    let site = Site::own(&ONE_JOB);
+    let folder = tempfile::tempdir().unwrap();
+    let mut streams = Vec::new();
+    let mut clients = Vec::new();
+    for job in 0..JOBS {
+        let names: Vec<String> = (1..BLOBS).map(|input| format!("input-{input}")).collect();
+        let paths: Vec<_> = names.iter().map(|name| folder.path().join(format!("{job}-{name}"))).collect();
+        for path in &paths {
+            std::fs::write(path, SecretKey::generate().to_bytes().repeat(1000)).unwrap();
+        }
+        let inputs: Vec<_> = names.iter().map(String::as_str).zip(paths.iter().map(AsRef::as_ref)).collect();
+        let mut client = Client::submit(&site.provider, &spec("behave", &[], &inputs), MINUTE).await;
+        assert_eq!(client.missing().await.len(), BLOBS);
+        for path in paths.iter().chain([&misbehave()]) {
+            let (blob, bytes) = encoded(path);
+            let header = encode(&BlobHeader { job: 0, blob }).unwrap();
+            // The stream of a hash tree begins with hashes, which are checked when they are whole.
+            let stream = client.open(&[&header, &bytes[..40]].concat()).await;
+            streams.push((stream, bytes.into_iter().skip(40)));
+        }
+        clients.push(client);
+    }
+    eventually("uploads", || (site.provider.temporary_files().len() == JOBS * BLOBS).then_some(()));
+    let trickle = tokio::spawn(async move {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            second.tick().await;
+            for (stream, rest) in &mut streams {
+                stream.write_all(&[rest.next().unwrap()]).await.ok();
+            }
+        }
+    });
+    assert_serves_beside(&site.provider, JOBS * BLOBS);
+    trickle.abort();
+    drop(clients);
+    site.assert_unharmed();
+}
+
+/// Submits a job that does nothing wrong while others upload, and asserts that all of them still do.
+fn assert_serves_beside(provider: &Provider, uploads: usize) {
+    let outputs = Outputs::new();
+    let mut submit = provider.submit(&misbehave());
+    submit.args(["-p", "do=behave", "-o", &outputs.out()]);
+    Ended::from(submit.output().unwrap()).done();
+    assert_behaved(&outputs.0.path().join("out"));
+    assert!(provider.temporary_files().len() >= uploads, "{}", provider.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod crowds;
 mod endings;
 mod interruptions;
 mod kernels;
+mod killed;
 mod liar;
 mod refusals;
 mod wire;

@@ -165,7 +165,7 @@ fn limits_above_the_providers_are_refused_with_what_it_grants() {
 
 #[test]
 fn blobs_that_do_not_fit_the_store_are_refused_before_they_are_sent() {
-    let site = Site::own(&["--store-limit", "2MiB"]);
+    let site = Site::own(&["--store-limit", "4MiB"]);
     let input = site.outputs.0.path().join("input");
     fs::write(&input, vec![1; 4 << 20]).unwrap();
     let too_large = site.submit("behave", &["-i", &format!("a={}", input.display())]);

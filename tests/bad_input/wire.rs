@@ -2,48 +2,71 @@
 
 use std::net::UdpSocket;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use isobit_job::{FaultKind, Hash, JobSpec, Limits, Outcome, Profile, SecretKey};
 use isobit_renter::{Submission, SubmitError, submit};
 use isobit_transport::{RESET_ABANDONED, read_header};
-use isobit_wire::{BlobHeader, FrameDecoder, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode};
+use isobit_wire::{
+    BlobHeader, FrameDecoder, MAX_FRAME, MAX_HEADER, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode,
+};
 
 use super::client::{Client, encoded, spec};
 use super::{ONE_JOB, Site, assert_serves, misbehave};
-use crate::support::{eventually, has_ended, stats};
+use crate::support::{Provider, eventually, has_ended, stats};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A job with an input that no provider has.
 pub struct Fresh {
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     pub input: PathBuf,
     pub spec: JobSpec,
 }
 
 impl Fresh {
     pub fn new() -> Fresh {
+        Fresh::doing("behave")
+    }
+
+    /// One that makes the guest do this.
+    pub fn doing(wish: &str) -> Fresh {
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("input");
         let seed = SecretKey::generate().to_bytes();
         std::fs::write(&input, seed.repeat(10_000)).unwrap();
-        let spec = spec("behave", &[], &[("fresh", &input)]);
-        Fresh { _folder: folder, input, spec }
+        let spec = spec(wish, &[], &[("fresh", &input)]);
+        Fresh { folder: folder.into(), input, spec }
+    }
+
+    /// A job with the same input that does nothing wrong.
+    pub fn doing_no_wrong(&self) -> Fresh {
+        let spec = spec("behave", &[], &[("fresh", &self.input)]);
+        Fresh { folder: Arc::clone(&self.folder), input: self.input.clone(), spec }
     }
 
     /// Submits it, with the workload but without the input.
     pub async fn submit(&self, site: &Site) -> (Client, BlobHeader, Vec<u8>) {
-        let mut client = Client::submit(&site.provider, &self.spec, MINUTE).await;
+        self.submit_to(&site.provider).await
+    }
+
+    pub async fn submit_to(&self, provider: &Provider) -> (Client, BlobHeader, Vec<u8>) {
+        let mut client = Client::submit(provider, &self.spec, MINUTE).await;
         let (blob, bytes) = encoded(&self.input);
-        for hash in client.missing().await {
-            if hash != blob.hash {
-                let (workload, bytes) = encoded(&misbehave());
-                assert_eq!(hash, workload.hash);
-                client.upload(&BlobHeader { job: 0, blob: workload }, &bytes).await;
+        let others: Vec<_> = client.missing().await.into_iter().filter(|hash| *hash != blob.hash).collect();
+        self.bring(&client, &others).await;
+        (client, BlobHeader { job: 0, blob }, bytes)
+    }
+
+    /// Sends those of its blobs that a provider is missing.
+    pub async fn bring(&self, client: &Client, missing: &[Hash]) {
+        for path in [&misbehave(), &self.input] {
+            let (blob, bytes) = encoded(path);
+            if missing.contains(&blob.hash) {
+                client.upload(&BlobHeader { job: 0, blob }, &bytes).await;
             }
         }
-        (client, BlobHeader { job: 0, blob }, bytes)
     }
 }
 
@@ -165,20 +188,180 @@ async fn random_bytes_close_the_connection_and_nothing_more() {
     site.assert_unharmed();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_out_of_turn_closes_the_connection() {
-    let (site, job) = (Site::shared(), Fresh::new());
-    let hello = ToProvider::Hello { protocol: PROTOCOL, software: "by hand".into() };
-    let submit = ToProvider::Submit { spec_json: job.spec.canonical(), deadline_ms: 1000 };
-    for messages in [vec![&ToProvider::Cancel], vec![&submit], vec![&hello, &hello], vec![&hello, &submit, &submit]] {
-        let mut client = Client::connect(&site.provider).await;
-        for message in messages {
-            // The provider may have closed the connection before the last of them.
-            client.send.write_all(&encode(message).unwrap()).await.ok();
+/// How far the conversation has come when a renter breaks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was said.
+    Silent,
+    Greeted,
+    /// The provider waits for a blob.
+    Uploading,
+    /// The job's guest runs.
+    Running,
+}
+
+/// A frame with this content.
+fn framed(content: &[u8]) -> Vec<u8> {
+    [&u32::try_from(content.len()).unwrap().to_le_bytes(), content].concat()
+}
+
+/// What is no message at any stage: what it is, its bytes, and words of the reason for which the connection is closed.
+fn broken_frames() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let cancel = encode(&ToProvider::Cancel).unwrap();
+    let log = ToRenter::log(isobit_job::LogLevel::Info, "a message of the other side");
+    vec![
+        ("an empty frame", framed(&[]), "a frame that is not a message"),
+        ("an unknown message", framed(&[3]), "a frame that is not a message"),
+        ("a message of the other side", encode(&log).unwrap(), "a frame that is not a message"),
+        ("a message that ends early", framed(&[0, 4, 200]), "a frame that is not a message"),
+        ("a text that is not one", framed(&[0, 4, 2, 0xff, 0xfe]), "a frame that is not a message"),
+        ("a number without an end", framed(&[0xff; 12]), "a frame that is not a message"),
+        ("bytes after a message", framed(&[&cancel[4..], &[0]].concat()), "1 bytes after its message"),
+        ("a frame that is a byte too long", framed(&vec![0; MAX_FRAME + 1]), "the most here is 524288"),
+        ("the longest length", vec![0xff; 4], "a frame of 4294967295 bytes"),
+        ("a name that is a byte too long", encode(&hello(&"n".repeat(257))).unwrap(), "`software` has length 257"),
+    ]
+}
+
+fn hello(software: &str) -> ToProvider {
+    ToProvider::Hello { protocol: PROTOCOL, software: software.into() }
+}
+
+/// Messages that do not belong at a stage, because they came before or come too early.
+fn out_of_order(stage: Stage, submit: &ToProvider) -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let frame = |message: &ToProvider| encode(message).unwrap();
+    let belongs_not = "does not belong";
+    let (again, cancel) = (frame(&hello("by hand")), frame(&ToProvider::Cancel));
+    match stage {
+        Stage::Silent => {
+            vec![("a job before a greeting", frame(submit), belongs_not), ("an end before", cancel, belongs_not)]
         }
-        let reason = client.closed().await;
-        assert!(reason.contains("does not belong"), "{reason}");
+        Stage::Greeted => vec![
+            ("the greeting replayed", again, belongs_not),
+            ("an end before a job", cancel, belongs_not),
+            ("the job twice", frame(submit).repeat(2), belongs_not),
+        ],
+        Stage::Uploading | Stage::Running => vec![
+            ("the greeting replayed", again, belongs_not),
+            ("the job replayed", frame(submit), belongs_not),
+            ("the beginning replayed", [again_hello(), frame(submit)].concat(), belongs_not),
+        ],
     }
+}
+
+fn again_hello() -> Vec<u8> {
+    encode(&hello("by hand")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_broken_frame_at_every_stage_closes_its_connection_and_nothing_more() {
+    let site = Site::on("cpu", &ONE_JOB);
+    for stage in [Stage::Silent, Stage::Greeted, Stage::Uploading, Stage::Running] {
+        let job = Fresh::doing(if stage == Stage::Running { "spin" } else { "behave" });
+        let submit = ToProvider::Submit { spec_json: job.spec.canonical(), deadline_ms: 60_000 };
+        // Each of these takes a worker.
+        let most = if stage == Stage::Running { 2 } else { usize::MAX };
+        for (what, bytes, why) in out_of_order(stage, &submit).into_iter().chain(broken_frames().into_iter().take(most))
+        {
+            let mut client = match stage {
+                Stage::Silent => Client::connect(&site.provider).await,
+                Stage::Greeted => {
+                    let mut client = Client::connect(&site.provider).await;
+                    client.say(&hello("by hand")).await;
+                    assert!(matches!(client.hear().await, ToRenter::Welcome { .. }));
+                    client
+                }
+                Stage::Uploading => job.submit(&site).await.0,
+                Stage::Running => {
+                    let (mut client, header, bytes) = submitted_when_free(&site, &job).await;
+                    client.upload(&header, &bytes).await;
+                    client.hear_of(|message| matches!(message, ToRenter::Log { .. }).then_some(())).await;
+                    client
+                }
+            };
+            // The provider may have closed the connection before the last of them.
+            client.send.write_all(&bytes).await.ok();
+            let reason = client.closed().await;
+            assert!(reason.contains(why), "{stage:?}, {what}: {reason}");
+        }
+    }
+    site.assert_unharmed();
+}
+
+/// The end of a job frees its place a moment after its connection was closed.
+async fn submitted_when_free(site: &Site, job: &Fresh) -> (Client, BlobHeader, Vec<u8>) {
+    loop {
+        let mut client = Client::submit(&site.provider, &job.spec, MINUTE).await;
+        let asked = client
+            .hear_of(|message| match message {
+                ToRenter::Missing { blobs } => Some(Some(blobs.clone())),
+                ToRenter::Rejected(Rejection::Full { .. }) => Some(None),
+                _ => None,
+            })
+            .await;
+        if let Some(missing) = asked {
+            let (blob, bytes) = encoded(&job.input);
+            let others: Vec<_> = missing.into_iter().filter(|hash| *hash != blob.hash).collect();
+            job.bring(&client, &others).await;
+            return (client, BlobHeader { job: 0, blob }, bytes);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_breaks_off_costs_its_job_and_not_the_connection() {
+    let site = Site::shared();
+    let job = Fresh::new();
+    let submit = ToProvider::Submit { spec_json: job.spec.canonical(), deadline_ms: 60_000 };
+    let whole = [again_hello(), encode(&submit).unwrap()].concat();
+    // Within the first length, within a frame, between two, and within the last.
+    for length in [2, 7, again_hello().len(), whole.len() - 1] {
+        let mut client = Client::connect(&site.provider).await;
+        client.send.write_all(&whole[..length]).await.unwrap();
+        client.send.finish().unwrap();
+        let answer = client.rest().await;
+        let greeted = FrameDecoder::<ToRenter>::new().decode(&mut answer.as_slice()).unwrap();
+        assert_eq!(matches!(greeted, Some(ToRenter::Welcome { .. })), length >= again_hello().len());
+        assert!(client.connection.close_reason().is_none());
+    }
+    site.assert_unharmed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: a job spec has 10 s to come"]
+async fn half_open_jobs_are_given_up() {
+    let site = Site::shared();
+    let mut client = Client::connect(&site.provider).await;
+    client.say(&hello("by hand")).await;
+    assert!(matches!(client.hear().await, ToRenter::Welcome { .. }));
+    assert!(client.rest().await.is_empty());
+    site.assert_unharmed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_broken_header_of_a_blob_closes_its_connection() {
+    let (site, job) = (Site::shared(), Fresh::new());
+    let good = encode(&BlobHeader { job: 0, blob: encoded(&job.input).0 }).unwrap();
+    let content = &good[4..];
+    for (what, bytes) in [
+        ("empty", framed(&[])),
+        ("a byte short", framed(&content[..content.len() - 1])),
+        ("a byte over", framed(&[content, &[0]].concat())),
+        ("too long", framed(&[content, &vec![0; MAX_HEADER]].concat())),
+        ("a size beyond all", framed(&[&content[..33], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]].concat())),
+        ("cut off", good[..20].to_vec()),
+    ] {
+        let (client, _, _) = job.submit(&site).await;
+        let mut stream = client.open(&bytes).await;
+        stream.finish().ok();
+        assert_eq!(client.closed().await, "a stream with a broken header", "{what}");
+    }
+
+    // A blob that comes twice is not asked for the second time.
+    let (mut client, header, bytes) = job.submit(&site).await;
+    let _half = client.open(&[&encode(&header).unwrap(), &bytes[..100_000]].concat()).await;
+    client.upload(&header, &bytes).await;
+    assert_bad_blob(&mut client, header.blob.hash, "it was not asked for").await;
     site.assert_unharmed();
 }
 
@@ -229,7 +412,7 @@ async fn an_input_that_changes_after_it_was_hashed_is_not_sent() {
     let inputs = [("fresh".parse().unwrap(), job.input.clone())].into();
     let params = [("do".parse().unwrap(), "behave".to_owned())].into();
     let submission = Submission::new(&misbehave(), &inputs, params, Limits::default(), Profile::default()).unwrap();
-    let submission = std::sync::Arc::new(submission);
+    let submission = Arc::new(submission);
     let address = site.provider.address.parse().unwrap();
     let key = SecretKey::generate();
     let never = std::future::pending::<()>;

@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{children, eventually, signal_to};
+use super::process::{children, eventually, has_ended, signal_to};
 use super::{Running, isobit};
 
 /// A provider that listens on loopback. Dropping it kills it.
 pub struct Provider {
     child: Child,
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    device: String,
+    flags: Vec<String>,
     /// host:port#key
     pub address: String,
     stdout: BufReader<ChildStdout>,
@@ -33,11 +35,26 @@ impl Provider {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        Self::start_in(Arc::new(folder), device, flags, variables)
+    }
+
+    fn start_in(folder: Arc<TempDir>, device: &str, flags: &[&str], variables: &[(&str, &Path)]) -> Provider {
         let mut serve = isobit();
         serve.args(["serve", "--listen", "127.0.0.1:0", "--device", device]).args(flags);
-        serve.arg("--key").arg(&key).arg("--data-dir").arg(folder.path().join("data"));
+        serve.arg("--key").arg(folder.path().join("key")).arg("--data-dir").arg(folder.path().join("data"));
         serve.env("ISOBIT_LOG", "isobit=info").envs(variables.iter().copied());
-        Self::spawn(folder, &mut serve)
+        let mut provider = Self::spawn(folder, &mut serve);
+        device.clone_into(&mut provider.device);
+        provider.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        provider
+    }
+
+    /// Kills it without a word, and starts it again with the same key, folder and flags, but another port.
+    pub fn killed_and_started_again(&self) -> Provider {
+        self.kill();
+        eventually("the end of a provider that was killed", || has_ended(self.pid()).then_some(()));
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        Self::start_in(Arc::clone(&self.folder), &self.device, &flags, &[])
     }
 
     /// Starts one that says what it says to anybody, on the CPU device, with these arguments.
@@ -48,16 +65,17 @@ impl Provider {
         let mut serve = isobit();
         serve.args(["serve", "--device", "cpu", "--key"]).arg(&key).args(args);
         serve.arg("--data-dir").arg(folder.path().join("data"));
-        Self::spawn(folder, &mut serve)
+        Self::spawn(Arc::new(folder), &mut serve)
     }
 
-    fn spawn(folder: TempDir, serve: &mut Command) -> Provider {
+    fn spawn(folder: Arc<TempDir>, serve: &mut Command) -> Provider {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut address = String::new();
         stdout.read_line(&mut address).unwrap();
-        let provider = Provider { child, folder, address: address.trim_end().to_owned(), stdout };
+        let address = address.trim_end().to_owned();
+        let provider = Provider { child, folder, device: String::new(), flags: Vec::new(), address, stdout };
         assert!(!provider.address.is_empty(), "the provider did not start:\n{}", provider.log());
         provider
     }

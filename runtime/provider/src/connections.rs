@@ -3,11 +3,10 @@
 //! A connection that has no job costs little and is the first to go: whoever comes when all places are taken gets that of the
 //! connection that has been without a job for longest. So idle connections, however many, lock nobody out.
 
-use isobit_job::NodeKey;
+use crate::party::Party;
 use isobit_transport::{CLOSE_BUSY, OpenWindow, Windows};
 use quinn::Connection;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The most connections at once. Each holds a window of memory until it has a job, see `isobit_transport`.
@@ -32,8 +31,7 @@ struct List {
 
 #[derive(Debug)]
 struct Peer {
-    address: IpAddr,
-    key: NodeKey,
+    party: Party,
     /// Closes the connection.
     closer: Closer,
     jobs: usize,
@@ -61,18 +59,17 @@ pub(crate) struct Busy(Connections, Arc<Mutex<u64>>);
 
 impl Connections {
     /// A place for a connection that is open. None if all places are taken by connections with jobs.
-    pub(crate) fn enter(&self, connection: &Connection, key: NodeKey) -> Option<Place> {
-        self.enter_as(connection.remote_address().ip(), key, Closer::Connection(connection.clone()))
+    pub(crate) fn enter(&self, connection: &Connection, party: Party) -> Option<Place> {
+        self.enter_as(party, Closer::Connection(connection.clone()))
     }
 
-    fn enter_as(&self, address: IpAddr, key: NodeKey, closer: Closer) -> Option<Place> {
-        let address = network(address);
+    fn enter_as(&self, party: Party, closer: Closer) -> Option<Place> {
         let mut list = self.lock();
-        list.make_room(MAX_PER_ADDRESS, |peer| peer.address == address)?;
-        list.make_room(MAX_PER_KEY, |peer| peer.key == key)?;
+        list.make_room(MAX_PER_ADDRESS, |peer| peer.party.network == party.network)?;
+        list.make_room(MAX_PER_KEY, |peer| peer.party.key == party.key)?;
         list.make_room(MAX_CONNECTIONS, |_| true)?;
         let number = list.number();
-        list.peers.insert(number, Peer { address, key, closer, jobs: 0 });
+        list.peers.insert(number, Peer { party, closer, jobs: 0 });
         drop(list);
         Some(Place { connections: self.clone(), number: Arc::new(Mutex::new(number)), window: OnceLock::new() })
     }
@@ -148,21 +145,14 @@ fn lock(number: &Mutex<u64>) -> MutexGuard<'_, u64> {
     number.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What one user has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::party::Network;
     use isobit_job::SecretKey;
 
-    fn key() -> NodeKey {
-        SecretKey::generate().public()
+    fn anybody(address: u32) -> Party {
+        Party { key: SecretKey::generate().public(), network: Network::of(address.to_be_bytes().into()) }
     }
 
     fn is_open(place: &Place) -> bool {
@@ -171,22 +161,22 @@ mod tests {
 
     #[test]
     fn whoever_comes_last_gets_in_while_another_is_idle() {
-        let (connections, address) = (Connections::default(), IpAddr::from([10, 0, 0, 1]));
-        let enter = |key| connections.enter_as(address, key, Closer::None);
-        let places: Vec<_> = (0..MAX_PER_ADDRESS).map(|_| enter(key()).unwrap()).collect();
+        let connections = Connections::default();
+        let enter = || connections.enter_as(Party::at(1), Closer::None);
+        let places: Vec<_> = (0..MAX_PER_ADDRESS).map(|_| enter().unwrap()).collect();
         let busy = places[0].begin_job();
-        let last = enter(key()).unwrap();
+        let last = enter().unwrap();
         assert!(is_open(&places[0]) && !is_open(&places[1]) && is_open(&last), "the oldest that is idle goes");
         // Idle again, it is the youngest of the idle ones.
         drop(busy);
-        enter(key()).unwrap();
+        enter().unwrap();
         assert!(is_open(&places[0]) && !is_open(&places[2]));
     }
 
     #[test]
     fn a_place_with_a_job_is_kept() {
-        let (connections, own) = (Connections::default(), key());
-        let enter = |number: u32| connections.enter_as(IpAddr::from(number.to_be_bytes()), own, Closer::None);
+        let (connections, own) = (Connections::default(), anybody(0).key);
+        let enter = |number| connections.enter_as(Party { key: own, ..anybody(number) }, Closer::None);
         let places: Vec<_> = (0..32).map(|number| enter(number).unwrap()).collect();
         let jobs: Vec<_> = places.iter().map(Place::begin_job).collect();
         assert!(enter(99).is_none());
@@ -197,18 +187,10 @@ mod tests {
     #[test]
     fn there_is_an_end_to_all_of_them_and_each_is_forgotten() {
         let connections = Connections::default();
-        let enter = |number: u32| connections.enter_as(IpAddr::from(number.to_be_bytes()), key(), Closer::None);
+        let enter = |number| connections.enter_as(anybody(number), Closer::None);
         let places: Vec<_> = (0..3000).map(|number| enter(number).unwrap()).collect();
         assert_eq!(connections.lock().peers.len(), MAX_CONNECTIONS);
         drop(places);
         assert!(connections.lock().peers.is_empty());
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_address() {
-        let network_of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(network_of("2001:db8::1"), network_of("2001:db8::ffff:1:2:3"));
-        assert_ne!(network_of("2001:db8::1"), network_of("2001:db8:0:1::1"));
-        assert_eq!(network_of("::ffff:10.0.0.1"), network_of("10.0.0.1"));
     }
 }

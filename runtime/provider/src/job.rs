@@ -3,15 +3,18 @@
 use crate::SOFTWARE;
 use crate::connections::Place;
 use crate::end_reason::EndReason;
+use crate::party::Party;
 use crate::queue::{Full, Position, Ticket};
+use crate::room::Holding;
 use crate::shared::Shared;
 use crate::upload::{self, Pace, STALL, Wanted};
-use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
+use isobit_job::{FaultKind, Hash, JobId, JobSpec, NodeKey};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
 use isobit_wire::{BlobHeader, PROTOCOL, ProviderSession, Rejection, ToProvider, ToRenter};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -34,7 +37,7 @@ pub(crate) struct BlobStream {
 /// Serves one control stream from its first byte to its last.
 pub(crate) async fn serve(
     shared: &Shared,
-    renter: NodeKey,
+    party: Party,
     connection: &Connection,
     place: &Place,
     send: SendStream,
@@ -50,7 +53,7 @@ pub(crate) async fn serve(
         partial_write: false,
         job: None,
     };
-    let task = JobTask { shared, renter, connection, place, id };
+    let task = JobTask { shared, party, renter: party.key, connection, place, id };
     let ended = tokio::select! {
         ended = task.process(&mut control, blobs) => ended,
         () = shared.stopping() => Err(EndReason::ShutDown),
@@ -58,7 +61,7 @@ pub(crate) async fn serve(
     if let Err(stop) = ended {
         // A stream that merely ended, or was cut off by shutdown, before it named a job is not logged.
         if control.job.is_some() || !matches!(stop, EndReason::Disconnected | EndReason::ShutDown) {
-            stop.log(&renter, control.job);
+            stop.log(&party.key, control.job);
         }
         // A job that has not started can still be rejected.
         let turned_away = matches!(stop, EndReason::ShutDown)
@@ -138,6 +141,7 @@ impl Control {
 /// What a job's task needs to know.
 pub(crate) struct JobTask<'a> {
     pub(crate) shared: &'a Shared,
+    party: Party,
     pub(crate) renter: NodeKey,
     pub(crate) connection: &'a Connection,
     place: &'a Place,
@@ -149,8 +153,9 @@ pub(crate) struct JobTask<'a> {
 pub(crate) struct Admitted {
     pub(crate) spec: JobSpec,
     pub(crate) deadline: Deadline,
-    pub(crate) pins: BTreeMap<Hash, Pin>,
+    pub(crate) pins: Arc<BTreeMap<Hash, Pin>>,
     pub(crate) arrived: Instant,
+    _holding: Holding,
 }
 
 /// How long a job may run.
@@ -182,13 +187,14 @@ impl JobTask<'_> {
         let (spec, deadline) = handshake.map_err(|_| EndReason::Disconnected)??;
         // From here on the renter costs something, and its connection keeps its place.
         let _busy = self.place.begin_job();
-        self.shared.queue.check(&self.renter).map_err(full)?;
-        let pins = self.collect(control, &spec, &mut blobs).await?;
+        self.shared.queue.check(&self.party).map_err(full)?;
+        let holding = self.shared.room.hold(self.party, spec.blobs().into_values())?;
+        let pins = Arc::new(self.collect(control, &spec, &mut blobs).await?);
         // Whoever sends more waits for nobody.
         drop(blobs);
         // A slot is taken only when there is something to run.
-        let ticket = self.shared.queue.enter(self.renter).map_err(full)?;
-        let job = Admitted { spec, deadline, pins, arrived };
+        let ticket = self.shared.queue.enter(self.party).map_err(full)?;
+        let job = Admitted { spec, deadline, pins, arrived, _holding: holding };
         let ticket = self.wait_turn(control, &job, ticket).await?;
         let taken = self.shared.workers.take().await;
         let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
@@ -229,19 +235,17 @@ impl JobTask<'_> {
         spec: &JobSpec,
         blobs: &mut mpsc::Receiver<BlobStream>,
     ) -> Result<BTreeMap<Hash, Pin>, EndReason> {
-        let mut pins = BTreeMap::new();
-        let mut missing = Vec::new();
-        for (hash, blob) in spec.blobs() {
-            match self.pin(blob).await {
-                Some(pin) => drop(pins.insert(hash, pin)),
-                None => missing.push(blob),
-            }
-        }
-        let mut wanted = Wanted::new(missing);
+        let asked = spec.blobs().into_values().collect();
+        let found = tokio::select! {
+            found = self.shared.looks.find(self.renter, self.party.network, asked) => found,
+            stop = control.cancelled() => return Err(stop),
+        };
+        let mut pins: BTreeMap<Hash, Pin> = found.pins.into_iter().map(|pin| (pin.blob().hash, pin)).collect();
+        let mut wanted = Wanted::new(found.missing);
         if wanted.is_empty() {
             return Ok(pins);
         }
-        let share = self.shared.uploads.begin(self.renter);
+        let share = self.shared.uploads.begin(self.party);
         let _share = share.ok_or_else(|| full(self.shared.queue.full()))?;
         self.place.open_window(&self.shared.windows, self.connection);
         control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
@@ -269,13 +273,6 @@ impl JobTask<'_> {
             }
         }
         Ok(pins)
-    }
-
-    /// Pins a blob if the store has it and it is intact. A damaged blob counts as missing.
-    async fn pin(&self, blob: Blob) -> Option<Pin> {
-        let pin = self.shared.store.pin(&self.renter, &blob)?;
-        // `open` hashes a blob that this process has not received itself.
-        tokio::task::spawn_blocking(move || pin.open().is_ok().then_some(pin)).await.ok()?
     }
 
     /// Waits for the job's turn, and reports to the renter each time it moves up.

@@ -5,17 +5,21 @@
 //! systems the crate is empty.
 //!
 //! `server` accepts connections, `job` takes one job from its spec to its turn, `run` from there to the receipt.
-//! `admission` decides which jobs are accepted, `queue` which runs next. `worker` is the other process.
+//! `admission` decides which jobs are accepted, `queue` which runs next, `party` whose share each takes. `worker` is the other process.
 
 #![cfg(target_os = "linux")]
 
 mod admission;
 mod connections;
 mod end_reason;
+mod handshakes;
 mod job;
 mod log_limit;
+mod looks;
+mod party;
 mod queue;
 mod relay;
+mod room;
 mod run;
 mod server;
 mod shared;

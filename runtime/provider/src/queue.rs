@@ -1,8 +1,10 @@
-//! The queue of jobs: a fixed number of slots and a bounded number of waiting jobs, with a fair share for each renter.
+//! The queue of jobs: a fixed number of slots and a bounded number of waiting jobs, with a fair share for each renter and each network.
 //!
-//! A slot that becomes free goes to the renter with the fewest running jobs, and of those to the job that arrived first. Where the queue is full,
-//! a renter with fewer places gets that of the last waiting job of the renter with the most.
+//! A job counts as many as its renter has, or its network, whichever are more: neither many keys of one host nor one key at many hosts get more
+//! than one would. A slot that becomes free goes to the job that counts the fewest running ones, and of those to the first. Where the queue is full,
+//! a newcomer that counts fewer gets the place of the last waiting job of those that count the most. Renters of one network share among themselves.
 
+use crate::party::{Network, Party};
 use isobit_job::NodeKey;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +23,35 @@ pub(crate) struct Queue {
 struct Line {
     next: u64,
     /// Jobs with a slot, by number, and whose they are.
-    running: BTreeMap<u64, NodeKey>,
+    running: BTreeMap<u64, Party>,
     /// Waiting jobs in order of arrival.
-    waiting: BTreeMap<u64, NodeKey>,
+    waiting: BTreeMap<u64, Party>,
+}
+
+/// How many jobs each key and each network has.
+#[derive(Default)]
+struct Counts {
+    keys: BTreeMap<NodeKey, usize>,
+    networks: BTreeMap<Network, usize>,
+}
+
+impl Counts {
+    fn of<'a>(parties: impl IntoIterator<Item = &'a Party>) -> Self {
+        let mut counts = Self::default();
+        parties.into_iter().for_each(|party| counts.add(party));
+        counts
+    }
+
+    fn add(&mut self, party: &Party) {
+        *self.keys.entry(party.key).or_default() += 1;
+        *self.networks.entry(party.network).or_default() += 1;
+    }
+
+    /// What a job of this party counts: its share, and of that the renter's own.
+    fn load(&self, party: &Party) -> (usize, usize) {
+        let own = self.keys.get(&party.key).copied().unwrap_or(0);
+        (own.max(self.networks.get(&party.network).copied().unwrap_or(0)), own)
+    }
 }
 
 /// A place in the queue. Dropping it lets the others move up.
@@ -57,13 +85,13 @@ impl Queue {
         Self { slots: slots.max(1), waiting, line: Arc::default(), changed: watch::Sender::new(()) }
     }
 
-    /// Whether a job of this renter would find a place now.
+    /// Whether a job of this party would find a place now.
     ///
     /// # Errors
     /// It would not.
-    pub(crate) fn check(&self, renter: &NodeKey) -> Result<(), Full> {
+    pub(crate) fn check(&self, party: &Party) -> Result<(), Full> {
         let line = self.lock();
-        if line.len() < self.slots + self.waiting || line.greediest(renter).is_some() {
+        if line.len() < self.slots + self.waiting || line.gives_way_to(party).is_some() {
             Ok(())
         } else {
             Err(self.full())
@@ -74,15 +102,15 @@ impl Queue {
     ///
     /// # Errors
     /// There is none.
-    pub(crate) fn enter(&self, renter: NodeKey) -> Result<Ticket, Full> {
+    pub(crate) fn enter(&self, party: Party) -> Result<Ticket, Full> {
         let mut line = self.lock();
         if line.len() >= self.slots + self.waiting {
-            let last = line.greediest(&renter).ok_or_else(|| self.full())?;
+            let last = line.gives_way_to(&party).ok_or_else(|| self.full())?;
             line.waiting.remove(&last);
         }
         line.next += 1;
         let number = line.next;
-        line.waiting.insert(number, renter);
+        line.waiting.insert(number, party);
         line.fill(self.slots);
         drop(line);
         self.changed.send_replace(());
@@ -104,22 +132,13 @@ impl Line {
         self.running.len() + self.waiting.len()
     }
 
-    /// Running jobs by renter.
-    fn counts(&self) -> BTreeMap<NodeKey, usize> {
-        let mut counts = BTreeMap::new();
-        for renter in self.running.values() {
-            *counts.entry(*renter).or_default() += 1;
-        }
-        counts
-    }
-
     /// The waiting jobs in the order in which they get slots if nothing changes.
     fn order(&self) -> Vec<u64> {
-        let (mut counts, mut left) = (self.counts(), self.waiting.clone());
+        let (mut counts, mut left) = (Counts::of(self.running.values()), self.waiting.clone());
         let mut order = Vec::with_capacity(left.len());
-        while let Some((number, renter)) = next(&left, &counts) {
+        while let Some((number, party)) = next(&left, &counts) {
             left.remove(&number);
-            *counts.entry(renter).or_default() += 1;
+            counts.add(&party);
             order.push(number);
         }
         order
@@ -128,31 +147,31 @@ impl Line {
     /// Gives free slots to waiting jobs.
     fn fill(&mut self, slots: usize) {
         while self.running.len() < slots
-            && let Some((number, renter)) = next(&self.waiting, &self.counts())
+            && let Some((number, party)) = next(&self.waiting, &Counts::of(self.running.values()))
         {
             self.waiting.remove(&number);
-            self.running.insert(number, renter);
+            self.running.insert(number, party);
         }
     }
 
-    /// The last waiting job of the renter that has most, if that is at least two more than `renter` has.
-    fn greediest(&self, renter: &NodeKey) -> Option<u64> {
-        let mut counts: BTreeMap<NodeKey, usize> = BTreeMap::new();
-        for waiting in self.waiting.values() {
-            *counts.entry(*waiting).or_default() += 1;
-        }
-        let own = counts.get(renter).copied().unwrap_or(0);
-        let (greediest, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        let last = || self.waiting.iter().rev().find(|(_, renter)| **renter == greediest).map(|(number, _)| *number);
-        if count >= own + 2 { last() } else { None }
+    /// The waiting job that gives way to a newcomer: it counts at least two more, so that the two do not take the place from each other in turn.
+    fn gives_way_to(&self, newcomer: &Party) -> Option<u64> {
+        let counts = Counts::of(self.waiting.values());
+        let (load, own) = counts.load(newcomer);
+        let most = self.waiting.iter().max_by_key(|(number, party)| (counts.load(party), **number));
+        let most = most.filter(|(_, party)| counts.load(party).0 >= load + 2);
+        // Within a network, by key.
+        let neighbours = || self.waiting.iter().filter(|(_, party)| party.network == newcomer.network);
+        let neighbour = || neighbours().max_by_key(|(number, party)| (counts.load(party).1, **number));
+        let found = most.or_else(|| neighbour().filter(|(_, party)| counts.load(party).1 >= own + 2));
+        found.map(|(number, _)| *number)
     }
 }
 
-/// The job whose renter has the fewest slots; of several, the first.
-fn next(waiting: &BTreeMap<u64, NodeKey>, counts: &BTreeMap<NodeKey, usize>) -> Option<(u64, NodeKey)> {
-    let slots_of = |renter: &NodeKey| counts.get(renter).copied().unwrap_or(0);
-    let found = waiting.iter().min_by_key(|(number, renter)| (slots_of(renter), **number));
-    found.map(|(number, renter)| (*number, *renter))
+/// The job that counts the fewest running ones; of several, the first.
+fn next(waiting: &BTreeMap<u64, Party>, running: &Counts) -> Option<(u64, Party)> {
+    let found = waiting.iter().min_by_key(|(number, party)| (running.load(party), **number));
+    found.map(|(number, party)| (*number, *party))
 }
 
 impl Ticket {
@@ -188,11 +207,6 @@ impl Drop for Ticket {
 mod tests {
     use super::Position::{Lost, Running, Waiting};
     use super::*;
-    use isobit_job::SecretKey;
-
-    fn key() -> NodeKey {
-        SecretKey::generate().public()
-    }
 
     fn positions<const N: usize>(tickets: [&Ticket; N]) -> [Position; N] {
         tickets.map(Ticket::position)
@@ -200,7 +214,7 @@ mod tests {
 
     #[test]
     fn jobs_move_up_when_one_leaves_and_a_full_queue_refuses() {
-        let (queue, own) = (Queue::new(1, 2), key());
+        let (queue, own) = (Queue::new(1, 2), Party::at(1));
         let [first, second, third] = [0; 3].map(|_| queue.enter(own).unwrap());
         assert_eq!(positions([&first, &second, &third]), [Running, Waiting(1), Waiting(2)]);
         assert_eq!(queue.enter(own).err(), Some(Full { running: 1, queued: 2 }));
@@ -212,26 +226,59 @@ mod tests {
         assert!(queue.enter(own).is_ok());
     }
 
-    #[test]
-    fn a_flood_of_one_renter_starves_no_other() {
-        let (queue, flooder, other) = (Queue::new(2, 6), key(), key());
-        let flood: Vec<_> = (0..8).map(|_| queue.enter(flooder).unwrap()).collect();
-        assert!(queue.enter(flooder).is_err());
+    /// The first has eight jobs before the second has one.
+    fn assert_shared([flooder, other]: [&dyn Fn() -> Party; 2]) {
+        let queue = Queue::new(2, 6);
+        let mut flood: Vec<_> = (0..8).map(|_| queue.enter(flooder()).unwrap()).collect();
+        assert!(queue.enter(flooder()).is_err());
         // The last of the many gives way, and the few are served before the many.
-        let mut own = vec![queue.enter(other).unwrap(), queue.enter(other).unwrap()];
+        let mut own = vec![queue.enter(other()).unwrap(), queue.enter(other()).unwrap()];
         assert_eq!(positions([&flood[7], &flood[6], &own[0]]), [Lost, Lost, Waiting(1)]);
-        own.push(queue.enter(other).unwrap());
-        assert!(queue.enter(other).is_err(), "three each: nobody gives way");
-        let mut flood = flood;
+        own.push(queue.enter(other()).unwrap());
+        assert!(queue.enter(other()).is_err(), "three each: nobody gives way");
+        assert!(queue.check(&flooder()).is_err());
         drop(flood.remove(0));
         // A slot each: the one who came first is next.
         assert_eq!(positions([&own[0], &own[1]]), [Running, Waiting(2)]);
         assert_eq!(positions([&flood[0], &flood[1]]), [Running, Waiting(1)]);
     }
 
+    #[test]
+    fn a_flood_of_one_renter_starves_no_other() {
+        let [flooder, other] = [1, 2].map(Party::at);
+        assert_shared([&|| flooder, &|| other]);
+        let neighbour = Party::at(1);
+        assert_shared([&|| flooder, &|| neighbour]);
+    }
+
+    #[test]
+    fn many_keys_of_one_host_count_as_one() {
+        let other = Party::at(2);
+        assert_shared([&|| Party::at(1), &|| other]);
+    }
+
+    #[test]
+    fn one_key_at_many_hosts_counts_as_one() {
+        let (key, other, hosts) = (Party::at(0).key, Party::at(200), std::cell::Cell::new(0));
+        let elsewhere = || {
+            hosts.set(hosts.get() + 1);
+            Party::with(key, hosts.get())
+        };
+        assert_shared([&elsewhere, &|| other]);
+    }
+
+    #[test]
+    fn a_new_key_takes_no_place_from_another_host_that_has_fewer() {
+        let (queue, other) = (Queue::new(1, 7), Party::at(2));
+        let crowd: Vec<_> = (0..5).map(|_| queue.enter(Party::at(1)).unwrap()).collect();
+        let own: Vec<_> = (0..3).map(|_| queue.enter(other).unwrap()).collect();
+        assert!(queue.enter(Party::at(1)).is_err());
+        assert!(own.iter().chain(&crowd).all(|ticket| ticket.position() != Lost));
+    }
+
     #[tokio::test]
     async fn a_waiting_job_hears_that_the_queue_moved() {
-        let (queue, own) = (Queue::new(1, 1), key());
+        let (queue, own) = (Queue::new(1, 1), Party::at(1));
         let first = queue.enter(own).unwrap();
         let mut second = queue.enter(own).unwrap();
         second.changed.mark_unchanged();

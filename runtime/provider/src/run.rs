@@ -6,10 +6,13 @@ use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
 use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
 use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
+use isobit_sandbox::CodeCache;
+use isobit_store::Pin;
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::task::JoinSet;
 
@@ -79,23 +82,13 @@ impl JobTask<'_> {
 
     /// Sends the worker its job. Returns the file that it compiles into, if it has to compile.
     async fn start(&self, job: &Admitted, worker: &mut Worker) -> Result<Option<File>, EndReason> {
-        let trouble = |error: &dyn std::fmt::Display| EndReason::trouble(FaultKind::Storage, error);
-        let open = |hash: &Hash| {
-            let pin = job.pins.get(hash).ok_or_else(|| trouble(&"a blob is gone"))?;
-            pin.open().map_err(|error| trouble(&error))
-        };
-        let workload = job.spec.workload.hash;
-        let mut files: Vec<OwnedFd> = vec![open(&workload)?.into()];
-        let cached = self.shared.code.get(workload, &worker.code_key);
-        let code = if cached.is_some() { CodeFile::Compiled } else { CodeFile::Empty };
-        let code_file = match cached {
-            Some(file) => sealed(file).map_err(|error| trouble(&error))?,
-            None => self.shared.code.scratch().map_err(|error| trouble(&error))?,
-        };
-        files.push(code_file.try_clone().map_err(|error| trouble(&error))?.into());
-        for blob in job.spec.inputs.values() {
-            files.push(open(&blob.hash)?.into());
-        }
+        let (pins, cache, key) = (Arc::clone(&job.pins), self.shared.code.clone(), worker.code_key.clone());
+        let (workload, inputs) = (job.spec.workload.hash, job.spec.inputs.values().map(|blob| blob.hash).collect());
+        // Reads and hashes compiled code.
+        let opened = tokio::task::spawn_blocking(move || open(&pins, &cache, workload, inputs, &key)).await;
+        let opened = opened.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
+        let Opened { files, code, code_file } =
+            opened.map_err(|error| EndReason::trouble(FaultKind::Storage, &error))?;
         let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
         let message = ToWorker::Start { spec: job.spec.clone(), deadline_ms, code };
         let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
@@ -258,6 +251,38 @@ impl Running<'_> {
         self.relays.spawn(relay(name, pipe, stream, self.budget.clone()));
         Ok(())
     }
+}
+
+/// What a worker is given.
+struct Opened {
+    /// The workload, the code, and the inputs in order.
+    files: Vec<OwnedFd>,
+    code: CodeFile,
+    code_file: File,
+}
+
+/// Opens what a worker is given. Blocks.
+fn open(
+    pins: &BTreeMap<Hash, Pin>,
+    cache: &CodeCache,
+    workload: Hash,
+    inputs: Vec<Hash>,
+    key: &str,
+) -> Result<Opened, Box<dyn std::error::Error + Send + Sync>> {
+    let open = |hash: &Hash| {
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(pins.get(hash).ok_or("a blob is gone")?.open()?)
+    };
+    let cached = cache.get(workload, key);
+    let code = if cached.is_some() { CodeFile::Compiled } else { CodeFile::Empty };
+    let code_file = match cached {
+        Some(file) => sealed(file)?,
+        None => cache.scratch()?,
+    };
+    let mut files: Vec<OwnedFd> = vec![open(&workload)?.into(), code_file.try_clone()?.into()];
+    for input in &inputs {
+        files.push(open(input)?.into());
+    }
+    Ok(Opened { files, code, code_file })
 }
 
 /// A copy of a file in memory that nobody can change any more.

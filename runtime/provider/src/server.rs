@@ -2,8 +2,12 @@
 
 use crate::admission::{Admission, Ceiling};
 use crate::connections::{Connections, Place};
+use crate::handshakes::{Begin, Handshake, Handshakes};
 use crate::job::{self, BlobStream};
+use crate::looks::Looks;
+use crate::party::{Network, Party};
 use crate::queue::Queue;
+use crate::room::Room;
 use crate::shared::Shared;
 use crate::upload::Uploads;
 use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
@@ -23,12 +27,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-
-/// Handshakes under way from which on a newcomer has to show first that it is where it says: forged addresses cost no place then.
-const VALIDATE_ABOVE: usize = 32;
-
-/// The most handshakes under way.
-const MAX_HANDSHAKES: usize = 256;
 
 /// Time for a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -120,7 +118,9 @@ impl Provider {
         let workers = Workers::new(command, first);
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let queue = Queue::new(config.slots, config.waiting);
-        let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
+        let (secret, admission, mut ceiling) = (config.secret, config.admission, config.ceiling);
+        let (room, looks) = (Room::of_store(config.store_limit), Looks::new(store.clone()));
+        ceiling.blob_bytes = ceiling.blob_bytes.min(room.share());
         let stopping = watch::Sender::new(false);
         let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
         let shared = Shared {
@@ -128,6 +128,8 @@ impl Provider {
             admission,
             ceiling,
             store,
+            room,
+            looks,
             code,
             queue,
             workers,
@@ -163,21 +165,17 @@ impl Provider {
     /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
-        // Each handshake under way holds it.
-        let handshakes = Arc::new(());
+        let handshakes = Handshakes::default();
         loop {
             let incoming = tokio::select! {
                 incoming = self.endpoint.accept() => incoming,
                 () = &mut shutdown => break,
             };
             let Some(incoming) = incoming else { break };
-            let under_way = Arc::strong_count(&handshakes);
-            if under_way > VALIDATE_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
-                incoming.retry().ok();
-            } else if under_way > MAX_HANDSHAKES {
-                incoming.ignore();
-            } else {
-                tokio::spawn(accept(Arc::clone(&self.shared), incoming, Arc::clone(&handshakes)));
+            match handshakes.begin(incoming.remote_address().ip(), incoming.remote_address_validated()) {
+                Begin::Accept(handshake) => drop(tokio::spawn(accept(Arc::clone(&self.shared), incoming, handshake))),
+                Begin::Prove => drop(incoming.retry()),
+                Begin::Ignore => incoming.ignore(),
             }
         }
         self.shared.stopping.send_replace(true);
@@ -193,7 +191,7 @@ impl Provider {
 type Jobs = Arc<Mutex<HashMap<u64, mpsc::Sender<BlobStream>>>>;
 
 /// Takes a connection as far as is known who it is of, and gives it a place if that is somebody who may submit.
-async fn accept(shared: Arc<Shared>, incoming: Incoming, handshake: Arc<()>) {
+async fn accept(shared: Arc<Shared>, incoming: Incoming, handshake: Handshake) {
     let remote = incoming.remote_address();
     let connection = match tokio::time::timeout(HANDSHAKE, incoming).await {
         Ok(Ok(connection)) => connection,
@@ -208,17 +206,18 @@ async fn accept(shared: Arc<Shared>, incoming: Incoming, handshake: Arc<()>) {
         tracing::debug!(target: "isobit::provider", %remote, %renter, "not allowed");
         return connection.close(CLOSE_NOT_ALLOWED, b"this key is not allowed");
     }
-    let Some(place) = shared.connections.enter(&connection, renter) else {
+    let party = Party { key: renter, network: Network::of(remote.ip()) };
+    let Some(place) = shared.connections.enter(&connection, party) else {
         tracing::debug!(target: "isobit::provider", %remote, %renter, "too many connections with jobs");
         return connection.close(CLOSE_BUSY, b"too many connections");
     };
     tracing::debug!(target: "isobit::provider", %remote, %renter, "connected");
-    serve(&shared, renter, &connection, &Arc::new(place)).await;
+    serve(&shared, party, &connection, &Arc::new(place)).await;
     tracing::debug!(target: "isobit::provider", %remote, %renter, "disconnected");
 }
 
 /// Hands the streams of a connection to its jobs.
-async fn serve(shared: &Arc<Shared>, renter: NodeKey, connection: &Connection, place: &Arc<Place>) {
+async fn serve(shared: &Arc<Shared>, party: Party, connection: &Connection, place: &Arc<Place>) {
     let jobs = Jobs::default();
     // When the connection had its last job.
     let last = Arc::new(Mutex::new(Instant::now()));
@@ -240,7 +239,7 @@ async fn serve(shared: &Arc<Shared>, renter: NodeKey, connection: &Connection, p
         let (shared, jobs, connection) = (Arc::clone(shared), Arc::clone(&jobs), connection.clone());
         let (place, last) = (Arc::clone(place), Arc::clone(&last));
         tokio::spawn(async move {
-            job::serve(&shared, renter, &connection, &place, send, receive, streams).await;
+            job::serve(&shared, party, &connection, &place, send, receive, streams).await;
             *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             lock(&jobs).remove(&index);
         });

@@ -2,7 +2,9 @@
 
 use crate::admission::{Admission, Ceiling};
 use crate::connections::Connections;
+use crate::looks::Looks;
 use crate::queue::Queue;
+use crate::room::Room;
 use crate::upload::Uploads;
 use crate::worker::Workers;
 use isobit_job::SecretKey;
@@ -18,6 +20,9 @@ pub(crate) struct Shared {
     pub admission: Admission,
     pub ceiling: Ceiling,
     pub store: Store,
+    /// Who may hold how much of the store.
+    pub room: Room,
+    pub looks: Looks,
     pub code: CodeCache,
     pub queue: Queue,
     pub workers: Workers,

@@ -1,5 +1,6 @@
 //! Blobs on their way from a renter's stream into the store, verified chunk group by chunk group.
 
+use crate::party::Party;
 use bytes::Bytes;
 use isobit_job::{Blob, Hash, NodeKey};
 use isobit_store::{Pin, ReceiveError, Store, StoreError};
@@ -76,39 +77,46 @@ fn no_room(error: StoreError) -> UploadError {
 
 /// Jobs whose blobs are on their way. They hold no slot, but memory and room in the store.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Uploads(Arc<Mutex<BTreeMap<NodeKey, usize>>>);
+pub(crate) struct Uploads(Arc<Mutex<BTreeMap<Party, usize>>>);
 
 /// The most jobs at once whose blobs are on their way.
 const MAX_UPLOADING: usize = 64;
+
+/// The most of one network.
+const MAX_UPLOADING_PER_NETWORK: usize = 32;
 
 /// The most of one renter.
 const MAX_UPLOADING_PER_KEY: usize = 8;
 
 /// A job's share in [`Uploads`].
 #[derive(Debug)]
-pub(crate) struct Uploading(Uploads, NodeKey);
+pub(crate) struct Uploading(Uploads, Party);
 
 impl Uploads {
-    /// A share for a job of this renter; none if it has its share, or there are too many in all.
-    pub(crate) fn begin(&self, renter: NodeKey) -> Option<Uploading> {
-        let mut renters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = renters.values().sum();
-        let own = renters.entry(renter).or_default();
-        if all >= MAX_UPLOADING || *own >= MAX_UPLOADING_PER_KEY {
+    /// A share for a job of this party; none if its key or its network has its share, or there are too many in all.
+    pub(crate) fn begin(&self, party: Party) -> Option<Uploading> {
+        let mut parties = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = |counts: &dyn Fn(&Party) -> bool| -> usize {
+            parties.iter().filter(|(party, _)| counts(party)).map(|(_, jobs)| jobs).sum()
+        };
+        if sum(&|_| true) >= MAX_UPLOADING
+            || sum(&|other| other.network == party.network) >= MAX_UPLOADING_PER_NETWORK
+            || sum(&|other| other.key == party.key) >= MAX_UPLOADING_PER_KEY
+        {
             return None;
         }
-        *own += 1;
-        Some(Uploading(self.clone(), renter))
+        *parties.entry(party).or_default() += 1;
+        Some(Uploading(self.clone(), party))
     }
 }
 
 impl Drop for Uploading {
     fn drop(&mut self) {
-        let mut renters = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = renters.get_mut(&self.1) {
+        let mut parties = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = parties.get_mut(&self.1) {
             *own = own.saturating_sub(1);
         }
-        renters.retain(|_, own| *own > 0);
+        parties.retain(|_, own| *own > 0);
     }
 }
 
@@ -199,17 +207,19 @@ fn bad(blob: Blob, reason: String) -> UploadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isobit_job::SecretKey;
 
     #[test]
-    fn uploads_of_one_renter_leave_room_for_others() {
-        let (uploads, [own, other]) = (Uploads::default(), [0; 2].map(|_| SecretKey::generate().public()));
+    fn uploads_of_one_renter_or_network_leave_room_for_others() {
+        let (uploads, own) = (Uploads::default(), Party::at(1));
         let shares: Vec<_> = std::iter::from_fn(|| uploads.begin(own)).collect();
         assert_eq!(shares.len(), MAX_UPLOADING_PER_KEY);
-        assert!(uploads.begin(other).is_some());
-        drop(shares);
+        assert!(uploads.begin(Party::with(own.key, 2)).is_none());
+        let neighbours: Vec<_> = std::iter::from_fn(|| uploads.begin(Party::at(1))).collect();
+        assert_eq!(shares.len() + neighbours.len(), MAX_UPLOADING_PER_NETWORK);
+        assert!(uploads.begin(Party::at(2)).is_some());
+        drop((shares, neighbours));
         assert!(uploads.0.lock().unwrap().is_empty());
-        let all: Vec<_> = (0..100).filter_map(|_| uploads.begin(SecretKey::generate().public())).collect();
+        let all: Vec<_> = (0..100).filter_map(|host| uploads.begin(Party::at(host))).collect();
         assert_eq!(all.len(), MAX_UPLOADING);
     }
 }

@@ -73,6 +73,16 @@ impl TrustedCode {
     }
 }
 
+/// The component as it is compiled: its functions count the depth of their calls. [`Sandbox::compile`] does this first; it is
+/// here for those who look at it.
+///
+/// # Errors
+/// Fails if the component cannot be read, or a module in it is not valid.
+pub fn count_calls(workload: &Workload) -> Result<Vec<u8>, CompileError> {
+    call_depth::count_calls(workload.bytes(), workload.instances())
+        .map_err(|error| CompileError(format!("{} at byte {}", error.message(), error.offset())))
+}
+
 impl Sandbox {
     /// An engine with the settings of this crate.
     ///
@@ -99,8 +109,7 @@ impl Sandbox {
     /// # Errors
     /// Fails if the component is not valid, or does not fit the world.
     pub fn compile(&self, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
-        let counted = call_depth::count_calls(workload.bytes(), workload.instances())
-            .map_err(|error| CompileError(format!("{} at byte {}", error.message(), error.offset())))?;
+        let counted = count_calls(workload)?;
         let component = Component::from_binary(&self.engine, &counted).map_err(|error| CompileError::new(&error))?;
         self.link(&component, workload.blob().hash)
     }

@@ -17,7 +17,7 @@ mod workload;
 
 pub use bounds::TooComplex;
 pub use code::CodeCache;
-pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode};
+pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode, count_calls};
 pub use job::{Input, Job, OutputSink, Reporter};
 pub use run::{FinishedJob, Interrupt, PreparedJob, SANDBOX_VERSION, rules};
 pub use takes::Takes;

@@ -106,6 +106,12 @@ impl Store {
     }
 }
 
+/// The bytes of a store's limit that a blob of this size uses.
+#[must_use]
+pub fn charged(size: Bytes) -> u64 {
+    index::charge(size.get())
+}
+
 /// A blob that is being received. If it is dropped before [`Incoming::finish`], it leaves nothing behind.
 pub struct Incoming {
     decoder: Decoder,
@@ -215,6 +221,12 @@ impl Pin {
     #[must_use]
     pub fn blob(&self) -> Blob {
         self.blob
+    }
+
+    /// Whether this process has verified the blob, so that opening it does not read it.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.shared.index().verified(&self.blob.hash).is_some()
     }
 
     /// Opens the blob for reading, from its start. The first time that this process opens a blob it did not receive

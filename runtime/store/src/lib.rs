@@ -36,7 +36,7 @@ mod receive;
 mod send;
 mod tree;
 
-pub use blobs::{Incoming, Pin, Store, Usage};
+pub use blobs::{Incoming, Pin, Store, Usage, charged};
 pub use error::{ReceiveError, SourceError, StoreError};
 pub use send::{Encoder, Outboard, hash_file};
 pub use tree::{GROUP, encoded_len};

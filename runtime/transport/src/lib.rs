@@ -147,18 +147,40 @@ pub async fn connect(addr: &NodeAddr, secret: &SecretKey) -> Result<(Endpoint, C
         lookup.await.map_err(|_| unknown("no answer in time".into()))?.map_err(|error| unknown(error.to_string()))?;
     let socket = found.next().ok_or_else(|| unknown("it has no address".into()))?;
     let local: SocketAddr = if socket.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
-    let endpoint = endpoint(local, None)?;
-    let (crypto, seen) = tls::client(secret, addr.key).map_err(BindError::from)?;
+    let endpoint = open(local)?;
+    let connection = connect_through(&endpoint, socket, addr.key, secret).await?;
+    Ok((endpoint, connection))
+}
+
+/// Opens an endpoint that only connects to others, at an address of this machine; port 0 takes any.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn open(local: SocketAddr) -> Result<Endpoint, BindError> {
+    endpoint(local, None)
+}
+
+/// As [`connect`], through an endpoint that may have other connections, and to an address that is known.
+///
+/// # Errors
+/// The node does not answer, has another key or fails the handshake.
+pub async fn connect_through(
+    endpoint: &Endpoint,
+    socket: SocketAddr,
+    expected: NodeKey,
+    secret: &SecretKey,
+) -> Result<Connection, ConnectError> {
+    let (crypto, seen) = tls::client(secret, expected).map_err(BindError::from)?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(transport(0)));
     let handshake = |error: &dyn std::fmt::Display| ConnectError::Handshake { addr: socket, reason: error.to_string() };
     // The name is not used: the key is the identity.
     let connecting = endpoint.connect_with(config, socket, "isobit.invalid").map_err(|error| handshake(&error))?;
     match tokio::time::timeout(CONNECT, connecting).await {
-        Ok(Ok(connection)) => Ok((endpoint, connection)),
+        Ok(Ok(connection)) => Ok(connection),
         Err(_) | Ok(Err(ConnectionError::TimedOut)) => Err(ConnectError::Unreachable { addr: socket }),
         Ok(Err(error)) => match seen.wrong_key() {
-            Some(found) => Err(ConnectError::WrongKey { addr: socket, expected: addr.key, found }),
+            Some(found) => Err(ConnectError::WrongKey { addr: socket, expected, found }),
             None => Err(handshake(&error)),
         },
     }

@@ -41,6 +41,11 @@ pub enum Rejection {
     ShuttingDown,
     #[error("the provider runs no jobs of profile {0}")]
     ProfileNotOffered(Profile),
+    #[error(
+        "the job's blobs need {needed} more of the provider's store, where the jobs of one renter, or of one address, hold {maximum} at most; \
+         they hold {in_use}"
+    )]
+    StoreShare { needed: Bytes, in_use: Bytes, maximum: Bytes },
 }
 
 impl Rejection {
@@ -54,6 +59,9 @@ impl Rejection {
             Rejection::InvalidSpec(_) => "correct the job spec",
             Rejection::BadBlob { .. } => "check that the file did not change while it was sent, and submit again",
             Rejection::NoRoom { .. } => "use smaller inputs, or a provider with a larger store",
+            Rejection::StoreShare { .. } => {
+                "use smaller inputs, wait for your other jobs, or ask a provider with a larger store"
+            }
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
             Rejection::ShuttingDown => "ask another provider",
             Rejection::ProfileNotOffered(_) => {
@@ -74,6 +82,7 @@ impl Rejection {
             | Rejection::NotAllowed
             | Rejection::Full { .. }
             | Rejection::NoRoom { .. }
+            | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
             | Rejection::ProfileNotOffered(_) => {}
         }
@@ -90,6 +99,7 @@ impl Rejection {
             | Rejection::NotAllowed
             | Rejection::Full { .. }
             | Rejection::NoRoom { .. }
+            | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
             | Rejection::ProfileNotOffered(_) => vec![],
         }

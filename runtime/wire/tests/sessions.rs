@@ -323,6 +323,7 @@ fn every_reason_comes_with_words_and_a_hint() {
         Rejection::InvalidSpec("no".to_owned()),
         Rejection::BadBlob { hash: Hash::of(b""), reason: "cut short".to_owned() },
         Rejection::NoRoom { needed: 2.into(), available: 1.into() },
+        Rejection::StoreShare { needed: 2.into(), in_use: 1.into(), maximum: 2.into() },
         Rejection::NotAWorkload("no component".to_owned()),
         Rejection::ShuttingDown,
     ];

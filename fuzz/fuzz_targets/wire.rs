@@ -1,0 +1,8 @@
+#![no_main]
+
+#[path = "../checks/wire.rs"]
+mod check;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| check::check(bytes));
