@@ -51,6 +51,15 @@ impl Provider {
         Self::spawn(folder, &mut serve)
     }
 
+    /// Starts one with these settings in a file, besides its key and its folder.
+    pub fn start_configured(settings: &str) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, file) = (folder.path().join("key"), folder.path().join("provider.toml"));
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        fs::write(&file, format!("key = \"key\"\ndata-dir = \"data\"\n{settings}")).unwrap();
+        Self::spawn(folder, isobit().args(["serve", "--config"]).arg(&file))
+    }
+
     fn spawn(folder: TempDir, serve: &mut Command) -> Provider {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -144,9 +153,22 @@ impl Provider {
         signal_to(self.pid(), Signal::KILL);
     }
 
-    /// Asks it to stop.
+    /// Asks it to stop: it drains.
     pub fn stop(&self) {
         signal_to(self.pid(), Signal::TERM);
+    }
+
+    /// Asks it twice to stop, so that it gives up what runs.
+    pub fn stop_at_once(&self) {
+        self.stop();
+        // Two signals of a kind can be heard as one.
+        eventually("a provider that drains", || self.log().contains("draining").then_some(()));
+        self.stop();
+    }
+
+    /// Waits for its end. Returns its exit status; none if a signal ended it.
+    pub fn status(&mut self) -> Option<i32> {
+        eventually("the end of a provider", || self.child.try_wait().unwrap()).code()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::admission::{Admission, Ceiling};
 use crate::connections::{Connections, Place};
 use crate::job::{self, BlobStream};
 use crate::queue::Queue;
-use crate::shared::Shared;
+use crate::shared::{Phase, Shared};
 use crate::upload::Uploads;
 use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, SecretKey};
@@ -121,7 +121,7 @@ impl Provider {
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let queue = Queue::new(config.slots, config.waiting);
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
-        let stopping = watch::Sender::new(false);
+        let (phase, accepted) = (watch::Sender::new(Phase::Serving), watch::Sender::new(0));
         let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
         let shared = Shared {
             secret,
@@ -135,7 +135,8 @@ impl Provider {
             connections,
             uploads,
             windows,
-            stopping,
+            phase,
+            accepted,
         };
         Ok(Self { endpoint, shared: Arc::new(shared), device })
     }
@@ -160,32 +161,53 @@ impl Provider {
         &self.device
     }
 
-    /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = std::pin::pin!(shutdown);
+    /// Serves until `drain` completes. From then on jobs that have been accepted run to their ends, and all others are handed back with a
+    /// rejection that says so. Returns when none is left, or when what `drain` returned completes: then renters are told that their jobs are
+    /// given up. At the end all connections are closed and all workers are gone. Returns how many jobs were given up.
+    pub async fn serve<S: Future<Output = ()>>(self, drain: impl Future<Output = S>) -> usize {
+        let shared = Arc::clone(&self.shared);
         // Each handshake under way holds it.
         let handshakes = Arc::new(());
+        if let Some(stop) = self.accept_until(&handshakes, drain).await {
+            shared.phase.send_replace(Phase::Draining);
+            let running = *shared.accepted.borrow();
+            tracing::info!(target: "isobit::provider", running, "draining");
+            shared.workers.clear();
+            let ended = async {
+                tokio::select! {
+                    () = stop => {}
+                    () = shared.idle() => {}
+                }
+            };
+            self.accept_until(&handshakes, ended).await;
+        }
+        let given_up = *shared.accepted.borrow();
+        shared.phase.send_replace(Phase::Stopping);
+        shared.workers.clear();
+        // Notified renters close their connections. Until then, quinn may still hold the last message behind other data.
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        given_up
+    }
+
+    /// Accepts connections until `end` completes. None if the endpoint is closed before.
+    async fn accept_until<T>(&self, handshakes: &Arc<()>, end: impl Future<Output = T>) -> Option<T> {
+        let mut end = std::pin::pin!(end);
         loop {
             let incoming = tokio::select! {
-                incoming = self.endpoint.accept() => incoming,
-                () = &mut shutdown => break,
+                incoming = self.endpoint.accept() => incoming?,
+                ended = &mut end => return Some(ended),
             };
-            let Some(incoming) = incoming else { break };
-            let under_way = Arc::strong_count(&handshakes);
+            let under_way = Arc::strong_count(handshakes);
             if under_way > VALIDATE_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
                 incoming.retry().ok();
             } else if under_way > MAX_HANDSHAKES {
                 incoming.ignore();
             } else {
-                tokio::spawn(accept(Arc::clone(&self.shared), incoming, Arc::clone(&handshakes)));
+                tokio::spawn(accept(Arc::clone(&self.shared), incoming, Arc::clone(handshakes)));
             }
         }
-        self.shared.stopping.send_replace(true);
-        self.shared.workers.clear();
-        // Notified renters close their connections. Until then, quinn may still hold the last message behind other data.
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
-        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
     }
 }
 

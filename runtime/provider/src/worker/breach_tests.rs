@@ -135,7 +135,10 @@ async fn last_word_in(folder: &std::path::Path, player: &str) -> Option<ToRenter
     let address =
         NodeAddr { host: "127.0.0.1".into(), port: provider.local_addr().unwrap().port(), key: provider.key() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(provider.serve(async move { drop(stopped.await) }));
+    let serving = tokio::spawn(provider.serve(async move {
+        drop(stopped.await);
+        std::future::ready(())
+    }));
     let told = tokio::time::timeout(Duration::from_secs(30), rent(&address, folder)).await.unwrap();
     drop(stop);
     serving.await.unwrap();

@@ -116,6 +116,8 @@ impl Worker {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // Ctrl-C and the end of a terminal are for the supervisor: it finishes the jobs that run.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(SpawnError::Process)?;
