@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Ended, Provider, eventually, isobit, signal_to, test_guest};
+use support::{Ended, Provider, devices, eventually, isobit, signal_to, test_guest};
 
 fn misbehave() -> PathBuf {
     test_guest("misbehave")
@@ -62,6 +62,8 @@ fn a_provider_that_listens_everywhere_prints_addresses_that_a_renter_can_use() {
             continue;
         };
         assert_eq!(answer["address"], answer["addresses"][0]);
+        assert_eq!(answer["devices"][0]["name"], "isobit CPU device");
+        assert_eq!(answer["devices"][0]["slots"], 1);
         for address in answer["addresses"].as_array().unwrap() {
             let mut submit = isobit();
             submit.arg("submit").arg(misbehave()).args(["-p", "do=behave", "--to", address.as_str().unwrap()]);
@@ -234,10 +236,12 @@ fn the_first_request_to_stop_lets_jobs_end_and_hands_back_all_others() {
     let mut running = provider.start_job(&misbehave(), &args);
     running.wait_for("spinning");
     let worker = provider.workers()[0];
-    // Ctrl-C goes to a whole process group: workers have their own.
-    let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap();
-    let group = stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap();
-    assert_eq!(group, worker.to_string());
+    // Ctrl-C goes to a whole process group: workers are in another.
+    let group = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap().to_owned()
+    };
+    assert_ne!(group(worker), group(provider.pid()));
     // It does not go on before all others have been told.
     signal_to(worker, Signal::STOP);
     let mut waiting = provider.start_job(&misbehave(), &["-p", "do=behave"]);
@@ -337,4 +341,74 @@ fn mistakes_in_a_file_with_settings_are_named() {
     serve(&[]).failed(2, &["longer than 1048576 bytes"]);
     std::fs::write(&file, "slots = 2\n").unwrap();
     serve(&["--slots", "0"]).failed(2, &["0 is out of range: it has to be from 1 to 256"]);
+}
+
+#[test]
+fn jobs_run_on_all_devices_at_once_and_what_ends_on_one_touches_no_other() {
+    let all: Vec<(String, String)> = devices()
+        .into_iter()
+        .filter(|device| ["llvmpipe", "SwiftShader", "isobit CPU device"].iter().any(|name| device.name.contains(name)))
+        .map(
+            |device| {
+                if device.name == "isobit CPU device" {
+                    ("cpu".into(), device.name)
+                } else {
+                    (device.index, device.name)
+                }
+            },
+        )
+        .collect();
+    let flags: Vec<&str> = all.iter().skip(1).flat_map(|(index, _)| ["--device", index]).collect();
+    let provider = Provider::start(&all[0].0, &flags);
+    // One job on each: all run, though each device has one slot.
+    let occupy = |device: &str| {
+        let mut job = provider.start_job(&misbehave(), &["-p", "do=spin"]);
+        job.wait_for("spinning");
+        let workers = provider.workers_on(device);
+        (job, workers)
+    };
+    let mut running: Vec<_> = all
+        .iter()
+        .map(|(device, name)| {
+            let (job, workers) = occupy(device);
+            assert_eq!(workers.len(), 1, "{name}: {workers:?}");
+            // It need not turn while it is in the way.
+            signal_to(workers[0], Signal::STOP);
+            Some((job, workers[0]))
+        })
+        .collect();
+    let mut full = provider.start_job(&misbehave(), &["-p", "do=behave"]);
+    full.wait_for("waiting, number 1 in line");
+    full.signal(Signal::INT);
+    full.finish().failed(130, &[]);
+
+    let mut claims = Vec::new();
+    for (index, (device, name)) in all.iter().enumerate() {
+        let (job, worker) = running[index].take().unwrap();
+        signal_to(worker, Signal::KILL);
+        job.finish().failed(3, &["the worker died"]);
+        // The place that is free is on this device.
+        let answer = submit(&provider, "behave", &[]).done();
+        assert_eq!(answer["observed"]["device"], name.as_str());
+        claims.push(answer["claim"].clone());
+        // Nothing has happened to the others.
+        let (job, workers) = occupy(device);
+        running[index] = Some((job, workers[0]));
+        signal_to(workers[0], Signal::STOP);
+        assert_eq!(provider.log().matches("faulted").count(), index + 1, "{}", provider.log());
+    }
+    assert!(claims.windows(2).all(|pair| pair[0] == pair[1]), "{claims:?}");
+}
+
+#[test]
+fn all_is_every_device_of_the_best_kind_and_each_is_served_once() {
+    let software: Vec<_> = devices().into_iter().filter(|device| device.name != "isobit CPU device").collect();
+    let provider = Provider::start("all", &["--device", "llvmpipe", "--slots", "2"]);
+    let log = eventually("what is served", || Some(provider.log()).filter(|log| log.contains("serving ")));
+    let served = log.lines().find(|line| line.starts_with("serving ")).unwrap();
+    assert!(log.contains("a device is named twice"), "{log}");
+    assert!(served.contains("llvmpipe") && !served.contains("isobit CPU device"), "{served}");
+    assert_eq!(served.matches("(slots: 2)").count(), software.len(), "{served}");
+    // A warm worker for each slot.
+    eventually("warm workers", || (provider.workers().len() == 2 * software.len()).then_some(()));
 }

@@ -116,6 +116,16 @@ impl Provider {
         children(self.pid())
     }
 
+    /// Its worker processes on a device, as `--device` names it to them.
+    pub fn workers_on(&self, device: &str) -> Vec<u32> {
+        let is_on = |pid: &u32| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split('\0');
+            words.any(|word| word == "--device") && words.next() == Some(device)
+        };
+        self.workers().into_iter().filter(is_on).collect()
+    }
+
     /// `isobit submit` to it, under a key made for the job.
     pub fn submit(&self, workload: &Path) -> Command {
         let mut submit = isobit();

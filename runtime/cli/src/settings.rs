@@ -2,6 +2,7 @@
 //!
 //! Flags win over the environment, the environment over the file, the file over defaults.
 
+use std::convert::Infallible;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -75,16 +76,16 @@ settings! {
     /// Take jobs only from renters with these keys; without it, from anyone
     #[arg(long, value_name = "KEY", num_args = 1..)]
     allow: Vec<NodeKey> = Vec::new();
-    /// The device: part of its name, its number in `isobit devices`, or cpu. Without any driver best is cpu [default: best]
-    #[arg(long)]
-    device: DeviceSelector = DeviceSelector::Best;
+    /// A device: part of its name, its number in `isobit devices`, cpu, or all for all GPUs; may be given again. Without any driver best is cpu [default: best]
+    #[arg(long, value_name = "DEVICE")]
+    device: Vec<DeviceChoice> = vec![DeviceChoice::One(DeviceSelector::Best)];
     /// Folder for blobs and compiled workloads [default: ~/.local/share/isobit]
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf = default_data_dir()?;
     /// The most bytes of blobs kept there [default: 32GiB]
     #[arg(long, value_name = "BYTES")]
     store_limit: Bytes = Bytes::mib(32 << 10);
-    /// Jobs that run at once [default: 1]
+    /// Jobs that run at once on each device [default: 1]
     #[arg(long, value_name = "COUNT")]
     slots: Count<1, 256> = Count(1);
     /// Jobs that may wait [default: 16]
@@ -111,6 +112,31 @@ settings! {
     /// File with this node's secret key; the variable ISOBIT_KEY names it too [default: ~/.config/isobit/key]
     #[arg(long, value_name = "FILE")]
     key: PathBuf = key::default_path()?;
+}
+
+/// What a provider serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// All GPUs; without any, all drivers that compute on the CPU; without any, the CPU device.
+    All,
+    One(DeviceSelector),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+    }
+}
+
+impl Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::One(device) => device.fmt(f),
+        }
+    }
 }
 
 /// Where a setting is from.
@@ -237,7 +263,6 @@ macro_rules! text_settings {
 
 text_settings! {
     SocketAddr, listen_address, "an address in quotes, such as \"0.0.0.0:4433\"";
-    DeviceSelector, parse, "a device in quotes: part of its name, its number or \"cpu\"";
     Span, parse, "a time in quotes, such as \"90s\" or \"10m\"";
     SpotChecks, parse, "a share in quotes, such as \"1/1000\", or \"off\"";
 }
@@ -289,7 +314,7 @@ impl Setting for PathBuf {
     }
 }
 
-/// Lists of what is written in quotes.
+/// What is written in quotes, once or in a list.
 impl<T: FromStr<Err: Display> + Display> Setting for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
         struct List<T>(PhantomData<T>);
@@ -303,7 +328,11 @@ impl<T: FromStr<Err: Display> + Display> Setting for Vec<T> {
             type Value = Vec<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list, such as [\"one\", \"two\"]")
+                f.write_str("text in quotes, or a list, such as [\"one\", \"two\"]")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+                Ok(vec![parse(text).map_err(E::custom)?])
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
@@ -482,7 +511,8 @@ mod tests {
             ("max-deadline = \"0s\"\n", "`max-deadline`: it has to be longer than nothing"),
             ("allow-native = \"yes\"\n", "`allow-native`: invalid type: string \"yes\", expected true or false"),
             ("listen = \"localhost:1\"\n", "`listen`: `localhost` is no IP address of this machine"),
-            ("allow = \"all\"\n", "`allow`: invalid type: string \"all\", expected a list"),
+            ("allow = 1\n", "`allow`: invalid type: integer `1`, expected text in quotes, or a list"),
+            ("device = [\"cpu\", 1]\n", "`device`: invalid type: integer `1`, expected text in quotes"),
             ("allow = [\n  \"beef\",\n]\n", "provider.toml:2: `allow`: "),
             ("data-dir = \"\"\n", "`data-dir`: a path cannot be empty"),
             ("slots = 1\nslots = 2\n", "provider.toml:2: "),

@@ -6,6 +6,7 @@ use crate::end_reason::EndReason;
 use crate::queue::{Full, Position, Ticket};
 use crate::shared::{Counted, Shared};
 use crate::upload::{self, Pace, STALL, Wanted};
+use crate::worker::Seat;
 use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
@@ -197,14 +198,16 @@ impl JobTask<'_> {
             taken = self.shared.workers.take() => taken,
             stop = control.cancelled() => return Err(stop),
         };
-        let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
+        let Seat { mut worker, slot } = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         // The timeout covers the whole run: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
         let ran = ran.unwrap_or_else(|_| Err(job.deadline.late()));
         // Costs little if the process has ended already; otherwise this frees all that it holds.
         worker.kill().await;
-        if !self.shared.is_draining() {
-            self.shared.workers.restock();
+        if self.shared.is_draining() {
+            drop(slot);
+        } else {
+            slot.free();
         }
         drop(ticket);
         self.conclude(control, job, ran?).await

@@ -6,7 +6,7 @@ use crate::job::{self, BlobStream};
 use crate::queue::Queue;
 use crate::shared::{Phase, Shared};
 use crate::upload::Uploads;
-use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
+use crate::worker::{DeviceSummary, SpawnError, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
@@ -57,14 +57,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The most bytes of blobs kept there.
     pub store_limit: Bytes,
-    /// Jobs that run at once.
+    /// Jobs that run at once on each device.
     pub slots: usize,
     /// Jobs that may wait.
     pub waiting: usize,
     /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
     pub verdicts: Option<PathBuf>,
-    /// Program and arguments that enter [`crate::run_worker`] in a new process.
-    pub worker: (PathBuf, Vec<OsString>),
+    /// For each device a program and arguments that enter [`crate::run_worker`] in a new process.
+    pub workers: Vec<(PathBuf, Vec<OsString>)>,
 }
 
 /// Why a provider could not start.
@@ -80,7 +80,7 @@ pub enum ServeError {
     /// The folder of compiled workloads cannot be created.
     #[error("cannot keep compiled workloads: {0}")]
     Code(#[source] std::io::Error),
-    /// The first worker did not start, or its device cannot be used.
+    /// No worker started, or no device can be used.
     #[error(transparent)]
     Worker(#[from] SpawnError),
 }
@@ -102,24 +102,20 @@ impl ServeError {
 pub struct Provider {
     endpoint: Endpoint,
     shared: Arc<Shared>,
-    device: DeviceSummary,
 }
 
 impl Provider {
-    /// Opens the store, starts the first worker to see that the device works, and listens.
+    /// Opens the store, starts a worker on each device to see that it works, and listens. Devices that cannot be used are left out.
     ///
     /// # Errors
     /// See [`ServeError`].
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
-        let (program, args) = config.worker;
-        let command = WorkerCommand { program, args };
-        let first = Worker::start(&command).await?;
-        let device = first.device.clone();
-        let workers = Workers::new(command, first);
+        let commands = config.workers.into_iter().map(|(program, args)| WorkerCommand { program, args });
+        let workers = Workers::open(commands.collect(), config.slots).await?;
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
-        let queue = Queue::new(config.slots, config.waiting);
+        let queue = Queue::new(workers.slots(), config.waiting);
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
         let (phase, accepted) = (watch::Sender::new(Phase::Serving), watch::Sender::new(0));
         let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
@@ -138,7 +134,7 @@ impl Provider {
             phase,
             accepted,
         };
-        Ok(Self { endpoint, shared: Arc::new(shared), device })
+        Ok(Self { endpoint, shared: Arc::new(shared) })
     }
 
     /// The address that it listens on.
@@ -155,10 +151,9 @@ impl Provider {
         self.shared.secret.public()
     }
 
-    /// The device that jobs run on.
-    #[must_use]
-    pub fn device(&self) -> &DeviceSummary {
-        &self.device
+    /// The devices that jobs run on, and how many jobs run on each at once.
+    pub fn devices(&self) -> impl Iterator<Item = (&DeviceSummary, usize)> {
+        self.shared.workers.devices()
     }
 
     /// Serves until `drain` completes. From then on jobs that have been accepted run to their ends, and all others are handed back with a

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use isobit_device::{AdapterReport, DeviceKind, DeviceSelector};
 use isobit_job::{NodeAddr, NodeKey};
 use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
 use sd_notify::NotifyState;
@@ -19,12 +20,12 @@ use crate::key;
 use crate::opening;
 use crate::printer::Printer;
 use crate::probing::{self, Watch};
-use crate::settings::{Given, Settings};
+use crate::settings::{DeviceChoice, Given, Settings};
 
 /// Time to say goodbye after the drain, and some.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Offer this machine's device to renters
+/// Offer this machine's devices to renters
 ///
 /// Prints the address that renters need, one for each interface where it listens on all of them, and serves until Ctrl-C or
 /// SIGTERM: then it finishes the jobs that run and hands back all others; a second request stops at once. Each job runs in a process of its own, and is told of in a line on stderr when it has ended.
@@ -33,6 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
   isobit serve --listen 0.0.0.0:4433
   isobit serve --listen [::]:4433 --max-deadline 10m
   isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe
+  isobit serve --device all --slots 2
   isobit serve --config provider.toml")]
 pub struct Serve {
     /// File with settings, in TOML; flags win over it, see `isobit config`
@@ -42,13 +44,22 @@ pub struct Serve {
     flags: Given,
 }
 
+/// A device that is served.
+#[derive(serde::Serialize)]
+struct Served<'a> {
+    #[serde(flatten)]
+    device: &'a DeviceSummary,
+    /// Jobs that run on it at once.
+    slots: usize,
+}
+
 #[derive(serde::Serialize)]
 struct Answer<'a> {
     /// The one that most likely works.
     address: &'a NodeAddr,
     addresses: &'a [NodeAddr],
     key: NodeKey,
-    device: &'a DeviceSummary,
+    devices: Vec<Served<'a>>,
 }
 
 impl Serve {
@@ -70,13 +81,17 @@ impl Serve {
         let secret = key::read(&settings.key)?;
         let verdicts = verdicts(&settings.data_dir, printer);
         let program = std::env::current_exe().context("cannot find this program to start workers with")?;
-        let mut worker =
-            ["worker", "--device", &settings.device.to_string(), "--spot-checks", &settings.spot_checks.to_string()]
-                .map(OsString::from)
-                .to_vec();
-        worker.extend(["--verdicts".into(), verdicts.clone().into_os_string()]);
-        worker.extend(settings.allow_weak_jail.then(|| "--allow-weak-jail".into()));
-        probe(&program, &worker, printer);
+        let worker = |device: DeviceSelector| {
+            let (device, checks) = (device.to_string(), settings.spot_checks.to_string());
+            let mut args = ["worker", "--device", &device, "--spot-checks", &checks].map(OsString::from).to_vec();
+            args.extend(["--verdicts".into(), verdicts.clone().into_os_string()]);
+            args.extend(settings.allow_weak_jail.then(|| "--allow-weak-jail".into()));
+            (program.clone(), args)
+        };
+        let workers: Vec<_> = devices(&settings.device, &program, printer)?.into_iter().map(worker).collect();
+        for (program, args) in &workers {
+            probe(program, args, printer);
+        }
         let config = Config {
             listen: settings.listen,
             secret,
@@ -87,7 +102,7 @@ impl Serve {
             slots: settings.slots.get(),
             waiting: settings.waiting.get(),
             verdicts: Some(verdicts),
-            worker: (program, worker),
+            workers,
         };
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(async {
@@ -100,8 +115,10 @@ impl Serve {
             let addresses = reachable(local, provider.key());
             let address = addresses.first().context("the node has no address")?;
             let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-            printer.note(format_args!("serving {}", provider.device().name));
-            let answer = Answer { address, addresses: &addresses, key: provider.key(), device: provider.device() };
+            let devices: Vec<_> = provider.devices().map(|(device, slots)| Served { device, slots }).collect();
+            let names = devices.iter().map(|Served { device, slots }| format!("{} (slots: {slots})", device.name));
+            printer.note(format_args!("serving {}", names.collect::<Vec<_>>().join(", ")));
+            let answer = Answer { address, addresses: &addresses, key: provider.key(), devices };
             printer.answer(&answer, &text)?;
             tell_manager(&[NotifyState::Ready], printer);
             match provider.serve(drain(requests, settings.drain_timeout, printer)).await {
@@ -141,6 +158,57 @@ fn tell_manager(states: &[NotifyState<'_>], printer: &Printer) {
     if let Err(error) = sd_notify::notify(states) {
         printer.detail(format_args!("the service manager cannot be told: {error}"));
     }
+}
+
+/// The devices that are chosen, each once. Drivers must not run in this process, so that a child lists them; one device needs no list. What
+/// cannot be found is left to the provider, which says so.
+fn devices(choices: &[DeviceChoice], program: &Path, printer: &Printer) -> anyhow::Result<Vec<DeviceSelector>> {
+    #[derive(serde::Deserialize)]
+    struct Listed {
+        devices: Vec<AdapterReport>,
+    }
+    if let [DeviceChoice::One(one)] = choices {
+        return Ok(vec![one.clone()]);
+    }
+    let failed = |reason: &dyn std::fmt::Display| {
+        let failure = Failure::new(format!("the devices of this machine cannot be listed: {reason}"));
+        failure.hint("try `isobit devices`; a driver may be broken. One --device needs no list")
+    };
+    let listed = Command::new(program).args(["devices", "--json"]).stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let listed = listed.map_err(|error| failed(&error))?;
+    let Listed { devices } = serde_json::from_slice(&listed.stdout).map_err(|_| failed(&listed.status))?;
+    let selector = |report: &AdapterReport| match report.info.kind {
+        DeviceKind::Interpreter => DeviceSelector::Cpu,
+        _ => DeviceSelector::Index(report.index),
+    };
+    let mut chosen = Vec::new();
+    for choice in choices {
+        match choice {
+            DeviceChoice::All => chosen.extend(all(&devices).map(selector)),
+            DeviceChoice::One(one) => chosen.push(one.among(&devices).map_or_else(|| one.clone(), selector)),
+        }
+    }
+    let mut each = Vec::new();
+    for device in chosen {
+        if each.contains(&device) {
+            printer.warn(format_args!("a device is named twice, and served once: {device}"));
+        } else {
+            each.push(device);
+        }
+    }
+    Ok(each)
+}
+
+/// All GPUs that can run kernels; without any, all drivers that compute on the CPU; without any, the CPU device.
+fn all(devices: &[AdapterReport]) -> impl Iterator<Item = &AdapterReport> {
+    let rank = |report: &AdapterReport| match report.info.kind {
+        DeviceKind::Interpreter => 2,
+        DeviceKind::Cpu => 1,
+        _ => 0,
+    };
+    let usable = devices.iter().filter(|report| report.missing.is_empty());
+    let best = usable.clone().map(rank).min();
+    usable.filter(move |report| Some(rank(report)) == best)
 }
 
 /// Has the device probed, unless it has been, so that no worker needs to. This is done in a child process, since no driver may
