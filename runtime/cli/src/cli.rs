@@ -2,6 +2,8 @@
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::commands::config;
 use crate::commands::{
     build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, show, submit, verify, worker,
 };
@@ -56,7 +58,9 @@ pub enum Command {
     Doctor(doctor::Doctor),
     Run(run::Run),
     Keygen(keygen::Keygen),
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
+    #[cfg(target_os = "linux")]
+    Config(config::Config),
     Submit(submit::Submit),
     Verify(verify::Verify),
     Show(show::Show),
@@ -78,6 +82,8 @@ impl Command {
             Self::Run(command) => command.run(printer),
             Self::Keygen(command) => command.run(printer),
             Self::Serve(command) => command.run(printer),
+            #[cfg(target_os = "linux")]
+            Self::Config(command) => command.run(printer),
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),
