@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use isobit_job::{Blob, Claim, ClaimId, Cost, JobId, LimitName, Name, Observed, Outcome, Rules, Trap, Unread};
+use isobit_job::{Bill, Blob, Claim, ClaimId, Cost, JobId, LimitName, Name, Observed, Outcome, Rules, Trap, Unread};
 use isobit_renter::Kept;
 use serde::Serialize;
 
@@ -24,6 +24,9 @@ pub struct Finished<'a> {
     observed: &'a Observed,
     receipt: Option<String>,
     unread: &'a Unread,
+    /// Present if the provider charges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill: Option<&'a Bill>,
     /// Present if races were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     races: Option<Races<'a>>,
@@ -52,6 +55,7 @@ impl<'a> Finished<'a> {
             observed,
             receipt: kept.receipt.as_ref().map(ToString::to_string),
             unread,
+            bill: None,
             races: None,
         }
     }
@@ -59,6 +63,11 @@ impl<'a> Finished<'a> {
     /// Adds the races that were found, if they were looked for.
     pub fn with_races(self, races: Option<Races<'a>>) -> Self {
         Self { races, ..self }
+    }
+
+    /// Adds what the job costs, if the provider charges.
+    pub fn with_bill(self, bill: Option<&'a Bill>) -> Self {
+        Self { bill, ..self }
     }
 
     /// Prints the answer, on stderr if an output goes to stdout. Warns of parameters and inputs that were not used.
@@ -103,6 +112,9 @@ impl fmt::Display for Finished<'_> {
         writeln!(f, "claim    {}", self.claim)?;
         writeln!(f, "rules    {}", self.rules)?;
         writeln!(f, "fuel     {} guest, {} kernel", self.cost.guest_fuel, self.cost.kernel_fuel)?;
+        if let Some(bill) = self.bill {
+            writeln!(f, "bill     {bill} (stated, and moved by nobody)")?;
+        }
         let device = escape::line(&self.observed.device);
         writeln!(f, "device   {device}, {} after {}", self.observed.run_ms, self.observed.prepare_ms)?;
         if let Some(instead) = &self.observed.instead_of {

@@ -3,13 +3,13 @@
 use crate::SOFTWARE;
 use crate::connections::Place;
 use crate::end_reason::EndReason;
-use crate::queue::{Full, Position, Ticket};
+use crate::queue::{Full, Outlook, Position, Ticket};
 use crate::shared::Shared;
 use crate::upload::{self, Pace, STALL, Wanted};
-use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
+use isobit_job::{Blob, Demand, FaultKind, Hash, JobId, JobSpec, NodeKey, Terms};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
-use isobit_wire::{BlobHeader, PROTOCOL, ProviderSession, Rejection, ToProvider, ToRenter};
+use isobit_wire::{BlobHeader, MAX_TEXT, PROTOCOL, ProviderSession, Quote, Rejection, ToProvider, ToRenter, cut};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -179,7 +179,7 @@ impl JobTask<'_> {
     async fn process(&self, control: &mut Control, mut blobs: mpsc::Receiver<BlobStream>) -> Result<(), EndReason> {
         let arrived = Instant::now();
         let handshake = tokio::time::timeout(HANDSHAKE, self.handshake(control)).await;
-        let (spec, deadline) = handshake.map_err(|_| EndReason::Disconnected)??;
+        let Some((spec, deadline)) = handshake.map_err(|_| EndReason::Disconnected)?? else { return Ok(()) };
         // From here on the renter costs something, and its connection keeps its place.
         let _busy = self.place.begin_job();
         self.shared.queue.check(&self.renter).map_err(full)?;
@@ -190,7 +190,14 @@ impl JobTask<'_> {
         let ticket = self.shared.queue.enter(self.renter).map_err(full)?;
         let job = Admitted { spec, deadline, pins, arrived };
         let ticket = self.wait_turn(control, &job, ticket).await?;
-        let taken = self.shared.workers.take().await;
+        let taken = tokio::select! {
+            taken = self.shared.workers.take() => taken,
+            stop = control.cancelled() => {
+                // Dropping the other arm has ended the worker that was about to start.
+                self.shared.workers.restock();
+                return Err(stop);
+            }
+        };
         let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         // The timeout covers the whole run: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
@@ -202,7 +209,8 @@ impl JobTask<'_> {
         self.conclude(control, job, ran?).await
     }
 
-    async fn handshake(&self, control: &mut Control) -> Result<(JobSpec, Deadline), EndReason> {
+    /// The job that the renter submits; none if it asked for a quote and has it.
+    async fn handshake(&self, control: &mut Control) -> Result<Option<(JobSpec, Deadline)>, EndReason> {
         match control.receive().await? {
             // No `Welcome` is sent before this rejection, because its bytes may differ between versions.
             ToProvider::Hello { protocol, .. } if protocol != PROTOCOL => {
@@ -213,13 +221,48 @@ impl JobTask<'_> {
             }
             _ => return Err(EndReason::Disconnected),
         }
-        let ToProvider::Submit { spec_json, deadline_ms } = control.receive().await? else {
-            return Err(EndReason::Disconnected);
+        let mut terms = Terms::default();
+        let (spec_json, deadline) = loop {
+            match control.receive().await? {
+                ToProvider::Terms(stated) => terms = stated,
+                ToProvider::Submit { spec_json, deadline_ms } => break (spec_json, self.deadline(deadline_ms)),
+                ToProvider::Ask { demand, deadline_ms } => {
+                    control.send(&ToRenter::Quote(Box::new(self.quote(&demand, deadline_ms)))).await?;
+                    return Ok(None);
+                }
+                ToProvider::Hello { .. } | ToProvider::Cancel => return Err(EndReason::Disconnected),
+            }
         };
         let spec = JobSpec::from_json(&spec_json).map_err(|error| Rejection::InvalidSpec(error.to_string()))?;
         control.job = Some(spec.id());
-        self.shared.ceiling.check(&spec)?;
-        Ok((spec, Deadline::of(Duration::from_millis(deadline_ms), self.shared.ceiling.deadline)))
+        let demand = spec.demand();
+        self.shared.ceiling.check(&demand)?;
+        if let Some(prices) = &self.shared.prices {
+            terms.check(prices, &demand).map_err(Rejection::TooExpensive)?;
+            control.send(&ToRenter::Prices(prices.clone())).await?;
+        }
+        Ok(Some((spec, deadline)))
+    }
+
+    fn deadline(&self, asked_ms: u64) -> Deadline {
+        Deadline::of(Duration::from_millis(asked_ms), self.shared.ceiling.deadline)
+    }
+
+    fn quote(&self, demand: &Demand, deadline_ms: u64) -> Quote {
+        let Shared { ceiling, queue, prices, device, .. } = self.shared;
+        let refusal = ceiling.check(demand).and_then(|()| queue.check(&self.renter).map_err(full)).err();
+        let Outlook { slots, running, waiting, places, position } = queue.outlook(self.renter);
+        Quote {
+            prices: prices.clone(),
+            refusal: refusal.map(Rejection::bounded),
+            deadline_ms: u64::try_from(self.deadline(deadline_ms).after.as_millis()).unwrap_or(u64::MAX),
+            device: cut(device, MAX_TEXT).to_owned(),
+            slots,
+            running,
+            waiting,
+            places,
+            position,
+        }
     }
 
     /// Pins the blobs that the store has, and receives the others.
@@ -278,26 +321,22 @@ impl JobTask<'_> {
         tokio::task::spawn_blocking(move || pin.open().is_ok().then_some(pin)).await.ok()?
     }
 
-    /// Waits for the job's turn, and reports to the renter each time it moves up.
+    /// Waits for the job's turn, and reports to the renter each time its place or the reason for it changes.
     async fn wait_turn(&self, control: &mut Control, job: &Admitted, mut ticket: Ticket) -> Result<Ticket, EndReason> {
-        let mut told = 0;
+        let mut told = None;
         loop {
-            let position = match ticket.position() {
-                Position::Running => 0,
-                Position::Waiting(position) => position,
+            let line = match ticket.position() {
+                Position::Running => {
+                    let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
+                    control.send(&ToRenter::Accepted { deadline_ms }).await?;
+                    return Ok(ticket);
+                }
+                Position::Waiting(line) => line,
                 Position::Lost => return Err(full(self.shared.queue.full()).into()),
             };
-            if position == 0 {
-                let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
-                control.send(&ToRenter::Accepted { deadline_ms }).await?;
-                return Ok(ticket);
-            }
-            if position != told {
-                told = position;
-                let reason = "other jobs came first".to_owned();
-                control
-                    .send(&ToRenter::Queued { position: u32::try_from(position).unwrap_or(u32::MAX), reason })
-                    .await?;
+            if told != Some(line) {
+                told = Some(line);
+                control.send(&ToRenter::Queued { position: line.position(), reason: line.to_string() }).await?;
             }
             tokio::select! {
                 () = ticket.moved() => {}

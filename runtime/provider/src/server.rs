@@ -7,7 +7,7 @@ use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::upload::Uploads;
 use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
-use isobit_job::{Bytes, NodeKey, SecretKey};
+use isobit_job::{Bytes, NodeKey, Prices, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
 use isobit_transport::{
@@ -53,6 +53,8 @@ pub struct Config {
     pub admission: Admission,
     /// The most a job may ask for.
     pub ceiling: Ceiling,
+    /// What jobs cost; nothing without it.
+    pub prices: Option<Prices>,
     /// Folder for blobs and compiled workloads.
     pub data_dir: PathBuf,
     /// The most bytes of blobs kept there.
@@ -127,6 +129,8 @@ impl Provider {
             secret,
             admission,
             ceiling,
+            prices: config.prices,
+            device: device.name.clone(),
             store,
             code,
             queue,

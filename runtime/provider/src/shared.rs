@@ -5,7 +5,7 @@ use crate::connections::Connections;
 use crate::queue::Queue;
 use crate::upload::Uploads;
 use crate::worker::Workers;
-use isobit_job::SecretKey;
+use isobit_job::{Prices, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::Store;
 use isobit_transport::Windows;
@@ -17,6 +17,9 @@ pub(crate) struct Shared {
     pub secret: SecretKey,
     pub admission: Admission,
     pub ceiling: Ceiling,
+    pub prices: Option<Prices>,
+    /// The name of the device, for quotes.
+    pub device: String,
     pub store: Store,
     pub code: CodeCache,
     pub queue: Queue,

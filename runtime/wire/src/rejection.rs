@@ -1,6 +1,6 @@
 //! Why a provider does not run a job. Each reason comes with a hint.
 
-use isobit_job::{Bytes, Hash, Profile};
+use isobit_job::{Bytes, Hash, Profile, TooExpensive};
 use serde::{Deserialize, Serialize};
 
 use crate::{MAX_TEXT, cut};
@@ -41,6 +41,9 @@ pub enum Rejection {
     ShuttingDown,
     #[error("the provider runs no jobs of profile {0}")]
     ProfileNotOffered(Profile),
+    /// The prices are beyond the renter's terms.
+    #[error(transparent)]
+    TooExpensive(TooExpensive),
 }
 
 impl Rejection {
@@ -56,6 +59,7 @@ impl Rejection {
             Rejection::NoRoom { .. } => "use smaller inputs, or a provider with a larger store",
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
             Rejection::ShuttingDown => "ask another provider",
+            Rejection::TooExpensive(reason) => reason.hint(),
             Rejection::ProfileNotOffered(_) => {
                 "use profile dp32, or ask the provider's owner for `isobit serve --allow-native`"
             }
@@ -75,7 +79,8 @@ impl Rejection {
             | Rejection::Full { .. }
             | Rejection::NoRoom { .. }
             | Rejection::ShuttingDown
-            | Rejection::ProfileNotOffered(_) => {}
+            | Rejection::ProfileNotOffered(_)
+            | Rejection::TooExpensive(_) => {}
         }
         self
     }
@@ -91,7 +96,8 @@ impl Rejection {
             | Rejection::Full { .. }
             | Rejection::NoRoom { .. }
             | Rejection::ShuttingDown
-            | Rejection::ProfileNotOffered(_) => vec![],
+            | Rejection::ProfileNotOffered(_)
+            | Rejection::TooExpensive(_) => vec![],
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod keygen;
 pub mod man;
 pub mod new;
+pub mod quote;
 pub mod run;
 #[cfg_attr(not(target_os = "linux"), path = "serve_elsewhere.rs")]
 pub mod serve;

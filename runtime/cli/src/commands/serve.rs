@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use isobit_device::{DeviceSelector, SpotChecks};
-use isobit_job::{Bytes, NodeAddr, NodeKey};
+use isobit_job::{Bytes, NodeAddr, NodeKey, Prices};
 use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
 
 use crate::addresses::{listen_address, reachable};
@@ -27,6 +27,7 @@ use crate::probing::{self, Watch};
 #[command(after_help = "Examples:
   isobit serve --listen 0.0.0.0:4433
   isobit serve --listen [::]:4433 --max-deadline 10m
+  isobit serve --listen 0.0.0.0:4433 --price kernel-fuel=0.05,out=0.01,currency=EUR
   isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe")]
 pub struct Serve {
     /// Where to listen; port 0 takes any
@@ -65,6 +66,10 @@ pub struct Serve {
     /// Take jobs of profile native too. Their kernels run as written: nothing but the deadline bounds their time
     #[arg(long)]
     allow_native: bool,
+    /// What jobs cost, for 10^9 guest fuel, 10^12 kernel fuel, a GiB in and a GiB out: guest-fuel=0.000005,kernel-fuel=0.05,in=0.001,out=0.01,currency=EUR.
+    /// What is left out is free. May be given again. Receipts state the bill; no money moves
+    #[arg(long, value_name = "ITEM=PRICE")]
+    price: Vec<String>,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -104,6 +109,7 @@ impl Serve {
             secret: self.key.load()?,
             admission,
             ceiling,
+            prices: prices(&self.price)?,
             data_dir,
             store_limit: self.store_limit,
             slots: self.slots,
@@ -130,6 +136,17 @@ impl Serve {
             Ok(Status::Ok)
         })
     }
+}
+
+/// The price list that several arguments make together; none if nothing costs anything.
+fn prices(arguments: &[String]) -> anyhow::Result<Option<Prices>> {
+    if arguments.is_empty() {
+        return Ok(None);
+    }
+    let prices = arguments.join(",").parse().map_err(|error: isobit_job::PriceError| {
+        Failure::new(format!("--price: {error}")).hint("see `isobit serve --help`")
+    })?;
+    Ok(Some(prices))
 }
 
 /// Has the device probed, unless it has been, so that no worker needs to. This is done in a child process, since no driver may

@@ -124,6 +124,7 @@ async fn last_word_in(folder: &std::path::Path, player: &str) -> Option<ToRenter
         secret: SecretKey::generate(),
         admission: Admission::Open,
         ceiling: Ceiling::default(),
+        prices: None,
         data_dir: folder.join("data"),
         store_limit: Bytes::mib(64),
         slots: 1,
