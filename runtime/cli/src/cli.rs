@@ -3,8 +3,8 @@
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, completions, devices, doctor, inspect, keygen, man, new, quote, run, serve, show, submit, verify,
-    worker,
+    build, check, completions, devices, doctor, inspect, keygen, limits, man, new, quote, run, serve, show, submit,
+    verify, worker,
 };
 use crate::failure::Status;
 use crate::printer::Printer;
@@ -62,6 +62,7 @@ pub enum Command {
     Submit(submit::Submit),
     Verify(verify::Verify),
     Show(show::Show),
+    Limits(limits::Limits),
     Worker(worker::Worker),
     Completions(completions::Completions),
     Man(man::Man),
@@ -84,6 +85,7 @@ impl Command {
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),
+            Self::Limits(command) => command.run(printer),
             Self::Worker(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command(), printer),
             Self::Man(command) => command.run(Cli::command(), printer),

@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Time for a renter to send the job spec.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Time for a renter to take a message.
-const SEND: Duration = Duration::from_secs(30);
+pub const SEND: Duration = Duration::from_secs(30);
 
 /// Time after the deadline for a worker to end the job on its own, before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// A blob's stream, on its way to the job that wants it.
 pub(crate) struct BlobStream {
@@ -284,8 +284,7 @@ impl JobTask<'_> {
         if wanted.is_empty() {
             return Ok(pins);
         }
-        let share = self.shared.uploads.begin(self.renter);
-        let _share = share.ok_or_else(|| full(self.shared.queue.full()))?;
+        let _share = self.shared.uploads.begin(self.renter)?;
         self.place.open_window(&self.shared.windows, self.connection);
         control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
         let mut uploads = JoinSet::new();

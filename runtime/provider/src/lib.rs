@@ -13,6 +13,7 @@ mod admission;
 mod connections;
 mod end_reason;
 mod job;
+pub mod limits;
 mod log_limit;
 mod queue;
 mod relay;

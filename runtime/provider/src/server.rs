@@ -25,19 +25,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Handshakes under way from which on a newcomer has to show first that it is where it says: forged addresses cost no place then.
-const VALIDATE_ABOVE: usize = 32;
+pub const VALIDATE_ABOVE: usize = 32;
 
 /// The most handshakes under way.
-const MAX_HANDSHAKES: usize = 256;
+pub const MAX_HANDSHAKES: usize = 256;
 
 /// Time for a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Time for a connection to begin its first job, and the next one after each.
-const JOBLESS: Duration = Duration::from_secs(30);
+pub const JOBLESS: Duration = Duration::from_secs(30);
 
 /// Time for a stream's header after its first byte.
-const HEADER: Duration = Duration::from_secs(10);
+pub const HEADER: Duration = Duration::from_secs(10);
 
 /// Time for renters to close their connections when the provider stops, and again after it has closed the rest.
 const FAREWELL: Duration = Duration::from_secs(2);

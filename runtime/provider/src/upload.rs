@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 const BATCH: usize = 256 << 10;
 
 /// How long a renter may send nothing before its upload is given up.
-pub(crate) const STALL: Duration = Duration::from_secs(30);
+pub const STALL: Duration = Duration::from_secs(30);
 
 /// Pieces, each of a packet, that are taken from the stream at once.
 const PIECES: usize = 32;
@@ -79,26 +79,36 @@ fn no_room(error: StoreError) -> UploadError {
 pub(crate) struct Uploads(Arc<Mutex<BTreeMap<NodeKey, usize>>>);
 
 /// The most jobs at once whose blobs are on their way.
-const MAX_UPLOADING: usize = 64;
+pub const MAX_UPLOADING: usize = 64;
 
 /// The most of one renter.
-const MAX_UPLOADING_PER_KEY: usize = 8;
+pub const MAX_UPLOADING_PER_KEY: usize = 8;
 
 /// A job's share in [`Uploads`].
 #[derive(Debug)]
 pub(crate) struct Uploading(Uploads, NodeKey);
 
 impl Uploads {
-    /// A share for a job of this renter; none if it has its share, or there are too many in all.
-    pub(crate) fn begin(&self, renter: NodeKey) -> Option<Uploading> {
+    /// A share for a job of this renter.
+    ///
+    /// # Errors
+    /// The renter has its share, or there are too many in all.
+    pub(crate) fn begin(&self, renter: NodeKey) -> Result<Uploading, Rejection> {
         let mut renters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = renters.values().sum();
-        let own = renters.entry(renter).or_default();
-        if all >= MAX_UPLOADING || *own >= MAX_UPLOADING_PER_KEY {
-            return None;
+        let (all, own) = (renters.values().sum(), renters.get(&renter).copied().unwrap_or(0));
+        let reached = |limit: &str, maximum: usize, used: usize| Rejection::LimitReached {
+            limit: limit.to_owned(),
+            maximum: maximum as u64,
+            used: used as u64,
+        };
+        if own >= MAX_UPLOADING_PER_KEY {
+            return Err(reached("uploads", MAX_UPLOADING_PER_KEY, own));
         }
-        *own += 1;
-        Some(Uploading(self.clone(), renter))
+        if all >= MAX_UPLOADING {
+            return Err(reached("uploads-of-all", MAX_UPLOADING, all));
+        }
+        *renters.entry(renter).or_default() += 1;
+        Ok(Uploading(self.clone(), renter))
     }
 }
 
@@ -113,7 +123,7 @@ impl Drop for Uploading {
 }
 
 /// The least bytes per second that the uploads of a job may have together, on average, after [`STALL`].
-const SLOWEST: u64 = 64 << 10;
+pub const SLOWEST: u64 = 64 << 10;
 
 /// What the uploads of a job have brought so far.
 #[derive(Clone, Debug)]
@@ -204,12 +214,15 @@ mod tests {
     #[test]
     fn uploads_of_one_renter_leave_room_for_others() {
         let (uploads, [own, other]) = (Uploads::default(), [0; 2].map(|_| SecretKey::generate().public()));
-        let shares: Vec<_> = std::iter::from_fn(|| uploads.begin(own)).collect();
+        let shares: Vec<_> = std::iter::from_fn(|| uploads.begin(own).ok()).collect();
         assert_eq!(shares.len(), MAX_UPLOADING_PER_KEY);
-        assert!(uploads.begin(other).is_some());
+        assert!(uploads.begin(other).is_ok());
+        let refused = uploads.begin(own).unwrap_err().to_string();
+        assert_eq!(refused, "limit `uploads` of the provider is reached: 8 of 8 in use");
         drop(shares);
         assert!(uploads.0.lock().unwrap().is_empty());
-        let all: Vec<_> = (0..100).filter_map(|_| uploads.begin(SecretKey::generate().public())).collect();
+        let all: Vec<_> = (0..100).filter_map(|_| uploads.begin(SecretKey::generate().public()).ok()).collect();
         assert_eq!(all.len(), MAX_UPLOADING);
+        assert!(uploads.begin(own).unwrap_err().to_string().contains("`uploads-of-all`"));
     }
 }

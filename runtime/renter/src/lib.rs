@@ -7,6 +7,7 @@
 mod destination;
 mod download;
 mod error;
+pub mod limits;
 mod patience;
 mod places;
 mod quote;

@@ -41,6 +41,9 @@ pub enum Rejection {
     ShuttingDown,
     #[error("the provider runs no jobs of profile {0}")]
     ProfileNotOffered(Profile),
+    /// A share or a limit of the provider is used up, by this renter or by all. `isobit limits` lists them.
+    #[error("limit `{limit}` of the provider is reached: {used} of {maximum} in use")]
+    LimitReached { limit: String, maximum: u64, used: u64 },
     /// The prices are beyond the renter's terms.
     #[error(transparent)]
     TooExpensive(TooExpensive),
@@ -59,6 +62,9 @@ impl Rejection {
             Rejection::NoRoom { .. } => "use smaller inputs, or a provider with a larger store",
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
             Rejection::ShuttingDown => "ask another provider",
+            Rejection::LimitReached { .. } => {
+                "wait until jobs submitted before have come further, or ask another provider"
+            }
             Rejection::TooExpensive(reason) => reason.hint(),
             Rejection::ProfileNotOffered(_) => {
                 "use profile dp32, or ask the provider's owner for `isobit serve --allow-native`"
@@ -71,6 +77,7 @@ impl Rejection {
     pub fn bounded(mut self) -> Self {
         match &mut self {
             Rejection::LimitTooHigh { limit: text, .. }
+            | Rejection::LimitReached { limit: text, .. }
             | Rejection::InvalidSpec(text)
             | Rejection::BadBlob { reason: text, .. }
             | Rejection::NotAWorkload(text) => text.truncate(cut(text, MAX_TEXT).len()),
@@ -88,6 +95,7 @@ impl Rejection {
     pub(crate) fn texts(&self) -> Vec<&str> {
         match self {
             Rejection::LimitTooHigh { limit: text, .. }
+            | Rejection::LimitReached { limit: text, .. }
             | Rejection::InvalidSpec(text)
             | Rejection::BadBlob { reason: text, .. }
             | Rejection::NotAWorkload(text) => vec![text],

@@ -399,6 +399,7 @@ fn every_reason_comes_with_words_and_a_hint() {
         Rejection::NoRoom { needed: 2.into(), available: 1.into() },
         Rejection::NotAWorkload("no component".to_owned()),
         Rejection::ShuttingDown,
+        Rejection::LimitReached { limit: "uploads".to_owned(), maximum: 8, used: 8 },
         Rejection::TooExpensive(TooExpensive::Currency { asked: prices().currency, offered: Currency::default() }),
     ];
     for rejection in rejections {

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod doctor;
 pub mod inspect;
 pub mod keygen;
+pub mod limits;
 pub mod man;
 pub mod new;
 pub mod quote;

@@ -78,7 +78,7 @@ impl Run {
             Receipt { spec, claim, observed, provider: secret.public(), bill: None }.sign(&secret)
         });
         let kept = outputs::keep(&places, arrived, receipt.as_ref(), claim.job, printer)?;
-        let finished = Finished::new(&claim, &observed, &kept, &unread);
+        let finished = Finished::new(&claim, &submission.spec().limits, &observed, &kept, &unread);
         finished.with_races(races.as_ref().map(Races::new)).show(printer, places.use_stdout())
     }
 }

@@ -52,7 +52,7 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Receipt { spec, claim, observed, provider, bill } = &self.receipt;
         let blob = |blob: &Blob| format!("{}  {}", blob.hash, blob.size);
-        writeln!(f, "outcome   {}", finished::outcome(&claim.outcome))?;
+        writeln!(f, "outcome   {}", finished::outcome(&claim.outcome, &spec.limits, &claim.cost))?;
         writeln!(f, "signed by {provider}")?;
         writeln!(f, "job       {}\nclaim     {}\nrules     {}", claim.job, self.claim_id, claim.rules)?;
         writeln!(f, "fuel      {} guest, {} kernel", claim.cost.guest_fuel, claim.cost.kernel_fuel)?;

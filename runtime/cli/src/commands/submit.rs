@@ -9,7 +9,7 @@ use isobit_sandbox::Reporter as _;
 
 use crate::escape;
 use crate::failure::{Failure, Status};
-use crate::finished::Finished;
+use crate::finished::{Finished, Queued};
 use crate::interrupt::{StopRequests, leave_when_asked};
 use crate::job_args::{JobArgs, JobNames, TermArgs, place};
 use crate::key::KeyArgs;
@@ -69,13 +69,19 @@ impl Submit {
             let _context = runtime.enter();
             StopRequests::listen()
         };
+        let mut queued = None;
         let result = runtime.block_on(submit(
             &self.to,
             &secret,
             &submission,
             deadline,
             &places,
-            |event| show(printer, &watch, deadline, event),
+            |event| {
+                if let (None, Event::Queued { position, reason }) = (&queued, &event) {
+                    queued = Some(Queued { position: *position, reason: reason.clone() });
+                }
+                show(printer, &watch, deadline, event);
+            },
             requests.next(),
         ));
         watch.finish();
@@ -91,8 +97,8 @@ impl Submit {
                 receipt.claim.rules
             ));
         }
-        let finished = Finished::new(&receipt.claim, &receipt.observed, &kept, &delivered.unread);
-        let finished = finished.with_bill(receipt.bill.as_ref());
+        let finished = Finished::new(&receipt.claim, &receipt.spec.limits, &receipt.observed, &kept, &delivered.unread);
+        let finished = finished.with_bill(receipt.bill.as_ref()).with_queued(queued);
         finished.show(printer, places.use_stdout())
     }
 }

@@ -63,6 +63,8 @@ struct Answer {
     not_comparable: Option<NotComparable>,
     /// How the job ended.
     outcome: Option<Outcome>,
+    /// The same in words, if it trapped.
+    message: Option<String>,
     signed_by: Option<NodeKey>,
     job: Option<JobId>,
     claim: Option<ClaimId>,
@@ -230,6 +232,8 @@ impl Answer {
             checked: ["signature", "shape"].into_iter().chain(receipt.bill.is_some().then_some("bill")).collect(),
             bill: receipt.bill.clone(),
             outcome: Some(receipt.claim.outcome.clone()),
+            message: (receipt.claim.outcome != Outcome::Completed)
+                .then(|| finished::outcome(&receipt.claim.outcome, &receipt.spec.limits, &receipt.claim.cost)),
             signed_by: Some(receipt.provider),
             job: Some(receipt.claim.job),
             claim: Some(receipt.claim.id()),
@@ -280,8 +284,8 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checked = self.checked.join(", ");
         // This comes first, because a receipt that agrees may sound as if the job had completed.
-        if let Some(outcome @ Outcome::Trapped(_)) = &self.outcome {
-            writeln!(f, "the job {}", finished::outcome(outcome))?;
+        if let Some(message) = &self.message {
+            writeln!(f, "the job {message}")?;
         }
         match self.agrees {
             Some(true) => writeln!(f, "agrees ({checked})")?,
