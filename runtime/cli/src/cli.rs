@@ -85,7 +85,7 @@ impl Command {
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),
-            Self::Limits(command) => command.run(printer),
+            Self::Limits(command) => command.run(&Cli::command(), printer),
             Self::Worker(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command(), printer),
             Self::Man(command) => command.run(Cli::command(), printer),

@@ -4,15 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use clap::CommandFactory as _;
 use isobit_device::{LIMITS, MAX_COMMANDS, MAX_HOST_MEMORY};
 use isobit_job::{Bytes, Fuel, Limits};
 use isobit_sandbox::limits as sandbox;
 use isobit_shader::dp32;
 use isobit_transport as transport;
 use serde::Serialize;
-
-use crate::cli::Cli;
 
 /// Whom a limit holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -127,11 +124,11 @@ fn time(time: Duration) -> Amount {
     Amount::Milliseconds(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The default of a flag.
-fn flag(command: &str, flag: &str) -> Amount {
-    let cli = Cli::command();
-    let argument =
-        cli.find_subcommand(command).and_then(|found| found.get_arguments().find(|argument| argument.get_id() == flag));
+/// The default of a flag of a command.
+fn flag(isobit: &clap::Command, command: &str, flag: &str) -> Amount {
+    let argument = isobit
+        .find_subcommand(command)
+        .and_then(|found| found.get_arguments().find(|argument| argument.get_id() == flag));
     let values = argument.map(clap::Arg::get_default_values).unwrap_or_default();
     Amount::Flag(values.first().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default())
 }
@@ -141,10 +138,10 @@ fn fixed(scope: Scope, name: &'static str, what: &'static str, amount: Amount, a
     Limit { scope, name, what, default: amount.clone(), maximum: amount, set_by: FIXED, at_it }
 }
 
-/// All limits, those of one scope together.
-pub fn all() -> Vec<Limit> {
-    let mut limits = [spec(), workload(), guest(), kernels(), renter()].concat();
-    limits.extend(of_providers());
+/// All limits, those of one scope together. Takes the command line for the defaults of its flags.
+pub fn all(isobit: &clap::Command) -> Vec<Limit> {
+    let mut limits = [spec(), workload(), guest(isobit), kernels(), renter()].concat();
+    limits.extend(of_providers(isobit));
     limits
 }
 
@@ -206,7 +203,7 @@ fn granted() -> Option<Limits> {
     None
 }
 
-fn guest() -> Vec<Limit> {
+fn guest(isobit: &clap::Command) -> Vec<Limit> {
     const SEES: &str = "the call fails with `limit-exceeded`, which the guest can handle";
     let (own, most) = (Limits::default(), granted());
     let most = |of: fn(&Limits) -> Amount| most.as_ref().map_or(Amount::Text("what the provider grants"), of);
@@ -265,8 +262,8 @@ fn guest() -> Vec<Limit> {
         of_job(
             "deadline",
             "time from the start of a run",
-            flag("submit", "deadline"),
-            flag("serve", "max_deadline"),
+            flag(isobit, "submit", "deadline"),
+            flag(isobit, "serve", "max_deadline"),
             "the renter: --deadline; the provider: serve --max-deadline",
             "a fault: no claim and no bill",
         ),
@@ -389,12 +386,12 @@ fn renter() -> Vec<Limit> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn of_providers() -> Vec<Limit> {
+fn of_providers(_: &clap::Command) -> Vec<Limit> {
     Vec::new()
 }
 
 #[cfg(target_os = "linux")]
-fn of_providers() -> Vec<Limit> {
+fn of_providers(isobit: &clap::Command) -> Vec<Limit> {
     use isobit_provider::limits;
     const CLOSED: &str = "the connection is closed";
     const GONE: &str = "the renter counts as gone";
@@ -404,7 +401,7 @@ fn of_providers() -> Vec<Limit> {
     let worker = |name, what, amount, at_it| fixed(Scope::Worker, name, what, amount, at_it);
     let settable = |name, what, argument, set_by, at_it| {
         let maximum = Amount::Text("any");
-        Limit { scope: Scope::Provider, name, what, default: flag("serve", argument), maximum, set_by, at_it }
+        Limit { scope: Scope::Provider, name, what, default: flag(isobit, "serve", argument), maximum, set_by, at_it }
     };
     let idle_first = "the longest idle gives way; if all have jobs, the newcomer is closed";
     vec![
@@ -544,7 +541,7 @@ fn whole(number: f64) -> u64 {
 }
 
 /// The document docs/limits.md.
-pub fn document() -> String {
+pub fn document(limits: &[Limit]) -> String {
     let mut text = "\
 # Limits
 
@@ -555,7 +552,6 @@ this page is written by `isobit limits --markdown`, and a test holds it to the c
 What the guest can handle ends the job only if the guest lets it, with the guest's error as its outcome. What providers grant of a job's limits is what `serve` grants by default.
 "
     .to_owned();
-    let limits = all();
     for scope in Scope::ALL {
         let heading = scope.heading();
         text.push_str(&format!(
@@ -575,9 +571,15 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    use clap::CommandFactory as _;
     use isobit_job::LimitName;
 
     use super::*;
+    use crate::cli::Cli;
+
+    fn all() -> Vec<Limit> {
+        super::all(&Cli::command())
+    }
 
     #[test]
     #[cfg(target_os = "linux")]
@@ -585,7 +587,7 @@ mod tests {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/limits.md");
         let found = std::fs::read_to_string(page).unwrap_or_default();
         assert!(
-            found == document(),
+            found == document(&all()),
             "docs/limits.md differs: run `isobit limits --markdown > docs/limits.md` and read the diff"
         );
     }

@@ -38,6 +38,9 @@ pub const MAX_COMPONENTS: u64 = 256;
 /// Instances of core modules, of all components together: a program with its adapter and shims has four.
 pub const MAX_INSTANCES: u32 = 32;
 
+/// A component's instances of core modules, and of what wasmtime puts between two components.
+pub(crate) const MAX_CORE_INSTANCES: u32 = 2 * MAX_INSTANCES;
+
 /// Instances of components.
 pub const MAX_COMPONENT_INSTANCES: u64 = 1024;
 

@@ -2,7 +2,7 @@
 //!
 //! Everything that could let two honest runs differ is switched off or pinned here.
 
-use crate::bounds::MAX_INSTANCES;
+use crate::bounds::MAX_CORE_INSTANCES;
 use crate::call_depth::{self, NATIVE_STACK};
 use crate::host::limiter::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::host::{self, HostState};
@@ -16,9 +16,6 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 /// The most bytes of one linear memory: what 32-bit wasm can address.
 const MAX_GUEST_MEMORY: usize = 4 << 30;
-
-/// A component's instances of core modules, and of what wasmtime puts between two components.
-pub const MAX_CORE_INSTANCES: u32 = 2 * MAX_INSTANCES;
 
 /// How often a running guest is checked for its deadline and for cancellation.
 pub(crate) const EPOCH_TICK: std::time::Duration = std::time::Duration::from_millis(10);

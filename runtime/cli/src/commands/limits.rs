@@ -29,10 +29,10 @@ struct Answer {
 
 impl Limits {
     /// Prints the table.
-    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
-        let answer = Answer { limits: limits::all() };
+    pub fn run(self, isobit: &clap::Command, printer: &Printer) -> anyhow::Result<Status> {
+        let answer = Answer { limits: limits::all(isobit) };
         match self.markdown {
-            true => printer.answer(&answer, &limits::document())?,
+            true => printer.answer(&answer, &limits::document(&answer.limits))?,
             false => printer.answer(&answer, &answer)?,
         }
         Ok(Status::Ok)

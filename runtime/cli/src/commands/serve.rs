@@ -86,6 +86,7 @@ struct Answer<'a> {
 impl Serve {
     /// Serves until asked to stop.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        let prices = prices(&self.price)?;
         let mut ceiling =
             Ceiling { deadline: self.max_deadline.into(), blob_bytes: self.store_limit, ..Ceiling::default() };
         ceiling.limits.device_memory = self.max_device_memory;
@@ -109,7 +110,7 @@ impl Serve {
             secret: self.key.load()?,
             admission,
             ceiling,
-            prices: prices(&self.price)?,
+            prices,
             data_dir,
             store_limit: self.store_limit,
             slots: self.slots,

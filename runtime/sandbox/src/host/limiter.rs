@@ -3,8 +3,8 @@
 use isobit_job::{Fault, FaultKind};
 use wasmtime::ResourceLimiter;
 
+use crate::bounds::MAX_CORE_INSTANCES;
 use crate::ending::Ending;
-use crate::engine::MAX_CORE_INSTANCES;
 
 /// The most elements of all tables together: 100 000 functions are more than a large program has.
 pub const MAX_TABLE_ELEMENTS: usize = 100_000;
