@@ -2,6 +2,8 @@
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::commands::config;
 use crate::commands::{
     build, check, completions, devices, doctor, inspect, keygen, limits, man, new, quote, run, serve, show, submit,
     verify, worker,
@@ -57,7 +59,9 @@ pub enum Command {
     Doctor(doctor::Doctor),
     Run(run::Run),
     Keygen(keygen::Keygen),
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
+    #[cfg(target_os = "linux")]
+    Config(config::Config),
     Quote(quote::Quote),
     Submit(submit::Submit),
     Verify(verify::Verify),
@@ -82,6 +86,8 @@ impl Command {
             Self::Keygen(command) => command.run(printer),
             Self::Serve(command) => command.run(printer),
             Self::Quote(command) => command.run(printer),
+            #[cfg(target_os = "linux")]
+            Self::Config(command) => command.run(printer),
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),

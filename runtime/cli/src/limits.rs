@@ -133,6 +133,20 @@ fn flag(isobit: &clap::Command, command: &str, flag: &str) -> Amount {
     Amount::Flag(values.first().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
+/// The default of one of `serve`'s settings.
+#[cfg(target_os = "linux")]
+fn setting(key: &str) -> Amount {
+    let defaults = crate::settings::defaults().unwrap_or_default();
+    let found = defaults.into_iter().find(|listed| listed.key == key);
+    let shown = found.map(|listed| listed.value.as_str().map_or_else(|| listed.value.to_string(), str::to_owned));
+    Amount::Flag(shown.unwrap_or_default())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn setting(_: &str) -> Amount {
+    Amount::Text("what the provider grants")
+}
+
 /// A limit that nobody can change.
 fn fixed(scope: Scope, name: &'static str, what: &'static str, amount: Amount, at_it: &'static str) -> Limit {
     Limit { scope, name, what, default: amount.clone(), maximum: amount, set_by: FIXED, at_it }
@@ -141,7 +155,7 @@ fn fixed(scope: Scope, name: &'static str, what: &'static str, amount: Amount, a
 /// All limits, those of one scope together. Takes the command line for the defaults of its flags.
 pub fn all(isobit: &clap::Command) -> Vec<Limit> {
     let mut limits = [spec(), workload(), guest(isobit), kernels(), renter()].concat();
-    limits.extend(of_providers(isobit));
+    limits.extend(of_providers());
     limits
 }
 
@@ -263,7 +277,7 @@ fn guest(isobit: &clap::Command) -> Vec<Limit> {
             "deadline",
             "time from the start of a run",
             flag(isobit, "submit", "deadline"),
-            flag(isobit, "serve", "max_deadline"),
+            setting("max-deadline"),
             "the renter: --deadline; the provider: serve --max-deadline",
             "a fault: no claim and no bill",
         ),
@@ -386,12 +400,12 @@ fn renter() -> Vec<Limit> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn of_providers(_: &clap::Command) -> Vec<Limit> {
+fn of_providers() -> Vec<Limit> {
     Vec::new()
 }
 
 #[cfg(target_os = "linux")]
-fn of_providers(isobit: &clap::Command) -> Vec<Limit> {
+fn of_providers() -> Vec<Limit> {
     use isobit_provider::limits;
     const CLOSED: &str = "the connection is closed";
     const GONE: &str = "the renter counts as gone";
@@ -399,9 +413,9 @@ fn of_providers(isobit: &clap::Command) -> Vec<Limit> {
     let one = |name, what, amount, at_it| fixed(Scope::OneRenter, name, what, amount, at_it);
     let all = |name, what, amount, at_it| fixed(Scope::Provider, name, what, amount, at_it);
     let worker = |name, what, amount, at_it| fixed(Scope::Worker, name, what, amount, at_it);
-    let settable = |name, what, argument, set_by, at_it| {
+    let settable = |name, what, key, set_by, at_it| {
         let maximum = Amount::Text("any");
-        Limit { scope: Scope::Provider, name, what, default: flag(isobit, "serve", argument), maximum, set_by, at_it }
+        Limit { scope: Scope::Provider, name, what, default: setting(key), maximum, set_by, at_it }
     };
     let idle_first = "the longest idle gives way; if all have jobs, the newcomer is closed";
     vec![
@@ -466,7 +480,7 @@ fn of_providers(isobit: &clap::Command) -> Vec<Limit> {
         settable(
             "store-bytes",
             "blobs that are kept, and those of a job together",
-            "store_limit",
+            "store-limit",
             "the provider: serve --store-limit",
             "the longest unused are evicted; rejected if those in use leave no room",
         ),

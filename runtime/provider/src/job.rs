@@ -4,8 +4,9 @@ use crate::SOFTWARE;
 use crate::connections::Place;
 use crate::end_reason::EndReason;
 use crate::queue::{Full, Outlook, Position, Ticket};
-use crate::shared::Shared;
+use crate::shared::{Counted, Shared};
 use crate::upload::{self, Pace, STALL, Wanted};
+use crate::worker::Seat;
 use isobit_job::{Blob, Demand, FaultKind, Hash, JobId, JobSpec, NodeKey, Terms};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
@@ -49,6 +50,7 @@ pub(crate) async fn serve(
         pending: VecDeque::new(),
         partial_write: false,
         job: None,
+        counted: None,
     };
     let task = JobTask { shared, renter, connection, place, id };
     let ended = tokio::select! {
@@ -86,6 +88,8 @@ pub(crate) struct Control {
     partial_write: bool,
     /// The job that the renter submitted, for the log.
     job: Option<JobId>,
+    /// From `Accepted` to the last byte.
+    counted: Option<Counted>,
 }
 
 impl Control {
@@ -192,19 +196,19 @@ impl JobTask<'_> {
         let ticket = self.wait_turn(control, &job, ticket).await?;
         let taken = tokio::select! {
             taken = self.shared.workers.take() => taken,
-            stop = control.cancelled() => {
-                // Dropping the other arm has ended the worker that was about to start.
-                self.shared.workers.restock();
-                return Err(stop);
-            }
+            stop = control.cancelled() => return Err(stop),
         };
-        let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
+        let Seat { mut worker, slot } = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         // The timeout covers the whole run: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
         let ran = ran.unwrap_or_else(|_| Err(job.deadline.late()));
         // Costs little if the process has ended already; otherwise this frees all that it holds.
         worker.kill().await;
-        self.shared.workers.restock();
+        if self.shared.is_draining() {
+            drop(slot);
+        } else {
+            slot.free();
+        }
         drop(ticket);
         self.conclude(control, job, ran?).await
     }
@@ -235,6 +239,9 @@ impl JobTask<'_> {
         };
         let spec = JobSpec::from_json(&spec_json).map_err(|error| Rejection::InvalidSpec(error.to_string()))?;
         control.job = Some(spec.id());
+        if self.shared.is_draining() {
+            return Err(Rejection::ShuttingDown.into());
+        }
         let demand = spec.demand();
         self.shared.ceiling.check(&demand)?;
         if let Some(prices) = &self.shared.prices {
@@ -249,14 +256,18 @@ impl JobTask<'_> {
     }
 
     fn quote(&self, demand: &Demand, deadline_ms: u64) -> Quote {
-        let Shared { ceiling, queue, prices, device, .. } = self.shared;
-        let refusal = ceiling.check(demand).and_then(|()| queue.check(&self.renter).map_err(full)).err();
+        let Shared { ceiling, queue, prices, workers, .. } = self.shared;
+        let refusal = match self.shared.is_draining() {
+            true => Some(Rejection::ShuttingDown),
+            false => ceiling.check(demand).and_then(|()| queue.check(&self.renter).map_err(full)).err(),
+        };
+        let devices: Vec<_> = workers.devices().map(|(device, _)| device.name.as_str()).collect();
         let Outlook { slots, running, waiting, places, position } = queue.outlook(self.renter);
         Quote {
             prices: prices.clone(),
             refusal: refusal.map(Rejection::bounded),
             deadline_ms: u64::try_from(self.deadline(deadline_ms).after.as_millis()).unwrap_or(u64::MAX),
-            device: cut(device, MAX_TEXT).to_owned(),
+            device: cut(&devices.join(", "), MAX_TEXT).to_owned(),
             slots,
             running,
             waiting,
@@ -304,6 +315,7 @@ impl JobTask<'_> {
                     pins.insert(pin.blob().hash, pin);
                 }
                 stop = control.cancelled() => return Err(stop),
+                () = self.shared.draining() => return Err(Rejection::ShuttingDown.into()),
                 () = tokio::time::sleep(STALL), if uploads.is_empty() => {
                     let reason = format!("its upload did not begin within {} s", STALL.as_secs());
                     return Err(wanted.first().map_or(EndReason::Disconnected, |hash| Rejection::BadBlob { hash, reason }.into()));
@@ -326,6 +338,7 @@ impl JobTask<'_> {
         loop {
             let line = match ticket.position() {
                 Position::Running => {
+                    control.counted = Some(self.shared.accept().ok_or(Rejection::ShuttingDown)?);
                     let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
                     control.send(&ToRenter::Accepted { deadline_ms }).await?;
                     return Ok(ticket);
@@ -340,6 +353,7 @@ impl JobTask<'_> {
             tokio::select! {
                 () = ticket.moved() => {}
                 stop = control.cancelled() => return Err(stop),
+                () = self.shared.draining() => return Err(Rejection::ShuttingDown.into()),
             }
         }
     }

@@ -204,7 +204,7 @@ impl Running<'_> {
         let suspicion = suspicion.in_words(what);
         let noted = tokio::task::spawn_blocking(move || suspicion.note(&verdicts)).await;
         match noted {
-            Ok(Ok(true)) => self.task.shared.workers.probe_again(),
+            Ok(Ok(true)) => self.task.shared.workers.probe_again(worker),
             Ok(Err(error)) => {
                 tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
             }

@@ -56,7 +56,7 @@ pub struct Quote {
     pub refusal: Option<Rejection>,
     /// How long the job may run there, in milliseconds.
     pub deadline_ms: u64,
-    /// The device's name; at most [`MAX_TEXT`] bytes.
+    /// The names of its devices; at most [`MAX_TEXT`] bytes.
     pub device: String,
     /// Jobs that run at once.
     pub slots: u32,

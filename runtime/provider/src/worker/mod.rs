@@ -16,7 +16,7 @@ pub use body::{Jail, MAX_FILE, OWN_MEMORY, WorkerError, run, try_jail};
 pub(crate) use channel::ChannelError;
 pub use process::{MAX_STDERR, START};
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
-pub(crate) use spares::Workers;
+pub(crate) use spares::{Seat, Workers};
 
 use isobit_device::probe::Suspicion;
 use isobit_job::{Ended, Fault, JobSpec, LogLevel};

@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub code_key: String,
     /// What a suspicion against the device would be. Taken by the first.
     pub suspicion: Option<Suspicion>,
+    /// The number of its device.
+    pub lane: usize,
 }
 
 /// Whether a variable of this process is a worker's business: where drivers are and how they behave, and how panics look.
@@ -116,6 +118,8 @@ impl Worker {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // Ctrl-C and the end of a terminal are for the supervisor: it finishes the jobs that run.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(SpawnError::Process)?;
@@ -125,7 +129,7 @@ impl Worker {
         let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
         let device = DeviceSummary { name: String::new(), driver: String::new(), backend: String::new() };
         let mut worker =
-            Self { child, socket, inbox: Inbox::default(), device, code_key: String::new(), suspicion: None };
+            Self { child, socket, inbox: Inbox::default(), device, code_key: String::new(), suspicion: None, lane: 0 };
         let first = tokio::time::timeout(START, worker.receive()).await;
         match first.map_err(|_| SpawnError::Silent(format!("no word within {} s", START.as_secs())))? {
             Ok((FromWorker::Ready { device, code_key, suspicion }, _)) => {
