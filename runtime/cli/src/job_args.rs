@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobit_job::{Bytes, Fuel, Limits, Name, Profile};
+use isobit_job::{Bytes, Fuel, Limits, Money, Name, Prices, Profile, Terms};
 use isobit_renter::Destination;
 use isobit_sandbox::{Takes, Workload};
 
@@ -222,6 +222,24 @@ impl From<LimitArgs> for Limits {
     fn from(args: LimitArgs) -> Self {
         let LimitArgs { guest_memory, device_memory, fuel, kernel_fuel, output_bytes, outputs } = args;
         Self { guest_memory, device_memory, fuel, kernel_fuel, output_bytes, outputs }
+    }
+}
+
+/// What is paid for a job at most.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TermArgs {
+    /// Pay no more than these prices: guest-fuel=0.000005,kernel-fuel=0.05,in=0.001,out=0.01,currency=EUR; nothing for what is left out
+    #[arg(long, value_name = "PRICES")]
+    max_price: Option<Prices>,
+    /// Run the job only where it costs no more than this by its limits, for example 1.5EUR
+    #[arg(long, value_name = "MONEY")]
+    budget: Option<Money>,
+}
+
+impl From<TermArgs> for Terms {
+    fn from(args: TermArgs) -> Self {
+        let TermArgs { max_price, budget } = args;
+        Self { max_price, budget }
     }
 }
 

@@ -12,6 +12,7 @@ mod finished;
 mod interrupt;
 mod job_args;
 mod key;
+mod limits;
 mod local;
 mod made_up;
 mod opening;

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use isobit_device::{DeviceSelector, SpotChecks};
-use isobit_job::{Bytes, NodeKey};
+use isobit_job::{Bytes, NodeKey, PriceError, Prices};
 use isobit_provider::Ceiling;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::{Value, json};
@@ -97,6 +97,10 @@ settings! {
     /// The most device memory that a job may ask for [default: 4GiB]
     #[arg(long, value_name = "BYTES")]
     max_device_memory: Bytes = Ceiling::default().limits.device_memory;
+    /// What jobs cost, for 10^9 guest fuel, 10^12 kernel fuel, a GiB in and a GiB out: guest-fuel=0.000005,kernel-fuel=0.05,in=0.001,out=0.01,currency=EUR.
+    /// What is left out is free. May be given again. Receipts state the bill; no money moves
+    #[arg(long, value_name = "PRICES")]
+    price: Vec<PriceList> = Vec::new();
     /// How long jobs that run may take to end after the first request to stop [default: 10m]
     #[arg(long, value_name = "TIME")]
     drain_timeout: Span = Duration::from_secs(600).into();
@@ -139,6 +143,25 @@ impl Display for DeviceChoice {
     }
 }
 
+/// A price list, or a part of one: all parts together make a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceList(String);
+
+impl FromStr for PriceList {
+    type Err = PriceError;
+
+    fn from_str(text: &str) -> Result<Self, PriceError> {
+        text.parse::<Prices>()?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Display for PriceList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Where a setting is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,6 +189,13 @@ impl Settings {
         layers.extend(file.map(|file| (Origin::File, file)));
         Self::from_layers(layers)
     }
+}
+
+/// Every setting with its default. The places that depend on the user are left out.
+pub fn defaults() -> anyhow::Result<Vec<Listed>> {
+    let places = Given { data_dir: Some(PathBuf::new()), key: Some(PathBuf::new()), ..Given::default() };
+    let list = Settings::from_layers(vec![(Origin::Environment, places)])?.list();
+    Ok(list.into_iter().filter(|listed| listed.from == Origin::Default).collect())
 }
 
 impl Given {

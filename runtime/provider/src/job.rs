@@ -4,15 +4,15 @@ use crate::SOFTWARE;
 use crate::connections::Place;
 use crate::end_reason::EndReason;
 use crate::party::Party;
-use crate::queue::{Full, Position, Ticket};
+use crate::queue::{Full, Outlook, Position, Ticket};
 use crate::room::Holding;
 use crate::shared::{Counted, Shared};
 use crate::upload::{self, Pace, STALL, Wanted};
 use crate::worker::Seat;
-use isobit_job::{FaultKind, Hash, JobId, JobSpec, NodeKey};
+use isobit_job::{Demand, FaultKind, Hash, JobId, JobSpec, NodeKey, Terms};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
-use isobit_wire::{BlobHeader, PROTOCOL, ProviderSession, Rejection, ToProvider, ToRenter};
+use isobit_wire::{BlobHeader, MAX_TEXT, PROTOCOL, ProviderSession, Quote, Rejection, ToProvider, ToRenter, cut};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Time for a renter to send the job spec.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Time for a renter to take a message.
-const SEND: Duration = Duration::from_secs(30);
+pub const SEND: Duration = Duration::from_secs(30);
 
 /// Time after the deadline for a worker to end the job on its own, before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// A blob's stream, on its way to the job that wants it.
 pub(crate) struct BlobStream {
@@ -188,7 +188,7 @@ impl JobTask<'_> {
     async fn process(&self, control: &mut Control, mut blobs: mpsc::Receiver<BlobStream>) -> Result<(), EndReason> {
         let arrived = Instant::now();
         let handshake = tokio::time::timeout(HANDSHAKE, self.handshake(control)).await;
-        let (spec, deadline) = handshake.map_err(|_| EndReason::Disconnected)??;
+        let Some((spec, deadline)) = handshake.map_err(|_| EndReason::Disconnected)?? else { return Ok(()) };
         // From here on the renter costs something, and its connection keeps its place.
         let _busy = self.place.begin_job();
         self.shared.queue.check(&self.party).map_err(full)?;
@@ -219,7 +219,8 @@ impl JobTask<'_> {
         self.conclude(control, job, ran?).await
     }
 
-    async fn handshake(&self, control: &mut Control) -> Result<(JobSpec, Deadline), EndReason> {
+    /// The job that the renter submits; none if it asked for a quote and has it.
+    async fn handshake(&self, control: &mut Control) -> Result<Option<(JobSpec, Deadline)>, EndReason> {
         match control.receive().await? {
             // No `Welcome` is sent before this rejection, because its bytes may differ between versions.
             ToProvider::Hello { protocol, .. } if protocol != PROTOCOL => {
@@ -230,16 +231,55 @@ impl JobTask<'_> {
             }
             _ => return Err(EndReason::Disconnected),
         }
-        let ToProvider::Submit { spec_json, deadline_ms } = control.receive().await? else {
-            return Err(EndReason::Disconnected);
+        let mut terms = Terms::default();
+        let (spec_json, deadline) = loop {
+            match control.receive().await? {
+                ToProvider::Terms(stated) => terms = stated,
+                ToProvider::Submit { spec_json, deadline_ms } => break (spec_json, self.deadline(deadline_ms)),
+                ToProvider::Ask { demand, deadline_ms } => {
+                    control.send(&ToRenter::Quote(Box::new(self.quote(&demand, deadline_ms)))).await?;
+                    return Ok(None);
+                }
+                ToProvider::Hello { .. } | ToProvider::Cancel => return Err(EndReason::Disconnected),
+            }
         };
         let spec = JobSpec::from_json(&spec_json).map_err(|error| Rejection::InvalidSpec(error.to_string()))?;
         control.job = Some(spec.id());
         if self.shared.is_draining() {
             return Err(Rejection::ShuttingDown.into());
         }
-        self.shared.ceiling.check(&spec)?;
-        Ok((spec, Deadline::of(Duration::from_millis(deadline_ms), self.shared.ceiling.deadline)))
+        let demand = spec.demand();
+        self.shared.ceiling.check(&demand)?;
+        if let Some(prices) = &self.shared.prices {
+            terms.check(prices, &demand).map_err(Rejection::TooExpensive)?;
+            control.send(&ToRenter::Prices(prices.clone())).await?;
+        }
+        Ok(Some((spec, deadline)))
+    }
+
+    fn deadline(&self, asked_ms: u64) -> Deadline {
+        Deadline::of(Duration::from_millis(asked_ms), self.shared.ceiling.deadline)
+    }
+
+    fn quote(&self, demand: &Demand, deadline_ms: u64) -> Quote {
+        let Shared { ceiling, queue, prices, workers, .. } = self.shared;
+        let refusal = match self.shared.is_draining() {
+            true => Some(Rejection::ShuttingDown),
+            false => ceiling.check(demand).and_then(|()| queue.check(&self.party).map_err(full)).err(),
+        };
+        let devices: Vec<_> = workers.devices().map(|(device, _)| device.name.as_str()).collect();
+        let Outlook { slots, running, waiting, places, position } = queue.outlook(self.party);
+        Quote {
+            prices: prices.clone(),
+            refusal: refusal.map(Rejection::bounded),
+            deadline_ms: u64::try_from(self.deadline(deadline_ms).after.as_millis()).unwrap_or(u64::MAX),
+            device: cut(&devices.join(", "), MAX_TEXT).to_owned(),
+            slots,
+            running,
+            waiting,
+            places,
+            position,
+        }
     }
 
     /// Pins the blobs that the store has, and receives the others.
@@ -259,8 +299,7 @@ impl JobTask<'_> {
         if wanted.is_empty() {
             return Ok(pins);
         }
-        let share = self.shared.uploads.begin(self.party);
-        let _share = share.ok_or_else(|| full(self.shared.queue.full()))?;
+        let _share = self.shared.uploads.begin(self.party)?;
         self.place.open_window(&self.shared.windows, self.connection);
         control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
         let mut uploads = JoinSet::new();
@@ -290,27 +329,23 @@ impl JobTask<'_> {
         Ok(pins)
     }
 
-    /// Waits for the job's turn, and reports to the renter each time it moves up.
+    /// Waits for the job's turn, and reports to the renter each time its place or the reason for it changes.
     async fn wait_turn(&self, control: &mut Control, job: &Admitted, mut ticket: Ticket) -> Result<Ticket, EndReason> {
-        let mut told = 0;
+        let mut told = None;
         loop {
-            let position = match ticket.position() {
-                Position::Running => 0,
-                Position::Waiting(position) => position,
+            let line = match ticket.position() {
+                Position::Running => {
+                    control.counted = Some(self.shared.accept().ok_or(Rejection::ShuttingDown)?);
+                    let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
+                    control.send(&ToRenter::Accepted { deadline_ms }).await?;
+                    return Ok(ticket);
+                }
+                Position::Waiting(line) => line,
                 Position::Lost => return Err(full(self.shared.queue.full()).into()),
             };
-            if position == 0 {
-                control.counted = Some(self.shared.accept().ok_or(Rejection::ShuttingDown)?);
-                let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
-                control.send(&ToRenter::Accepted { deadline_ms }).await?;
-                return Ok(ticket);
-            }
-            if position != told {
-                told = position;
-                let reason = "other jobs came first".to_owned();
-                control
-                    .send(&ToRenter::Queued { position: u32::try_from(position).unwrap_or(u32::MAX), reason })
-                    .await?;
+            if told != Some(line) {
+                told = Some(line);
+                control.send(&ToRenter::Queued { position: line.position(), reason: line.to_string() }).await?;
             }
             tokio::select! {
                 () = ticket.moved() => {}

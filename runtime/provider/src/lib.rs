@@ -14,6 +14,7 @@ mod connections;
 mod end_reason;
 mod handshakes;
 mod job;
+pub mod limits;
 mod log_limit;
 mod looks;
 mod party;

@@ -21,7 +21,7 @@ const SMALL: usize = 16 << 10;
 const PIECE: usize = 256 << 10;
 
 /// How long a renter may take no bytes of an output before it counts as gone: meanwhile its guest waits, and holds a slot.
-const STALL: Duration = Duration::from_secs(30);
+pub const STALL: Duration = Duration::from_secs(30);
 
 /// The bytes left of a job's limit on output. The worker counts them too, but is not trusted.
 #[derive(Clone)]

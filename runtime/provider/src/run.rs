@@ -33,7 +33,10 @@ impl JobTask<'_> {
         worker: &mut Worker,
     ) -> Result<Executed, EndReason> {
         let turn = Instant::now();
-        let scratch = self.start(job, worker).await?;
+        let scratch = tokio::select! {
+            started = self.start(job, worker) => started?,
+            stop = control.cancelled() => return Err(stop),
+        };
         let mut run = Running {
             task: self,
             scratch,
@@ -103,8 +106,9 @@ impl JobTask<'_> {
         unread.params.retain(|name| job.spec.params.contains_key(name));
         unread.inputs.retain(|name| job.spec.inputs.contains_key(name));
         let claim = ran.ended.claim(job.spec.id(), ran.outputs);
-        let receipt =
-            Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
+        let bill = self.shared.prices.as_ref().map(|prices| prices.bill(&claim.cost));
+        let (observed, provider) = (ran.observed.bounded(), self.shared.secret.public());
+        let receipt = Receipt { spec: job.spec, claim, observed, provider, bill };
         // The worker has run strangers' code: nothing that it says is signed unless it can be.
         let (own, stated) = (isobit_sandbox::rules(receipt.spec.profile), receipt.claim.rules);
         if stated != own {
@@ -117,14 +121,15 @@ impl JobTask<'_> {
         }
         let envelope_json = receipt.sign(&self.shared.secret).to_json().into_bytes();
         let told = control.send(&ToRenter::Finished { envelope_json, outputs: ran.sent }).await.is_ok();
-        let Receipt { claim, observed, .. } = &receipt;
+        let Receipt { claim, observed, bill, .. } = &receipt;
         let outcome = match &claim.outcome {
             Outcome::Completed => "completed",
             Outcome::Trapped(_) => "trapped",
         };
         tracing::info!(
             target: "isobit::job", job = %claim.job, renter = %self.renter, claim = %claim.id(), device = observed.device,
-            run_ms = observed.run_ms.get(), guest_fuel = %claim.cost.guest_fuel, kernel_fuel = %claim.cost.kernel_fuel, told, "{outcome}"
+            run_ms = observed.run_ms.get(), guest_fuel = %claim.cost.guest_fuel, kernel_fuel = %claim.cost.kernel_fuel,
+            bill = bill.as_ref().map(tracing::field::display), told, "{outcome}"
         );
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::room::Room;
 use crate::shared::{Phase, Shared};
 use crate::upload::Uploads;
 use crate::worker::{DeviceSummary, SpawnError, WorkerCommand, Workers};
-use isobit_job::{Bytes, NodeKey, SecretKey};
+use isobit_job::{Bytes, NodeKey, Prices, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
 use isobit_transport::{
@@ -29,13 +29,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Time for a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Time for a connection to begin its first job, and the next one after each.
-const JOBLESS: Duration = Duration::from_secs(30);
+pub const JOBLESS: Duration = Duration::from_secs(30);
 
 /// Time for a stream's header after its first byte.
-const HEADER: Duration = Duration::from_secs(10);
+pub const HEADER: Duration = Duration::from_secs(10);
 
 /// Time for renters to close their connections when the provider stops, and again after it has closed the rest.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -51,6 +51,8 @@ pub struct Config {
     pub admission: Admission,
     /// The most a job may ask for.
     pub ceiling: Ceiling,
+    /// What jobs cost; nothing without it.
+    pub prices: Option<Prices>,
     /// Folder for blobs and compiled workloads.
     pub data_dir: PathBuf,
     /// The most bytes of blobs kept there.
@@ -123,6 +125,7 @@ impl Provider {
             secret,
             admission,
             ceiling,
+            prices: config.prices,
             store,
             room,
             looks,

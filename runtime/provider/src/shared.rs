@@ -7,7 +7,7 @@ use crate::queue::Queue;
 use crate::room::Room;
 use crate::upload::Uploads;
 use crate::worker::Workers;
-use isobit_job::SecretKey;
+use isobit_job::{Prices, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::Store;
 use isobit_transport::Windows;
@@ -19,6 +19,7 @@ pub(crate) struct Shared {
     pub secret: SecretKey,
     pub admission: Admission,
     pub ceiling: Ceiling,
+    pub prices: Option<Prices>,
     pub store: Store,
     /// Who may hold how much of the store.
     pub room: Room,

@@ -16,7 +16,7 @@ use wasmtime::{Store, UpdateDeadline};
 /// The most bytes that a guest may hand over in one host call, and so the most that the host allocates for
 /// one: the largest buffer, 256 MiB, in one write, and 1 MiB for all else. Bulk bytes are borrowed in place and
 /// allocate nothing, but wasmtime counts them alike.
-const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
+pub const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
 
 /// Stack for host calls: parsing WGSL, and drivers.
 const HOST_STACK: usize = 64 << 20;

@@ -1,6 +1,6 @@
 //! Why a provider does not run a job. Each reason comes with a hint.
 
-use isobit_job::{Bytes, Hash, Profile};
+use isobit_job::{Bytes, Hash, Profile, TooExpensive};
 use serde::{Deserialize, Serialize};
 
 use crate::{MAX_TEXT, cut};
@@ -49,6 +49,12 @@ pub enum Rejection {
          they hold {in_use}"
     )]
     StoreShare { needed: Bytes, in_use: Bytes, maximum: Bytes },
+    /// A share or a limit of the provider is used up, by this renter or by all. `isobit limits` lists them.
+    #[error("limit `{limit}` of the provider is reached: {used} of {maximum} in use")]
+    LimitReached { limit: String, maximum: u64, used: u64 },
+    /// The prices are beyond the renter's terms.
+    #[error(transparent)]
+    TooExpensive(TooExpensive),
 }
 
 impl Rejection {
@@ -67,6 +73,10 @@ impl Rejection {
             }
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
             Rejection::ShuttingDown => "submit it to another provider, or to this one when it is back",
+            Rejection::LimitReached { .. } => {
+                "wait until jobs submitted before have come further, or ask another provider"
+            }
+            Rejection::TooExpensive(reason) => reason.hint(),
             Rejection::ProfileNotOffered(_) => {
                 "use profile dp32, or ask the provider's owner for `isobit serve --allow-native`"
             }
@@ -78,6 +88,7 @@ impl Rejection {
     pub fn bounded(mut self) -> Self {
         match &mut self {
             Rejection::LimitTooHigh { limit: text, .. }
+            | Rejection::LimitReached { limit: text, .. }
             | Rejection::InvalidSpec(text)
             | Rejection::BadBlob { reason: text, .. }
             | Rejection::NotAWorkload(text) => text.truncate(cut(text, MAX_TEXT).len()),
@@ -87,7 +98,8 @@ impl Rejection {
             | Rejection::NoRoom { .. }
             | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
-            | Rejection::ProfileNotOffered(_) => {}
+            | Rejection::ProfileNotOffered(_)
+            | Rejection::TooExpensive(_) => {}
         }
         self
     }
@@ -95,6 +107,7 @@ impl Rejection {
     pub(crate) fn texts(&self) -> Vec<&str> {
         match self {
             Rejection::LimitTooHigh { limit: text, .. }
+            | Rejection::LimitReached { limit: text, .. }
             | Rejection::InvalidSpec(text)
             | Rejection::BadBlob { reason: text, .. }
             | Rejection::NotAWorkload(text) => vec![text],
@@ -104,7 +117,8 @@ impl Rejection {
             | Rejection::NoRoom { .. }
             | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
-            | Rejection::ProfileNotOffered(_) => vec![],
+            | Rejection::ProfileNotOffered(_)
+            | Rejection::TooExpensive(_) => vec![],
         }
     }
 }

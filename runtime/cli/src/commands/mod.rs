@@ -9,8 +9,10 @@ pub mod devices;
 pub mod doctor;
 pub mod inspect;
 pub mod keygen;
+pub mod limits;
 pub mod man;
 pub mod new;
+pub mod quote;
 pub mod run;
 #[cfg_attr(not(target_os = "linux"), path = "serve_elsewhere.rs")]
 pub mod serve;

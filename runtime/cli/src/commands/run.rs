@@ -75,10 +75,10 @@ impl Run {
         let LocalRun { claim, observed, races, unread, outputs: arrived } = ran?;
         let receipt = secret.map(|secret| {
             let (spec, claim, observed) = (submission.spec().clone(), claim.clone(), observed.clone());
-            Receipt { spec, claim, observed, provider: secret.public() }.sign(&secret)
+            Receipt { spec, claim, observed, provider: secret.public(), bill: None }.sign(&secret)
         });
         let kept = outputs::keep(&places, arrived, receipt.as_ref(), claim.job, printer)?;
-        let finished = Finished::new(&claim, &observed, &kept, &unread);
+        let finished = Finished::new(&claim, &submission.spec().limits, &observed, &kept, &unread);
         finished.with_races(races.as_ref().map(Races::new)).show(printer, places.use_stdout())
     }
 }

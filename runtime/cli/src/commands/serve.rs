@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use isobit_device::{AdapterReport, DeviceKind, DeviceSelector};
-use isobit_job::{NodeAddr, NodeKey};
+use isobit_job::{NodeAddr, NodeKey, Prices};
 use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
 use sd_notify::NotifyState;
 
@@ -20,7 +20,7 @@ use crate::key;
 use crate::opening;
 use crate::printer::Printer;
 use crate::probing::{self, Watch};
-use crate::settings::{DeviceChoice, Given, Settings};
+use crate::settings::{DeviceChoice, Given, PriceList, Settings};
 
 /// Time to say goodbye after the drain, and some.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -35,6 +35,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
   isobit serve --listen [::]:4433 --max-deadline 10m
   isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe
   isobit serve --device all --slots 2
+  isobit serve --price kernel-fuel=0.05,out=0.01,currency=EUR
   isobit serve --config provider.toml")]
 pub struct Serve {
     /// File with settings, in TOML; flags win over it, see `isobit config`
@@ -67,6 +68,7 @@ impl Serve {
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let file = self.config.as_deref().map(settings_file).transpose()?;
         let settings = Settings::new(self.flags, file)?;
+        let prices = prices(&settings.price)?;
         let mut ceiling = Ceiling {
             deadline: settings.max_deadline.into(),
             blob_bytes: settings.store_limit,
@@ -97,6 +99,7 @@ impl Serve {
             secret,
             admission,
             ceiling,
+            prices,
             data_dir: settings.data_dir,
             store_limit: settings.store_limit,
             slots: settings.slots.get(),
@@ -133,6 +136,17 @@ impl Serve {
             }
         })
     }
+}
+
+/// The price list that several lists make together; none if nothing costs anything.
+fn prices(lists: &[PriceList]) -> anyhow::Result<Option<Prices>> {
+    if lists.is_empty() {
+        return Ok(None);
+    }
+    let prices = lists.iter().map(ToString::to_string).collect::<Vec<_>>().join(",").parse().map_err(
+        |error: isobit_job::PriceError| Failure::new(format!("--price: {error}")).hint("see `isobit serve --help`"),
+    )?;
+    Ok(Some(prices))
 }
 
 /// Completes with the first request to stop. What it returns completes when the jobs that still run are to be given up.

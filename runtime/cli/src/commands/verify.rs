@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
-    Claim, ClaimId, Comparison, JobId, JobSpec, Name, NodeKey, Outcome, Profile, Receipt, ReceiptError, Rules,
+    Bill, Claim, ClaimId, Comparison, JobId, JobSpec, Name, NodeKey, Outcome, Profile, Receipt, ReceiptError, Rules,
 };
 use isobit_renter::{Places, Submission, check_outputs};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::local::LocalJob;
 use crate::printer::Printer;
 use crate::watch::Watch;
 
-/// Check a receipt: its signature and shape, its outputs, and the run itself
+/// Check a receipt: its signature and shape, its bill, its outputs, and the run itself
 ///
 /// The answer begins with how the job ended, if it trapped. Exit status 0: it agrees. 1: it disagrees, and the answer says
 /// in which field. 2: it could not be checked. That is so of --rerun too where the receipt's claim is under another version of profile dp32 than this isobit has: the two
@@ -63,10 +63,15 @@ struct Answer {
     not_comparable: Option<NotComparable>,
     /// How the job ended.
     outcome: Option<Outcome>,
+    /// The same in words, if it trapped.
+    message: Option<String>,
     signed_by: Option<NodeKey>,
     job: Option<JobId>,
     claim: Option<ClaimId>,
     rules: Option<Rules>,
+    /// What the job costs; none if the provider charges nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill: Option<Bill>,
     note: Option<&'static str>,
 }
 
@@ -100,6 +105,11 @@ impl Verify {
                 let broken = Disagreement::new("signature", signer, "does not hold for this content");
                 return Answer { checked: vec!["signature"], disagreements: vec![broken], ..Answer::default() }
                     .show(printer);
+            }
+            Err(ReceiptError::WrongBill { found, expected }) => {
+                let broken = Disagreement::new("bill", found, format_args!("{expected} by its prices and costs"));
+                let checked = vec!["signature", "shape", "bill"];
+                return Answer { checked, disagreements: vec![broken], ..Answer::default() }.show(printer);
             }
             Err(error) if contradicts_itself(&error) => {
                 let broken = Disagreement::new("shape", error, "a receipt whose parts agree");
@@ -135,6 +145,7 @@ fn contradicts_itself(error: &ReceiptError) -> bool {
             | ReceiptError::OtherProfile { .. }
             | ReceiptError::Claim(_)
             | ReceiptError::BeyondLimits { .. }
+            | ReceiptError::WrongBytes { .. }
             | ReceiptError::Subjects
     )
 }
@@ -218,8 +229,11 @@ impl Answer {
     /// The answer for a receipt whose signature and shape are good.
     fn of(receipt: &Receipt) -> Self {
         Self {
-            checked: vec!["signature", "shape"],
+            checked: ["signature", "shape"].into_iter().chain(receipt.bill.is_some().then_some("bill")).collect(),
+            bill: receipt.bill.clone(),
             outcome: Some(receipt.claim.outcome.clone()),
+            message: (receipt.claim.outcome != Outcome::Completed)
+                .then(|| finished::outcome(&receipt.claim.outcome, &receipt.spec.limits, &receipt.claim.cost)),
             signed_by: Some(receipt.provider),
             job: Some(receipt.claim.job),
             claim: Some(receipt.claim.id()),
@@ -270,8 +284,8 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checked = self.checked.join(", ");
         // This comes first, because a receipt that agrees may sound as if the job had completed.
-        if let Some(outcome @ Outcome::Trapped(_)) = &self.outcome {
-            writeln!(f, "the job {}", finished::outcome(outcome))?;
+        if let Some(message) = &self.message {
+            writeln!(f, "the job {message}")?;
         }
         match self.agrees {
             Some(true) => writeln!(f, "agrees ({checked})")?,
@@ -299,6 +313,9 @@ impl fmt::Display for Answer {
         }
         if let (Some(key), Some(job), Some(claim), Some(rules)) = (self.signed_by, self.job, self.claim, self.rules) {
             writeln!(f, "signed by {key}\njob       {job}\nclaim     {claim}\nrules     {rules}")?;
+        }
+        if let Some(bill) = &self.bill {
+            writeln!(f, "bill      {bill}, as its prices and costs come to")?;
         }
         Ok(())
     }

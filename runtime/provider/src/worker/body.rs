@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 const PIPE: usize = 1 << 20;
 
 /// The most bytes of a file that a worker writes: compiled code is the longest.
-const MAX_FILE: u64 = 512 << 20;
+pub const MAX_FILE: u64 = 512 << 20;
 
 /// What a worker may take besides a job's memory: its program, the driver and its compilers, stacks, the job's objects in the host. A worker that needs more
 /// ends, and not the machine.
-const OWN_MEMORY: u64 = 4 << 30;
+pub const OWN_MEMORY: u64 = 4 << 30;
 
 /// Stack of the job's thread, which compiles the workload. The guest runs on a thread of its own.
 const JOB_STACK: usize = 64 << 20;

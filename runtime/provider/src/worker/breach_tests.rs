@@ -139,6 +139,7 @@ async fn last_words(
         secret: SecretKey::generate(),
         admission: Admission::Open,
         ceiling: Ceiling::default(),
+        prices: None,
         data_dir: folder.join("data"),
         store_limit: Bytes::mib(64),
         slots: 1,

@@ -12,8 +12,9 @@ mod jail;
 mod process;
 mod spares;
 
-pub use body::{Jail, WorkerError, run, try_jail};
+pub use body::{Jail, MAX_FILE, OWN_MEMORY, WorkerError, run, try_jail};
 pub(crate) use channel::ChannelError;
+pub use process::{MAX_STDERR, START};
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
 pub(crate) use spares::{Seat, Workers};
 

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, Command};
 
 /// Time to open engine and device; a cold driver on a busy machine takes some seconds.
-const START: Duration = Duration::from_secs(60);
+pub const START: Duration = Duration::from_secs(60);
 
 /// How a worker process is started.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ fn is_for_workers(name: &OsStr) -> bool {
 }
 
 /// The most bytes of a worker's standard error that are passed on: drivers complain there, and panics.
-const MAX_STDERR: usize = 64 << 10;
+pub const MAX_STDERR: usize = 64 << 10;
 
 /// Passes on what a worker says on standard error, as text and within bounds; the rest is read and dropped, so that the worker does not wait.
 async fn forward(mut stderr: ChildStderr) {
