@@ -40,6 +40,25 @@ impl Provider {
         Self::spawn(folder, &mut serve)
     }
 
+    /// Starts one on the CPU device that has inherited a descriptor of a file.
+    pub fn start_holding(file: &Path) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        let mut serve = isobit();
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--key"]).arg(&key);
+        serve.arg("--data-dir").arg(folder.path().join("data"));
+        let mut holding = Command::new("sh");
+        holding.args(["-c", "exec 9<\"$0\"; exec \"$@\""]).arg(file).arg(serve.get_program()).args(serve.get_args());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => holding.env(name, value),
+                None => holding.env_remove(name),
+            };
+        }
+        Self::spawn(folder, &mut holding)
+    }
+
     /// Starts one that says what it says to anybody, on the CPU device, with these arguments.
     pub fn start_plain(args: &[&str]) -> Provider {
         let folder = tempfile::tempdir().unwrap();
@@ -102,9 +121,10 @@ impl Provider {
         self.child.id()
     }
 
-    /// Its worker processes.
+    /// Its worker processes. Where the system permits namespaces, each is the child of a process that only waits for it.
     pub fn workers(&self) -> Vec<u32> {
-        children(self.pid())
+        let inmost = |waiting: u32| children(waiting).first().copied().unwrap_or(waiting);
+        children(self.pid()).into_iter().map(inmost).collect()
     }
 
     /// `isobit submit` to it, under a key made for the job.

@@ -24,7 +24,7 @@ mod worker;
 
 pub use admission::{Admission, Ceiling};
 pub use server::{Config, Provider, ServeError};
-pub use worker::{DeviceSummary, Jail, WorkerError, run as run_worker, try_jail};
+pub use worker::{DeviceSummary, Gap, Jail, Wall, WorkerError, run as run_worker, try_jail};
 
 /// The software's name in receipts and handshakes.
 pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

@@ -6,7 +6,7 @@ use crate::job::{self, BlobStream};
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::upload::Uploads;
-use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
+use crate::worker::{DeviceSummary, Gap, SpawnError, Worker, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
@@ -103,6 +103,7 @@ pub struct Provider {
     endpoint: Endpoint,
     shared: Arc<Shared>,
     device: DeviceSummary,
+    gaps: Vec<Gap>,
 }
 
 impl Provider {
@@ -116,7 +117,7 @@ impl Provider {
         let (program, args) = config.worker;
         let command = WorkerCommand { program, args };
         let first = Worker::start(&command).await?;
-        let device = first.device.clone();
+        let (device, gaps) = (first.device.clone(), first.gaps.clone());
         let workers = Workers::new(command, first);
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let queue = Queue::new(config.slots, config.waiting);
@@ -137,7 +138,7 @@ impl Provider {
             windows,
             stopping,
         };
-        Ok(Self { endpoint, shared: Arc::new(shared), device })
+        Ok(Self { endpoint, shared: Arc::new(shared), device, gaps })
     }
 
     /// The address that it listens on.
@@ -158,6 +159,12 @@ impl Provider {
     #[must_use]
     pub fn device(&self) -> &DeviceSummary {
         &self.device
+    }
+
+    /// What the jail of its workers lacks, as this system does not offer it.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use isobit_device::{DeviceSelector, SpotChecks};
 use isobit_job::{Bytes, NodeAddr, NodeKey};
-use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
+use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Gap, Provider};
 
 use crate::addresses::{listen_address, reachable};
 use crate::failure::{Failure, Status};
@@ -123,12 +123,25 @@ impl Serve {
             let address = addresses.first().context("the node has no address")?;
             let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
             printer.note(format_args!("serving {}", provider.device().name));
+            tell_gaps(provider.gaps(), printer);
             let answer = Answer { address, addresses: &addresses, key: provider.key(), device: provider.device() };
             printer.answer(&answer, &text)?;
             provider.serve(async move { requests.next().await }).await;
             printer.note("stopped");
             Ok(Status::Ok)
         })
+    }
+}
+
+/// Says what the jail lacks: in full what it should have, and in a line what the system might not permit.
+fn tell_gaps(gaps: &[Gap], printer: &Printer) {
+    let (required, more): (Vec<_>, Vec<_>) = gaps.iter().partition(|gap| gap.required);
+    for gap in required {
+        printer.warn(format_args!("workers are jailed without {gap}"));
+    }
+    if !more.is_empty() {
+        let walls: Vec<_> = more.iter().map(|gap| gap.wall.to_string()).collect();
+        printer.note(format_args!("workers are jailed without {}; `isobit doctor` says why", walls.join(", ")));
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Worker {
     /// Run no job: probe the device in this process, and tell how far it is
     #[arg(long, conflicts_with = "probe_only")]
     probe: bool,
-    /// Run no job: close the jail, and say on stdout why if that cannot be
+    /// Run no job: close the jail, and list on stdout what it lacks
     #[arg(long, conflicts_with_all = ["probe", "probe_only"])]
     jail_only: bool,
     /// Run the job even where the system cannot close the jail
@@ -54,7 +54,7 @@ impl Worker {
             return Ok(Status::Ok);
         }
         if self.jail_only {
-            return Ok(jail_only());
+            return jail_only();
         }
         self.run_job()
     }
@@ -76,18 +76,12 @@ impl Worker {
 }
 
 #[cfg(target_os = "linux")]
-fn jail_only() -> Status {
-    match isobit_provider::try_jail() {
-        Ok(()) => Status::Ok,
-        Err(reason) => {
-            println!("{reason}");
-            Status::No
-        }
-    }
+fn jail_only() -> anyhow::Result<Status> {
+    println!("{}", serde_json::to_string(&isobit_provider::try_jail())?);
+    Ok(Status::Ok)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn jail_only() -> Status {
-    println!("jails are made on Linux only");
-    Status::No
+fn jail_only() -> anyhow::Result<Status> {
+    Err(Failure::new("jails are made on Linux only").into())
 }

@@ -1,7 +1,7 @@
 //! What a worker process does: opens engine and device, takes one job, runs it, ends.
 
 use super::channel::{self, ChannelError, Inbox, receive};
-use super::jail;
+use super::jail::{self, Gap, Phase, Reach, Wall};
 use super::{CodeFile, DeviceSummary, FromWorker, ToWorker};
 use isobit_device::probe::{InProcess, Progress, Verdict};
 use isobit_device::{Device, DeviceInfo, DeviceSelector, Policy, SpotChecks};
@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,12 @@ const PIPE: usize = 1 << 20;
 
 /// The most bytes of a file that a worker writes: compiled code is the longest.
 const MAX_FILE: u64 = 512 << 20;
+
+/// The most descriptors that a worker has open: of 256 inputs, of outputs, and of a driver that has many.
+const MAX_OPEN: u64 = 4096;
+
+/// The most threads of a worker. Drivers and the compiler have some for each processor.
+const MAX_THREADS: u64 = 4096;
 
 /// What a worker may take besides a job's memory: its program, the driver and its compilers, stacks, the job's objects in the host. A worker that needs more
 /// ends, and not the machine.
@@ -44,7 +50,7 @@ pub enum WorkerError {
 }
 
 /// Runs a worker process. Its standard input is the supervisor's socket; it exits when the supervisor is gone.
-/// Verdicts of the probe are in the folder `verdicts`.
+/// Verdicts of the probe are in the folder `verdicts`. Call it at the start of the process: it closes all that is open, and may go on in a child.
 ///
 /// # Errors
 /// Fails if the communication with the supervisor breaks. Trouble with the job is reported to the supervisor instead.
@@ -54,30 +60,24 @@ pub fn run(
     verdicts: Option<&Path>,
     jail: Jail,
 ) -> Result<(), WorkerError> {
-    limit(Resource::Core, 0);
-    limit(Resource::Fsize, MAX_FILE);
-    let files = jail::close_files(&drivers_folders().iter().map(PathBuf::as_path).chain(verdicts).collect::<Vec<_>>());
+    // The jail has another working folder.
+    let verdicts = verdicts.map(std::path::absolute).transpose().map_err(WorkerError::NotAWorker)?;
+    let verdicts = verdicts.as_deref();
+    let gaps = enter(verdicts);
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
-    let opened = open(selector, verdicts).and_then(|opened| {
-        let closed = files.and_then(|()| jail::close_calls());
-        match (closed, jail) {
-            (Ok(()), _) => Ok(opened),
-            (Err(error), Jail::Weak) => {
-                tracing::warn!(target: "isobit::worker", %error, "the jail is weak");
-                Ok(opened)
-            }
-            (Err(error), Jail::Required) => Err((error.to_string(), WEAK_HINT.to_owned())),
-        }
+    let opened = accept(&gaps, jail).and_then(|()| open(selector, verdicts)).and_then(|opened| {
+        let closed = jail::close_calls(Phase::Job).map_err(|reason| Gap::new(Wall::Calls, reason));
+        accept(closed.err().as_slice(), jail).map(|()| opened)
     });
     let (sandbox, opened) = match opened {
         Ok(opened) => opened,
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
     let (device, code_key) = (summary(opened.0.info()), sandbox.code_key().as_str().to_owned());
-    supervisor.send(&FromWorker::Ready { device, code_key, suspicion: opened.0.suspicion() }, &[])?;
+    supervisor.send(&FromWorker::Ready { device, code_key, suspicion: opened.0.suspicion(), gaps }, &[])?;
     let mut inbox = Inbox::default();
     let start = match Start::receive(&socket, &mut inbox) {
         Err(ChannelError::Closed) => return Ok(()),
@@ -122,27 +122,33 @@ pub enum Jail {
 const WEAK_HINT: &str =
     "use a kernel with Landlock (Linux 5.13, better 6.12), or accept the risk with `--allow-weak-jail`";
 
-/// Closes the jail of a worker around this process, to find out whether the system can.
-///
-/// # Errors
-/// Why it cannot, in words.
-pub fn try_jail() -> Result<(), String> {
-    jail::close_files(&[]).and_then(|()| jail::close_calls()).map_err(|error| error.to_string())
+/// Closes the jail of a worker around this process, to find out how far the system lets it. May go on in a child, and closes all that is open.
+pub fn try_jail() -> Vec<Gap> {
+    let mut gaps = enter(None);
+    gaps.extend(jail::close_calls(Phase::Job).err().map(|reason| Gap::new(Wall::Calls, reason)));
+    gaps
 }
 
-/// Where a user's own drivers may lie, as the Vulkan loader looks for them.
-fn drivers_folders() -> Vec<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).into_iter();
-    let lists =
-        ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "LD_LIBRARY_PATH"].into_iter().flat_map(set);
-    let listed: Vec<PathBuf> = lists.flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>()).collect();
-    // A manifest names a library next to it.
-    let folders = listed.iter().filter_map(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
-    let home = set("HOME").map(PathBuf::from);
-    let data = home.flat_map(|home| [home.join(".local/share/vulkan"), home.join(".config/vulkan")]);
-    let data =
-        data.chain(set("XDG_DATA_HOME").chain(set("XDG_CONFIG_HOME")).map(|folder| Path::new(&folder).join("vulkan")));
-    folders.map(Path::to_owned).filter(|path| path.is_absolute()).chain(data).collect()
+/// The first step into the jail.
+fn enter(verdicts: Option<&Path>) -> Vec<Gap> {
+    limit(Resource::Core, 0);
+    limit(Resource::Fsize, MAX_FILE);
+    limit(Resource::Nofile, MAX_OPEN);
+    let more: Vec<_> = jail::drivers_folders().into_iter().chain(verdicts.map(Path::to_owned)).collect();
+    let gaps = jail::enter(&Reach::with(&more));
+    // The system counts by users; a user that others are too would be counted with their processes.
+    if !gaps.iter().any(|gap| gap.wall == Wall::Namespaces) {
+        limit(Resource::Nproc, MAX_THREADS);
+    }
+    gaps
+}
+
+/// Whether a worker may run in a jail with these gaps; why not, and what to do.
+fn accept(gaps: &[Gap], jail: Jail) -> Result<(), (String, String)> {
+    match (gaps.iter().find(|gap| gap.required), jail) {
+        (Some(gap), Jail::Required) => Err((format!("a worker cannot be jailed here: {gap}"), WEAK_HINT.to_owned())),
+        _ => Ok(()),
+    }
 }
 
 /// Has the system hold this process to a limit for good. What it does not grant, other limits hold.

@@ -31,7 +31,7 @@ fn play(messages: Vec<FromWorker>) {
         return;
     }
     let suspicion = Some(suspicion());
-    send(&socket, &FromWorker::Ready { device: device(), code_key: "0".into(), suspicion }, &[]).unwrap();
+    send(&socket, &FromWorker::Ready { device: device(), code_key: "0".into(), suspicion, gaps: vec![] }, &[]).unwrap();
     let mut inbox = Inbox::default();
     if let Ok((ToWorker::Start { .. }, _)) = receive::<ToWorker>(&socket, &mut inbox) {
         for message in messages {
@@ -79,7 +79,7 @@ players! {
     makes_an_output_without_a_pipe: vec![FromWorker::Started, FromWorker::Output { name: "out".into() }];
     names_an_output_badly: vec![FromWorker::Started, FromWorker::Output { name: "../key".into() }];
     compiles_twice: vec![FromWorker::Compiled, FromWorker::Compiled];
-    is_ready_again: vec![FromWorker::Ready { device: device(), code_key: "0".into(), suspicion: None }];
+    is_ready_again: vec![FromWorker::Ready { device: device(), code_key: "0".into(), suspicion: None, gaps: vec![] }];
     restarts_twice: vec![
         FromWorker::Started,
         FromWorker::Restarted { device: device(), reason: "x".repeat(100_000) },

@@ -14,6 +14,7 @@ mod spares;
 
 pub use body::{Jail, WorkerError, run, try_jail};
 pub(crate) use channel::ChannelError;
+pub use jail::{Gap, Wall};
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
 pub(crate) use spares::Workers;
 
@@ -58,6 +59,8 @@ pub(crate) enum FromWorker {
         code_key: String,
         /// What a suspicion against this device would be: said before the job, so it is the provider's own word.
         suspicion: Option<Suspicion>,
+        /// The walls that its jail lacks.
+        gaps: Vec<Gap>,
     },
     /// Engine or device cannot be opened.
     Unusable { message: String, hint: String },

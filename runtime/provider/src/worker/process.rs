@@ -1,7 +1,7 @@
 //! The supervisor's handle on a worker process.
 
 use super::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
-use super::{DeviceSummary, FromWorker, ToWorker};
+use super::{DeviceSummary, FromWorker, Gap, ToWorker};
 use isobit_device::probe::Suspicion;
 use rustix::net::RecvFlags;
 use std::ffi::{OsStr, OsString};
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub code_key: String,
     /// What a suspicion against the device would be. Taken by the first.
     pub suspicion: Option<Suspicion>,
+    /// The walls that its jail lacks.
+    pub gaps: Vec<Gap>,
 }
 
 /// Whether a variable of this process is a worker's business: where drivers are and how they behave, and how panics look.
@@ -116,6 +118,8 @@ impl Worker {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // A terminal's Ctrl-C is for the supervisor, which ends its workers when it is time.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(SpawnError::Process)?;
@@ -124,11 +128,19 @@ impl Worker {
         }
         let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
         let device = DeviceSummary { name: String::new(), driver: String::new(), backend: String::new() };
-        let mut worker =
-            Self { child, socket, inbox: Inbox::default(), device, code_key: String::new(), suspicion: None };
+        let mut worker = Self {
+            child,
+            socket,
+            inbox: Inbox::default(),
+            device,
+            code_key: String::new(),
+            suspicion: None,
+            gaps: Vec::new(),
+        };
         let first = tokio::time::timeout(START, worker.receive()).await;
         match first.map_err(|_| SpawnError::Silent(format!("no word within {} s", START.as_secs())))? {
-            Ok((FromWorker::Ready { device, code_key, suspicion }, _)) => {
+            Ok((FromWorker::Ready { device, code_key, suspicion, gaps }, _)) => {
+                worker.gaps = gaps;
                 worker.suspicion = suspicion;
                 worker.device = device;
                 worker.code_key = code_key;
