@@ -223,21 +223,3 @@ fn assert_anew(answer: &Value) {
     assert!(instead["device"].as_str().unwrap().contains("llvmpipe"), "{answer}");
     assert!(instead["reason"].as_str().unwrap().contains("loop"), "{answer}");
 }
-
-#[test]
-fn a_worker_has_none_of_the_descriptors_that_the_provider_was_started_with() {
-    let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("secret");
-    std::fs::write(&secret, "nobody's business").unwrap();
-    let provider = Provider::start_holding(&secret);
-    let open = |pid: u32| -> std::io::Result<Vec<PathBuf>> {
-        let links = std::fs::read_dir(format!("/proc/{pid}/fd"))?.filter_map(Result::ok);
-        Ok(links.filter_map(|link| std::fs::read_link(link.path()).ok()).collect())
-    };
-    assert!(open(provider.pid()).unwrap().contains(&secret));
-    let worker = provider.workers()[0];
-    match open(worker) {
-        Ok(files) => assert!(!files.is_empty() && !files.contains(&secret), "{files:?}"),
-        Err(error) => support::skip(&format!("only root may look at a worker: {error}")),
-    }
-}

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{children, eventually, signal_to};
+use super::process::{children, eventually, signal_to, worker_of};
 use super::{Running, isobit};
 
 /// A provider that listens on loopback. Dropping it kills it.
@@ -123,8 +123,7 @@ impl Provider {
 
     /// Its worker processes. Where the system permits namespaces, each is the child of a process that only waits for it.
     pub fn workers(&self) -> Vec<u32> {
-        let inmost = |waiting: u32| children(waiting).first().copied().unwrap_or(waiting);
-        children(self.pid()).into_iter().map(inmost).collect()
+        children(self.pid()).into_iter().map(worker_of).collect()
     }
 
     /// `isobit submit` to it, under a key made for the job.

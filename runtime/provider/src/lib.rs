@@ -5,7 +5,8 @@
 //! systems the crate is empty.
 //!
 //! `server` accepts connections, `job` takes one job from its spec to its turn, `run` from there to the receipt.
-//! `admission` decides which jobs are accepted, `queue` which runs next. `worker` is the other process.
+//! `admission` decides which jobs are accepted, `queue` which runs next. `worker` keeps workers
+//! ready; what they are is in the crate `isobit-worker`.
 
 #![cfg(target_os = "linux")]
 
@@ -23,8 +24,8 @@ mod upload;
 mod worker;
 
 pub use admission::{Admission, Ceiling};
+pub use isobit_worker::{DeviceSummary, Gap};
 pub use server::{Config, Provider, ServeError};
-pub use worker::{DeviceSummary, Gap, Jail, Wall, WorkerError, run as run_worker, try_jail};
 
 /// The software's name in receipts and handshakes.
 pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

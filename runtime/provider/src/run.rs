@@ -4,9 +4,9 @@ use crate::SOFTWARE;
 use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
-use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
 use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
+use isobit_worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker, sealed};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -97,7 +97,8 @@ impl JobTask<'_> {
             files.push(open(&blob.hash)?.into());
         }
         let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
-        let message = ToWorker::Start { spec: job.spec.clone(), deadline_ms, code };
+        let message =
+            ToWorker::Start { spec: job.spec.clone(), deadline_ms, code, patience_ms: None, detect_races: false };
         let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         worker.send(&message, &borrowed).await?;
         Ok((code == CodeFile::Empty).then_some(code_file))
@@ -184,7 +185,7 @@ impl Running<'_> {
             FromWorker::Ended(ended) => return Ok(Some(ended)),
             FromWorker::NotAWorkload { message } => return Err(Rejection::NotAWorkload(message).into()),
             FromWorker::Faulted(fault) => return Err(faulted(job, fault)),
-            FromWorker::Ready { .. } | FromWorker::Unusable { .. } => {
+            FromWorker::Ready { .. } | FromWorker::Unusable { .. } | FromWorker::Unprobed | FromWorker::Races(_) => {
                 return Err(ChannelError::Broken("it came out of turn").into());
             }
         }
@@ -258,16 +259,6 @@ impl Running<'_> {
         self.relays.spawn(relay(name, pipe, stream, self.budget.clone()));
         Ok(())
     }
-}
-
-/// A copy of a file in memory that nobody can change any more.
-fn sealed(mut file: File) -> std::io::Result<File> {
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-    let mut copy = File::from(memfd_create("isobit-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    std::io::copy(&mut file, &mut copy)?;
-    std::io::Seek::rewind(&mut copy)?;
-    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-    Ok(copy)
 }
 
 type Relayed = Result<Result<(Name, Blob), RelayError>, tokio::task::JoinError>;

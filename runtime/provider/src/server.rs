@@ -6,7 +6,7 @@ use crate::job::{self, BlobStream};
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::upload::Uploads;
-use crate::worker::{DeviceSummary, Gap, SpawnError, Worker, WorkerCommand, Workers};
+use crate::worker::Workers;
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
@@ -15,6 +15,7 @@ use isobit_transport::{
     read_header,
 };
 use isobit_wire::BlobHeader;
+use isobit_worker::{DeviceSummary, Gap, Groups, SpawnError, Wall, Worker, WorkerCommand};
 use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -63,7 +64,7 @@ pub struct Config {
     pub waiting: usize,
     /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
     pub verdicts: Option<PathBuf>,
-    /// Program and arguments that enter [`crate::run_worker`] in a new process.
+    /// Program and arguments that enter [`isobit_worker::run`] in a new process.
     pub worker: (PathBuf, Vec<OsString>),
 }
 
@@ -115,9 +116,11 @@ impl Provider {
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
         let (program, args) = config.worker;
-        let command = WorkerCommand { program, args };
+        let groups = Groups::open();
+        let group = groups.as_ref().err().map(|reason| Gap::new(Wall::Group, reason));
+        let command = WorkerCommand { program, args, groups: groups.ok().map(Arc::new) };
         let first = Worker::start(&command).await?;
-        let (device, gaps) = (first.device.clone(), first.gaps.clone());
+        let (device, gaps) = (first.device.clone(), first.gaps.iter().cloned().chain(group).collect());
         let workers = Workers::new(command, first);
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let queue = Queue::new(config.slots, config.waiting);

@@ -97,6 +97,9 @@ impl Doctor {
 impl Jail {
     /// Has a child process close one around itself.
     fn examine() -> Self {
+        if !cfg!(target_os = "linux") {
+            return Self { closed: false, gaps: Vec::new(), reason: Some("jails are made on Linux only".to_owned()) };
+        }
         let tried = std::env::current_exe()
             .and_then(|program| Command::new(program).args(["worker", "--device", "cpu", "--jail-only"]).output());
         let gaps = tried.map_err(|error| error.to_string()).and_then(|output| {
@@ -119,7 +122,7 @@ impl Jail {
 
 impl fmt::Display for Jail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = |required| if required { "; `isobit serve` needs --allow-weak-jail" } else { "" };
+        let end = |required| if required { "; `isobit serve` and `isobit run` need --allow-weak-jail" } else { "" };
         match &self.reason {
             Some(reason) => writeln!(f, "jail: weak, as {reason}{}", end(true)),
             None if self.closed && self.gaps.is_empty() => writeln!(f, "jail: strangers' code can be jailed"),

@@ -26,10 +26,12 @@ pub(super) fn enter() -> io::Result<()> {
     if !is_root || unshare(SPACES).is_err() {
         let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         unshare(SPACES | UnshareFlags::NEWUSER)?;
-        fs::write("/proc/self/setgroups", "deny")?;
-        fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
-        fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
+        // Where a system refuses the names, the namespaces are there all the same, and the root that cannot be built without them is told of.
+        fs::write("/proc/self/setgroups", "deny").ok();
+        fs::write("/proc/self/uid_map", format!("{user} {user} 1")).ok();
+        fs::write("/proc/self/gid_map", format!("{group} {group} 1")).ok();
     }
+    // From here on only a child has threads.
     match fork()? {
         None => Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?),
         Some(worker) => wait_for(worker),
@@ -56,7 +58,7 @@ fn fork() -> io::Result<Option<Pid>> {
 #[allow(unsafe_code, reason = "only libc ends a process without its exit handlers")]
 fn wait_for(worker: Pid) -> ! {
     // The supervisor sees the end of the worker by its socket, which only the worker may hold.
-    super::close_descriptors(0).ok();
+    super::descriptors::close(0).ok();
     super::user::drop_capabilities().ok();
     let status = loop {
         match rustix::process::waitpid(Some(worker), WaitOptions::empty()) {

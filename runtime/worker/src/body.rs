@@ -1,10 +1,10 @@
 //! What a worker process does: opens engine and device, takes one job, runs it, ends.
 
-use super::channel::{self, ChannelError, Inbox, receive};
-use super::jail::{self, Gap, Phase, Reach, Wall};
-use super::{CodeFile, DeviceSummary, FromWorker, ToWorker};
-use isobit_device::probe::{InProcess, Progress, Verdict};
-use isobit_device::{Device, DeviceInfo, DeviceSelector, Policy, SpotChecks};
+use crate::channel::{self, ChannelError, Inbox, receive};
+use crate::jail::{self, Gap, Phase, Reach, Wall};
+use crate::{CodeFile, DeviceSummary, FromWorker, ToWorker};
+use isobit_device::probe::{InProcess, Prober, Progress, Verdict};
+use isobit_device::{Adapter, Device, DeviceInfo, DeviceSelector, OpenError, Policy, RaceLog, SpotChecks};
 use isobit_job::{Fault, FaultKind, JobSpec, LogLevel, Name};
 use isobit_runner::{Embedder, Task};
 use isobit_sandbox::{CompiledWorkload, Input, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
@@ -27,13 +27,6 @@ const MAX_FILE: u64 = 512 << 20;
 /// The most descriptors that a worker has open: of 256 inputs, of outputs, and of a driver that has many.
 const MAX_OPEN: u64 = 4096;
 
-/// The most threads of a worker. Drivers and the compiler have some for each processor.
-const MAX_THREADS: u64 = 4096;
-
-/// What a worker may take besides a job's memory: its program, the driver and its compilers, stacks, the job's objects in the host. A worker that needs more
-/// ends, and not the machine.
-const OWN_MEMORY: u64 = 4 << 30;
-
 /// Stack of the job's thread: wasm's 1 MiB and much room for what host calls need (parsing WGSL, drivers).
 const JOB_STACK: usize = 64 << 20;
 
@@ -49,17 +42,28 @@ pub enum WorkerError {
     Channel(#[from] ChannelError),
 }
 
-/// Runs a worker process. Its standard input is the supervisor's socket; it exits when the supervisor is gone.
-/// Verdicts of the probe are in the folder `verdicts`. Call it at the start of the process: it closes all that is open, and may go on in a child.
+/// How a worker is to be.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// The device.
+    pub device: &'a DeviceSelector,
+    /// The share of workgroups to check.
+    pub spot_checks: SpotChecks,
+    /// The folder with verdicts of the probe.
+    pub verdicts: Option<&'a Path>,
+    /// Say [`FromWorker::Unprobed`] where there is no verdict, instead of probing the device in this process.
+    pub probed_elsewhere: bool,
+    /// What becomes of it where the system cannot close the jail.
+    pub jail: Jail,
+}
+
+/// Runs a worker process. Its standard input is the parent's socket; it exits when the parent is gone.
+/// Call it at the start of the process: it closes all that is open, and may go on in a child.
 ///
 /// # Errors
-/// Fails if the communication with the supervisor breaks. Trouble with the job is reported to the supervisor instead.
-pub fn run(
-    selector: &DeviceSelector,
-    spot_checks: SpotChecks,
-    verdicts: Option<&Path>,
-    jail: Jail,
-) -> Result<(), WorkerError> {
+/// Fails if the communication with the parent breaks. Trouble with the job is reported to the parent instead.
+pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
+    let &Options { device: selector, spot_checks, verdicts, jail, .. } = options;
     // The jail has another working folder.
     let verdicts = verdicts.map(std::path::absolute).transpose().map_err(WorkerError::NotAWorker)?;
     let verdicts = verdicts.as_deref();
@@ -68,25 +72,26 @@ pub fn run(
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
-    let opened = accept(&gaps, jail).and_then(|()| open(selector, verdicts)).and_then(|opened| {
+    let mut prober = Probes { elsewhere: options.probed_elsewhere, is_missed: false };
+    let opened = accept(&gaps, jail).and_then(|()| open(selector, verdicts, &mut prober)).and_then(|opened| {
         let closed = jail::close_calls(Phase::Job).map_err(|reason| Gap::new(Wall::Calls, reason));
         accept(closed.err().as_slice(), jail).map(|()| opened)
     });
     let (sandbox, opened) = match opened {
         Ok(opened) => opened,
+        Err(_) if prober.is_missed => return Ok(supervisor.send(&FromWorker::Unprobed, &[])?),
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
     let (device, code_key) = (summary(opened.0.info()), sandbox.code_key().as_str().to_owned());
-    supervisor.send(&FromWorker::Ready { device, code_key, suspicion: opened.0.suspicion(), gaps }, &[])?;
+    let integers_only = opened.1.as_ref().and_then(|verdict| verdict.failure.as_ref()).map(ToString::to_string);
+    let suspicion = opened.0.suspicion();
+    supervisor.send(&FromWorker::Ready { device, code_key, integers_only, suspicion, gaps }, &[])?;
     let mut inbox = Inbox::default();
     let start = match Start::receive(&socket, &mut inbox) {
         Err(ChannelError::Closed) => return Ok(()),
         start => start?,
     };
-    let limits = &start.spec.limits;
-    // A driver may hold a buffer twice, in staging memory too.
-    let memory = limits.guest_memory.get().saturating_add(limits.device_memory.get().saturating_mul(2));
-    limit(Resource::Data, memory.saturating_add(OWN_MEMORY));
+    limit(Resource::Data, crate::memory_for(&start.spec.limits));
     // This worker may have waited for long; a job of another worker may have shown meanwhile that the device miscomputes.
     let device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
         Ok((device, _)) => device,
@@ -95,7 +100,9 @@ pub fn run(
             return Ok(supervisor.send(&FromWorker::Faulted(fault), &[])?);
         }
     };
-    let device = device.with(Policy { spot_checks, ..Policy::default() });
+    let races = start.detect_races.then(RaceLog::default);
+    let patience = start.patience.unwrap_or(Policy::default().patience);
+    let device = device.with(Policy { spot_checks, patience, races: races.clone(), ..Policy::default() });
     let told = supervisor.clone();
     let device =
         device.tell_suspicions(move |what| drop(told.send(&FromWorker::Suspect { what: what.to_owned() }, &[])));
@@ -104,7 +111,13 @@ pub fn run(
     let report = supervisor.clone();
     let job = thread.spawn(move || start.run(&sandbox, device, &report, &go)).map_err(ChannelError::Io)?;
     match job.join() {
-        Ok(last) => Ok(supervisor.send(&last?, &[])?),
+        Ok(last) => {
+            let last = last?;
+            if let Some(races) = races {
+                supervisor.send(&FromWorker::Races(races.report()), &[])?;
+            }
+            Ok(supervisor.send(&last, &[])?)
+        }
         // The panic's message went to standard error; the supervisor sees the process end without a message.
         Err(_) => std::process::exit(101),
     }
@@ -124,7 +137,10 @@ const WEAK_HINT: &str =
 
 /// Closes the jail of a worker around this process, to find out how far the system lets it. May go on in a child, and closes all that is open.
 pub fn try_jail() -> Vec<Gap> {
+    // A parent makes groups, and only a provider does.
+    let group = crate::groups::missing().map(|reason| Gap::new(Wall::Group, reason));
     let mut gaps = enter(None);
+    gaps.extend(group);
     gaps.extend(jail::close_calls(Phase::Job).err().map(|reason| Gap::new(Wall::Calls, reason)));
     gaps
 }
@@ -136,9 +152,9 @@ fn enter(verdicts: Option<&Path>) -> Vec<Gap> {
     limit(Resource::Nofile, MAX_OPEN);
     let more: Vec<_> = jail::drivers_folders().into_iter().chain(verdicts.map(Path::to_owned)).collect();
     let gaps = jail::enter(&Reach::with(&more));
-    // The system counts by users; a user that others are too would be counted with their processes.
-    if !gaps.iter().any(|gap| gap.wall == Wall::Namespaces) {
-        limit(Resource::Nproc, MAX_THREADS);
+    // The system counts by users: one that others are too would be counted with their processes.
+    if !gaps.iter().any(|gap| gap.wall == Wall::Namespaces) && !rustix::process::geteuid().is_root() {
+        limit(Resource::Nproc, crate::MAX_THREADS);
     }
     gaps
 }
@@ -166,9 +182,32 @@ fn summary(info: &DeviceInfo) -> DeviceSummary {
 /// A device, and what the probe found out about it.
 type Opened = (Device, Option<Verdict>);
 
-fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Opened), (String, String)> {
+/// Probes in this process, unless another is to do it.
+struct Probes {
+    elsewhere: bool,
+    /// Another is to do it, and has not.
+    is_missed: bool,
+}
+
+impl Prober for Probes {
+    fn probe(&mut self, adapter: &Adapter) -> Result<Verdict, OpenError> {
+        self.is_missed = self.elsewhere;
+        match self.elsewhere {
+            true => {
+                Err(OpenError::Refused { name: adapter.info().name.clone(), reason: "it has not been probed".into() })
+            }
+            false => InProcess(|_: Progress<'_>| ()).probe(adapter),
+        }
+    }
+}
+
+fn open(
+    selector: &DeviceSelector,
+    verdicts: Option<&Path>,
+    prober: &mut Probes,
+) -> Result<(Sandbox, Opened), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
-    let opened = isobit_device::open_probed(selector, verdicts, &mut InProcess(|_: Progress<'_>| ()));
+    let opened = isobit_device::open_probed(selector, verdicts, prober);
     Ok((sandbox, opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?))
 }
 
@@ -251,6 +290,8 @@ struct Start {
     spec: JobSpec,
     deadline: Instant,
     code_file: CodeFile,
+    patience: Option<Duration>,
+    detect_races: bool,
     workload: File,
     code: File,
     inputs: BTreeMap<Name, Input>,
@@ -264,9 +305,9 @@ impl Start {
             files.extend(more);
             match message {
                 ToWorker::Files => {}
-                ToWorker::Start { spec, deadline_ms, code } => {
-                    let deadline = Instant::now() + Duration::from_millis(deadline_ms);
-                    return Self::with_files(spec, deadline, code, files);
+                ToWorker::Start { spec, deadline_ms, code, patience_ms, detect_races } => {
+                    let start = Self::with_files(spec, Duration::from_millis(deadline_ms), code, files)?;
+                    return Ok(Self { patience: patience_ms.map(Duration::from_millis), detect_races, ..start });
                 }
                 ToWorker::Run => return Err(ChannelError::Broken("it came before the job")),
             }
@@ -275,7 +316,7 @@ impl Start {
 
     fn with_files(
         spec: JobSpec,
-        deadline: Instant,
+        deadline: Duration,
         code_file: CodeFile,
         files: Vec<OwnedFd>,
     ) -> Result<Self, ChannelError> {
@@ -289,7 +330,8 @@ impl Start {
             .zip(files)
             .map(|((name, blob), file)| (name.clone(), Input { file, size: blob.size.get() }))
             .collect();
-        Ok(Self { spec, deadline, code_file, workload, code, inputs })
+        let deadline = Instant::now() + deadline;
+        Ok(Self { spec, deadline, code_file, patience: None, detect_races: false, workload, code, inputs })
     }
 
     /// Compiles or loads the workload, and runs the job. Returns the worker's last message.

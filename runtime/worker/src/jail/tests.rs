@@ -218,7 +218,7 @@ fn prisoner() {
     let exe = std::env::current_exe().unwrap();
     let reach = Reach::with(&[exe.parent().unwrap().to_owned()]);
     if std::env::var(WALLS).unwrap() == "required" {
-        close_descriptors(3).unwrap();
+        descriptors::close(3).unwrap();
         assert!(!matches!(files::close(&reach).unwrap(), files::Closed::Not));
         close_calls(Phase::Opening).unwrap();
     } else {
@@ -262,7 +262,7 @@ fn send_to_jail(folder: &Path, walls: &str, wish: &str) -> Command {
     }
     let mut prisoner = Command::new("sh");
     prisoner.args(["-c", "exec 9<key; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
-    prisoner.args(["--exact", "worker::jail::tests::prisoner", "--ignored", "--nocapture", "--test-threads=1"]);
+    prisoner.args(["--exact", "jail::tests::prisoner", "--ignored", "--nocapture", "--test-threads=1"]);
     prisoner.current_dir(folder).stdin(File::open(folder.join("blob")).unwrap());
     prisoner.env(FOLDER, folder).env(WALLS, walls).env(ATTEMPT, wish).env(SUPERVISOR, std::process::id().to_string());
     prisoner

@@ -8,6 +8,7 @@
 //! All of it is for good, and holds for all threads. What a system does not offer is a [`Gap`]; some of them no provider should accept.
 
 mod calls;
+mod descriptors;
 mod files;
 mod reach;
 mod root;
@@ -24,7 +25,6 @@ pub(crate) use reach::{Reach, drivers_folders};
 use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io;
 
 /// A wall of the jail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,8 @@ pub struct Gap {
 }
 
 impl Gap {
-    pub(crate) fn new(wall: Wall, reason: impl fmt::Display) -> Self {
+    /// A wall that there is not, or not whole.
+    pub fn new(wall: Wall, reason: impl fmt::Display) -> Self {
         Self { wall, required: wall.is_required(), reason: reason.to_string() }
     }
 }
@@ -100,7 +101,7 @@ pub(crate) fn enter(reach: &Reach) -> Vec<Gap> {
         gaps.extend(result.err().map(|reason| Gap::new(wall, reason)));
         is_there
     };
-    need(Wall::Descriptors, close_descriptors(3).map_err(|error| error.to_string()));
+    need(Wall::Descriptors, descriptors::close(3).map_err(|error| error.to_string()));
     let process = std::process::id();
     let has_spaces = need(Wall::Namespaces, spaces::enter().map_err(|error| format!("not permitted here: {error}")));
     let has_root =
@@ -128,14 +129,4 @@ pub(crate) fn enter(reach: &Reach) -> Vec<Gap> {
         gaps.push(Gap { wall: Wall::Files, required: false, reason: reason.into() });
     }
     gaps
-}
-
-/// Closes all descriptors from this one on.
-#[allow(unsafe_code, reason = "no crate in use has this system call")]
-fn close_descriptors(first: u32) -> io::Result<()> {
-    // SAFETY: the call takes numbers. This is the start of a process: what is open came from another, and nothing of this one owns it.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }

@@ -87,7 +87,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_pkey_alloc,
     libc::SYS_pkey_free,
     libc::SYS_pkey_mprotect,
-    MSEAL,
     // Threads, of its own.
     libc::SYS_futex,
     libc::SYS_futex_waitv,
@@ -160,8 +159,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_getpeername,
 ];
 
-/// The C library's bindings have no name for it.
-const MSEAL: libc::c_long = 462;
+/// Of memory and of waiting, which the C library's bindings have no names for: `map_shadow_stack`, three `futex_*`, `mseal`.
+const ALLOWED_NEWER: &[libc::c_long] = &[453, 454, 455, 456, 462];
 
 /// The same by older calls.
 #[cfg(target_arch = "x86_64")]
@@ -217,8 +216,13 @@ const REFUSED_HERE: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[libc::c_long] = &[libc::SYS_renameat];
 
-/// Refused with an error while the device is opened, and not allowed from then on.
-const SOCKETS: [libc::c_long; 3] = [libc::SYS_socket, libc::SYS_connect, libc::SYS_bind];
+/// Refused with an error while the device is opened, and not allowed from then on: a driver may look for a service, or for a helper that loads its part
+/// of the kernel, and finds none.
+const REFUSED_AT_FIRST: &[libc::c_long] = &[libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_execve];
+#[cfg(target_arch = "x86_64")]
+const REFUSED_AT_FIRST_HERE: &[libc::c_long] = &[libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_AT_FIRST_HERE: &[libc::c_long] = &[];
 
 /// Types of requests to drivers of GPUs: DRM (AMD, Intel, Mesa's), NVIDIA's, its displays', AMD's KFD, shared buffers, fences.
 const REQUESTS_OF_GPUS: [u8; 6] = [b'd', b'F', b'm', b'K', b'b', b'>'];
@@ -227,7 +231,8 @@ const REQUESTS_OF_GPUS: [u8; 6] = [b'd', b'F', b'm', b'K', b'b', b'>'];
 const UNIFIED_MEMORY: [u64; 2] = [0, 0x3000_0000];
 
 /// Requests to terminals, pipes and sockets that only ask or that concern this process; and wasmtime's, which of its pages were written.
-const REQUESTS: [u64; 6] = [libc::TCGETS, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX, libc::FIONCLEX, PAGEMAP_SCAN];
+const REQUESTS: [u64; 7] =
+    [libc::TCGETS, libc::TCGETS2, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX, libc::FIONCLEX, PAGEMAP_SCAN];
 
 /// `_IOWR('f', 16, struct pm_scan_arg)`.
 const PAGEMAP_SCAN: u64 = 0xc060_6610;
@@ -288,8 +293,9 @@ pub(crate) fn close(phase: Phase) -> Result<(), String> {
         refused.insert(libc::SYS_prctl, vec![all(OPTIONS.iter().map(|option| is_not(0, *option)))?]);
         filters.push((refused, SeccompAction::Allow, error(libc::EPERM)));
         filters.push((each(&[libc::SYS_clone3]), SeccompAction::Allow, error(libc::ENOSYS)));
-        // A driver may look for a service; it finds none.
-        filters.push((each(&SOCKETS), SeccompAction::Allow, error(libc::EACCES)));
+        let mut at_first = each(&[REFUSED_AT_FIRST, REFUSED_AT_FIRST_HERE].concat());
+        at_first.insert(libc::SYS_clone, vec![all([masked(0, THREAD, 0)])?]);
+        filters.push((at_first, SeccompAction::Allow, error(libc::EACCES)));
     }
     // Last, since it takes away that filters are added.
     filters.push((allowed(phase)?, SeccompAction::Trap, SeccompAction::Allow));
@@ -305,13 +311,17 @@ pub(crate) fn close(phase: Phase) -> Result<(), String> {
 /// What is allowed. Calls that other filters answer with an error, or look at more closely, are in it too.
 fn allowed(phase: Phase) -> Result<Rules, String> {
     let elsewhere = [libc::SYS_clone3, libc::SYS_prctl, libc::SYS_rt_sigaction, END];
-    let calls = [ALLOWED, ALLOWED_HERE, REFUSED, REFUSED_HERE, &elsewhere];
+    let calls = [ALLOWED, ALLOWED_NEWER, ALLOWED_HERE, REFUSED, REFUSED_HERE, &elsewhere];
     let mut rules: Rules = calls.into_iter().flatten().map(|call| (*call, Vec::new())).collect();
-    if phase == Phase::Opening {
-        rules.extend(SOCKETS.into_iter().chain([libc::SYS_seccomp]).map(|call| (call, Vec::new())));
-    }
     // Threads, but no processes.
-    rules.insert(libc::SYS_clone, vec![all([masked(0, THREAD | SPACES, THREAD)])?]);
+    if phase == Phase::Opening {
+        let more = [REFUSED_AT_FIRST, REFUSED_AT_FIRST_HERE, &[libc::SYS_seccomp]];
+        rules.extend(more.into_iter().flatten().map(|call| (*call, Vec::new())));
+        // The filter that refuses processes with an error decides.
+        rules.insert(libc::SYS_clone, vec![all([masked(0, SPACES, 0)])?]);
+    } else {
+        rules.insert(libc::SYS_clone, vec![all([masked(0, THREAD | SPACES, THREAD)])?]);
+    }
     // Its own limits, but not those of others.
     rules.insert(libc::SYS_prlimit64, vec![all([is(0, 0)])?]);
     // Signals to itself, as `abort` sends them, but to no other.
