@@ -2,9 +2,9 @@
 
 use crate::log_limit::LogLimit;
 use crate::upload::UploadError;
+use crate::worker::ChannelError;
 use isobit_job::{Fault, FaultKind, JobId, NodeKey};
 use isobit_wire::{ProtocolError, Rejection, ToRenter};
-use isobit_worker::ChannelError;
 use std::fmt::Display;
 use std::time::Duration;
 

@@ -24,8 +24,8 @@ mod upload;
 mod worker;
 
 pub use admission::{Admission, Ceiling};
-pub use isobit_worker::{DeviceSummary, Gap};
 pub use server::{Config, Provider, ServeError};
+pub use worker::{DeviceSummary, Gap};
 
 /// The software's name in receipts and handshakes.
 pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

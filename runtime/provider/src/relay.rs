@@ -64,7 +64,7 @@ pub(crate) async fn relay(
     mut stream: SendStream,
     budget: Budget,
 ) -> Result<(Name, Blob), RelayError> {
-    let mut pipe = isobit_worker::output_of(pipe)?;
+    let mut pipe = crate::worker::output_of(pipe)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = BytesMut::new();
     let mut size = 0_u64;

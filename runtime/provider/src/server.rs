@@ -6,7 +6,7 @@ use crate::job::{self, BlobStream};
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::upload::Uploads;
-use crate::worker::Workers;
+use crate::worker::{DeviceSummary, Gap, Groups, SpawnError, Wall, Worker, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
@@ -15,7 +15,6 @@ use isobit_transport::{
     read_header,
 };
 use isobit_wire::BlobHeader;
-use isobit_worker::{DeviceSummary, Gap, Groups, SpawnError, Wall, Worker, WorkerCommand};
 use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use std::collections::HashMap;
 use std::ffi::OsString;

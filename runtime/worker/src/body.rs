@@ -67,15 +67,15 @@ pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
     // The jail has another working folder.
     let verdicts = verdicts.map(std::path::absolute).transpose().map_err(WorkerError::NotAWorker)?;
     let verdicts = verdicts.as_deref();
-    let gaps = enter(verdicts);
+    let mut gaps = enter(verdicts);
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
     let mut prober = Probes { elsewhere: options.probed_elsewhere, is_missed: false };
     let opened = accept(&gaps, jail).and_then(|()| open(selector, verdicts, &mut prober)).and_then(|opened| {
-        let closed = jail::close_calls(Phase::Job).map_err(|reason| Gap::new(Wall::Calls, reason));
-        accept(closed.err().as_slice(), jail).map(|()| opened)
+        gaps.extend(jail::close_calls(Phase::Job).err().map(|reason| Gap::new(Wall::Calls, reason)));
+        accept(&gaps, jail).map(|()| opened)
     });
     let (sandbox, opened) = match opened {
         Ok(opened) => opened,

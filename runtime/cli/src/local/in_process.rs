@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use isobit_device::probe::Verdict;
 use isobit_device::{Device, DeviceInfo, Policy, RaceLog, open_cpu};
 use isobit_job::{Fault, Name, Outcome};
 use isobit_renter::{Part, Places};
@@ -13,6 +14,7 @@ use isobit_sandbox::{Interrupt, OutputSink, Reporter, Sandbox};
 
 use super::{LocalJob, LocalRun, code_cache, not_a_workload, open_inputs, unwanted};
 use crate::printer::Printer;
+use crate::probing::{InChild, Watch};
 use crate::{interrupt, opening};
 
 pub(super) fn run(job: &LocalJob<'_>) -> anyhow::Result<LocalRun> {
@@ -47,9 +49,23 @@ fn open_device(job: &LocalJob<'_>) -> anyhow::Result<(Device, Option<RaceLog>)> 
     let races = job.detect_races.then(RaceLog::default);
     let device = match job.detect_races {
         true => open_cpu().map_err(opening::no_device)?,
-        false => opening::open(job.device, job.printer)?,
+        false => open(job)?,
     };
     Ok((device.with(Policy { patience, races: races.clone(), ..Policy::default() }), races))
+}
+
+/// Opens the job's device, which is probed if it is not known yet.
+fn open(job: &LocalJob<'_>) -> anyhow::Result<Device> {
+    let verdicts = opening::verdicts();
+    let mut watch = Watch::new(job.printer);
+    let mut told = |event| watch.show(event);
+    let mut prober = InChild::new(job.device, verdicts.as_deref(), &mut told);
+    let (device, verdict) =
+        isobit_device::open_probed(job.device, verdicts.as_deref(), &mut prober).map_err(opening::no_device)?;
+    if let Some(Verdict { failure: Some(failure), .. }) = verdict {
+        job.printer.detail(format_args!("{} computes with integers only: {failure}", device.info().name));
+    }
+    Ok(device)
 }
 
 /// Takes a job's outputs as parts, and reports to the user.

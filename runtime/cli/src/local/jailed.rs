@@ -54,7 +54,7 @@ async fn run_in_worker(job: &LocalJob<'_>) -> anyhow::Result<LocalRun> {
     let deadline = Instant::now() + job.deadline;
     let mut running = Running::new(job, &worker);
     running.hand_over(&mut worker).await?;
-    let ended = tokio::time::timeout_at((deadline + GRACE).into(), running.to_its_end(&mut worker)).await;
+    let ended = tokio::time::timeout_at((deadline + GRACE).into(), running.until_ended(&mut worker)).await;
     let ended = ended.unwrap_or_else(|_| Err(job.faulted(&FaultKind::Deadline.into())))?;
     // It has nothing more to say, and holds the device.
     worker.kill().await;
@@ -187,7 +187,7 @@ impl<'a> Running<'a> {
     }
 
     /// Takes the worker's messages and outputs until the job has ended.
-    async fn to_its_end(&mut self, worker: &mut Worker) -> anyhow::Result<Ended> {
+    async fn until_ended(&mut self, worker: &mut Worker) -> anyhow::Result<Ended> {
         let ended = loop {
             tokio::select! {
                 message = worker.receive() => {

@@ -1,13 +1,14 @@
 //! Workers that were taken over: processes of this test that say what a worker never says. It is the provider's fault, is never signed, and never breaks
 //! the renter's connection.
 
+use super::{DeviceSummary, FromWorker, ToWorker};
 use crate::{Admission, Ceiling, Config, Provider};
 use isobit_job::{
     Blob, Bytes, Cost, Ended, FaultKind, JobSpec, Limits, LogLevel, NodeAddr, Outcome, Profile, Rules, SecretKey, Trap,
 };
 use isobit_store::{Encoder, hash_file};
 use isobit_wire::{BlobHeader, PROTOCOL, RenterSession, ToProvider, ToRenter, encode};
-use isobit_worker::{DeviceSummary, FromWorker, Inbox, ToWorker, receive, send};
+use isobit_worker::{Inbox, receive, send};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;

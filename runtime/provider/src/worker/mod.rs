@@ -1,8 +1,12 @@
-//! Workers as the provider has them.
+//! Workers as the provider has them: what they are is in the crate `isobit-worker`.
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 mod breach_tests;
 mod spares;
 
+pub(crate) use isobit_worker::{
+    ChannelError, CodeFile, FromWorker, Groups, SpawnError, ToWorker, Wall, Worker, WorkerCommand, output_of, sealed,
+};
+pub use isobit_worker::{DeviceSummary, Gap};
 pub(crate) use spares::Workers;

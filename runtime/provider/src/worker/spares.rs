@@ -1,6 +1,6 @@
 //! Workers that are started before they are needed.
 
-use isobit_worker::{SpawnError, Worker, WorkerCommand};
+use super::{SpawnError, Worker, WorkerCommand};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
