@@ -135,7 +135,7 @@ fn what_a_guest_says_in_several_lines_does_not_pass_for_ours() {
 #[test]
 fn a_guest_that_runs_out_of_fuel_is_told_how_to_get_more() {
     let cause = serde_json::json!({ "cause": "fuel" });
-    assert_traps("spin", &["--fuel", "10M"], &cause, &["the guest's fuel ran out; raise it with --fuel"]);
+    assert_traps("spin", &["--fuel", "1G"], &cause, &["the guest's fuel ran out; raise it with --fuel"]);
 }
 
 #[test]
@@ -224,8 +224,15 @@ fn an_input_that_the_job_lacks_is_named() {
 }
 
 #[test]
-fn endless_recursion_is_a_fault_and_claims_nothing() {
-    assert_faults("recurse", &[], &["the guest's call stack overflowed"]);
+fn endless_recursion_meets_a_limit_and_is_billed() {
+    let cause = serde_json::json!({ "cause": "limit", "limit": "call-depth" });
+    assert_traps("recurse", &[], &cause, &["the limit call-depth was reached"]);
+}
+
+#[test]
+fn a_job_whose_fuel_does_not_pay_for_compiling_is_refused() {
+    let refused = run("behave", &["--fuel", "1M"], &Outputs::new());
+    refused.failed(2, &["compiling the workload's", "the job has 1000000: raise its limit `fuel`"]);
 }
 
 #[test]

@@ -66,6 +66,12 @@ const MEASURES: &[Measure] = &[
     transfer("b: `buffer.append-to`", "append-to/isobit", &["append-to/wgpu-mapped", "append-to/wgpu-staging"]),
     time("c: call of `gpu.limits`", "call/limits", &["call/bare"], Goal::None),
     time("c: call of `buffer.size`", "call/size", &["call/bare"], Goal::None),
+    time(
+        "c: compiling `matmul` on a core, by the loop that spends the same fuel",
+        "compile/workload",
+        &["compile/same-fuel"],
+        Goal::None,
+    ),
     time("d: first instruction in a ready worker", "start/worker", &[], Goal::Within(1e-3)),
     time("d: ... from the job's acceptance", "start/warm-accepted", &[], Goal::None),
     time("d: ... from its submission", "start/warm-submitted", &[], Goal::None),

@@ -13,6 +13,7 @@ mod interrupt;
 mod job_args;
 mod key;
 mod local;
+mod made_up;
 mod opening;
 mod outputs;
 mod printer;

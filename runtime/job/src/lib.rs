@@ -59,5 +59,5 @@ pub use name::{MAX_NAME, Name, NameError};
 pub use quantity::{Bytes, Fuel, Millis, OutOfRange, QuantityError};
 pub use receipt::{Instead, MAX_OBSERVED, Observed, PREDICATE_TYPE, Receipt, ReceiptError};
 pub use rules::{KernelRules, Rules, UnknownRules};
-pub use spec::{JobId, JobSpec, MAX_INPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, SpecError};
+pub use spec::{COMPILE_FUEL_PER_BYTE, JobId, JobSpec, MAX_INPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, SpecError};
 pub use unread::Unread;

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use isobit_job::{
-    Blob, Bytes, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec, LimitName, Limits, MAX_ENVELOPE_JSON,
-    MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name,
-    Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap, TrapCode,
+    Blob, Bytes, COMPILE_FUEL_PER_BYTE, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec, LimitName,
+    Limits, MAX_ENVELOPE_JSON, MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS,
+    MAX_SPEC_JSON, Millis, Name, Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap,
+    TrapCode,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -53,12 +54,12 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let inputs = prop::collection::btree_map(name(), blob(), 0..8);
     let params = prop::collection::btree_map(name(), any::<String>(), 0..8);
     let profile = prop_oneof![Just(Profile::Dp32), Just(Profile::Native)];
-    (blob(), inputs, params, limits(), profile).prop_map(|(workload, inputs, params, limits, profile)| JobSpec {
-        workload,
-        inputs,
-        params,
-        limits,
-        profile,
+    let size = (0..=Fuel::MAX.get() / COMPILE_FUEL_PER_BYTE).prop_map(Bytes::saturating_from);
+    let workload = (hash(), size).prop_map(|(hash, size)| Blob { hash, size });
+    (workload, inputs, params, limits(), profile).prop_map(|(workload, inputs, params, limits, profile)| {
+        let mut spec = JobSpec { workload, inputs, params, limits, profile };
+        spec.limits.fuel = spec.limits.fuel.max(Fuel::saturating_from(spec.compile_fuel()));
+        spec
     })
 }
 
@@ -182,6 +183,17 @@ fn a_spec_over_a_bound_is_refused_by_name() {
     spec.limits.guest_memory = Bytes::mib(4097);
     let message = spec.check().unwrap_err().to_string();
     assert_eq!(message, "limit `guest-memory` is 4296015872; the most is 4294967296");
+
+    let mut spec = base.clone();
+    spec.workload.size = Bytes::saturating_from(5_000);
+    spec.limits.fuel = Fuel::from(5_000_000_u32);
+    assert_eq!(spec.check(), Ok(()));
+    spec.limits.fuel = Fuel::from(4_999_999_u32);
+    let message = spec.check().unwrap_err().to_string();
+    let words = "compiling the workload's 5000 bytes costs 5000000 fuel; the job has 4999999: raise its limit `fuel`";
+    assert_eq!(message, words);
+    spec.workload.size = Bytes::MAX;
+    assert!(matches!(spec.check(), Err(SpecError::FuelToCompile { .. })));
 
     let mut spec = base;
     let input = Blob { size: Bytes::ZERO, ..spec.workload };

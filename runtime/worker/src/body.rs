@@ -27,7 +27,7 @@ const MAX_FILE: u64 = 512 << 20;
 /// The most descriptors that a worker has open: of 256 inputs, of outputs, and of a driver that has many.
 const MAX_OPEN: u64 = 4096;
 
-/// Stack of the job's thread: wasm's 1 MiB and much room for what host calls need (parsing WGSL, drivers).
+/// Stack of the job's thread, which compiles the workload. The guest runs on a thread of its own.
 const JOB_STACK: usize = 64 << 20;
 
 /// Why a worker process ended early.

@@ -6,7 +6,8 @@ mod call_depth;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
-    Blob, Bytes, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome, Profile, Trap,
+    Blob, Bytes, COMPILE_FUEL_PER_BYTE, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome,
+    Profile, Trap,
 };
 use isobit_sandbox::{CodeCache, FinishedJob, Job, OutputSink, PreparedJob, Reporter, Sandbox, Workload};
 use std::collections::BTreeMap;
@@ -111,6 +112,15 @@ fn fuel_is_the_same_on_every_run() {
 }
 
 #[test]
+fn compiling_costs_fuel() {
+    let cost = |workload: &Workload| prepare(workload, Limits::default(), None).run().unwrap().cost.guest_fuel.get();
+    let (small, large) = (guest("i32.const 0"), guest_with("", r#"(data "0123456789")"#, "", "i32.const 0"));
+    let bytes = large.blob().size.get() - small.blob().size.get();
+    assert!(bytes > 10);
+    assert_eq!(cost(&large) - cost(&small), bytes * COMPILE_FUEL_PER_BYTE);
+}
+
+#[test]
 fn a_guests_error_is_part_of_the_outcome() {
     let body = r"(i32.store8 (i32.const 0) (i32.const 1)) (i32.store (i32.const 4) (i32.const 64))
         (i32.store (i32.const 8) (i32.const 5)) (i64.store (i32.const 64) (i64.const 0x0000_0079_7272_6f73)) i32.const 0";
@@ -132,10 +142,10 @@ fn a_trap_is_named_by_its_cause() {
 
 #[test]
 fn a_guest_that_spends_its_fuel_is_trapped_with_all_of_it_spent() {
-    let limits = Limits { fuel: Fuel::from(100_000_u32), ..Limits::default() };
+    let limits = Limits { fuel: Fuel::from(10_000_000_u32), ..Limits::default() };
     let finished = prepare(&guest(ENDLESS), limits, None).run().unwrap();
     assert_eq!(finished.outcome, Outcome::Trapped(Trap::Fuel));
-    assert_eq!(finished.cost.guest_fuel.get(), 100_000);
+    assert_eq!(finished.cost.guest_fuel.get(), 10_000_000);
 }
 
 #[test]
@@ -242,7 +252,7 @@ fn what_guests_cost_is_what_this_version_of_the_rules_says() {
         i32.const 0";
     let branches = "(local $n i32) (block (block (block (br_table 0 1 2 (i32.const 1))) (local.set $n (i32.const 5)))
         (local.set $n (i32.add (i32.const 1) (select (i32.const 2) (i32.const 3) (local.get $n))))) i32.const 0";
-    let cost = |body| run(body).unwrap().cost.guest_fuel.get();
+    let cost = |body| run(body).unwrap().cost.guest_fuel.get() - guest(body).blob().size.get() * COMPILE_FUEL_PER_BYTE;
     assert_eq!([count, memory, branches, "i32.const 0"].map(cost), [6004, 2032, 11, 2]);
 }
 
