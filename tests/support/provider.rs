@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{children, eventually, has_ended, signal_to};
+use super::process::{children, eventually, has_ended, signal_to, worker_of};
 use super::{Running, isobit};
 
 /// A provider that listens on loopback. Dropping it kills it.
@@ -55,6 +55,25 @@ impl Provider {
         eventually("the end of a provider that was killed", || has_ended(self.pid()).then_some(()));
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
         Self::start_in(Arc::clone(&self.folder), &self.device, &flags, &[])
+    }
+
+    /// Starts one on the CPU device that has inherited a descriptor of a file.
+    pub fn start_holding(file: &Path) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        let mut serve = isobit();
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--key"]).arg(&key);
+        serve.arg("--data-dir").arg(folder.path().join("data"));
+        let mut holding = Command::new("sh");
+        holding.args(["-c", "exec 9<\"$0\"; exec \"$@\""]).arg(file).arg(serve.get_program()).args(serve.get_args());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => holding.env(name, value),
+                None => holding.env_remove(name),
+            };
+        }
+        Self::spawn(Arc::new(folder), &mut holding)
     }
 
     /// Starts one that says what it says to anybody, on the CPU device, with these arguments.
@@ -129,9 +148,9 @@ impl Provider {
         self.child.id()
     }
 
-    /// Its worker processes.
+    /// Its worker processes. Where the system permits namespaces, each is the child of a process that only waits for it.
     pub fn workers(&self) -> Vec<u32> {
-        children(self.pid())
+        children(self.pid()).into_iter().map(worker_of).collect()
     }
 
     /// Its worker processes on a device, as `--device` names it to them.

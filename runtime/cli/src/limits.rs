@@ -447,7 +447,12 @@ fn of_providers() -> Vec<Limit> {
             Amount::Text("a free one goes to the renter with the fewest"),
             "the job waits, and is told why",
         ),
-        one("store-share", "stored bytes", Amount::Text("half of --store-limit"), "its own unused blobs are evicted first; rejected if those in use are too many"),
+        one(
+            "store-share",
+            "stored bytes",
+            Amount::Text("half of --store-limit"),
+            "its own unused blobs are evicted first; rejected if those in use are too many",
+        ),
         one(
             "window-unasked",
             "bytes in flight that nobody asked for",

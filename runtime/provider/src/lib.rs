@@ -5,7 +5,8 @@
 //! systems the crate is empty.
 //!
 //! `server` accepts connections, `job` takes one job from its spec to its turn, `run` from there to the receipt.
-//! `admission` decides which jobs are accepted, `queue` which runs next, `party` whose share each takes. `worker` is the other process.
+//! `admission` decides which jobs are accepted, `queue` which runs next, `party` whose share each takes. `worker` keeps workers
+//! ready; what they are is in the crate `isobit-worker`.
 
 #![cfg(target_os = "linux")]
 
@@ -29,7 +30,7 @@ mod worker;
 
 pub use admission::{Admission, Ceiling};
 pub use server::{Config, Provider, ServeError};
-pub use worker::{DeviceSummary, Jail, WorkerError, run as run_worker, try_jail};
+pub use worker::{DeviceSummary, Gap};
 
 /// The software's name in receipts and handshakes.
 pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

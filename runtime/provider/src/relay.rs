@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe::Receiver;
 
 /// How long the bytes of small writes are gathered.
 const GATHER: Duration = Duration::from_millis(5);
@@ -65,8 +64,7 @@ pub(crate) async fn relay(
     mut stream: SendStream,
     budget: Budget,
 ) -> Result<(Name, Blob), RelayError> {
-    rustix::io::ioctl_fionbio(&pipe, true).map_err(std::io::Error::from)?;
-    let mut pipe = Receiver::from_owned_fd(pipe)?;
+    let mut pipe = crate::worker::output_of(pipe)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = BytesMut::new();
     let mut size = 0_u64;

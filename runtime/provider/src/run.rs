@@ -4,7 +4,7 @@ use crate::SOFTWARE;
 use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
-use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
+use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker, sealed};
 use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
 use isobit_sandbox::CodeCache;
 use isobit_store::Pin;
@@ -93,7 +93,8 @@ impl JobTask<'_> {
         let Opened { files, code, code_file } =
             opened.map_err(|error| EndReason::trouble(FaultKind::Storage, &error))?;
         let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
-        let message = ToWorker::Start { spec: job.spec.clone(), deadline_ms, code };
+        let message =
+            ToWorker::Start { spec: job.spec.clone(), deadline_ms, code, patience_ms: None, detect_races: false };
         let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         worker.send(&message, &borrowed).await?;
         Ok((code == CodeFile::Empty).then_some(code_file))
@@ -182,7 +183,7 @@ impl Running<'_> {
             FromWorker::Ended(ended) => return Ok(Some(ended)),
             FromWorker::NotAWorkload { message } => return Err(Rejection::NotAWorkload(message).into()),
             FromWorker::Faulted(fault) => return Err(faulted(job, fault)),
-            FromWorker::Ready { .. } | FromWorker::Unusable { .. } => {
+            FromWorker::Ready { .. } | FromWorker::Unusable { .. } | FromWorker::Unprobed | FromWorker::Races(_) => {
                 return Err(ChannelError::Broken("it came out of turn").into());
             }
         }
@@ -288,16 +289,6 @@ fn open(
         files.push(open(input)?.into());
     }
     Ok(Opened { files, code, code_file })
-}
-
-/// A copy of a file in memory that nobody can change any more.
-fn sealed(mut file: File) -> std::io::Result<File> {
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-    let mut copy = File::from(memfd_create("isobit-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    std::io::copy(&mut file, &mut copy)?;
-    std::io::Seek::rewind(&mut copy)?;
-    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-    Ok(copy)
 }
 
 type Relayed = Result<Result<(Name, Blob), RelayError>, tokio::task::JoinError>;

@@ -10,7 +10,7 @@ use crate::queue::Queue;
 use crate::room::Room;
 use crate::shared::{Phase, Shared};
 use crate::upload::Uploads;
-use crate::worker::{DeviceSummary, SpawnError, WorkerCommand, Workers};
+use crate::worker::{DeviceSummary, Gap, Groups, SpawnError, Wall, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, Prices, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
@@ -63,7 +63,7 @@ pub struct Config {
     pub waiting: usize,
     /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
     pub verdicts: Option<PathBuf>,
-    /// For each device a program and arguments that enter [`crate::run_worker`] in a new process.
+    /// For each device a program and arguments that enter [`isobit_worker::run`] in a new process.
     pub workers: Vec<(PathBuf, Vec<OsString>)>,
 }
 
@@ -102,6 +102,7 @@ impl ServeError {
 pub struct Provider {
     endpoint: Endpoint,
     shared: Arc<Shared>,
+    gaps: Vec<Gap>,
 }
 
 impl Provider {
@@ -112,8 +113,12 @@ impl Provider {
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
-        let commands = config.workers.into_iter().map(|(program, args)| WorkerCommand { program, args });
-        let workers = Workers::open(commands.collect(), config.slots).await?;
+        let groups = Groups::open();
+        let group = groups.as_ref().err().map(|reason| Gap::new(Wall::Group, reason));
+        let groups = groups.ok().map(Arc::new);
+        let command = |(program, args)| WorkerCommand { program, args, groups: groups.clone() };
+        let workers = Workers::open(config.workers.into_iter().map(command).collect(), config.slots).await?;
+        let gaps = workers.gaps().iter().cloned().chain(group).collect();
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let queue = Queue::new(workers.slots(), config.waiting);
         let (secret, admission, mut ceiling) = (config.secret, config.admission, config.ceiling);
@@ -139,7 +144,7 @@ impl Provider {
             phase,
             accepted,
         };
-        Ok(Self { endpoint, shared: Arc::new(shared) })
+        Ok(Self { endpoint, shared: Arc::new(shared), gaps })
     }
 
     /// The address that it listens on.
@@ -159,6 +164,12 @@ impl Provider {
     /// The devices that jobs run on, and how many jobs run on each at once.
     pub fn devices(&self) -> impl Iterator<Item = (&DeviceSummary, usize)> {
         self.shared.workers.devices()
+    }
+
+    /// What the jail of its workers lacks, as this system does not offer it.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// Serves until `drain` completes. From then on jobs that have been accepted run to their ends, and all others are handed back with a

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use isobit_device::{AdapterReport, DeviceKind, DeviceSelector};
 use isobit_job::{NodeAddr, NodeKey, Prices};
-use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Provider};
+use isobit_provider::{Admission, Ceiling, Config, DeviceSummary, Gap, Provider};
 use sd_notify::NotifyState;
 
 use crate::addresses::reachable;
@@ -121,6 +121,7 @@ impl Serve {
             let devices: Vec<_> = provider.devices().map(|(device, slots)| Served { device, slots }).collect();
             let names = devices.iter().map(|Served { device, slots }| format!("{} (slots: {slots})", device.name));
             printer.note(format_args!("serving {}", names.collect::<Vec<_>>().join(", ")));
+            tell_gaps(provider.gaps(), printer);
             let answer = Answer { address, addresses: &addresses, key: provider.key(), devices };
             printer.answer(&answer, &text)?;
             tell_manager(&[NotifyState::Ready], printer);
@@ -223,6 +224,18 @@ fn all(devices: &[AdapterReport]) -> impl Iterator<Item = &AdapterReport> {
     let usable = devices.iter().filter(|report| report.missing.is_empty());
     let best = usable.clone().map(rank).min();
     usable.filter(move |report| Some(rank(report)) == best)
+}
+
+/// Says what the jail lacks: in full what it should have, and in a line what the system might not permit.
+fn tell_gaps(gaps: &[Gap], printer: &Printer) {
+    let (required, more): (Vec<_>, Vec<_>) = gaps.iter().partition(|gap| gap.required);
+    for gap in required {
+        printer.warn(format_args!("workers are jailed without {gap}"));
+    }
+    if !more.is_empty() {
+        let walls: Vec<_> = more.iter().map(|gap| gap.wall.to_string()).collect();
+        printer.note(format_args!("workers are jailed without {}; `isobit doctor` says why", walls.join(", ")));
+    }
 }
 
 /// Has the device probed, unless it has been, so that no worker needs to. This is done in a child process, since no driver may

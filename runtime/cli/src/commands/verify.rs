@@ -48,6 +48,9 @@ pub struct Verify {
     /// Give --rerun up after this time
     #[arg(long, value_name = "TIME", default_value = "1h", requires = "rerun")]
     deadline: Span,
+    /// Let --rerun run even where the system cannot close the jail that it runs in
+    #[arg(long, requires = "rerun")]
+    allow_weak_jail: bool,
     /// Expect the receipt to be signed by this key
     #[arg(long, value_name = "KEY")]
     provider: Option<NodeKey>,
@@ -129,7 +132,8 @@ impl Verify {
         }
         if let Some(workload) = &self.rerun {
             let inputs = by_name("input", self.input)?;
-            let again = Again { spec: &receipt.spec, workload, inputs, device: &self.device, deadline: self.deadline };
+            let (device, deadline, allow_weak_jail) = (&self.device, self.deadline, self.allow_weak_jail);
+            let again = Again { spec: &receipt.spec, workload, inputs, device, deadline, allow_weak_jail };
             answer.compare(&receipt.claim, || again.run(printer))?;
         }
         answer.show(printer)
@@ -166,12 +170,13 @@ struct Again<'a> {
     inputs: BTreeMap<Name, PathBuf>,
     device: &'a DeviceSelector,
     deadline: Span,
+    allow_weak_jail: bool,
 }
 
 impl Again<'_> {
     /// Runs the job again. The files given must be those that the job spec names.
     fn run(&self, printer: &Printer) -> anyhow::Result<Claim> {
-        let Self { spec, workload, ref inputs, device, deadline } = *self;
+        let Self { spec, workload, ref inputs, device, deadline, allow_weak_jail } = *self;
         if let Some(name) = spec.inputs.keys().find(|name| !inputs.contains_key(*name)) {
             return Err(Failure::new(format!("the job has an input {name}, which is not given"))
                 .hint(format!("add -i {name}=PATH"))
@@ -202,10 +207,11 @@ impl Again<'_> {
             deadline: deadline.into(),
             places: &places,
             tell_unwanted: false,
+            allow_weak_jail,
             reporter: Arc::clone(&watch) as _,
             printer,
         };
-        let ran = job.run(crate::interrupt::stop_job);
+        let ran = job.run();
         watch.finish();
         ran.map(|ran| ran.claim).map_err(could_not_rerun)
     }

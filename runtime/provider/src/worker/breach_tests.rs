@@ -1,7 +1,6 @@
 //! Workers that were taken over: processes of this test that say what a worker never says. It is the provider's fault, is never signed, and never breaks
 //! the renter's connection.
 
-use super::channel::{Inbox, receive, send};
 use super::{DeviceSummary, FromWorker, ToWorker};
 use crate::{Admission, Ceiling, Config, Provider};
 use isobit_job::{
@@ -9,6 +8,7 @@ use isobit_job::{
 };
 use isobit_store::{Encoder, hash_file};
 use isobit_wire::{BlobHeader, PROTOCOL, RenterSession, ToProvider, ToRenter, encode};
+use isobit_worker::{Inbox, receive, send};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -33,7 +33,12 @@ fn play(messages: Vec<FromWorker>) {
         return;
     }
     let suspicion = Some(suspicion());
-    send(&socket, &FromWorker::Ready { device: device(), code_key: "0".into(), suspicion }, &[]).unwrap();
+    send(
+        &socket,
+        &FromWorker::Ready { device: device(), code_key: "0".into(), integers_only: None, suspicion, gaps: vec![] },
+        &[],
+    )
+    .unwrap();
     let mut inbox = Inbox::default();
     if let Ok((ToWorker::Start { .. }, _)) = receive::<ToWorker>(&socket, &mut inbox) {
         for message in messages {
@@ -81,7 +86,7 @@ players! {
     makes_an_output_without_a_pipe: vec![FromWorker::Started, FromWorker::Output { name: "out".into() }];
     names_an_output_badly: vec![FromWorker::Started, FromWorker::Output { name: "../key".into() }];
     compiles_twice: vec![FromWorker::Compiled, FromWorker::Compiled];
-    is_ready_again: vec![FromWorker::Ready { device: device(), code_key: "0".into(), suspicion: None }];
+    is_ready_again: vec![FromWorker::Ready { device: device(), code_key: "0".into(), integers_only: None, suspicion: None, gaps: vec![] }];
     restarts_twice: vec![
         FromWorker::Started,
         FromWorker::Restarted { device: device(), reason: "x".repeat(100_000) },

@@ -2,8 +2,7 @@
 //!
 //! A device whose worker does not start rests for a while, and its jobs go to the others.
 
-use super::DeviceSummary;
-use super::process::{SpawnError, Worker, WorkerCommand};
+use super::{DeviceSummary, Gap, SpawnError, Worker, WorkerCommand};
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +20,8 @@ const REST: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct Workers {
     devices: Arc<[Arc<Lane>]>,
+    /// What their jails lack.
+    gaps: Arc<[Gap]>,
     /// Changes when a slot is free again.
     freed: watch::Sender<()>,
 }
@@ -78,12 +79,20 @@ impl Workers {
             .into_iter()
             .map(|command| tokio::spawn(async move { (Worker::start(&command).await, command) }))
             .collect();
-        let (mut devices, mut failed) = (Vec::new(), Vec::new());
+        let (mut devices, mut failed, mut gaps) = (Vec::new(), Vec::new(), Vec::<Gap>::new());
         for started in started {
             match started.await {
                 Ok((Ok(mut worker), command)) => {
                     let number = devices.len();
                     worker.lane = number;
+                    gaps.extend(
+                        worker
+                            .gaps
+                            .iter()
+                            .filter(|gap| !gaps.iter().any(|known| known.wall == gap.wall))
+                            .cloned()
+                            .collect::<Vec<_>>(),
+                    );
                     let device = worker.device.clone();
                     let stock = Mutex::new(Stock { spares: vec![worker], ..Stock::default() });
                     let is_probing = AtomicBool::default();
@@ -100,11 +109,16 @@ impl Workers {
         for error in failed {
             tracing::warn!(target: "isobit::provider", %error, "a device is left out");
         }
-        let workers = Self { devices: devices.into(), freed: watch::Sender::new(()) };
+        let workers = Self { devices: devices.into(), gaps: gaps.into(), freed: watch::Sender::new(()) };
         for lane in workers.devices.iter() {
             lane.restock();
         }
         Ok(workers)
+    }
+
+    /// What the jails of workers lack.
+    pub(crate) fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// All devices, and the slots of each.

@@ -1,29 +1,38 @@
 //! The supervisor's handle on a worker process.
 
-use super::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
-use super::{DeviceSummary, FromWorker, ToWorker};
+use crate::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
+use crate::groups::{Group, Groups};
+use crate::{DeviceSummary, FromWorker, Gap, MAX_THREADS, OWN_MEMORY, ToWorker, memory_for};
 use isobit_device::probe::Suspicion;
 use rustix::net::RecvFlags;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, ChildStderr, Command};
 
 /// Time to open engine and device; a cold driver on a busy machine takes some seconds.
 pub const START: Duration = Duration::from_secs(60);
 
+/// Time for a process that has closed its socket to end.
+const END: Duration = Duration::from_secs(1);
+
 /// How a worker process is started.
 #[derive(Clone, Debug)]
-pub(crate) struct WorkerCommand {
-    /// The program, which calls [`super::run`].
+pub struct WorkerCommand {
+    /// The program, which calls [`run`](crate::run).
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// Where workers get control groups.
+    pub groups: Option<Arc<Groups>>,
 }
 
 /// Why a worker could not be started.
@@ -41,22 +50,35 @@ pub enum SpawnError {
         /// What to do.
         hint: String,
     },
+    /// Its control group cannot be made or entered.
+    #[error("the worker's control group cannot be made: {0}")]
+    Group(#[source] std::io::Error),
+    /// No verdict on its device is known, and it was told not to find one.
+    #[error("the device has not been probed")]
+    Unprobed,
     /// It ended, sent nothing in time, or sent another message first.
     #[error("the worker process did not become ready: {0}")]
     Silent(String),
 }
 
 /// A worker that is ready for one job. Dropping it kills the process.
-pub(crate) struct Worker {
+pub struct Worker {
     child: Child,
+    group: Option<Group>,
     socket: UnixStream,
     inbox: Inbox,
+    /// Its device.
     pub device: DeviceSummary,
+    /// What tells engines apart for which code was compiled.
     pub code_key: String,
+    /// Why the device computes with integers only, if it does.
+    pub integers_only: Option<String>,
     /// What a suspicion against the device would be. Taken by the first.
     pub suspicion: Option<Suspicion>,
-    /// The number of its device.
+    /// The number of its device, for whoever keeps workers of several.
     pub lane: usize,
+    /// The walls that its jail lacks.
+    pub gaps: Vec<Gap>,
 }
 
 /// Whether a variable of this process is a worker's business: where drivers are and how they behave, and how panics look.
@@ -87,7 +109,9 @@ fn is_for_workers(name: &OsStr) -> bool {
         "RUST_",
     ];
     let name = name.to_string_lossy();
-    NAMES.contains(&&*name) || name.starts_with("ISOBIT_") || FAMILIES.iter().any(|family| name.starts_with(family))
+    // Where the node's key is, no worker need know.
+    let is_ours = name.starts_with("ISOBIT_") && name != "ISOBIT_KEY";
+    NAMES.contains(&&*name) || is_ours || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
 /// The most bytes of a worker's standard error that are passed on: drivers complain there, and panics.
@@ -108,17 +132,26 @@ async fn forward(mut stderr: ChildStderr) {
 
 impl Worker {
     /// Starts a process and waits until its engine and device are open.
-    pub(crate) async fn start(command: &WorkerCommand) -> Result<Self, SpawnError> {
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub async fn start(command: &WorkerCommand) -> Result<Self, SpawnError> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Process)?;
         ours.set_nonblocking(true).map_err(SpawnError::Process)?;
-        let mut child = Command::new(&command.program)
+        let group = command.groups.as_ref().map(|groups| groups.make(OWN_MEMORY, MAX_THREADS)).transpose();
+        let group = group.map_err(SpawnError::Group)?;
+        let mut worker = Command::new(&command.program);
+        if let Some(group) = &group {
+            enter_first(&mut worker, group.entrance().map_err(SpawnError::Group)?);
+        }
+        let mut child = worker
             .args(&command.args)
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| is_for_workers(name)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C and the end of a terminal are for the supervisor: it finishes the jobs that run.
+            // A terminal's Ctrl-C is for the supervisor, which ends its workers when it is time.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -127,25 +160,39 @@ impl Worker {
             tokio::spawn(forward(stderr));
         }
         let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
-        let device = DeviceSummary { name: String::new(), driver: String::new(), backend: String::new() };
-        let mut worker =
-            Self { child, socket, inbox: Inbox::default(), device, code_key: String::new(), suspicion: None, lane: 0 };
+        let none = String::new;
+        let mut worker = Self {
+            child,
+            group,
+            socket,
+            inbox: Inbox::default(),
+            device: DeviceSummary { name: none(), driver: none(), backend: none() },
+            code_key: none(),
+            integers_only: None,
+            suspicion: None,
+            lane: 0,
+            gaps: Vec::new(),
+        };
         let first = tokio::time::timeout(START, worker.receive()).await;
         match first.map_err(|_| SpawnError::Silent(format!("no word within {} s", START.as_secs())))? {
-            Ok((FromWorker::Ready { device, code_key, suspicion }, _)) => {
-                worker.suspicion = suspicion;
-                worker.device = device;
-                worker.code_key = code_key;
-                Ok(worker)
+            Ok((FromWorker::Ready { device, code_key, integers_only, suspicion, gaps }, _)) => {
+                Ok(Self { device, code_key, integers_only, suspicion, gaps, ..worker })
             }
             Ok((FromWorker::Unusable { message, hint }, _)) => Err(SpawnError::Unusable { message, hint }),
+            Ok((FromWorker::Unprobed, _)) => Err(SpawnError::Unprobed),
             Ok(_) => Err(SpawnError::Silent("it spoke out of turn".into())),
             Err(error) => Err(SpawnError::Silent(error.to_string())),
         }
     }
 
     /// Sends a message. Files that do not fit into its frame go ahead of it, in frames of their own.
-    pub(crate) async fn send(&mut self, message: &ToWorker, files: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+    ///
+    /// # Errors
+    /// The worker is gone, or the message is too large.
+    pub async fn send(&mut self, message: &ToWorker, files: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+        if let (Some(group), ToWorker::Start { spec, .. }) = (&self.group, message) {
+            group.bound_memory(memory_for(&spec.limits))?;
+        }
         let (early, late) = files.split_at(files.len() - files.len() % MAX_FILES);
         for batch in early.chunks(MAX_FILES) {
             self.send_frame(Outgoing::new(&ToWorker::Files, batch)?).await?;
@@ -159,7 +206,10 @@ impl Worker {
     }
 
     /// The next message. May be cancelled and called again.
-    pub(crate) async fn receive(&mut self) -> Result<(FromWorker, Vec<OwnedFd>), ChannelError> {
+    ///
+    /// # Errors
+    /// The worker is gone, or what it sends is no message.
+    pub async fn receive(&mut self) -> Result<(FromWorker, Vec<OwnedFd>), ChannelError> {
         loop {
             if let Some(frame) = self.inbox.next()? {
                 return Ok(frame);
@@ -171,6 +221,7 @@ impl Worker {
                 other => Ok(other),
             });
             match filled {
+                Ok(Err(ChannelError::Closed)) => return Err(ChannelError::Died(self.last_word().await)),
                 Ok(result) => result?,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
@@ -178,15 +229,63 @@ impl Worker {
         }
     }
 
+    /// How the process has ended, which has closed its socket.
+    async fn last_word(&mut self) -> String {
+        use std::os::unix::process::ExitStatusExt as _;
+        match tokio::time::timeout(END, self.child.wait()).await {
+            Ok(Ok(status)) if status.signal() == Some(libc::SIGSYS) => {
+                "was ended by its jail: it made a system call that is not allowed".into()
+            }
+            Ok(Ok(status)) => match status.signal() {
+                Some(signal) => format!("was ended by signal {signal}"),
+                None => format!("ended by itself: {status}"),
+            },
+            _ => "has closed its socket".into(),
+        }
+    }
+
     /// Whether the process still runs and has sent nothing, as a spare worker does.
-    pub(crate) fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         // Asks the system, because tokio may not have noticed the process's end yet.
         let probe = rustix::net::recv(&self.socket, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         probe.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK)
     }
 
     /// Ends the process, whatever it is doing, and waits until it is gone.
-    pub(crate) async fn kill(mut self) {
+    pub async fn kill(mut self) {
         self.child.kill().await.ok();
     }
+}
+
+/// Has a process enter a group before it runs its program.
+#[allow(unsafe_code, reason = "only so is no moment lost")]
+fn enter_first(command: &mut Command, entrance: File) {
+    let enter = move || {
+        rustix::io::write(&entrance, b"0")?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes one system call, and takes no lock and no memory.
+    unsafe { command.pre_exec(enter) };
+}
+
+/// The bytes of an output, from what came with [`FromWorker::Output`].
+///
+/// # Errors
+/// It is no pipe.
+pub fn output_of(pipe: OwnedFd) -> std::io::Result<Receiver> {
+    rustix::io::ioctl_fionbio(&pipe, true)?;
+    Receiver::from_owned_fd(pipe)
+}
+
+/// A copy in memory that nobody can change any more.
+///
+/// # Errors
+/// It cannot be read, or there is no room for it.
+pub fn sealed(mut content: impl std::io::Read) -> std::io::Result<File> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let mut copy = File::from(memfd_create("isobit", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    std::io::copy(&mut content, &mut copy)?;
+    std::io::Seek::rewind(&mut copy)?;
+    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(copy)
 }
