@@ -24,6 +24,7 @@ pub fn guests() -> Vec<Entry> {
     all.extend(commands());
     all.extend(streams());
     all.extend(hoards());
+    all.extend(tenants());
     all
 }
 
@@ -326,5 +327,14 @@ fn hoards() -> Vec<Entry> {
         wish("submit-without-end", KERNEL_FUEL),
         wish("an-error-of-4-mib", Ends::Traps(Trap::guest_error(&"ä".repeat(2 << 20)))),
         says("an-error-of-control-characters", "\u{1b}[2J\u{7}\r\0\u{202e}job: finished"),
+    ]
+}
+
+/// Two tenants of one device, one after the other.
+fn tenants() -> Vec<Entry> {
+    vec![
+        wish("leave-marks", Ends::Completes).kernel_fuel(1_000_000_000),
+        wish("look-for-marks", Ends::Gives(b"buffers 0, workgroup 0, private 0, function 0".to_vec()))
+            .kernel_fuel(1_000_000_000),
     ]
 }
