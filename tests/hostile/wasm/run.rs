@@ -5,7 +5,7 @@ use std::time::Duration;
 use isobit_job::TrapCode::*;
 use isobit_job::{FaultKind, LimitName};
 
-use super::{ENDLESS, core, grow, module, small, text};
+use super::{ENDLESS, core, grow, module, not, small, text};
 use crate::corpus::{Ends, Entry, FUEL, TOO_DEEP, code, limit};
 
 pub fn loops() -> Vec<Entry> {
