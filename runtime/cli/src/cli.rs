@@ -3,7 +3,8 @@
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, show, submit, verify, worker,
+    build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, show, status, submit, verify,
+    worker,
 };
 use crate::failure::Status;
 use crate::printer::Printer;
@@ -57,6 +58,7 @@ pub enum Command {
     Run(run::Run),
     Keygen(keygen::Keygen),
     Serve(serve::Serve),
+    Status(status::Status),
     Submit(submit::Submit),
     Verify(verify::Verify),
     Show(show::Show),
@@ -78,6 +80,7 @@ impl Command {
             Self::Run(command) => command.run(printer),
             Self::Keygen(command) => command.run(printer),
             Self::Serve(command) => command.run(printer),
+            Self::Status(command) => command.run(printer),
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),

@@ -65,6 +65,11 @@ impl Connections {
         self.enter_as(connection.remote_address().ip(), key, Closer::Connection(connection.clone()))
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().peers.len()
+    }
+
     fn enter_as(&self, address: IpAddr, key: NodeKey, closer: Closer) -> Option<Place> {
         let address = network(address);
         let mut list = self.lock();

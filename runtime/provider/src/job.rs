@@ -3,6 +3,7 @@
 use crate::SOFTWARE;
 use crate::connections::Place;
 use crate::end_reason::EndReason;
+use crate::monitor::JobState;
 use crate::queue::{Full, Position, Ticket};
 use crate::shared::Shared;
 use crate::upload::{self, Pace, STALL, Wanted};
@@ -58,6 +59,8 @@ pub(crate) async fn serve(
     if let Err(stop) = ended {
         // A stream that merely ended, or was cut off by shutdown, before it named a job is not logged.
         if control.job.is_some() || !matches!(stop, EndReason::Disconnected | EndReason::ShutDown) {
+            let (outcome, reason) = stop.name();
+            shared.monitor.ended(outcome, reason);
             stop.log(&renter, control.job);
         }
         // A job that has not started can still be rejected.
@@ -182,14 +185,17 @@ impl JobTask<'_> {
         let (spec, deadline) = handshake.map_err(|_| EndReason::Disconnected)??;
         // From here on the renter costs something, and its connection keeps its place.
         let _busy = self.place.begin_job();
+        let watched = self.shared.monitor.watch(self.renter, &spec);
         self.shared.queue.check(&self.renter).map_err(full)?;
         let pins = self.collect(control, &spec, &mut blobs).await?;
         // Whoever sends more waits for nobody.
         drop(blobs);
         // A slot is taken only when there is something to run.
         let ticket = self.shared.queue.enter(self.renter).map_err(full)?;
+        watched.enters(JobState::Waiting);
         let job = Admitted { spec, deadline, pins, arrived };
         let ticket = self.wait_turn(control, &job, ticket).await?;
+        watched.enters(JobState::Running);
         let taken = self.shared.workers.take().await;
         let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         // The timeout covers the whole run: a renter that takes neither messages nor outputs must not keep its place for ever.

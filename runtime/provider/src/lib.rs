@@ -5,25 +5,33 @@
 //! systems the crate is empty.
 //!
 //! `server` accepts connections, `job` takes one job from its spec to its turn, `run` from there to the receipt.
-//! `admission` decides which jobs are accepted, `queue` which runs next. `worker` is the other process.
+//! `admission` decides which jobs are accepted, `queue` which runs next. `worker` is the other process. `monitor` counts what happens, `endpoint` tells
+//! this machine of it: [`Status`] for people, `metrics` for Prometheus.
 
 #![cfg(target_os = "linux")]
 
 mod admission;
 mod connections;
 mod end_reason;
+mod endpoint;
 mod job;
 mod log_limit;
+mod metrics;
+mod monitor;
 mod queue;
 mod relay;
 mod run;
 mod server;
 mod shared;
+mod status;
 mod upload;
 mod worker;
 
 pub use admission::{Admission, Ceiling};
+pub use endpoint::{AskError, EndpointError, Place, ask};
+pub use monitor::JobState;
 pub use server::{Config, Provider, ServeError};
+pub use status::{Billed, JobStatus, Status, StoreStatus, WorkersStatus};
 pub use worker::{DeviceSummary, Jail, WorkerError, run as run_worker, try_jail};
 
 /// The software's name in receipts and handshakes.

@@ -5,7 +5,7 @@ use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
 use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
-use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
+use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, JobId, Millis, Name, Observed, Outcome, Receipt};
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,6 +30,8 @@ impl JobTask<'_> {
         worker: &mut Worker,
     ) -> Result<Executed, EndReason> {
         let turn = Instant::now();
+        let id = job.spec.id();
+        worker.job.set(id).ok();
         let scratch = self.start(job, worker).await?;
         let mut run = Running {
             task: self,
@@ -41,6 +43,7 @@ impl JobTask<'_> {
             sent: 0,
             started: None,
             device: worker.device.clone(),
+            job: id,
             instead_of: None,
         };
         let ended = loop {
@@ -122,6 +125,8 @@ impl JobTask<'_> {
         if !unread.is_empty() {
             control.send(&ToRenter::Unread(unread.bounded())).await?;
         }
+        // Whoever has the receipt finds it counted.
+        self.shared.monitor.claimed(&receipt.claim, &receipt.observed);
         let envelope_json = receipt.sign(&self.shared.secret).to_json().into_bytes();
         let told = control.send(&ToRenter::Finished { envelope_json, outputs: ran.sent }).await.is_ok();
         let Receipt { claim, observed, .. } = &receipt;
@@ -150,6 +155,8 @@ struct Running<'a> {
     sent: u32,
     started: Option<Instant>,
     device: DeviceSummary,
+    /// The job's name, for the log.
+    job: JobId,
     instead_of: Option<Instead>,
 }
 
@@ -201,7 +208,7 @@ impl Running<'_> {
         match noted {
             Ok(Ok(true)) => self.task.shared.workers.probe_again(),
             Ok(Err(error)) => {
-                tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
+                tracing::warn!(target: "isobit::provider", job = %self.job, %error, "the suspicion against the device could not be noted");
             }
             Ok(Ok(false)) | Err(_) => {}
         }
@@ -212,7 +219,7 @@ impl Running<'_> {
         if self.instead_of.is_some() {
             return Err(ChannelError::Broken("it came out of turn").into());
         }
-        tracing::info!(target: "isobit::provider", reason, device = device.name, "running a job anew");
+        tracing::info!(target: "isobit::provider", job = %self.job, reason, device = device.name, "running a job anew");
         // The streams of these outputs end as if complete; the message below declares them void.
         self.relays.shutdown().await;
         self.outputs.clear();
@@ -231,7 +238,7 @@ impl Running<'_> {
         let kept = tokio::task::spawn_blocking(move || cache.keep(workload, &key, code)).await;
         if let Ok(Err(error)) = kept {
             // The job can go on; the next one compiles again.
-            tracing::warn!(target: "isobit::provider", %error, "compiled code could not be kept");
+            tracing::warn!(target: "isobit::provider", job = %self.job, %error, "compiled code could not be kept");
         }
         Ok(())
     }

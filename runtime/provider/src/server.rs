@@ -2,7 +2,9 @@
 
 use crate::admission::{Admission, Ceiling};
 use crate::connections::{Connections, Place};
+use crate::endpoint::{self, EndpointError};
 use crate::job::{self, BlobStream};
+use crate::monitor::Monitor;
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::upload::Uploads;
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// Handshakes under way from which on a newcomer has to show first that it is where it says: forged addresses cost no place then.
 const VALIDATE_ABOVE: usize = 32;
@@ -61,6 +64,8 @@ pub struct Config {
     pub slots: usize,
     /// Jobs that may wait.
     pub waiting: usize,
+    /// A loopback address for metrics; port 0 takes any.
+    pub metrics: Option<SocketAddr>,
     /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
     pub verdicts: Option<PathBuf>,
     /// Program and arguments that enter [`crate::run_worker`] in a new process.
@@ -80,6 +85,9 @@ pub enum ServeError {
     /// The folder of compiled workloads cannot be created.
     #[error("cannot keep compiled workloads: {0}")]
     Code(#[source] std::io::Error),
+    /// What this machine is told of it cannot be told.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// The first worker did not start, or its device cannot be used.
     #[error(transparent)]
     Worker(#[from] SpawnError),
@@ -92,6 +100,13 @@ impl ServeError {
         match self {
             Self::Bind(_) => "choose another address with --listen, or stop what uses this one",
             Self::Store(_) | Self::Code(_) => "choose another folder with --data-dir, or make room",
+            Self::Endpoint(EndpointError::NotLoopback(_)) => {
+                "use an address of loopback, as in --metrics 127.0.0.1:9464; to read it from elsewhere, put a proxy before it that asks who comes"
+            }
+            Self::Endpoint(EndpointError::Bind { .. }) => "choose another address with --metrics",
+            Self::Endpoint(EndpointError::InUse(_)) => {
+                "choose another folder with --data-dir, or stop the other; `isobit status` tells what it does"
+            }
             Self::Worker(SpawnError::Unusable { hint, .. }) => hint,
             Self::Worker(_) => "try `isobit devices`; a driver may be broken",
         }
@@ -102,7 +117,10 @@ impl ServeError {
 pub struct Provider {
     endpoint: Endpoint,
     shared: Arc<Shared>,
-    device: DeviceSummary,
+    /// Where metrics are served.
+    metrics: Option<SocketAddr>,
+    /// Tells this machine of it until it is dropped.
+    _endpoint_task: JoinSet<()>,
 }
 
 impl Provider {
@@ -111,6 +129,12 @@ impl Provider {
     /// # Errors
     /// See [`ServeError`].
     pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let tcp = match config.metrics {
+            Some(address) => Some(endpoint::listen(address).await?),
+            None => None,
+        };
+        let metrics = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let socket = endpoint::listen_in(&config.data_dir).await?;
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
         let (program, args) = config.worker;
@@ -119,6 +143,7 @@ impl Provider {
         let device = first.device.clone();
         let workers = Workers::new(command, first);
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
+        let listen = endpoint.local_addr().unwrap_or(config.listen);
         let queue = Queue::new(config.slots, config.waiting);
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
         let stopping = watch::Sender::new(false);
@@ -135,9 +160,15 @@ impl Provider {
             connections,
             uploads,
             windows,
+            monitor: Monitor::new(),
+            listen,
+            device,
             stopping,
         };
-        Ok(Self { endpoint, shared: Arc::new(shared), device })
+        let shared = Arc::new(shared);
+        let mut endpoint_task = JoinSet::new();
+        endpoint_task.spawn(endpoint::serve(Arc::clone(&shared), socket, tcp));
+        Ok(Self { endpoint, shared, metrics, _endpoint_task: endpoint_task })
     }
 
     /// The address that it listens on.
@@ -157,7 +188,13 @@ impl Provider {
     /// The device that jobs run on.
     #[must_use]
     pub fn device(&self) -> &DeviceSummary {
-        &self.device
+        &self.shared.device
+    }
+
+    /// Where metrics are served.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.

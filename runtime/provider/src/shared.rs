@@ -2,13 +2,15 @@
 
 use crate::admission::{Admission, Ceiling};
 use crate::connections::Connections;
+use crate::monitor::Monitor;
 use crate::queue::Queue;
 use crate::upload::Uploads;
-use crate::worker::Workers;
+use crate::worker::{DeviceSummary, Workers};
 use isobit_job::SecretKey;
 use isobit_sandbox::CodeCache;
 use isobit_store::Store;
 use isobit_transport::Windows;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::sync::watch;
 
@@ -26,6 +28,11 @@ pub(crate) struct Shared {
     pub connections: Connections,
     pub uploads: Uploads,
     pub windows: Windows,
+    pub monitor: Monitor,
+    /// Where it listens for renters.
+    pub listen: SocketAddr,
+    /// What jobs run on.
+    pub device: DeviceSummary,
     /// Whether the provider has been asked to stop.
     pub stopping: watch::Sender<bool>,
 }

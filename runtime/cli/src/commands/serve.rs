@@ -27,7 +27,8 @@ use crate::probing::{self, Watch};
 #[command(after_help = "Examples:
   isobit serve --listen 0.0.0.0:4433
   isobit serve --listen [::]:4433 --max-deadline 10m
-  isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe")]
+  isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe
+  isobit serve --listen 0.0.0.0:4433 --metrics 127.0.0.1:9464 --log-format json")]
 pub struct Serve {
     /// Where to listen; port 0 takes any
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4433", value_parser = listen_address)]
@@ -65,8 +66,22 @@ pub struct Serve {
     /// Take jobs of profile native too. Their kernels run as written: nothing but the deadline bounds their time
     #[arg(long)]
     allow_native: bool,
+    /// Serve metrics for Prometheus under http://ADDRESS/metrics, an address of loopback; port 0 takes any
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// How to log on stderr: text, or a JSON object a line, with the job's name in `job`
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     #[command(flatten)]
     key: KeyArgs,
+}
+
+/// How a provider logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 #[derive(serde::Serialize)]
@@ -76,9 +91,16 @@ struct Answer<'a> {
     addresses: &'a [NodeAddr],
     key: NodeKey,
     device: &'a DeviceSummary,
+    /// Where metrics are served.
+    metrics: Option<SocketAddr>,
 }
 
 impl Serve {
+    /// Whether each line on stderr is to be a JSON object.
+    pub fn logs_json(&self) -> bool {
+        self.log_format == LogFormat::Json
+    }
+
     /// Serves until asked to stop.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let mut ceiling =
@@ -108,6 +130,7 @@ impl Serve {
             store_limit: self.store_limit,
             slots: self.slots,
             waiting: self.waiting,
+            metrics: self.metrics,
             verdicts: Some(verdicts),
             worker: (program, worker),
         };
@@ -123,7 +146,16 @@ impl Serve {
             let address = addresses.first().context("the node has no address")?;
             let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
             printer.note(format_args!("serving {}", provider.device().name));
-            let answer = Answer { address, addresses: &addresses, key: provider.key(), device: provider.device() };
+            if let Some(metrics) = provider.metrics() {
+                printer.note(format_args!("metrics under http://{metrics}/metrics"));
+            }
+            let answer = Answer {
+                address,
+                addresses: &addresses,
+                key: provider.key(),
+                device: provider.device(),
+                metrics: provider.metrics(),
+            };
             printer.answer(&answer, &text)?;
             provider.serve(async move { requests.next().await }).await;
             printer.note("stopped");
@@ -160,7 +192,7 @@ fn verdicts(data_dir: &Path, printer: &Printer) -> PathBuf {
 }
 
 /// `$XDG_DATA_HOME/isobit`, or `~/.local/share/isobit`.
-fn default_data_dir() -> anyhow::Result<PathBuf> {
+pub fn default_data_dir() -> anyhow::Result<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
     let data = data.ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! Workers that are started before they are needed.
 
-use super::process::{SpawnError, Worker, WorkerCommand};
+use super::process::{SpawnError, Worker, WorkerCommand, forward};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +30,11 @@ impl Workers {
             Some(worker) => Ok(worker),
             None => Worker::start(&self.command).await,
         }
+    }
+
+    /// How many wait for a job.
+    pub(crate) fn idle(&self) -> usize {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Starts a spare unless there is one. Called after a job, so that the start does not slow the job down.
@@ -63,8 +68,16 @@ impl Workers {
         tokio::spawn(async move {
             let mut probe = tokio::process::Command::new(&workers.command.program);
             probe.args(&workers.command.args).arg("--probe-only");
-            let probe = probe.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).status();
-            match tokio::time::timeout(PROBE, probe).await {
+            let probe =
+                probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
+            let ended = async {
+                let mut probe = probe?;
+                if let Some(stderr) = probe.stderr.take() {
+                    forward(stderr, Arc::default()).await;
+                }
+                probe.wait().await
+            };
+            match tokio::time::timeout(PROBE, ended).await {
                 Ok(Ok(_)) => workers.clear(),
                 Ok(Err(error)) => {
                     tracing::warn!(target: "isobit::provider", %error, "the device cannot be probed again")
