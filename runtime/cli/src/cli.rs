@@ -5,8 +5,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 #[cfg(target_os = "linux")]
 use crate::commands::config;
 use crate::commands::{
-    build, check, completions, devices, doctor, inspect, keygen, limits, man, new, quote, run, serve, show, submit,
-    verify, worker,
+    build, check, completions, devices, doctor, inspect, keygen, limits, man, new, quote, run, serve, show, status,
+    submit, verify, worker,
 };
 use crate::failure::Status;
 use crate::printer::Printer;
@@ -63,6 +63,7 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     Config(config::Config),
     Quote(quote::Quote),
+    Status(status::Status),
     Submit(submit::Submit),
     Verify(verify::Verify),
     Show(show::Show),
@@ -88,6 +89,7 @@ impl Command {
             Self::Quote(command) => command.run(printer),
             #[cfg(target_os = "linux")]
             Self::Config(command) => command.run(printer),
+            Self::Status(command) => command.run(printer),
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),

@@ -33,7 +33,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, Default, clap::Args, serde::Deserialize)]
         #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
         pub struct Given {
-            $($(#[$meta])* #[serde(deserialize_with = "Setting::read")] $name: Option<$type>,)*
+            $($(#[$meta])* #[serde(deserialize_with = "Setting::read")] pub $name: Option<$type>,)*
         }
 
         /// All settings, as they are in effect.
@@ -113,6 +113,12 @@ settings! {
     /// Take jobs of profile native too. Their kernels run as written: nothing but the deadline bounds their time
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_native: bool = false;
+    /// Serve metrics for Prometheus under http://ADDRESS/metrics, an address of loopback; port 0 takes any, off serves none [default: off]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Metrics = Metrics(None);
+    /// How to log on stderr: text, or json, an object a line with the job's name in `job` [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: LogFormat = LogFormat::Text;
     /// File with this node's secret key; the variable ISOBIT_KEY names it too [default: ~/.config/isobit/key]
     #[arg(long, value_name = "FILE")]
     key: PathBuf = key::default_path()?;
@@ -159,6 +165,65 @@ impl FromStr for PriceList {
 impl Display for PriceList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Where metrics are served, if they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics(Option<SocketAddr>);
+
+impl Metrics {
+    pub fn address(self) -> Option<SocketAddr> {
+        self.0
+    }
+}
+
+impl FromStr for Metrics {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let address = text.parse().map_err(|_| format!("`{text}` is no address such as 127.0.0.1:9464, nor `off`"))?;
+        Ok(Self(Some(address)))
+    }
+}
+
+impl Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// How a provider logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{text}` is no format of the log: text or json")),
+        }
+    }
+}
+
+impl Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
     }
 }
 
@@ -294,6 +359,8 @@ macro_rules! text_settings {
 text_settings! {
     SocketAddr, listen_address, "an address in quotes, such as \"0.0.0.0:4433\"";
     Span, parse, "a time in quotes, such as \"90s\" or \"10m\"";
+    Metrics, parse, "an address in quotes, such as \"127.0.0.1:9464\", or \"off\"";
+    LogFormat, parse, "\"text\" or \"json\"";
     SpotChecks, parse, "a share in quotes, such as \"1/1000\", or \"off\"";
 }
 
@@ -425,7 +492,7 @@ impl<const MIN: u32, const MAX: u32> Setting for Count<MIN, MAX> {
 }
 
 /// `$XDG_DATA_HOME/isobit`, or `~/.local/share/isobit`.
-fn default_data_dir() -> anyhow::Result<PathBuf> {
+pub fn default_data_dir() -> anyhow::Result<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
     let data = data.ok_or_else(|| {

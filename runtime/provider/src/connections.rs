@@ -63,6 +63,11 @@ impl Connections {
         self.enter_as(party, Closer::Connection(connection.clone()))
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().peers.len()
+    }
+
     fn enter_as(&self, party: Party, closer: Closer) -> Option<Place> {
         let mut list = self.lock();
         list.make_room(MAX_PER_ADDRESS, |peer| peer.party.network == party.network)?;

@@ -3,6 +3,7 @@
 use crate::SOFTWARE;
 use crate::connections::Place;
 use crate::end_reason::EndReason;
+use crate::monitor::JobState;
 use crate::party::Party;
 use crate::queue::{Full, Outlook, Position, Ticket};
 use crate::room::Holding;
@@ -63,6 +64,8 @@ pub(crate) async fn serve(
     if let Err(stop) = ended {
         // A stream that merely ended, or was cut off by shutdown, before it named a job is not logged.
         if control.job.is_some() || !matches!(stop, EndReason::Disconnected | EndReason::ShutDown) {
+            let (outcome, reason) = stop.name();
+            shared.monitor.ended(outcome, reason);
             stop.log(&party.key, control.job);
         }
         // A job that has not started can still be rejected.
@@ -191,6 +194,7 @@ impl JobTask<'_> {
         let Some((spec, deadline)) = handshake.map_err(|_| EndReason::Disconnected)?? else { return Ok(()) };
         // From here on the renter costs something, and its connection keeps its place.
         let _busy = self.place.begin_job();
+        let watched = self.shared.monitor.watch(self.renter, &spec);
         self.shared.queue.check(&self.party).map_err(full)?;
         let holding = self.shared.room.hold(self.party, spec.blobs().into_values())?;
         let pins = Arc::new(self.collect(control, &spec, &mut blobs).await?);
@@ -198,8 +202,10 @@ impl JobTask<'_> {
         drop(blobs);
         // A slot is taken only when there is something to run.
         let ticket = self.shared.queue.enter(self.party).map_err(full)?;
+        watched.enters(JobState::Waiting);
         let job = Admitted { spec, deadline, pins, arrived, _holding: holding };
         let ticket = self.wait_turn(control, &job, ticket).await?;
+        watched.enters(JobState::Running);
         let taken = tokio::select! {
             taken = self.shared.workers.take() => taken,
             stop = control.cancelled() => return Err(stop),

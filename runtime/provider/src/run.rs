@@ -5,7 +5,7 @@ use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
 use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker, sealed};
-use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
+use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, JobId, Millis, Name, Observed, Outcome, Receipt};
 use isobit_sandbox::CodeCache;
 use isobit_store::Pin;
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
@@ -33,6 +33,8 @@ impl JobTask<'_> {
         worker: &mut Worker,
     ) -> Result<Executed, EndReason> {
         let turn = Instant::now();
+        let id = job.spec.id();
+        worker.job.set(id).ok();
         let scratch = tokio::select! {
             started = self.start(job, worker) => started?,
             stop = control.cancelled() => return Err(stop),
@@ -47,6 +49,7 @@ impl JobTask<'_> {
             sent: 0,
             started: None,
             device: worker.device.clone(),
+            job: id,
             instead_of: None,
         };
         let ended = loop {
@@ -120,6 +123,8 @@ impl JobTask<'_> {
         if !unread.is_empty() {
             control.send(&ToRenter::Unread(unread.bounded())).await?;
         }
+        // Whoever has the receipt finds it counted.
+        self.shared.monitor.claimed(&receipt.claim, &receipt.observed);
         let envelope_json = receipt.sign(&self.shared.secret).to_json().into_bytes();
         let told = control.send(&ToRenter::Finished { envelope_json, outputs: ran.sent }).await.is_ok();
         let Receipt { claim, observed, bill, .. } = &receipt;
@@ -149,6 +154,8 @@ struct Running<'a> {
     sent: u32,
     started: Option<Instant>,
     device: DeviceSummary,
+    /// The job's name, for the log.
+    job: JobId,
     instead_of: Option<Instead>,
 }
 
@@ -200,7 +207,7 @@ impl Running<'_> {
         match noted {
             Ok(Ok(true)) => self.task.shared.workers.probe_again(worker),
             Ok(Err(error)) => {
-                tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
+                tracing::warn!(target: "isobit::provider", job = %self.job, %error, "the suspicion against the device could not be noted");
             }
             Ok(Ok(false)) | Err(_) => {}
         }
@@ -211,7 +218,7 @@ impl Running<'_> {
         if self.instead_of.is_some() {
             return Err(ChannelError::Broken("it came out of turn").into());
         }
-        tracing::info!(target: "isobit::provider", reason, device = device.name, "running a job anew");
+        tracing::info!(target: "isobit::provider", job = %self.job, reason, device = device.name, "running a job anew");
         // The streams of these outputs end as if complete; the message below declares them void.
         self.relays.shutdown().await;
         self.outputs.clear();
@@ -230,7 +237,7 @@ impl Running<'_> {
         let kept = tokio::task::spawn_blocking(move || cache.keep(workload, &key, code)).await;
         if let Ok(Err(error)) = kept {
             // The job can go on; the next one compiles again.
-            tracing::warn!(target: "isobit::provider", %error, "compiled code could not be kept");
+            tracing::warn!(target: "isobit::provider", job = %self.job, %error, "compiled code could not be kept");
         }
         Ok(())
     }

@@ -2,9 +2,11 @@
 
 use crate::admission::{Admission, Ceiling};
 use crate::connections::{Connections, Place};
+use crate::endpoint::{self, EndpointError};
 use crate::handshakes::{Begin, Handshake, Handshakes};
 use crate::job::{self, BlobStream};
 use crate::looks::Looks;
+use crate::monitor::Monitor;
 use crate::party::{Network, Party};
 use crate::queue::Queue;
 use crate::room::Room;
@@ -27,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// Time for a handshake.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -61,6 +64,8 @@ pub struct Config {
     pub slots: usize,
     /// Jobs that may wait.
     pub waiting: usize,
+    /// A loopback address for metrics; port 0 takes any.
+    pub metrics: Option<SocketAddr>,
     /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
     pub verdicts: Option<PathBuf>,
     /// For each device a program and arguments that enter [`isobit_worker::run`] in a new process.
@@ -80,6 +85,9 @@ pub enum ServeError {
     /// The folder of compiled workloads cannot be created.
     #[error("cannot keep compiled workloads: {0}")]
     Code(#[source] std::io::Error),
+    /// What this machine is told of it cannot be told.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// No worker started, or no device can be used.
     #[error(transparent)]
     Worker(#[from] SpawnError),
@@ -92,6 +100,13 @@ impl ServeError {
         match self {
             Self::Bind(_) => "choose another address with --listen, or stop what uses this one",
             Self::Store(_) | Self::Code(_) => "choose another folder with --data-dir, or make room",
+            Self::Endpoint(EndpointError::NotLoopback(_)) => {
+                "use an address of loopback, as in --metrics 127.0.0.1:9464; to read it from elsewhere, put a proxy before it that asks who comes"
+            }
+            Self::Endpoint(EndpointError::Bind { .. }) => "choose another address with --metrics",
+            Self::Endpoint(EndpointError::InUse(_)) => {
+                "choose another folder with --data-dir, or stop the other; `isobit status` tells what it does"
+            }
             Self::Worker(SpawnError::Unusable { hint, .. }) => hint,
             Self::Worker(_) => "try `isobit devices`; a driver may be broken",
         }
@@ -103,6 +118,10 @@ pub struct Provider {
     endpoint: Endpoint,
     shared: Arc<Shared>,
     gaps: Vec<Gap>,
+    /// Where metrics are served.
+    metrics: Option<SocketAddr>,
+    /// Tells this machine of it until it is dropped.
+    _endpoint_task: JoinSet<()>,
 }
 
 impl Provider {
@@ -111,6 +130,12 @@ impl Provider {
     /// # Errors
     /// See [`ServeError`].
     pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let tcp = match config.metrics {
+            Some(address) => Some(endpoint::listen(address).await?),
+            None => None,
+        };
+        let metrics = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let socket = endpoint::listen_in(&config.data_dir).await?;
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
         let groups = Groups::open();
@@ -120,6 +145,7 @@ impl Provider {
         let workers = Workers::open(config.workers.into_iter().map(command).collect(), config.slots).await?;
         let gaps = workers.gaps().iter().cloned().chain(group).collect();
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
+        let listen = endpoint.local_addr().unwrap_or(config.listen);
         let queue = Queue::new(workers.slots(), config.waiting);
         let (secret, admission, mut ceiling) = (config.secret, config.admission, config.ceiling);
         let (room, looks) = (Room::of_store(config.store_limit), Looks::new(store.clone()));
@@ -141,10 +167,15 @@ impl Provider {
             connections,
             uploads,
             windows,
+            monitor: Monitor::new(),
+            listen,
             phase,
             accepted,
         };
-        Ok(Self { endpoint, shared: Arc::new(shared), gaps })
+        let shared = Arc::new(shared);
+        let mut endpoint_task = JoinSet::new();
+        endpoint_task.spawn(endpoint::serve(Arc::clone(&shared), socket, tcp));
+        Ok(Self { endpoint, shared, gaps, metrics, _endpoint_task: endpoint_task })
     }
 
     /// The address that it listens on.
@@ -164,6 +195,12 @@ impl Provider {
     /// The devices that jobs run on, and how many jobs run on each at once.
     pub fn devices(&self) -> impl Iterator<Item = (&DeviceSummary, usize)> {
         self.shared.workers.devices()
+    }
+
+    /// Where metrics are served.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// What the jail of its workers lacks, as this system does not offer it.

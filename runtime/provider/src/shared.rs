@@ -3,6 +3,7 @@
 use crate::admission::{Admission, Ceiling};
 use crate::connections::Connections;
 use crate::looks::Looks;
+use crate::monitor::Monitor;
 use crate::queue::Queue;
 use crate::room::Room;
 use crate::upload::Uploads;
@@ -11,6 +12,7 @@ use isobit_job::{Prices, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::Store;
 use isobit_transport::Windows;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::sync::watch;
 
@@ -32,6 +34,9 @@ pub(crate) struct Shared {
     pub connections: Connections,
     pub uploads: Uploads,
     pub windows: Windows,
+    pub monitor: Monitor,
+    /// Where it listens for renters.
+    pub listen: SocketAddr,
     /// What the provider does with jobs.
     pub phase: watch::Sender<Phase>,
     /// How many jobs have been accepted and have not ended.

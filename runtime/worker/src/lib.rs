@@ -20,7 +20,7 @@ pub use body::{Jail, MAX_FILE, Options, WorkerError, run, try_jail};
 pub use channel::{ChannelError, Inbox, receive, send};
 pub use groups::Groups;
 pub use jail::{Gap, Wall};
-pub use process::{MAX_STDERR, START, SpawnError, Worker, WorkerCommand, output_of, sealed};
+pub use process::{MAX_STDERR, START, SpawnError, Worker, WorkerCommand, forward, output_of, sealed};
 
 use isobit_device::RaceReport;
 use isobit_device::probe::Suspicion;

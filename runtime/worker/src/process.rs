@@ -4,14 +4,14 @@ use crate::channel::{ChannelError, Inbox, MAX_FILES, Outgoing};
 use crate::groups::{Group, Groups};
 use crate::{DeviceSummary, FromWorker, Gap, MAX_THREADS, OWN_MEMORY, ToWorker, memory_for};
 use isobit_device::probe::Suspicion;
+use isobit_job::JobId;
 use rustix::net::RecvFlags;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::UnixStream;
@@ -79,6 +79,8 @@ pub struct Worker {
     pub lane: usize,
     /// The walls that its jail lacks.
     pub gaps: Vec<Gap>,
+    /// The job that it runs, for the log.
+    pub job: Arc<OnceLock<JobId>>,
 }
 
 /// Whether a variable of this process is a worker's business: where drivers are and how they behave, and how panics look.
@@ -117,17 +119,42 @@ fn is_for_workers(name: &OsStr) -> bool {
 /// The most bytes of a worker's standard error that are passed on: drivers complain there, and panics.
 pub const MAX_STDERR: usize = 64 << 10;
 
-/// Passes on what a worker says on standard error, as text and within bounds; the rest is read and dropped, so that the worker does not wait.
-async fn forward(mut stderr: ChildStderr) {
-    let (mut left, mut buffer) = (MAX_STDERR, vec![0; 4096]);
+/// What a line counts besides its bytes: what the log puts around it.
+const LINE: usize = 64;
+
+/// The most bytes of one line.
+const MAX_LINE: usize = 4 << 10;
+
+/// Logs what a process says on standard error, line by line and within bounds; the rest is read and dropped, so that the process does not wait. `job` is
+/// the job that it runs, once it has one.
+pub async fn forward(stderr: ChildStderr, job: Arc<OnceLock<JobId>>) {
+    let (mut left, mut buffer, mut line) = (MAX_STDERR, vec![0; 4096], Vec::new());
+    let mut stderr = stderr;
+    let mut log = |line: &mut Vec<u8>| {
+        let taken = line.get(..line.len().min(left)).unwrap_or_default();
+        left = left.saturating_sub(line.len() + LINE);
+        let text = String::from_utf8_lossy(taken);
+        let shown = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+        let text: String = text.trim_end().chars().map(shown).collect();
+        line.clear();
+        match job.get() {
+            _ if text.is_empty() => {}
+            Some(job) => tracing::warn!(target: "isobit::worker", %job, "{text}"),
+            None => tracing::warn!(target: "isobit::worker", "{text}"),
+        }
+    };
     while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-        let text = String::from_utf8_lossy(buffer.get(..count.min(left)).unwrap_or_default()).into_owned();
-        left = left.saturating_sub(count);
-        let shown = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
-        let text: String = text.chars().map(shown).collect();
-        // There is nobody to tell that standard error is closed.
-        std::io::stderr().write_all(text.as_bytes()).ok();
+        for byte in buffer.iter().take(count) {
+            match byte {
+                b'\n' => log(&mut line),
+                byte => line.push(*byte),
+            }
+            if line.len() >= MAX_LINE {
+                log(&mut line);
+            }
+        }
     }
+    log(&mut line);
 }
 
 impl Worker {
@@ -136,6 +163,7 @@ impl Worker {
     /// # Errors
     /// See [`SpawnError`].
     pub async fn start(command: &WorkerCommand) -> Result<Self, SpawnError> {
+        let job = Arc::default();
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(SpawnError::Process)?;
         ours.set_nonblocking(true).map_err(SpawnError::Process)?;
         let group = command.groups.as_ref().map(|groups| groups.make(OWN_MEMORY, MAX_THREADS)).transpose();
@@ -157,7 +185,7 @@ impl Worker {
             .spawn()
             .map_err(SpawnError::Process)?;
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(forward(stderr));
+            tokio::spawn(forward(stderr, Arc::clone(&job)));
         }
         let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
         let none = String::new;
@@ -172,6 +200,7 @@ impl Worker {
             suspicion: None,
             lane: 0,
             gaps: Vec::new(),
+            job,
         };
         let first = tokio::time::timeout(START, worker.receive()).await;
         match first.map_err(|_| SpawnError::Silent(format!("no word within {} s", START.as_secs())))? {

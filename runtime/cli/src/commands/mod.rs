@@ -17,6 +17,8 @@ pub mod run;
 #[cfg_attr(not(target_os = "linux"), path = "serve_elsewhere.rs")]
 pub mod serve;
 pub mod show;
+#[cfg_attr(not(target_os = "linux"), path = "status_elsewhere.rs")]
+pub mod status;
 pub mod submit;
 pub mod verify;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! `isobit serve`: this machine as a provider.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::key;
 use crate::opening;
 use crate::printer::Printer;
 use crate::probing::{self, Watch};
-use crate::settings::{DeviceChoice, Given, PriceList, Settings};
+use crate::settings::{DeviceChoice, Given, LogFormat, PriceList, Settings};
 
 /// Time to say goodbye after the drain, and some.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -36,6 +37,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
   isobit serve --listen 127.0.0.1:4433 --allow KEY --allow KEY --device llvmpipe
   isobit serve --device all --slots 2
   isobit serve --price kernel-fuel=0.05,out=0.01,currency=EUR
+  isobit serve --listen 0.0.0.0:4433 --metrics 127.0.0.1:9464 --log-format json
   isobit serve --config provider.toml")]
 pub struct Serve {
     /// File with settings, in TOML; flags win over it, see `isobit config`
@@ -61,9 +63,17 @@ struct Answer<'a> {
     addresses: &'a [NodeAddr],
     key: NodeKey,
     devices: Vec<Served<'a>>,
+    /// Where metrics are served.
+    metrics: Option<SocketAddr>,
 }
 
 impl Serve {
+    /// Whether each line on stderr is to be a JSON object. A file that cannot be read says so when the settings are taken from it.
+    pub fn logs_json(&self) -> bool {
+        let in_file = || self.config.as_deref().and_then(|path| settings_file(path).ok()?.log_format);
+        self.flags.log_format.or_else(in_file) == Some(LogFormat::Json)
+    }
+
     /// Serves until asked to stop.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         let file = self.config.as_deref().map(settings_file).transpose()?;
@@ -104,6 +114,7 @@ impl Serve {
             store_limit: settings.store_limit,
             slots: settings.slots.get(),
             waiting: settings.waiting.get(),
+            metrics: settings.metrics.address(),
             verdicts: Some(verdicts),
             workers,
         };
@@ -122,7 +133,11 @@ impl Serve {
             let names = devices.iter().map(|Served { device, slots }| format!("{} (slots: {slots})", device.name));
             printer.note(format_args!("serving {}", names.collect::<Vec<_>>().join(", ")));
             tell_gaps(provider.gaps(), printer);
-            let answer = Answer { address, addresses: &addresses, key: provider.key(), devices };
+            if let Some(metrics) = provider.metrics() {
+                printer.note(format_args!("metrics under http://{metrics}/metrics"));
+            }
+            let metrics = provider.metrics();
+            let answer = Answer { address, addresses: &addresses, key: provider.key(), devices, metrics };
             printer.answer(&answer, &text)?;
             tell_manager(&[NotifyState::Ready], printer);
             match provider.serve(drain(requests, settings.drain_timeout, printer)).await {

@@ -140,6 +140,7 @@ async fn last_words(
     jobs: usize,
 ) -> Vec<Option<ToRenter>> {
     let config = Config {
+        metrics: None,
         listen: ([127, 0, 0, 1], 0).into(),
         secret: SecretKey::generate(),
         admission: Admission::Open,

@@ -6,7 +6,8 @@ mod breach_tests;
 mod spares;
 
 pub(crate) use isobit_worker::{
-    ChannelError, CodeFile, FromWorker, Groups, SpawnError, ToWorker, Wall, Worker, WorkerCommand, output_of, sealed,
+    ChannelError, CodeFile, FromWorker, Groups, SpawnError, ToWorker, Wall, Worker, WorkerCommand, forward, output_of,
+    sealed,
 };
 pub use isobit_worker::{DeviceSummary, Gap};
 pub use isobit_worker::{MAX_FILE, MAX_STDERR, OWN_MEMORY, START};

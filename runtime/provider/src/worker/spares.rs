@@ -2,7 +2,7 @@
 //!
 //! A device whose worker does not start rests for a while, and its jobs go to the others.
 
-use super::{DeviceSummary, Gap, SpawnError, Worker, WorkerCommand};
+use super::{DeviceSummary, Gap, SpawnError, Worker, WorkerCommand, forward};
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -192,6 +192,11 @@ impl Workers {
         }
     }
 
+    /// How many workers wait for a job.
+    pub(crate) fn idle(&self) -> usize {
+        self.devices.iter().map(|lane| lane.lock().spares.len()).sum()
+    }
+
     /// Ends all spares.
     pub(crate) fn clear(&self) {
         for lane in self.devices.iter() {
@@ -272,8 +277,16 @@ impl Lane {
         tokio::spawn(async move {
             let mut probe = tokio::process::Command::new(&lane.command.program);
             probe.args(&lane.command.args).arg("--probe-only");
-            let probe = probe.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).status();
-            match tokio::time::timeout(PROBE, probe).await {
+            let probe =
+                probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
+            let ended = async {
+                let mut probe = probe?;
+                if let Some(stderr) = probe.stderr.take() {
+                    forward(stderr, Arc::default()).await;
+                }
+                probe.wait().await
+            };
+            match tokio::time::timeout(PROBE, ended).await {
                 Ok(Ok(_)) => lane.lock().spares.clear(),
                 Ok(Err(error)) => {
                     tracing::warn!(target: "isobit::provider", %error, "the device cannot be probed again")
