@@ -406,6 +406,7 @@ fn of_providers() -> Vec<Limit> {
 
 #[cfg(target_os = "linux")]
 fn of_providers() -> Vec<Limit> {
+    use crate::settings;
     use isobit_provider::limits;
     const CLOSED: &str = "the connection is closed";
     const GONE: &str = "the renter counts as gone";
@@ -413,9 +414,9 @@ fn of_providers() -> Vec<Limit> {
     let one = |name, what, amount, at_it| fixed(Scope::OneRenter, name, what, amount, at_it);
     let all = |name, what, amount, at_it| fixed(Scope::Provider, name, what, amount, at_it);
     let worker = |name, what, amount, at_it| fixed(Scope::Worker, name, what, amount, at_it);
-    let settable = |name, what, key, set_by, at_it| {
-        let maximum = Amount::Text("any");
-        Limit { scope: Scope::Provider, name, what, default: setting(key), maximum, set_by, at_it }
+    let settable = |name, what, maximum, set_by, at_it| {
+        let default = setting(name);
+        Limit { scope: Scope::Provider, name, what, default, maximum, set_by, at_it }
     };
     let idle_first = "the longest idle gives way; if all have jobs, the newcomer is closed";
     vec![
@@ -486,19 +487,25 @@ fn of_providers() -> Vec<Limit> {
         one("output-time", "time to take any byte of an output", time(limits::OUTPUT_STALL), GONE),
         one("frame-bytes", "a message", bytes(isobit_wire::MAX_FRAME), CLOSED),
         one("header-bytes", "the header of a stream", bytes(isobit_wire::MAX_HEADER), CLOSED),
-        settable("slots", "jobs that run at once", "slots", "the provider: serve --slots", "further jobs wait"),
+        settable(
+            "slots",
+            "jobs that run at once on each device",
+            count(settings::MAX_SLOTS),
+            "the provider: --slots",
+            "further jobs wait",
+        ),
         settable(
             "waiting",
             "jobs that wait",
-            "waiting",
-            "the provider: serve --waiting",
+            count(settings::MAX_WAITING),
+            "the provider: --waiting",
             "the renter with the most gives way, or rejected: the provider is full",
         ),
         settable(
-            "store-bytes",
-            "blobs that are kept, and those of a job together",
             "store-limit",
-            "the provider: serve --store-limit",
+            "blobs that are kept, and those of a job together",
+            Amount::Text("any"),
+            "the provider: --store-limit",
             "the longest unused are evicted; rejected if those in use leave no room",
         ),
         all("connections", "connections", count(limits::MAX_CONNECTIONS), idle_first),

@@ -24,6 +24,12 @@ use crate::key;
 /// The most bytes of a file with settings.
 pub const MAX_FILE: u64 = 1 << 20;
 
+/// The most jobs that run at once on a device.
+pub const MAX_SLOTS: u32 = 256;
+
+/// The most jobs that may wait.
+pub const MAX_WAITING: u32 = 10_000;
+
 /// The environment's only setting: where the node's key is.
 const KEY_VARIABLE: &str = "ISOBIT_KEY";
 
@@ -87,10 +93,10 @@ settings! {
     store_limit: Bytes = Bytes::mib(32 << 10);
     /// Jobs that run at once on each device [default: 1]
     #[arg(long, value_name = "COUNT")]
-    slots: Count<1, 256> = Count(1);
+    slots: Count<1, MAX_SLOTS> = Count(1);
     /// Jobs that may wait [default: 16]
     #[arg(long, value_name = "COUNT")]
-    waiting: Count<0, 10_000> = Count(16);
+    waiting: Count<0, MAX_WAITING> = Count(16);
     /// The longest that a job may run [default: 1h]
     #[arg(long, value_name = "TIME")]
     max_deadline: Span = Duration::from_secs(3600).into();
