@@ -50,7 +50,7 @@ pub enum Ends {
     Gives(Vec<u8>),
     /// Trapped so.
     Traps(Trap),
-    /// Trapped with an error of the guest whose first line is this: what the host has answered it.
+    /// Trapped with an error of the guest whose first line is this, or begins so if this ends with `…`: what the host has answered it.
     Says(&'static str),
     /// Refused with a message that has this in it, before anything of it runs.
     NotTaken(&'static str),
@@ -88,7 +88,7 @@ impl Entry {
             output_bytes: Bytes::mib(1),
             outputs: 8,
         };
-        Entry { name, guest, limits: small, deadline: Duration::from_secs(120), ends, is_long: false, is_messy: false }
+        Entry { name, guest, limits: small, deadline: Duration::from_secs(60), ends, is_long: false, is_messy: false }
     }
 
     pub fn fuel(mut self, fuel: u64) -> Entry {

@@ -21,6 +21,14 @@ pub fn bounds() -> Vec<Entry> {
             words(&[0; 8])
         ),
         kernel!(
+            "constant indices beyond storage buffers",
+            "rw:8 rw:16 ro:8",
+            "@group(0) @binding(1) var<storage, read_write> wide: array<vec4u>; @group(0) @binding(2) var<storage, read> r: array<u32>;",
+            "wide[0x20000001u] = vec4u(7u); wide[4] = vec4u(7u); wide[0xffffffffu].y = 7u; out[8] = 7u; out[0x40000000u] = 7u;
+            out[i] = r[8] + r[0x40000000u] + r[0xffffffffu] + wide[0x20000001u].x + wide[4].w;",
+            words(&[0; 24])
+        ),
+        kernel!(
             "store at a negative index",
             "rw:8",
             "",
@@ -142,15 +150,15 @@ pub fn bounds() -> Vec<Entry> {
         kernel!(
             "a pointer to what is not there",
             "rw:8",
-            "fn set(p: ptr<function, u32>) { *p = 7u; }",
-            "var a: array<u32, 4>; set(&a[4u + i]); out[i] = a[0] + a[3];",
+            "fn put(p: ptr<function, u32>) { *p = 7u; }",
+            "var a: array<u32, 4>; put(&a[4u + i]); out[i] = a[0] + a[3];",
             words(&[0; 8])
         ),
         kernel!(
             "a pointer into a buffer to what is not there",
             "rw:8",
-            "fn set(p: ptr<storage, array<u32>, read_write>, at: u32) { (*p)[at] = 7u; }",
-            "set(&out, 8u + i); set(&out, 0xffffffffu - i);",
+            "fn put(p: ptr<storage, array<u32>, read_write>, at: u32) { (*p)[at] = 7u; }",
+            "put(&out, 8u + i); put(&out, 0xffffffffu - i);",
             words(&[0; 8])
         ),
         kernel!(
@@ -248,7 +256,7 @@ pub fn numbers() -> Vec<Entry> {
             "rw:8 in:4",
             "@group(0) @binding(1) var<storage, read_write> n: array<u32>;",
             "let big = bitcast<f32>(0x7f000000u + n[0]); out[0] = u32(big); out[1] = u32(-big); out[2] = u32(i32(big)); out[3] = u32(i32(-big)); let nan = bitcast<f32>(0x7fc00000u + n[1]); out[4] = u32(nan); out[5] = u32(i32(nan));",
-            words(&[])
+            words(&[0xffff_ff00, 0, 0x7fff_ff80, 0x8000_0000, 0, 0, 0, 0, 1, 2, 3, 4])
         ),
     ]
 }
@@ -262,7 +270,7 @@ pub fn unwritten() -> Vec<Entry> {
             "8 1 1",
             || {
                 format!(
-                    "{OUT} var<workgroup> w: array<u32, 4096>; {MAIN} {{ var any = 0u; for (var t = 0u; t < 512u; t++) {{ any |= w[8u * t + i]; w[8u * t + i] = 0xdeadbeefu; }} out[id.x] = any; }}"
+                    "{OUT} var<workgroup> w: array<u32, 1024>; {MAIN} {{ var any = 0u; for (var t = 0u; t < 128u; t++) {{ any |= w[8u * t + i]; w[8u * t + i] = 0xdeadbeefu; }} out[id.x] = any; }}"
                 )
             },
             words(&[0; 64]),
@@ -270,8 +278,8 @@ pub fn unwritten() -> Vec<Entry> {
         kernel!(
             "private memory that nobody wrote",
             "rw:8",
-            "var<private> p: array<u32, 4096>;",
-            "var any = 0u; for (var t = 0u; t < 4096u; t++) { any |= p[t]; } out[i] = any;",
+            "var<private> p: array<u32, 64>;",
+            "var any = 0u; for (var t = 0u; t < 64u; t++) { any |= p[t]; } out[i] = any;",
             words(&[0; 8])
         ),
         kernel!(
@@ -284,7 +292,7 @@ pub fn unwritten() -> Vec<Entry> {
         kernel!(
             "a function's variable that another function wrote",
             "rw:8",
-            "fn f() { var a: array<u32, 1024>; for (var t = 0u; t < 1024u; t++) { a[t] = 0xdeadbeefu; } if a[7] == 0u { out[0] = 7u; } } fn g() -> u32 { var a: array<u32, 1024>; var any = 0u; for (var t = 0u; t < 1024u; t++) { any |= a[t]; } return any; }",
+            "fn f() { var a: array<u32, 64>; for (var t = 0u; t < 64u; t++) { a[t] = 0xdeadbeefu; } if a[7] == 0u { out[0] = 7u; } } fn g() -> u32 { var a: array<u32, 64>; var any = 0u; for (var t = 0u; t < 64u; t++) { any |= a[t]; } return any; }",
             "f(); out[i] = g();",
             words(&[0; 8])
         ),

@@ -15,9 +15,9 @@ pub fn loops() -> Vec<Entry> {
         kernel!("a counter that wraps around and never meets its end", "rw:8", "", "for (var x = 1u; x != 0u; x += 2u) { out[i] = x; }", KERNEL_FUEL).kernel_fuel(200_000),
         kernel!("four loops of a thousand within each other", "rw:8", "", "for (var a = 0u; a < 1000u; a++) { for (var b = 0u; b < 1000u; b++) { for (var c = 0u; c < 1000u; c++) { for (var d = 0u; d < 1000u; d++) { out[i] += d; } } } }", KERNEL_FUEL).kernel_fuel(1_000_000),
         kernel!("a loop of more turns than a driver makes", "rw:8 ro:1", "@group(0) @binding(1) var<storage, read> turns: array<u32>;", "var x = 0u; for (var t = 0u; t < turns[0] * 70000u; t++) { x += 3u; } out[i] = x;", words(&[210_000; 8])),
-        entry("a loop that never ends, in many workgroups", "rw:8", "65535 1 1", || format!("{OUT} {MAIN} {{ while out[i] != 7u {{ out[i] += 2u; }} }}"), KERNEL_FUEL).kernel_fuel(10_000_000),
-        kernel!("recursion", "rw:8", "fn f(x: u32) -> u32 { return f(x); }", "out[i] = f(i);", refused("")),
-        kernel!("recursion of two", "rw:8", "fn f(x: u32) -> u32 { return g(x); } fn g(x: u32) -> u32 { return f(x); }", "out[i] = f(i);", refused("")),
+        entry("a loop that never ends, in many workgroups", "rw:8", "65535 1 1", || format!("{OUT} {MAIN} {{ while out[i] != 7u {{ out[i] += 2u; }} }}"), KERNEL_FUEL).kernel_fuel(500_000),
+        kernel!("a function that calls itself", "rw:8", "fn f(x: u32) -> u32 { return f(x); }", "out[i] = f(i);", refused("error: declaration of `f` is recursive")),
+        kernel!("functions that call each other", "rw:8", "fn f(x: u32) -> u32 { return g(x); } fn g(x: u32) -> u32 { return f(x); }", "out[i] = f(i);", refused("error: declaration of `f` is cyclic")),
     ]
 }
 
@@ -78,13 +78,48 @@ pub fn dispatches() -> Vec<Entry> {
             ),
             "x=32 y=16",
         ),
-        with_constants(entry("a workgroup of none", "rw:8", "1 1 1", sized, refused("")), "y=0"),
         with_constants(
-            entry("a workgroup whose size overflows", "rw:8", "1 1 1", sized, refused("")),
+            entry(
+                "a workgroup of none",
+                "rw:8",
+                "1 1 1",
+                sized,
+                refused("error: a side of the workgroup is not positive"),
+            ),
+            "y=0",
+        ),
+        with_constants(
+            entry(
+                "a workgroup whose size overflows",
+                "rw:8",
+                "1 1 1",
+                sized,
+                refused("error: Entry point main at Compute is invalid"),
+            ),
             "x=65536 y=65536 z=65536",
         ),
-        with_constants(entry("a workgroup of four billion", "rw:8", "1 1 1", sized, refused("")), "x=4294967295"),
-        with_constants(entry("a workgroup of a size below zero", "rw:8", "1 1 1", sized, refused("")), "x=-1"),
+        with_constants(
+            entry(
+                "a workgroup of four billion",
+                "rw:8",
+                "1 1 1",
+                sized,
+                refused("error: Entry point main at Compute is invalid"),
+            ),
+            "x=4294967295",
+        ),
+        with_constants(
+            entry(
+                "a workgroup of a size below zero",
+                "rw:8",
+                "1 1 1",
+                sized,
+                refused(
+                    "the value -1 of the override `x` does not fit its type, u32; give it a number from 0 to 4294967295",
+                ),
+            ),
+            "x=-1",
+        ),
         entry(
             "workgroup memory over 16 KiB",
             "rw:8",
@@ -97,14 +132,16 @@ pub fn dispatches() -> Vec<Entry> {
             "rw:8",
             "1 1 1",
             || format!("{OUT} var<private> p: array<u32, 16385>; {MAIN} {{ p[i] = 1u; out[i] = p[i]; }}"),
-            refused(""),
+            refused(
+                "error: an invocation of `main` has 65540 bytes of private and function variables, more than 65536; keep them in workgroup memory or in a storage buffer",
+            ),
         ),
         entry(
             "private memory of 4 GiB",
             "rw:8",
             "1 1 1",
             || format!("{OUT} var<private> p: array<u32, 1073741823>; {MAIN} {{ p[i] = 1u; out[i] = p[i]; }}"),
-            refused(""),
+            refused("error: a type has more than 2 GiB"),
         ),
         entry(
             "workgroup memory of four exbibytes",
@@ -115,7 +152,7 @@ pub fn dispatches() -> Vec<Entry> {
                     "{OUT} var<workgroup> p: array<array<array<u32, 65536>, 65536>, 65536>; {MAIN} {{ p[i][i][i] = 1u; out[i] = p[0][0][i]; }}"
                 )
             },
-            refused(""),
+            refused("error: type is too large"),
         ),
         entry(
             "a hundred functions of much memory, one in another",
@@ -132,62 +169,86 @@ pub fn dispatches() -> Vec<Entry> {
                     .collect();
                 format!("{OUT} fn f0(x: u32) -> u32 {{ return x; }} {levels} {MAIN} {{ out[i] = f99(i); }}")
             },
-            refused(""),
+            refused(
+                "an invocation of `main` has 405504 bytes of private and function variables, more than 65536; keep them in workgroup memory or in a storage buffer",
+            ),
         ),
     ]
 }
 
 pub fn barriers() -> Vec<Entry> {
     vec![
-        kernel!("a barrier for some", "rw:8", "", "if i < 4u { workgroupBarrier(); } out[i] = 1u;", refused("")),
+        kernel!(
+            "a barrier for some",
+            "rw:8",
+            "",
+            "if i < 4u { workgroupBarrier(); } out[i] = 1u;",
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
+        ),
         kernel!(
             "a barrier after some have left",
             "rw:8",
             "",
             "if i < 4u { return; } workgroupBarrier(); out[i] = 1u;",
-            refused("")
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
         ),
         kernel!(
             "a barrier in a loop of other lengths",
             "rw:8",
             "",
             "for (var t = 0u; t < i; t++) { workgroupBarrier(); } out[i] = 1u;",
-            refused("")
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
         ),
         kernel!(
             "a barrier behind what a buffer says",
             "rw:8",
             "",
             "if out[0] == 0u { workgroupBarrier(); } out[i] = 1u;",
-            refused("")
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
         ),
         kernel!(
             "a barrier in a function, for some",
             "rw:8",
             "fn meet() { storageBarrier(); }",
             "if i == 0u { meet(); } out[i] = 1u;",
-            refused("")
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
         ),
         kernel!(
             "a barrier in a switch",
             "rw:8",
             "",
             "switch i { case 0u: { workgroupBarrier(); } default: { } } out[i] = 1u;",
-            refused("")
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
         ),
         kernel!(
             "a barrier behind a break of some",
             "rw:8",
             "",
             "loop { if i > 3u { break; } workgroupBarrier(); out[i] += 1u; if out[0] > 7u { break; } }",
-            refused("")
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
         ),
         kernel!(
             "a uniform load for some",
             "rw:8",
             "var<workgroup> w: u32;",
             "if i < 4u { out[i] = workgroupUniformLoad(&w); }",
-            refused("")
+            refused(
+                "error: a barrier must be reached by all invocations of a workgroup or by none, and here that may differ between them"
+            )
         ),
         kernel!(
             "a thousand barriers",

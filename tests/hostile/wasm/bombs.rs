@@ -57,7 +57,8 @@ pub fn bombs() -> Vec<Entry> {
             "fifty thousand blocks within blocks",
             || core("", &format!("{} {} i32.const 0", "block ".repeat(50_000), "end ".repeat(50_000))),
             Ends::Completes,
-        ),
+        )
+        .long(),
         text(
             "ten thousand operands on the stack",
             || core("", &format!("{} {}", "(i32.load (i32.const 0)) ".repeat(10_000), "i32.add ".repeat(9_999))),
@@ -108,9 +109,9 @@ pub fn bombs() -> Vec<Entry> {
             not("instances of modules; at most 32 are allowed"),
         ),
         text(
-            "components within components, 500 deep",
-            || format!("{}{}", "(component ".repeat(500), ")".repeat(500)),
-            not("components; at most 256 are allowed"),
+            "components within components, 90 deep",
+            || format!("{}{}", "(component ".repeat(90), ")".repeat(90)),
+            not("does not export `run`"),
         ),
         text(
             "a type that doubles with each level",
@@ -127,7 +128,8 @@ pub fn bombs() -> Vec<Entry> {
             "sixty thousand exports",
             || core(&(0..60_000).map(|at| format!("(func (export \"f{at}\"))")).collect::<String>(), "i32.const 0"),
             Ends::Completes,
-        ),
+        )
+        .long(),
         text(
             "two hundred data segments of 64 KiB",
             || core(&format!("(data \"{}\")", "a".repeat(65_536)).repeat(200), "i32.const 0"),
@@ -204,7 +206,8 @@ pub fn foreign() -> Vec<Entry> {
                 )
             },
             FUEL,
-        ),
+        )
+        .fuel(200_000),
         text(
             "an exit in the middle",
             || wasi(EXIT, "exit", "(param i32)", "(call $f (i32.const 0)) unreachable"),

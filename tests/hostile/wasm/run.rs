@@ -85,7 +85,8 @@ pub fn memory() -> Vec<Entry> {
             "",
             "(loop (drop (memory.grow (i32.const 65535))) (br 0)) unreachable",
             FUEL,
-        ),
+        )
+        .fuel(2_000_000),
         text(
             "4 GiB of memory at once",
             || {
