@@ -176,6 +176,7 @@ fn completions_and_manual_pages_are_generated() {
         let page = fs::read_to_string(folder.path().join(format!("isobit-{command}.1"))).unwrap();
         assert!(page.contains("Examples"), "{command}");
     }
+    assert!(folder.path().join("isobit-config-show.1").is_file());
 }
 
 #[test]

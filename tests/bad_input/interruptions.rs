@@ -149,7 +149,7 @@ fn a_provider_that_is_stopped_says_so_to_its_renters() {
     let mut job = site.start("half-an-output", &[]);
     job.wait_for("half of it is written");
     let worker = worker(&site);
-    site.provider.stop();
+    site.provider.stop_at_once();
     job.finish().failed(3, &["the provider faulted: the provider was shut down", "the job is not to blame"]);
     site.outputs.assert_empty();
     assert_gone(worker);
@@ -162,8 +162,8 @@ fn a_provider_that_is_stopped_turns_away_who_waits() {
     running.wait_for("spinning");
     let mut waiting = site.start("behave", &[]);
     waiting.wait_for("waiting, number 1 in line");
-    site.provider.stop();
-    waiting.finish().failed(2, &["the provider is shutting down", "ask another provider"]);
+    site.provider.stop_at_once();
+    waiting.finish().failed(2, &["the provider is shutting down", "submit it to another provider"]);
     running.finish().failed(3, &["the provider was shut down"]);
     site.outputs.assert_empty();
 }

@@ -51,6 +51,15 @@ impl Provider {
         Self::spawn(folder, &mut serve)
     }
 
+    /// Starts one with these settings in a file, besides its key and its folder.
+    pub fn start_configured(settings: &str) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, file) = (folder.path().join("key"), folder.path().join("provider.toml"));
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        fs::write(&file, format!("key = \"key\"\ndata-dir = \"data\"\n{settings}")).unwrap();
+        Self::spawn(folder, isobit().args(["serve", "--config"]).arg(&file))
+    }
+
     fn spawn(folder: TempDir, serve: &mut Command) -> Provider {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -107,6 +116,16 @@ impl Provider {
         children(self.pid())
     }
 
+    /// Its worker processes on a device, as `--device` names it to them.
+    pub fn workers_on(&self, device: &str) -> Vec<u32> {
+        let is_on = |pid: &u32| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split('\0');
+            words.any(|word| word == "--device") && words.next() == Some(device)
+        };
+        self.workers().into_iter().filter(is_on).collect()
+    }
+
     /// `isobit submit` to it, under a key made for the job.
     pub fn submit(&self, workload: &Path) -> Command {
         let mut submit = isobit();
@@ -144,9 +163,22 @@ impl Provider {
         signal_to(self.pid(), Signal::KILL);
     }
 
-    /// Asks it to stop.
+    /// Asks it to stop: it drains.
     pub fn stop(&self) {
         signal_to(self.pid(), Signal::TERM);
+    }
+
+    /// Asks it twice to stop, so that it gives up what runs.
+    pub fn stop_at_once(&self) {
+        self.stop();
+        // Two signals of a kind can be heard as one.
+        eventually("a provider that drains", || self.log().contains("draining").then_some(()));
+        self.stop();
+    }
+
+    /// Waits for its end. Returns its exit status; none if a signal ended it.
+    pub fn status(&mut self) -> Option<i32> {
+        eventually("the end of a provider", || self.child.try_wait().unwrap()).code()
     }
 }
 

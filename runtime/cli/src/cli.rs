@@ -2,6 +2,8 @@
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::commands::config;
 use crate::commands::{
     build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, show, status, submit, verify,
     worker,
@@ -57,8 +59,10 @@ pub enum Command {
     Doctor(doctor::Doctor),
     Run(run::Run),
     Keygen(keygen::Keygen),
-    Serve(serve::Serve),
     Status(status::Status),
+    Serve(Box<serve::Serve>),
+    #[cfg(target_os = "linux")]
+    Config(config::Config),
     Submit(submit::Submit),
     Verify(verify::Verify),
     Show(show::Show),
@@ -81,6 +85,8 @@ impl Command {
             Self::Keygen(command) => command.run(printer),
             Self::Serve(command) => command.run(printer),
             Self::Status(command) => command.run(printer),
+            #[cfg(target_os = "linux")]
+            Self::Config(command) => command.run(printer),
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),

@@ -1,6 +1,7 @@
 //! Arguments that describe a job: `name=value` pairs and limits.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -76,6 +77,23 @@ pub fn by_name<T>(what: &str, pairs: impl IntoIterator<Item = Pair<T>>) -> anyho
 /// A length of time, written as `90s`, `10m`, `2h` or `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(Duration);
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_millis();
+        let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+        match units.into_iter().find(|(_, unit)| milliseconds.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{}{name}", milliseconds / unit),
+            None => write!(f, "{milliseconds}ms"),
+        }
+    }
+}
 
 impl From<Span> for Duration {
     fn from(span: Span) -> Self {
@@ -258,6 +276,9 @@ mod tests {
         assert_eq!(read("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(read("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(read("250ms"), Ok(Duration::from_millis(250)));
+        for text in ["2h", "90s", "10m", "250ms"] {
+            assert_eq!(text.parse::<Span>().map(|span| span.to_string()), Ok(text.to_owned()));
+        }
         assert!(read("soon").is_err() && read("5 days").is_err() && read("").is_err() && read("0s").is_err());
     }
 

@@ -18,6 +18,8 @@ mod outputs;
 mod printer;
 mod probing;
 mod races;
+#[cfg(target_os = "linux")]
+mod settings;
 mod table;
 mod watch;
 

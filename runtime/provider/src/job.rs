@@ -5,8 +5,9 @@ use crate::connections::Place;
 use crate::end_reason::EndReason;
 use crate::monitor::JobState;
 use crate::queue::{Full, Position, Ticket};
-use crate::shared::Shared;
+use crate::shared::{Counted, Shared};
 use crate::upload::{self, Pace, STALL, Wanted};
+use crate::worker::Seat;
 use isobit_job::{Blob, FaultKind, Hash, JobId, JobSpec, NodeKey};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
@@ -50,6 +51,7 @@ pub(crate) async fn serve(
         pending: VecDeque::new(),
         partial_write: false,
         job: None,
+        counted: None,
     };
     let task = JobTask { shared, renter, connection, place, id };
     let ended = tokio::select! {
@@ -89,6 +91,8 @@ pub(crate) struct Control {
     partial_write: bool,
     /// The job that the renter submitted, for the log.
     job: Option<JobId>,
+    /// From `Accepted` to the last byte.
+    counted: Option<Counted>,
 }
 
 impl Control {
@@ -196,14 +200,21 @@ impl JobTask<'_> {
         let job = Admitted { spec, deadline, pins, arrived };
         let ticket = self.wait_turn(control, &job, ticket).await?;
         watched.enters(JobState::Running);
-        let taken = self.shared.workers.take().await;
-        let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
+        let taken = tokio::select! {
+            taken = self.shared.workers.take() => taken,
+            stop = control.cancelled() => return Err(stop),
+        };
+        let Seat { mut worker, slot } = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         // The timeout covers the whole run: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
         let ran = ran.unwrap_or_else(|_| Err(job.deadline.late()));
         // Costs little if the process has ended already; otherwise this frees all that it holds.
         worker.kill().await;
-        self.shared.workers.restock();
+        if self.shared.is_draining() {
+            drop(slot);
+        } else {
+            slot.free();
+        }
         drop(ticket);
         self.conclude(control, job, ran?).await
     }
@@ -224,6 +235,9 @@ impl JobTask<'_> {
         };
         let spec = JobSpec::from_json(&spec_json).map_err(|error| Rejection::InvalidSpec(error.to_string()))?;
         control.job = Some(spec.id());
+        if self.shared.is_draining() {
+            return Err(Rejection::ShuttingDown.into());
+        }
         self.shared.ceiling.check(&spec)?;
         Ok((spec, Deadline::of(Duration::from_millis(deadline_ms), self.shared.ceiling.deadline)))
     }
@@ -268,6 +282,7 @@ impl JobTask<'_> {
                     pins.insert(pin.blob().hash, pin);
                 }
                 stop = control.cancelled() => return Err(stop),
+                () = self.shared.draining() => return Err(Rejection::ShuttingDown.into()),
                 () = tokio::time::sleep(STALL), if uploads.is_empty() => {
                     let reason = format!("its upload did not begin within {} s", STALL.as_secs());
                     return Err(wanted.first().map_or(EndReason::Disconnected, |hash| Rejection::BadBlob { hash, reason }.into()));
@@ -294,6 +309,7 @@ impl JobTask<'_> {
                 Position::Lost => return Err(full(self.shared.queue.full()).into()),
             };
             if position == 0 {
+                control.counted = Some(self.shared.accept().ok_or(Rejection::ShuttingDown)?);
                 let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
                 control.send(&ToRenter::Accepted { deadline_ms }).await?;
                 return Ok(ticket);
@@ -308,6 +324,7 @@ impl JobTask<'_> {
             tokio::select! {
                 () = ticket.moved() => {}
                 stop = control.cancelled() => return Err(stop),
+                () = self.shared.draining() => return Err(Rejection::ShuttingDown.into()),
             }
         }
     }

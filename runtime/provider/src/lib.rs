@@ -31,7 +31,7 @@ pub use admission::{Admission, Ceiling};
 pub use endpoint::{AskError, EndpointError, Place, ask};
 pub use monitor::JobState;
 pub use server::{Config, Provider, ServeError};
-pub use status::{Billed, JobStatus, Status, StoreStatus, WorkersStatus};
+pub use status::{Billed, DeviceStatus, JobStatus, Status, StoreStatus, WorkersStatus};
 pub use worker::{DeviceSummary, Jail, WorkerError, run as run_worker, try_jail};
 
 /// The software's name in receipts and handshakes.

@@ -2,7 +2,8 @@
 
 use crate::monitor::JobState;
 use crate::shared::Shared;
-use crate::status::Status;
+use crate::status::{DeviceStatus, Status};
+use crate::worker::DeviceSummary;
 use isobit_job::Profile;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,11 +22,14 @@ pub(crate) fn text(shared: &Shared) -> String {
     let rules = isobit_sandbox::rules(Profile::Dp32).to_string();
     let build = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("rules".to_owned(), rules)];
     registry.register("build", "What runs here", Info::new(build));
-    let device = &status.device;
-    let device = [("name", &device.name), ("driver", &device.driver), ("backend", &device.backend)];
-    let device: Vec<(String, String)> =
-        device.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
-    registry.register("device", "What jobs run on", Info::new(device));
+    let slots = Family::<Vec<(&str, String)>, Gauge>::default();
+    for DeviceStatus { device: DeviceSummary { name, driver, backend }, slots: number } in &status.devices {
+        let labels = [("name", name), ("driver", driver), ("backend", backend)];
+        let labels = labels.into_iter().map(|(name, value)| (name, value.clone())).collect();
+        // There may be two that are called the same.
+        slots.get_or_create(&labels).inc_by((*number).into());
+    }
+    registry.register("device_slots", "What jobs run on, and how many at once", slots);
 
     let ended = Family::<_, Counter>::default();
     for (end, number) in monitor.ends() {
@@ -74,7 +78,7 @@ pub(crate) fn text(shared: &Shared) -> String {
         ),
         ("resident_memory_bytes", "Memory of the supervisor's process", status.resident_memory.get()),
         ("start_time_seconds", "When the provider was started, since 1970", status.started_unix_ms.get() / 1000),
-        ("stopping", "1 if the provider has been asked to stop", status.stopping.into()),
+        ("draining", "1 if the provider has been asked to stop", status.draining.into()),
     ];
     for (name, help, value) in now {
         registry.register(name, help, ConstGauge::new(value));

@@ -136,7 +136,7 @@ impl JobTask<'_> {
         };
         tracing::info!(
             target: "isobit::job", job = %claim.job, renter = %self.renter, claim = %claim.id(), device = observed.device,
-            run_ms = observed.run_ms.get(), guest_fuel = %claim.cost.guest_fuel, kernel_fuel = %claim.cost.kernel_fuel, told, "{outcome}"
+            run_ms = observed.run_ms.get(), guest_fuel = claim.cost.guest_fuel.get(), kernel_fuel = claim.cost.kernel_fuel.get(), told, "{outcome}"
         );
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Running<'_> {
         let suspicion = suspicion.in_words(what);
         let noted = tokio::task::spawn_blocking(move || suspicion.note(&verdicts)).await;
         match noted {
-            Ok(Ok(true)) => self.task.shared.workers.probe_again(),
+            Ok(Ok(true)) => self.task.shared.workers.probe_again(worker),
             Ok(Err(error)) => {
                 tracing::warn!(target: "isobit::provider", job = %self.job, %error, "the suspicion against the device could not be noted");
             }

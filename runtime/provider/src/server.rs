@@ -6,9 +6,9 @@ use crate::endpoint::{self, EndpointError};
 use crate::job::{self, BlobStream};
 use crate::monitor::Monitor;
 use crate::queue::Queue;
-use crate::shared::Shared;
+use crate::shared::{Phase, Shared};
 use crate::upload::Uploads;
-use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
+use crate::worker::{DeviceSummary, SpawnError, WorkerCommand, Workers};
 use isobit_job::{Bytes, NodeKey, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
@@ -60,7 +60,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The most bytes of blobs kept there.
     pub store_limit: Bytes,
-    /// Jobs that run at once.
+    /// Jobs that run at once on each device.
     pub slots: usize,
     /// Jobs that may wait.
     pub waiting: usize,
@@ -68,8 +68,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
     pub verdicts: Option<PathBuf>,
-    /// Program and arguments that enter [`crate::run_worker`] in a new process.
-    pub worker: (PathBuf, Vec<OsString>),
+    /// For each device a program and arguments that enter [`crate::run_worker`] in a new process.
+    pub workers: Vec<(PathBuf, Vec<OsString>)>,
 }
 
 /// Why a provider could not start.
@@ -88,7 +88,7 @@ pub enum ServeError {
     /// What this machine is told of it cannot be told.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The first worker did not start, or its device cannot be used.
+    /// No worker started, or no device can be used.
     #[error(transparent)]
     Worker(#[from] SpawnError),
 }
@@ -124,7 +124,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Opens the store, starts the first worker to see that the device works, and listens.
+    /// Opens the store, starts a worker on each device to see that it works, and listens. Devices that cannot be used are left out.
     ///
     /// # Errors
     /// See [`ServeError`].
@@ -137,16 +137,13 @@ impl Provider {
         let socket = endpoint::listen_in(&config.data_dir).await?;
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
-        let (program, args) = config.worker;
-        let command = WorkerCommand { program, args };
-        let first = Worker::start(&command).await?;
-        let device = first.device.clone();
-        let workers = Workers::new(command, first);
+        let commands = config.workers.into_iter().map(|(program, args)| WorkerCommand { program, args });
+        let workers = Workers::open(commands.collect(), config.slots).await?;
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let listen = endpoint.local_addr().unwrap_or(config.listen);
-        let queue = Queue::new(config.slots, config.waiting);
+        let queue = Queue::new(workers.slots(), config.waiting);
         let (secret, admission, ceiling) = (config.secret, config.admission, config.ceiling);
-        let stopping = watch::Sender::new(false);
+        let (phase, accepted) = (watch::Sender::new(Phase::Serving), watch::Sender::new(0));
         let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
         let shared = Shared {
             secret,
@@ -162,8 +159,8 @@ impl Provider {
             windows,
             monitor: Monitor::new(),
             listen,
-            device,
-            stopping,
+            phase,
+            accepted,
         };
         let shared = Arc::new(shared);
         let mut endpoint_task = JoinSet::new();
@@ -185,10 +182,9 @@ impl Provider {
         self.shared.secret.public()
     }
 
-    /// The device that jobs run on.
-    #[must_use]
-    pub fn device(&self) -> &DeviceSummary {
-        &self.shared.device
+    /// The devices that jobs run on, and how many jobs run on each at once.
+    pub fn devices(&self) -> impl Iterator<Item = (&DeviceSummary, usize)> {
+        self.shared.workers.devices()
     }
 
     /// Where metrics are served.
@@ -197,32 +193,53 @@ impl Provider {
         self.metrics
     }
 
-    /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = std::pin::pin!(shutdown);
+    /// Serves until `drain` completes. From then on jobs that have been accepted run to their ends, and all others are handed back with a
+    /// rejection that says so. Returns when none is left, or when what `drain` returned completes: then renters are told that their jobs are
+    /// given up. At the end all connections are closed and all workers are gone. Returns how many jobs were given up.
+    pub async fn serve<S: Future<Output = ()>>(self, drain: impl Future<Output = S>) -> usize {
+        let shared = Arc::clone(&self.shared);
         // Each handshake under way holds it.
         let handshakes = Arc::new(());
+        if let Some(stop) = self.accept_until(&handshakes, drain).await {
+            shared.phase.send_replace(Phase::Draining);
+            let running = *shared.accepted.borrow();
+            tracing::info!(target: "isobit::provider", running, "draining");
+            shared.workers.clear();
+            let ended = async {
+                tokio::select! {
+                    () = stop => {}
+                    () = shared.idle() => {}
+                }
+            };
+            self.accept_until(&handshakes, ended).await;
+        }
+        let given_up = *shared.accepted.borrow();
+        shared.phase.send_replace(Phase::Stopping);
+        shared.workers.clear();
+        // Notified renters close their connections. Until then, quinn may still hold the last message behind other data.
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        given_up
+    }
+
+    /// Accepts connections until `end` completes. None if the endpoint is closed before.
+    async fn accept_until<T>(&self, handshakes: &Arc<()>, end: impl Future<Output = T>) -> Option<T> {
+        let mut end = std::pin::pin!(end);
         loop {
             let incoming = tokio::select! {
-                incoming = self.endpoint.accept() => incoming,
-                () = &mut shutdown => break,
+                incoming = self.endpoint.accept() => incoming?,
+                ended = &mut end => return Some(ended),
             };
-            let Some(incoming) = incoming else { break };
-            let under_way = Arc::strong_count(&handshakes);
+            let under_way = Arc::strong_count(handshakes);
             if under_way > VALIDATE_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
                 incoming.retry().ok();
             } else if under_way > MAX_HANDSHAKES {
                 incoming.ignore();
             } else {
-                tokio::spawn(accept(Arc::clone(&self.shared), incoming, Arc::clone(&handshakes)));
+                tokio::spawn(accept(Arc::clone(&self.shared), incoming, Arc::clone(handshakes)));
             }
         }
-        self.shared.stopping.send_replace(true);
-        self.shared.workers.clear();
-        // Notified renters close their connections. Until then, quinn may still hold the last message behind other data.
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
-        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::connections::Connections;
 use crate::monitor::Monitor;
 use crate::queue::Queue;
 use crate::upload::Uploads;
-use crate::worker::{DeviceSummary, Workers};
+use crate::worker::Workers;
 use isobit_job::SecretKey;
 use isobit_sandbox::CodeCache;
 use isobit_store::Store;
@@ -31,16 +31,62 @@ pub(crate) struct Shared {
     pub monitor: Monitor,
     /// Where it listens for renters.
     pub listen: SocketAddr,
-    /// What jobs run on.
-    pub device: DeviceSummary,
-    /// Whether the provider has been asked to stop.
-    pub stopping: watch::Sender<bool>,
+    /// What the provider does with jobs.
+    pub phase: watch::Sender<Phase>,
+    /// How many jobs have been accepted and have not ended.
+    pub accepted: watch::Sender<usize>,
+}
+
+/// What a provider does with jobs. It only moves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It takes them.
+    Serving,
+    /// It finishes those that it has accepted, and hands all others back.
+    Draining,
+    /// It gives all up.
+    Stopping,
+}
+
+/// A job that has been accepted, until this is dropped.
+pub(crate) struct Counted(watch::Sender<usize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Shared {
+    /// Counts a job as accepted. None if the provider drains: then it accepts no more.
+    pub(crate) fn accept(&self) -> Option<Counted> {
+        // Counted first: a provider that drains from now on either is seen here or sees this job.
+        self.accepted.send_modify(|count| *count += 1);
+        let counted = Counted(self.accepted.clone());
+        (!self.is_draining()).then_some(counted)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
+    /// Completes when the provider drains.
+    pub(crate) async fn draining(&self) {
+        self.reaches(Phase::Draining).await;
+    }
+
     /// Completes when the provider is asked to stop.
     pub(crate) async fn stopping(&self) {
+        self.reaches(Phase::Stopping).await;
+    }
+
+    async fn reaches(&self, phase: Phase) {
         // This cannot fail: `self` holds the sender.
-        self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
+        self.phase.subscribe().wait_for(|now| *now >= phase).await.ok();
+    }
+
+    /// Completes when no accepted job is left.
+    pub(crate) async fn idle(&self) {
+        self.accepted.subscribe().wait_for(|count| *count == 0).await.ok();
     }
 }

@@ -37,7 +37,10 @@ pub enum Rejection {
     /// The workload is not a component that exports the world `isobit:compute/workload`.
     #[error("not a workload: {0}")]
     NotAWorkload(String),
-    #[error("the provider is shutting down")]
+    /// The provider drains. Also what a job is told that waited.
+    #[error(
+        "the provider is shutting down: it finishes the jobs that run and takes no others; this one was not started"
+    )]
     ShuttingDown,
     #[error("the provider runs no jobs of profile {0}")]
     ProfileNotOffered(Profile),
@@ -55,7 +58,7 @@ impl Rejection {
             Rejection::BadBlob { .. } => "check that the file did not change while it was sent, and submit again",
             Rejection::NoRoom { .. } => "use smaller inputs, or a provider with a larger store",
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
-            Rejection::ShuttingDown => "ask another provider",
+            Rejection::ShuttingDown => "submit it to another provider, or to this one when it is back",
             Rejection::ProfileNotOffered(_) => {
                 "use profile dp32, or ask the provider's owner for `isobit serve --allow-native`"
             }

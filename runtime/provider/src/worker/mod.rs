@@ -15,7 +15,7 @@ mod spares;
 pub use body::{Jail, WorkerError, run, try_jail};
 pub(crate) use channel::ChannelError;
 pub(crate) use process::{SpawnError, Worker, WorkerCommand};
-pub(crate) use spares::Workers;
+pub(crate) use spares::{Seat, Workers};
 
 use isobit_device::probe::Suspicion;
 use isobit_job::{Ended, Fault, JobSpec, LogLevel};

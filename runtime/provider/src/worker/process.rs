@@ -58,6 +58,8 @@ pub(crate) struct Worker {
     pub suspicion: Option<Suspicion>,
     /// The job that it runs, for the log.
     pub job: Arc<OnceLock<JobId>>,
+    /// The number of its device.
+    pub lane: usize,
 }
 
 /// Whether a variable of this process is a worker's business: where drivers are and how they behave, and how panics look.
@@ -145,6 +147,8 @@ impl Worker {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // Ctrl-C and the end of a terminal are for the supervisor: it finishes the jobs that run.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(SpawnError::Process)?;
@@ -153,8 +157,16 @@ impl Worker {
         }
         let socket = UnixStream::from_std(ours).map_err(SpawnError::Process)?;
         let device = DeviceSummary { name: String::new(), driver: String::new(), backend: String::new() };
-        let mut worker =
-            Self { child, socket, inbox: Inbox::default(), device, code_key: String::new(), suspicion: None, job };
+        let mut worker = Self {
+            child,
+            socket,
+            inbox: Inbox::default(),
+            device,
+            code_key: String::new(),
+            suspicion: None,
+            lane: 0,
+            job,
+        };
         let first = tokio::time::timeout(START, worker.receive()).await;
         match first.map_err(|_| SpawnError::Silent(format!("no word within {} s", START.as_secs())))? {
             Ok((FromWorker::Ready { device, code_key, suspicion }, _)) => {
