@@ -28,9 +28,9 @@ fn with_metrics() -> (Provider, String) {
 /// Sends these bytes, and returns all that comes back.
 fn exchange(address: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(request).unwrap();
+    // A connection that is closed or reset has been answered too.
+    stream.write_all(request).ok();
     let mut answer = Vec::new();
-    // A connection that is reset has been answered too.
     stream.read_to_end(&mut answer).ok();
     String::from_utf8(answer).unwrap()
 }
@@ -215,7 +215,7 @@ fn a_log_of_json_has_an_object_a_line_with_the_job() {
     assert_eq!(of_jobs.len(), 3, "{log}");
     assert!(of_jobs.iter().all(|line| line["job"].as_str().is_some_and(|job| job.len() == 64)), "{log}");
     assert_eq!(of_jobs[0]["job"], done["job"]);
-    assert_eq!(of_jobs[0]["guest_fuel"].to_string(), format!("\"{}\"", done["cost"]["guest-fuel"]).replace('"', ""));
+    assert_eq!(of_jobs[0]["guest_fuel"], done["cost"]["guest-fuel"]);
     let said: Vec<&str> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
     for message in ["serving isobit CPU device", "completed", "rejected", "faulted", "stopped"] {
         assert!(said.iter().any(|said| said.contains(message)), "no {message} in {log}");

@@ -295,7 +295,10 @@ impl Dist {
             return Err(format!("the package has made no user: {users:?}"));
         }
         // What dpkg has noted is what is there.
-        dpkg(&["--verify"], Path::new("isobit"))?;
+        let changed = dpkg(&["--verify"], Path::new("isobit"))?;
+        if !changed.is_empty() {
+            return Err(format!("what is installed is not what is packed:\n{changed}"));
+        }
         Trial::new(self, &test_root.join("usr/bin/isobit"))?.run()?;
         let state = test_root.join("var/lib/isobit");
         fs::create_dir_all(&state).map_err(|error| error.to_string())?;

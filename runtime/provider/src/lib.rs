@@ -37,7 +37,7 @@ pub use admission::{Admission, Ceiling};
 pub use endpoint::{AskError, EndpointError, Place, ask};
 pub use monitor::JobState;
 pub use server::{Config, Provider, ServeError};
-pub use status::{Billed, JobStatus, Status, StoreStatus, WorkersStatus};
+pub use status::{Billed, DeviceStatus, JobStatus, Status, StoreStatus, WorkersStatus};
 pub use worker::{DeviceSummary, Gap};
 
 /// The software's name in receipts and handshakes.

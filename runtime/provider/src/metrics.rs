@@ -2,7 +2,7 @@
 
 use crate::monitor::JobState;
 use crate::shared::Shared;
-use crate::status::Status;
+use crate::status::{DeviceStatus, Status};
 use crate::worker::DeviceSummary;
 use isobit_job::Profile;
 use prometheus_client::encoding::text::encode;
@@ -22,12 +22,14 @@ pub(crate) fn text(shared: &Shared) -> String {
     let rules = isobit_sandbox::rules(Profile::Dp32).to_string();
     let build = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("rules".to_owned(), rules)];
     registry.register("build", "What runs here", Info::new(build));
-    let devices = Family::<Vec<(&str, String)>, Gauge>::default();
-    for device in &status.devices {
-        let DeviceSummary { name, driver, backend } = device.clone();
-        devices.get_or_create(&vec![("name", name), ("driver", driver), ("backend", backend)]).set(1);
+    let slots = Family::<Vec<(&str, String)>, Gauge>::default();
+    for DeviceStatus { device: DeviceSummary { name, driver, backend }, slots: number } in &status.devices {
+        let labels = [("name", name), ("driver", driver), ("backend", backend)];
+        let labels = labels.into_iter().map(|(name, value)| (name, value.clone())).collect();
+        // There may be two that are called the same.
+        slots.get_or_create(&labels).inc_by((*number).into());
     }
-    registry.register("devices", "What jobs run on", devices);
+    registry.register("device_slots", "What jobs run on, and how many at once", slots);
 
     let ended = Family::<_, Counter>::default();
     for (end, number) in monitor.ends() {
@@ -76,7 +78,7 @@ pub(crate) fn text(shared: &Shared) -> String {
         ),
         ("resident_memory_bytes", "Memory of the supervisor's process", status.resident_memory.get()),
         ("start_time_seconds", "When the provider was started, since 1970", status.started_unix_ms.get() / 1000),
-        ("stopping", "1 if the provider has been asked to stop", status.stopping.into()),
+        ("draining", "1 if the provider has been asked to stop", status.draining.into()),
     ];
     for (name, help, value) in now {
         registry.register(name, help, ConstGauge::new(value));

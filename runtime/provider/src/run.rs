@@ -134,7 +134,7 @@ impl JobTask<'_> {
         };
         tracing::info!(
             target: "isobit::job", job = %claim.job, renter = %self.renter, claim = %claim.id(), device = observed.device,
-            run_ms = observed.run_ms.get(), guest_fuel = %claim.cost.guest_fuel, kernel_fuel = %claim.cost.kernel_fuel,
+            run_ms = observed.run_ms.get(), guest_fuel = claim.cost.guest_fuel.get(), kernel_fuel = claim.cost.kernel_fuel.get(),
             bill = bill.as_ref().map(tracing::field::display), told, "{outcome}"
         );
         Ok(())

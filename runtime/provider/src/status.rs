@@ -24,13 +24,13 @@ pub struct Status {
     /// Where it listens for renters.
     pub listen: SocketAddr,
     /// What jobs run on.
-    pub devices: Vec<DeviceSummary>,
+    pub devices: Vec<DeviceStatus>,
     /// When it was started: milliseconds since the start of 1970, UTC.
     pub started_unix_ms: Millis,
     /// How long ago that was.
     pub uptime_ms: Millis,
-    /// Whether it has been asked to stop.
-    pub stopping: bool,
+    /// Whether it has been asked to stop: it finishes the jobs that it has accepted.
+    pub draining: bool,
     /// Jobs that may run at once.
     pub slots: u32,
     /// Jobs that may wait.
@@ -51,6 +51,16 @@ pub struct Status {
     pub device_memory_granted: Bytes,
     /// Memory of the supervisor's process.
     pub resident_memory: Bytes,
+}
+
+/// A device of a provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceStatus {
+    /// Which.
+    #[serde(flatten)]
+    pub device: DeviceSummary,
+    /// Jobs that run on it at once.
+    pub slots: u32,
 }
 
 /// A job that a provider has now.
@@ -110,6 +120,7 @@ impl Status {
         let running = || live.iter().filter(|job| job.state == JobState::Running);
         let full = shared.queue.full();
         let Usage { limit, stored, in_use } = shared.store.usage();
+        let (idle, busy) = shared.workers.idle_and_busy();
         let mut ended = BTreeMap::new();
         for (end, count) in monitor.ends() {
             *ended.entry(end.outcome.to_owned()).or_default() += count;
@@ -120,10 +131,14 @@ impl Status {
             pid: std::process::id(),
             key: shared.secret.public(),
             listen: shared.listen,
-            devices: shared.workers.devices().map(|(device, _)| device.clone()).collect(),
+            devices: shared
+                .workers
+                .devices()
+                .map(|(device, slots)| DeviceStatus { device: device.clone(), slots: count(slots) })
+                .collect(),
             started_unix_ms: Millis::from_duration(since_epoch(monitor.started)),
             uptime_ms: Millis::from_duration(monitor.started.elapsed().unwrap_or_default()),
-            stopping: *shared.phase.borrow() != Phase::Serving,
+            draining: *shared.phase.borrow() >= Phase::Draining,
             slots: full.running,
             waiting_limit: full.queued,
             jobs: live
@@ -143,7 +158,7 @@ impl Status {
                 output_bytes: Bytes::saturating_from(monitor.output_bytes.get()),
             },
             connections: count(shared.connections.count()),
-            workers: WorkersStatus { idle: count(shared.workers.idle()), busy: count(running().count()) },
+            workers: WorkersStatus { idle: count(idle), busy: count(busy) },
             store: StoreStatus { stored, in_use, limit },
             device_memory_granted: running()
                 .fold(Bytes::saturating_from(0), |sum, job| sum.saturating_add(job.device_memory)),

@@ -65,11 +65,12 @@ struct Shown<'a>(&'a isobit_provider::Status);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.0;
-        let stopping = if status.stopping { ", stopping" } else { "" };
-        writeln!(f, "provider     {} ({}, process {}{stopping})", status.key, status.software, status.pid)?;
+        let draining = if status.draining { ", draining" } else { "" };
+        writeln!(f, "provider     {} ({}, process {}{draining})", status.key, status.software, status.pid)?;
         writeln!(f, "listens at   {}, for {}", status.listen, Span(status.uptime()))?;
-        for (at, device) in status.devices.iter().enumerate() {
-            writeln!(f, "{:<12} {} ({})", if at == 0 { "device" } else { "" }, device.name, device.driver)?;
+        for (index, device) in status.devices.iter().enumerate() {
+            let head = if index == 0 { "devices" } else { "" };
+            writeln!(f, "{head:<12} {} ({}), slots: {}", device.device.name, device.device.driver, device.slots)?;
         }
         let jobs = |state| status.jobs_in(state);
         writeln!(

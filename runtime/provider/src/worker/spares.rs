@@ -85,14 +85,11 @@ impl Workers {
                 Ok((Ok(mut worker), command)) => {
                     let number = devices.len();
                     worker.lane = number;
-                    gaps.extend(
-                        worker
-                            .gaps
-                            .iter()
-                            .filter(|gap| !gaps.iter().any(|known| known.wall == gap.wall))
-                            .cloned()
-                            .collect::<Vec<_>>(),
-                    );
+                    for gap in &worker.gaps {
+                        if gaps.iter().all(|known| known.wall != gap.wall) {
+                            gaps.push(gap.clone());
+                        }
+                    }
                     let device = worker.device.clone();
                     let stock = Mutex::new(Stock { spares: vec![worker], ..Stock::default() });
                     let is_probing = AtomicBool::default();
@@ -124,6 +121,12 @@ impl Workers {
     /// All devices, and the slots of each.
     pub(crate) fn devices(&self) -> impl Iterator<Item = (&DeviceSummary, usize)> {
         self.devices.iter().map(|lane| (&lane.device, lane.slots))
+    }
+
+    /// How many workers wait for a job, and how many slots are taken.
+    pub(crate) fn idle_and_busy(&self) -> (usize, usize) {
+        let stocks = self.devices.iter().map(|lane| lane.lock());
+        stocks.fold((0, 0), |(idle, busy), stock| (idle + stock.spares.len(), busy + stock.busy))
     }
 
     /// The slots of all devices.
@@ -190,11 +193,6 @@ impl Workers {
         if let Some(lane) = self.devices.get(worker.lane) {
             lane.probe_again();
         }
-    }
-
-    /// How many workers wait for a job.
-    pub(crate) fn idle(&self) -> usize {
-        self.devices.iter().map(|lane| lane.lock().spares.len()).sum()
     }
 
     /// Ends all spares.
