@@ -37,7 +37,7 @@ pub fn hoard(wish: &str) -> Option<Result<()>> {
         "trap-in-flight" => in_flight(|| std::process::abort()),
         "an-error-in-flight" => in_flight(|| Err("with a dispatch in flight".into())),
         "return-in-flight" => in_flight(|| Ok(())),
-        "no-fuel-in-flight" => in_flight(|| spin()),
+        "no-fuel-in-flight" => in_flight(spin),
         "drop-everything-in-flight" => drop_everything(),
         "submit-without-end" => submit_without_end(),
         "an-error-of-4-mib" => Err("ä".repeat(2 << 20).into()),

@@ -32,7 +32,7 @@ impl Bound {
         let buffer = Buffer::create(all as u64 * 4, usage)?;
         let is_counted = kind != "rw";
         let content = (0..all).map(|at| match at.checked_sub(start).filter(|at| *at < words) {
-            Some(at) if is_counted => at as u32 + 1,
+            Some(at) if is_counted => u32::try_from(at).unwrap_or(u32::MAX) + 1,
             Some(_) => 0,
             None => GUARD,
         });
