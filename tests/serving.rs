@@ -403,6 +403,9 @@ fn jobs_run_on_all_devices_at_once_and_what_ends_on_one_touches_no_other() {
 #[test]
 fn all_is_every_device_of_the_best_kind_and_each_is_served_once() {
     let software: Vec<_> = devices().into_iter().filter(|device| device.name != "isobit CPU device").collect();
+    if software.iter().any(|device| !device.name.contains("llvmpipe") && !device.name.contains("SwiftShader")) {
+        return support::skip("a GPU is here, so that `all` is not the drivers that compute on the CPU");
+    }
     let provider = Provider::start("all", &["--device", "llvmpipe", "--slots", "2"]);
     let log = eventually("what is served", || Some(provider.log()).filter(|log| log.contains("serving ")));
     let served = log.lines().find(|line| line.starts_with("serving ")).unwrap();

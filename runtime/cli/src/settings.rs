@@ -219,8 +219,10 @@ impl Given {
         })?;
         let refused = |error: &toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);
-            let key = key_at(text, at).map_or_else(String::new, |key| format!("`{key}`: "));
             let message = error.message().replace("unknown field", "unknown key").replace('\n', " ");
+            // That message names the key itself.
+            let key = key_at(text, at).filter(|_| !message.starts_with("unknown key"));
+            let key = key.map_or_else(String::new, |key| format!("`{key}`: "));
             Failure::new(format!("{shown}:{}: {key}{}", line_of(bytes, at), message.trim_end())).hint(HINT)
         };
         let mut given: Self = toml::from_str(text).map_err(|error| refused(&error))?;
@@ -237,7 +239,7 @@ fn line_of(bytes: &[u8], at: usize) -> usize {
     bytes.iter().take(at).filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// The key whose value the byte at `at` belongs to. None in a file that is no TOML, and on a key.
+/// The key whose value the byte at `at` belongs to. None in a file that is no TOML.
 fn key_at(text: &str, at: usize) -> Option<String> {
     let table = toml::de::DeTable::parse(text).ok()?;
     let found = table.get_ref().iter().find(|(_, value)| value.span().contains(&at))?;
