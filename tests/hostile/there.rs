@@ -206,11 +206,13 @@ fn tenth() -> Vec<Entry> {
 }
 
 #[test]
+#[ignore = "long: not tried out yet"]
 fn an_honest_tenants_jobs_go_on_while_a_provider_is_attacked() {
     attack("cpu", tenth(), false);
 }
 
 #[test]
+#[ignore = "long: not tried out yet"]
 fn an_honest_tenants_jobs_go_on_while_a_provider_with_a_driver_is_attacked() {
     attack("llvmpipe", tenth(), true);
 }

@@ -263,7 +263,7 @@ pub fn barriers() -> Vec<Entry> {
             "@group(0) @binding(1) var<storage, read_write> a: atomic<u32>;",
             "out[i] = atomicAdd(&a, 1u);",
             refused(
-                "the value before an atomic differs between devices, and from run to run, as the order of invocations does"
+                "error: the value before an atomic differs between devices, and from run to run, as the order of invocations does"
             )
         ),
         kernel!(
@@ -271,14 +271,14 @@ pub fn barriers() -> Vec<Entry> {
             "rw:8 rw:1",
             "@group(0) @binding(1) var<storage, read_write> a: atomic<u32>;",
             "out[i] = atomicExchange(&a, i);",
-            refused("which invocation an exchange comes after differs between devices, and from run to run")
+            refused("error: which invocation an exchange comes after differs between devices, and from run to run")
         ),
         kernel!(
             "a lock that is spun on",
             "rw:8 rw:1",
             "@group(0) @binding(1) var<storage, read_write> a: atomic<u32>;",
             "while !atomicCompareExchangeWeak(&a, 0u, 1u).exchanged { } out[i] = 1u;",
-            refused("which invocation wins a compare-exchange differs between devices, and from run to run")
+            refused("error: which invocation wins a compare-exchange differs between devices, and from run to run")
         ),
         kernel!(
             "waiting for another workgroup",

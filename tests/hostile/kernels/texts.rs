@@ -403,7 +403,7 @@ pub fn texts() -> Vec<Entry> {
                     "{OUT} @group(0) @binding(1) var<storage, read_write> a: atomic<u64>; {MAIN} {{ atomicMax(&a, u64(1)); out[i] = 1u; }}"
                 )
             },
-            refused("error: expected `,` or `)`, found `lu`"),
+            refused("error: 64-bit integers are not on every device"),
         ),
     ]
 }

@@ -2,8 +2,8 @@
 
 use isobit_job::TrapCode::*;
 
-use super::{calls, module, not, small, strings, text};
-use crate::corpus::{ABI, Ends, Entry, FUEL, code};
+use super::{calls, module, not, small, text};
+use crate::corpus::{Ends, Entry, FUEL, code};
 
 /// Guests that would do harm if wasmtime had the holes that were found in it, where they lie in what is used here: the component model, Cranelift on this processor, the pooling
 /// allocator, fuel and epochs. Those in Winch, garbage collection, exceptions, threads, async, the C API, WASI's files and other processors are out of reach: what they need is
@@ -30,12 +30,6 @@ pub fn advisories() -> Vec<Entry> {
         small("RUSTSEC-2024-0441: a dropped segment of externref", "(table 1 externref) (elem $e externref (ref.null extern))", "(elem.drop $e) (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)) i32.const 0", not("")),
         small("RUSTSEC-2022-0096: a global of externref", "(global (mut externref) (ref.null extern))", "i32.const 0", not("")),
         calls("RUSTSEC-2026-0085: flags that there are not", "(call $create (i64.const 4096) (i32.const -1) (i32.const 64)) (if (i32.load8_u (i32.const 64)) (then unreachable)) (call $zero)", Ends::Completes),
-        text("RUSTSEC-2026-0091: UTF-16 to UTF-8, at the end of memory", || strings("utf16", "utf8", "(call $f (i32.const 65534) (i32.const 2))"), ABI),
-        text("RUSTSEC-2026-0091: UTF-8 to UTF-16, of 2 GiB", || strings("utf8", "utf16", "(call $f (i32.const 0) (i32.const 0x7fffffff))"), ABI),
-        text("RUSTSEC-2026-0092: UTF-16 at an odd address", || strings("utf16", "utf8", "(call $f (i32.const 1) (i32.const 10))"), ABI),
-        text("RUSTSEC-2026-0093: UTF-16 to Latin-1", || strings("utf16", "latin1+utf16", "(call $f (i32.const 0) (i32.const 0x80000010))"), ABI),
-        text("RUSTSEC-2026-0093: UTF-16 to Latin-1, at the end of memory", || strings("utf16", "latin1+utf16", "(call $f (i32.const 65532) (i32.const 8))"), ABI),
-        text("strings from one component to another", || strings("utf16", "latin1+utf16", "(call $f (i32.const 0) (i32.const 100))"), Ends::Completes),
         small("RUSTSEC-2026-0114: a table beyond the address space", "(table i64 0xffffffffffff funcref)", "i32.const 0", not("")),
         small("RUSTSEC-2026-0223: fuel that runs out in the middle of bulk operations", "(table 100000 funcref) (func $f) (elem declare func $f)", "(loop
             (table.fill (i32.const 1) (ref.func $f) (i32.const 99999)) (table.copy (i32.const 0) (i32.const 1) (i32.const 99999))

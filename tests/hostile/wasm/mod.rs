@@ -117,33 +117,6 @@ fn host(pages: u32, realloc: &str, body: &str) -> String {
     )
 }
 
-/// Two components: one takes a string in one encoding, the other gives it in another.
-fn strings(from: &str, to: &str, call: &str) -> String {
-    let libc =
-        r#"(memory (export "memory") 1) (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)"#;
-    let memory = |of: &str| format!(r#"(memory (core memory ${of} "memory")) (realloc (core func ${of} "realloc"))"#);
-    let (callee, caller) = (memory("i"), memory("l"));
-    format!(
-        r#"(component
-            (component $taker
-                (core module $m {libc} (func (export "f") (param i32 i32)))
-                (core instance $i (instantiate $m))
-                (func (export "f") (param "s" string) (canon lift (core func $i "f") string-encoding={to} {callee})))
-            (instance $taker (instantiate $taker))
-            (component $giver
-                (import "f" (func $f (param "s" string)))
-                (core module $libc {libc})
-                (core instance $l (instantiate $libc))
-                (core func $g (canon lower (func $f) string-encoding={from} {caller}))
-                (core module $m (import "" "f" (func $f (param i32 i32)))
-                    (func (export "run") (result i32) {call} i32.const 0))
-                (core instance $i (instantiate $m (with "" (instance (export "f" (func $g))))))
-                (func (export "run") (result (result (error string))) (canon lift (core func $i "run") {caller})))
-            (instance $giver (instantiate $giver (with "f" (func $taker "f"))))
-            (export "run" (func $giver "run")))"#
-    )
-}
-
 const RANDOM: &str = r#"(import "wasi:random/random@0.2.0" (instance $w (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))"#;
 const EXIT: &str = r#"(import "wasi:cli/exit@0.2.0" (instance $w (export "exit" (func (param "status" (result))))))"#;
 const CLOCK: &str = r#"(import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type $pollable (sub resource)))))

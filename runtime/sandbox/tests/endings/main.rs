@@ -44,7 +44,11 @@ fn guest(body: &str) -> Workload {
 }
 
 fn guest_with(imports: &str, core_imports: &str, instantiate: &str, body: &str) -> Workload {
-    let text = format!(
+    Workload::parse(wat::parse_str(guest_text(imports, core_imports, instantiate, body)).unwrap()).unwrap()
+}
+
+fn guest_text(imports: &str, core_imports: &str, instantiate: &str, body: &str) -> String {
+    format!(
         r#"(component
             {imports}
             (core module $m
@@ -57,8 +61,7 @@ fn guest_with(imports: &str, core_imports: &str, instantiate: &str, body: &str) 
             (func (export "run") (result (result (error string)))
                 (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
         )"#
-    );
-    Workload::parse(wat::parse_str(text).unwrap()).unwrap()
+    )
 }
 
 fn prepare(workload: &Workload, limits: Limits, deadline: Option<Duration>) -> PreparedJob {
@@ -254,6 +257,56 @@ fn what_guests_cost_is_what_this_version_of_the_rules_says() {
         (local.set $n (i32.add (i32.const 1) (select (i32.const 2) (i32.const 3) (local.get $n))))) i32.const 0";
     let cost = |body| run(body).unwrap().cost.guest_fuel.get() - guest(body).blob().size.get() * COMPILE_FUEL_PER_BYTE;
     assert_eq!([count, memory, branches, "i32.const 0"].map(cost), [6004, 2032, 11, 2]);
+}
+
+/// Two components: one takes a string in one encoding, the other gives it in another.
+fn strings(from: &str, to: &str, call: &str) -> String {
+    let libc =
+        r#"(memory (export "memory") 1) (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)"#;
+    let memory = |of: &str| format!(r#"(memory (core memory ${of} "memory")) (realloc (core func ${of} "realloc"))"#);
+    let (callee, caller) = (memory("i"), memory("l"));
+    format!(
+        r#"(component
+            (component $taker
+                (core module $m {libc} (func (export "f") (param i32 i32)))
+                (core instance $i (instantiate $m))
+                (func (export "f") (param "s" string) (canon lift (core func $i "f") string-encoding={to} {callee})))
+            (instance $taker (instantiate $taker))
+            (component $giver
+                (import "f" (func $f (param "s" string)))
+                (core module $libc {libc})
+                (core instance $l (instantiate $libc))
+                (core func $g (canon lower (func $f) string-encoding={from} {caller}))
+                (core module $m (import "" "f" (func $f (param i32 i32)))
+                    (func (export "run") (result i32) {call} i32.const 0))
+                (core instance $i (instantiate $m (with "" (instance (export "f" (func $g))))))
+                (func (export "run") (result (result (error string))) (canon lift (core func $i "run") {caller})))
+            (instance $giver (instantiate $giver (with "f" (func $taker "f"))))
+            (export "run" (func $giver "run")))"#
+    )
+}
+
+#[test]
+fn components_in_a_component_pass_strings_in_any_encoding() {
+    for from in ["utf8", "utf16", "latin1+utf16"] {
+        for to in ["utf8", "utf16", "latin1+utf16"] {
+            let outcome = |call: &str| {
+                let workload = Workload::parse(wat::parse_str(strings(from, to, call)).unwrap()).unwrap();
+                prepare(&workload, Limits::default(), None).run().unwrap().outcome
+            };
+            assert_eq!(outcome("(call $f (i32.const 0) (i32.const 10))"), Outcome::Completed, "{from} to {to}");
+            let beyond = outcome("(call $f (i32.const -2) (i32.const 100))");
+            assert!(matches!(beyond, Outcome::Trapped(Trap::GuestTrap { .. })), "{from} to {to}: {beyond:?}");
+        }
+    }
+}
+
+#[test]
+fn a_module_has_one_memory() {
+    let text = guest_text("", "(memory 1)", "", "i32.const 0");
+    let workload = Workload::parse(wat::parse_str(text).unwrap()).unwrap();
+    let refused = SANDBOX.compile(&workload).err().unwrap().to_string();
+    assert!(refused.contains("multiple memories"), "{refused}");
 }
 
 #[test]
