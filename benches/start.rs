@@ -1,15 +1,20 @@
-//! How long a renter waits for a guest's first instruction, told by its first host call: in a worker that is ready, at
-//! a provider that has run the workload before, and at one that has just been started.
+//! How long a renter waits for a guest's first instruction, told by its first host call: in a worker that is ready, with and without its jail, at
+//! a provider that has run the workload before, and at one that has just been started. And how long a worker takes to start, and its jail to close.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "benchmarks may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "benchmarks may panic")]
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use isobit_sandbox::{Sandbox, TrustedCode};
+use criterion::{Criterion, criterion_group};
+use isobit_job::{JobSpec, Limits, Profile};
+use isobit_sandbox::{Sandbox, TrustedCode, Workload};
+use isobit_worker::{CodeFile, FromWorker, ToWorker, Worker, WorkerCommand, sealed};
 use support::Guest;
 use support::provider::{Provider, Renter, Times};
 
@@ -37,6 +42,74 @@ fn worker(criterion: &mut Criterion) {
     });
     group.finish();
 }
+
+/// The same in a worker's process, which is jailed; that process's start; and what of it the jail takes.
+fn jailed(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let component = support::probe("look");
+    let workload = Workload::parse(fs::read(&component).unwrap()).unwrap();
+    let code = Sandbox::new().unwrap().compile(&workload).unwrap().code().unwrap();
+    let args =
+        ["worker", "--device", &support::selector().to_string(), "--spot-checks", "off"].map(Into::into).to_vec();
+    let command = WorkerCommand { program: support::program(), args, groups: None };
+    let spec = JobSpec {
+        workload: workload.blob(),
+        inputs: BTreeMap::new(),
+        params: BTreeMap::new(),
+        limits: Limits::default(),
+        profile: Profile::Native,
+    };
+    let start = async || {
+        let begun = Instant::now();
+        let worker = Worker::start(&command).await.unwrap();
+        assert!(!worker.gaps.iter().any(|gap| gap.required), "{:?}", worker.gaps);
+        (worker, begun.elapsed())
+    };
+    let run = async || {
+        let (mut worker, _) = start().await;
+        let files = [sealed(workload.bytes()).unwrap(), sealed(&code[..]).unwrap()];
+        let (deadline_ms, code, patience_ms, detect_races) = (60_000, CodeFile::Compiled, None, false);
+        let begun = Instant::now();
+        let job = ToWorker::Start { spec: spec.clone(), deadline_ms, code, patience_ms, detect_races };
+        worker.send(&job, &files.each_ref().map(AsFd::as_fd)).await.unwrap();
+        loop {
+            match worker.receive().await.unwrap().0 {
+                FromWorker::Started => {}
+                FromWorker::Log { .. } => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let time = begun.elapsed();
+        worker.kill().await;
+        time
+    };
+    let mut group = support::slow(criterion, "start");
+    group.bench_function("worker-jailed", |bencher| {
+        bencher.iter_custom(|rounds| (0..rounds).map(|_| runtime.block_on(run())).sum());
+    });
+    group.bench_function("worker-process", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let time = async || {
+                let (worker, time) = start().await;
+                worker.kill().await;
+                time
+            };
+            (0..rounds).map(|_| runtime.block_on(time())).sum()
+        });
+    });
+    group.bench_function("jail", |bencher| {
+        let time = |_| {
+            let child = Command::new(std::env::current_exe().unwrap()).env(JAIL, "1").output().unwrap();
+            let told = String::from_utf8(child.stdout).unwrap();
+            Duration::from_nanos(told.trim().parse().unwrap())
+        };
+        bencher.iter_custom(|rounds| (0..rounds).map(time).sum());
+    });
+    group.finish();
+}
+
+/// Set in a process that only closes the jail, and says how many nanoseconds that took.
+const JAIL: &str = "ISOBIT_BENCH_JAIL";
 
 /// The same as a renter sees it.
 fn provider(criterion: &mut Criterion) {
@@ -74,5 +147,16 @@ fn provider(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, worker, provider);
-criterion_main!(benches);
+criterion_group!(benches, worker, jailed, provider);
+
+fn main() {
+    if std::env::var_os(JAIL).is_none() {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+        return;
+    }
+    let begun = Instant::now();
+    let gaps = isobit_worker::try_jail();
+    assert!(!gaps.iter().any(|gap| gap.required), "{gaps:?}");
+    println!("{}", begun.elapsed().as_nanos());
+}

@@ -176,6 +176,7 @@ fn completions_and_manual_pages_are_generated() {
         let page = fs::read_to_string(folder.path().join(format!("isobit-{command}.1"))).unwrap();
         assert!(page.contains("Examples"), "{command}");
     }
+    assert!(folder.path().join("isobit-config-show.1").is_file());
 }
 
 #[test]
@@ -384,6 +385,63 @@ fn the_cost_of_loops_is_told_by_the_turn_and_with_their_place() {
         {inner} per iteration of the loop at 5:3\n"
     );
     assert!(text.contains(&cost), "{text}");
+}
+
+/// A sum over the workgroup; the line before the last is right only with a barrier.
+const SUM: &str = "
+@group(0) @binding(0) var<storage, read> data: array<u32>;
+@group(0) @binding(1) var<storage, read_write> sums: array<u32>;
+var<workgroup> part: array<u32, 32>;
+@compute @workgroup_size(32)
+fn sum(@builtin(global_invocation_id) at: vec3u, @builtin(local_invocation_index) i: u32, @builtin(workgroup_id) group: vec3u) {
+    part[i] = data[at.x];
+    BARRIER
+    if i == 0u { for (var k = 1u; k < 32u; k++) { part[0] += part[k]; } sums[group.x] = part[0]; }
+}";
+
+#[test]
+fn races_are_looked_for_on_made_up_inputs() {
+    let right = SUM.replace("BARRIER", "workgroupBarrier();");
+    let output = check(&right, &["--detect-races"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    for words in [
+        "not proved",
+        "made-up inputs; others may",
+        "tried        3 x 1 x 1 workgroups on buffers of: zeros; ",
+        "races        none",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+
+    let racy = SUM.replace("BARRIER", "");
+    let output = check(&racy, &["--detect-races", "--workgroups", "2", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let races = json(&output)["entry_points"][0]["races"].clone();
+    assert_eq!((&races["workgroups"], races["tried"].as_array().unwrap().len()), (&serde_json::json!([2, 1, 1]), 5));
+    assert_eq!(races["found"][0]["memory"]["variable"], "part", "{races}");
+    assert!(stdout(&check(&racy, &["--detect-races"])).contains("race         `sum`: word "));
+
+    // Invocations that meet only where the data sends them: with zeros and with small numbers.
+    let scatter = "@group(0) @binding(0) var<storage, read> to: array<u32>;
+        @group(0) @binding(1) var<storage, read_write> out: array<u32>;
+        @compute @workgroup_size(8) fn scatter(@builtin(global_invocation_id) at: vec3u) { out[to[at.x]] = at.x; }";
+    assert_eq!(check(scatter, &["--detect-races"]).status.code(), Some(1));
+
+    // What does not end is not called free of races.
+    let endless = "@group(0) @binding(0) var<storage, read_write> out: array<u32>;
+        @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) at: vec3u) { while out[at.x] < 100u { out[at.x + 9u] = 1u; } }";
+    let output = check(endless, &["--detect-races", "--json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(json(&output)["entry_points"][0]["races"]["ended_early"].as_str().unwrap().contains("kernel fuel"));
+
+    for wrong in ["", "0x1", "1,2,3,4", "-1"] {
+        assert_eq!(check(&right, &["--detect-races", &format!("--workgroups={wrong}")]).status.code(), Some(2));
+    }
+    let output = check(&right, &["--detect-races", "--workgroups", "70000"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("max-compute-workgroups-per-dimension"), "{}", stderr(&output));
+    assert_eq!(check(&right, &["--detect-races", "--profile", "native"]).status.code(), Some(2));
 }
 
 const TWO_ENTRY_POINTS: &str = "

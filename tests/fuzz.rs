@@ -125,7 +125,7 @@ fn a_receipt() -> Receipt {
         run_ms: Millis::ZERO,
         instead_of: Some(Instead { device: text(), driver: text(), reason: text() }),
     };
-    Receipt { spec, claim, observed, provider: SecretKey::from_bytes(receipt::KEY).public() }
+    Receipt { spec, claim, observed, bill: None, provider: SecretKey::from_bytes(receipt::KEY).public() }
 }
 
 fn wire_seeds() -> Vec<Vec<u8>> {

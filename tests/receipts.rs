@@ -246,7 +246,7 @@ fn a_signed_lie_is_refuted_where_it_lies() {
 
     // Fuel beyond the job's own limit.
     let mut beyond = good.clone();
-    beyond.spec.limits.fuel = 1_u32.into();
+    beyond.spec.limits.fuel = isobit_job::Fuel::saturating_from(beyond.claim.cost.guest_fuel.get() - 1);
     beyond.claim.job = beyond.spec.id();
     assert_refuted(&verify_bytes(beyond.sign(&liar).to_json()), "shape");
 
@@ -305,7 +305,7 @@ fn profile_native_is_warned_of_and_stated_in_the_claim() {
         isobit().args(args).args(more).output().unwrap().into()
     };
     let (native, default) = (run(&["--profile", "native"]), run(&[]));
-    assert_eq!(native.done()["rules"], "native sandbox/2");
+    assert_eq!(native.done()["rules"], "native sandbox/3");
     assert!(native.stderr.contains("warning: profile native"), "{}", native.stderr);
     assert_eq!(default.done()["rules"], delivery.receipt().claim.rules.to_string());
     assert!(!default.stderr.contains("profile native"), "{}", default.stderr);

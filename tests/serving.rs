@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Ended, Provider, eventually, isobit, test_guest};
+use support::{Ended, Provider, devices, eventually, isobit, signal_to, test_guest};
 
 fn misbehave() -> PathBuf {
     test_guest("misbehave")
@@ -62,6 +62,8 @@ fn a_provider_that_listens_everywhere_prints_addresses_that_a_renter_can_use() {
             continue;
         };
         assert_eq!(answer["address"], answer["addresses"][0]);
+        assert_eq!(answer["devices"][0]["name"], "isobit CPU device");
+        assert_eq!(answer["devices"][0]["slots"], 1);
         for address in answer["addresses"].as_array().unwrap() {
             let mut submit = isobit();
             submit.arg("submit").arg(misbehave()).args(["-p", "do=behave", "--to", address.as_str().unwrap()]);
@@ -222,4 +224,194 @@ fn assert_anew(answer: &Value) {
     let instead = &answer["observed"]["instead-of"];
     assert!(instead["device"].as_str().unwrap().contains("llvmpipe"), "{answer}");
     assert!(instead["reason"].as_str().unwrap().contains("loop"), "{answer}");
+}
+
+#[test]
+fn the_first_request_to_stop_lets_jobs_end_and_hands_back_all_others() {
+    let mut provider = Provider::start_plain(&["--listen", "127.0.0.1:0"]);
+    let folder = tempfile::tempdir().unwrap();
+    let receipt = folder.path().join("receipt.json");
+    // Its fuel is the end of it, after a second or a few.
+    let args = ["-p", "do=spin", "--fuel", "2G", "--receipt", receipt.to_str().unwrap()];
+    let mut running = provider.start_job(&misbehave(), &args);
+    running.wait_for("spinning");
+    let worker = provider.workers()[0];
+    // Ctrl-C goes to a whole process group: workers are in another.
+    let group = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap().to_owned()
+    };
+    assert_ne!(group(worker), group(provider.pid()));
+    // It does not go on before all others have been told.
+    signal_to(worker, Signal::STOP);
+    let mut waiting = provider.start_job(&misbehave(), &["-p", "do=behave"]);
+    waiting.wait_for("waiting, number 1 in line");
+    provider.stop();
+    let words = ["the provider is shutting down", "this one was not started", "submit it to another provider"];
+    waiting.finish().failed(2, &words);
+    submit(&provider, "behave", &[]).failed(2, &words);
+    signal_to(worker, Signal::CONT);
+    running.finish().failed(1, &["trapped"]);
+    let verified = Ended::from(isobit().arg("verify").arg(&receipt).output().unwrap());
+    verified.failed(0, &["agrees (signature, shape)"]);
+    assert_eq!(provider.status(), Some(0), "{}", provider.log());
+    let log = provider.log();
+    assert!(log.contains("draining: jobs that run have 10m to end") && log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn jobs_that_do_not_end_in_the_time_to_drain_are_given_up() {
+    let mut provider = Provider::start_plain(&["--listen", "127.0.0.1:0", "--drain-timeout", "200ms"]);
+    let mut running = provider.start_job(&misbehave(), &["-p", "do=spin"]);
+    running.wait_for("spinning");
+    provider.stop();
+    running.finish().failed(3, &["the provider was shut down", "the job is not to blame"]);
+    assert_eq!(provider.status(), Some(130), "{}", provider.log());
+    assert!(provider.log().contains("the time to drain is over"), "{}", provider.log());
+}
+
+#[test]
+fn a_service_manager_is_told_when_a_provider_is_ready_and_when_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let hear = || {
+        let mut text = [0; 1024];
+        let length = socket.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let mut provider = Provider::start_with("cpu", &[], &[("NOTIFY_SOCKET", &path)]);
+    assert_eq!(hear(), "READY=1\n");
+    provider.stop();
+    assert_eq!(hear(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=610000000\n");
+    assert_eq!(provider.status(), Some(0));
+}
+
+#[test]
+fn a_file_with_settings_is_in_effect_and_shown() {
+    let settings = "listen = \"127.0.0.1:0\"\ndevice = \"cpu\"\nmax-deadline = \"1s\"\n";
+    let provider = Provider::start_configured(settings);
+    submit(&provider, "spin", &["--deadline", "10m"]).failed(3, &["the provider gives any job 1s"]);
+    // The paths in the file start in its folder.
+    let folder = provider.data();
+    assert!(folder.join("store").is_dir());
+    let file = folder.parent().unwrap().join("provider.toml");
+
+    let show = |args: &[&str]| Ended::from(isobit().args(["config", "show"]).args(args).output().unwrap());
+    let shown = show(&["--config", file.to_str().unwrap(), "--slots", "2", "--json"]).done();
+    let setting = |key: &str| {
+        let found = shown["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap();
+        (found["value"].clone(), found["from"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(setting("slots"), (2.into(), "flag".into()));
+    assert_eq!(setting("max-deadline"), ("1s".into(), "file".into()));
+    assert_eq!(setting("data-dir"), (folder.to_str().unwrap().into(), "file".into()));
+    assert_eq!(setting("waiting"), (16.into(), "default".into()));
+    show(&["--config", file.to_str().unwrap()]).failed(0, &["max-deadline", "1s", "file"]);
+    let mut with_key = isobit();
+    with_key.args(["config", "show"]).env("ISOBIT_KEY", "/run/key");
+    Ended::from(with_key.output().unwrap()).failed(0, &["/run/key", "environment"]);
+    let example = Ended::from(isobit().args(["config", "example"]).output().unwrap());
+    let written = folder.join("example.toml");
+    std::fs::write(&written, &example.stdout).unwrap();
+    show(&["--config", written.to_str().unwrap()]).failed(0, &["slots"]);
+}
+
+#[test]
+fn mistakes_in_a_file_with_settings_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("provider.toml");
+    let path = file.to_str().unwrap();
+    let serve = |flags: &[&str]| Ended::from(isobit().args(["serve", "--config", path]).args(flags).output().unwrap());
+    serve(&[]).failed(2, &["there are no settings", "No such file", "isobit config example > FILE"]);
+    for (text, words) in [
+        ("slots = 1\nslot = 2\n", "provider.toml:2: unknown key `slot`"),
+        ("slots = 0\n", "provider.toml:1: `slots`: 0 is out of range: it has to be from 1 to 256"),
+        (
+            "# slots\nslots = \"two\"\n",
+            "provider.toml:2: `slots`: invalid type: string \"two\", expected a whole number",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        serve(&[]).failed(2, &[words, "isobit config example"]);
+        Ended::from(isobit().args(["config", "show", "--config", path]).output().unwrap()).failed(2, &[words]);
+    }
+    std::fs::write(&file, vec![b'#'; (1 << 20) + 1]).unwrap();
+    serve(&[]).failed(2, &["longer than 1048576 bytes"]);
+    std::fs::write(&file, "slots = 2\n").unwrap();
+    serve(&["--slots", "0"]).failed(2, &["0 is out of range: it has to be from 1 to 256"]);
+}
+
+#[test]
+fn jobs_run_on_all_devices_at_once_and_what_ends_on_one_touches_no_other() {
+    let all: Vec<(String, String)> = devices()
+        .into_iter()
+        .filter(|device| ["llvmpipe", "SwiftShader", "isobit CPU device"].iter().any(|name| device.name.contains(name)))
+        .map(
+            |device| {
+                if device.name == "isobit CPU device" {
+                    ("cpu".into(), device.name)
+                } else {
+                    (device.index, device.name)
+                }
+            },
+        )
+        .collect();
+    let flags: Vec<&str> = all.iter().skip(1).flat_map(|(index, _)| ["--device", index]).collect();
+    let provider = Provider::start(&all[0].0, &flags);
+    // One job on each: all run, though each device has one slot.
+    let occupy = |device: &str| {
+        let mut job = provider.start_job(&misbehave(), &["-p", "do=spin"]);
+        job.wait_for("spinning");
+        let workers = provider.workers_on(device);
+        (job, workers)
+    };
+    let mut running: Vec<_> = all
+        .iter()
+        .map(|(device, name)| {
+            let (job, workers) = occupy(device);
+            assert_eq!(workers.len(), 1, "{name}: {workers:?}");
+            // It need not turn while it is in the way.
+            signal_to(workers[0], Signal::STOP);
+            Some((job, workers[0]))
+        })
+        .collect();
+    let mut full = provider.start_job(&misbehave(), &["-p", "do=behave"]);
+    full.wait_for("waiting, number 1 in line");
+    full.signal(Signal::INT);
+    full.finish().failed(130, &[]);
+
+    let mut claims = Vec::new();
+    for (index, (device, name)) in all.iter().enumerate() {
+        let (job, worker) = running[index].take().unwrap();
+        signal_to(worker, Signal::KILL);
+        job.finish().failed(3, &["the worker died"]);
+        // The place that is free is on this device.
+        let answer = submit(&provider, "behave", &[]).done();
+        assert_eq!(answer["observed"]["device"], name.as_str());
+        claims.push(answer["claim"].clone());
+        // Nothing has happened to the others.
+        let (job, workers) = occupy(device);
+        running[index] = Some((job, workers[0]));
+        signal_to(workers[0], Signal::STOP);
+        assert_eq!(provider.log().matches("faulted").count(), index + 1, "{}", provider.log());
+    }
+    assert!(claims.windows(2).all(|pair| pair[0] == pair[1]), "{claims:?}");
+}
+
+#[test]
+fn all_is_every_device_of_the_best_kind_and_each_is_served_once() {
+    let software: Vec<_> = devices().into_iter().filter(|device| device.name != "isobit CPU device").collect();
+    if software.iter().any(|device| !device.name.contains("llvmpipe") && !device.name.contains("SwiftShader")) {
+        return support::skip("a GPU is here, so that `all` is not the drivers that compute on the CPU");
+    }
+    let provider = Provider::start("all", &["--device", "llvmpipe", "--slots", "2"]);
+    let log = eventually("what is served", || Some(provider.log()).filter(|log| log.contains("serving ")));
+    let served = log.lines().find(|line| line.starts_with("serving ")).unwrap();
+    assert!(log.contains("a device is named twice"), "{log}");
+    assert!(served.contains("llvmpipe") && !served.contains("isobit CPU device"), "{served}");
+    assert_eq!(served.matches("(slots: 2)").count(), software.len(), "{served}");
+    // A warm worker for each slot.
+    eventually("warm workers", || (provider.workers().len() == 2 * software.len()).then_some(()));
 }

@@ -73,6 +73,11 @@ pub fn slow<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, 
     group
 }
 
+/// The command `isobit`.
+pub fn program() -> PathBuf {
+    tests::isobit().get_program().into()
+}
+
 /// The component of the workload in `benches/guests/NAME`.
 pub fn probe(name: &str) -> PathBuf {
     tests::build(&tests::repository().join("benches/guests").join(name), &format!("bench-{name}"))

@@ -290,6 +290,25 @@ async fn an_upload_that_trickles_holds_no_slot() {
 
 /// The hash and the size of an input are in every receipt.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renter_with_too_many_uploads_is_told_which_limit() {
+    let site = Site::own(&ONE_JOB);
+    let (key, job) = (SecretKey::generate(), spec("behave", &[], &[]));
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let mut client = Client::submit_as(&site.provider, &key, &job, MINUTE).await;
+        assert_eq!(client.missing().await.len(), 1);
+        waiting.push(client);
+    }
+    let last = Client::submit_as(&site.provider, &key, &job, MINUTE).await.last().await;
+    let ToRenter::Rejected(rejection) = last else { panic!("{last:?}") };
+    assert_eq!(rejection.to_string(), "limit `uploads` of the provider is reached: 8 of 8 in use");
+    // It is that renter's limit and nobody else's.
+    assert_serves(&site.provider);
+    drop(waiting);
+    site.assert_unharmed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_is_no_key_to_the_renters_inputs() {
     let (site, job) = (Site::own(&[]), Fresh::new());
     let (blob, bytes) = encoded(&job.input);

@@ -135,13 +135,18 @@ fn what_a_guest_says_in_several_lines_does_not_pass_for_ours() {
 #[test]
 fn a_guest_that_runs_out_of_fuel_is_told_how_to_get_more() {
     let cause = serde_json::json!({ "cause": "fuel" });
-    assert_traps("spin", &["--fuel", "10M"], &cause, &["the guest's fuel ran out; raise it with --fuel"]);
+    assert_traps(
+        "spin",
+        &["--fuel", "1G"],
+        &cause,
+        &["the guest's fuel ran out; raise it with --fuel (limit fuel: 1_000_000_000 of 1_000_000_000 used)"],
+    );
 }
 
 #[test]
 fn a_guest_that_runs_out_of_kernel_fuel_is_told_how_to_get_more() {
     let cause = serde_json::json!({ "cause": "kernel-fuel" });
-    let words = ["the fuel for dispatches ran out; raise it with --kernel-fuel"];
+    let words = ["the fuel for dispatches ran out; raise it with --kernel-fuel", "of 1_000_000 used"];
     assert_traps("dispatch-too-much", &["--kernel-fuel", "1M"], &cause, &words);
 }
 
@@ -165,7 +170,7 @@ fn a_kernel_that_never_ends_runs_out_of_kernel_fuel_and_claims_the_same_everywhe
 
 #[test]
 fn a_guest_that_hoards_memory_meets_its_limit() {
-    let words = ["the limit guest-memory was reached; raise it with --guest-memory"];
+    let words = ["the limit guest-memory was reached; raise it with --guest-memory (more than 16 MiB asked for)"];
     assert_traps("hoard-guest-memory", &["--guest-memory", "16MiB"], &limit("guest-memory"), &words);
 }
 
@@ -182,7 +187,12 @@ fn a_guest_that_hoards_handles_meets_a_limit_that_no_flag_raises() {
     let input = folder.path().join("input");
     std::fs::write(&input, "anything").unwrap();
     let input = format!("a={}", input.display());
-    assert_traps("hoard-handles", &["-i", &input], &limit("handles"), &["trapped: the limit handles was reached"]);
+    assert_traps(
+        "hoard-handles",
+        &["-i", &input],
+        &limit("handles"),
+        &["trapped: the limit handles was reached (more than 65_536 held at once)"],
+    );
     let shown = run("hoard-handles", &["-i", &input], &Outputs::new());
     assert!(!shown.stdout.contains("--handles"), "{}", shown.stdout);
 }
@@ -224,8 +234,15 @@ fn an_input_that_the_job_lacks_is_named() {
 }
 
 #[test]
-fn endless_recursion_is_a_fault_and_claims_nothing() {
-    assert_faults("recurse", &[], &["the guest's call stack overflowed"]);
+fn endless_recursion_meets_a_limit_and_is_billed() {
+    let cause = serde_json::json!({ "cause": "limit", "limit": "call-depth" });
+    assert_traps("recurse", &[], &cause, &["the limit call-depth was reached"]);
+}
+
+#[test]
+fn a_job_whose_fuel_does_not_pay_for_compiling_is_refused() {
+    let refused = run("behave", &["--fuel", "1M"], &Outputs::new());
+    refused.failed(2, &["compiling the workload's", "the job has 1000000: raise its limit `fuel`"]);
 }
 
 #[test]

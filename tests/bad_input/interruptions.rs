@@ -1,7 +1,12 @@
 //! Who goes away, and when: renters, workers, providers.
 
+use std::time::Duration;
+
+use isobit_job::FaultKind;
+use isobit_wire::{ToProvider, ToRenter};
 use rustix::process::Signal;
 
+use super::client::{Client, spec};
 use super::{ONE_JOB, Outputs, Site, misbehave};
 use crate::support::{Running, eventually, has_ended, isobit, signal_to};
 
@@ -25,6 +30,56 @@ fn ctrl_c_cancels_the_job_at_the_provider() {
     job.signal(Signal::INT);
     job.finish().failed(130, &["cancelled"]);
     assert_gone(worker);
+    site.assert_unharmed();
+}
+
+/// Cancels a job, and waits for the provider's answer.
+async fn cancel(job: &mut Client) {
+    job.say(&ToProvider::Cancel).await;
+    let last = job.last().await;
+    assert!(matches!(&last, ToRenter::Faulted(fault) if fault.kind == FaultKind::Cancelled), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_cancelled_in_whatever_state_it_is() {
+    let site = Site::own(&["--slots", "1", "--waiting", "1"]);
+    let submit =
+        async |wish: &str| Client::submit(&site.provider, &spec(wish, &[], &[]), Duration::from_secs(600)).await;
+    // It waits for its blobs.
+    let mut job = submit("behave").await;
+    assert_eq!(job.missing().await.len(), 1);
+    cancel(&mut job).await;
+
+    // Its worker starts, and comes no further. There is no spare one.
+    let spare = worker(&site);
+    signal_to(spare, Signal::KILL);
+    assert_gone(spare);
+    let mut starting = submit("behave").await;
+    starting.bring_workload().await;
+    let starts = eventually("a worker that starts", || {
+        site.provider.workers().into_iter().find(|pid| *pid != spare).inspect(|pid| signal_to(*pid, Signal::STOP))
+    });
+    starting.hear_of(|message| matches!(message, ToRenter::Accepted { .. }).then_some(())).await;
+
+    // It waits for its turn.
+    let mut queued = submit("behave").await;
+    queued.bring_workload().await;
+    let told = queued.hear_of(|message| match message {
+        ToRenter::Queued { position, reason } => Some((*position, reason.clone())),
+        _ => None,
+    });
+    assert_eq!(told.await, (1, "the one slot is taken; yours is next".to_owned()));
+    cancel(&mut queued).await;
+    cancel(&mut starting).await;
+    assert_gone(starts);
+
+    // It runs, and an output is on its way.
+    let mut running = submit("half-an-output").await;
+    running.bring_workload().await;
+    running.hear_of(|message| matches!(message, ToRenter::Output { .. }).then_some(())).await;
+    let runs = worker(&site);
+    cancel(&mut running).await;
+    assert_gone(runs);
     site.assert_unharmed();
 }
 
@@ -149,7 +204,7 @@ fn a_provider_that_is_stopped_says_so_to_its_renters() {
     let mut job = site.start("half-an-output", &[]);
     job.wait_for("half of it is written");
     let worker = worker(&site);
-    site.provider.stop();
+    site.provider.stop_at_once();
     job.finish().failed(3, &["the provider faulted: the provider was shut down", "the job is not to blame"]);
     site.outputs.assert_empty();
     assert_gone(worker);
@@ -162,8 +217,8 @@ fn a_provider_that_is_stopped_turns_away_who_waits() {
     running.wait_for("spinning");
     let mut waiting = site.start("behave", &[]);
     waiting.wait_for("waiting, number 1 in line");
-    site.provider.stop();
-    waiting.finish().failed(2, &["the provider is shutting down", "ask another provider"]);
+    site.provider.stop_at_once();
+    waiting.finish().failed(2, &["the provider is shutting down", "submit it to another provider"]);
     running.finish().failed(3, &["the provider was shut down"]);
     site.outputs.assert_empty();
 }

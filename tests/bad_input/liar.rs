@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isobit_job::{
-    Blob, Bytes, Claim, Cost, Envelope, JobSpec, Millis, NodeAddr, Observed, Outcome, Receipt, Rules, SecretKey,
+    Blob, Bytes, Claim, Cost, Envelope, JobSpec, Millis, NodeAddr, Observed, Outcome, Prices, Receipt, Rules, SecretKey,
 };
 use isobit_transport::listen;
 use isobit_wire::{OutputHeader, PROTOCOL, ProviderSession, ToProvider, ToRenter, encode};
@@ -44,6 +44,10 @@ enum Lie {
     Mute,
     /// A stream has no header.
     Headless,
+    /// It has prices beyond what it has been told is paid.
+    Price,
+    /// It bills by other prices than it has named.
+    Bill,
 }
 
 struct Liar {
@@ -76,8 +80,18 @@ impl Liar {
         let hello = hear(&mut session, &mut receive).await;
         assert!(matches!(hello, ToProvider::Hello { .. }));
         say(&mut session, &mut send, &ToRenter::Welcome { protocol: PROTOCOL, software: "liar".into() }).await;
-        let ToProvider::Submit { spec_json, .. } = hear(&mut session, &mut receive).await else { panic!() };
+        let spec_json = loop {
+            if let ToProvider::Submit { spec_json, .. } = hear(&mut session, &mut receive).await {
+                break spec_json;
+            }
+        };
         let spec = JobSpec::from_json(&spec_json).unwrap();
+        if self.lie == Lie::Price {
+            // The renter leaves when it hears that.
+            say(&mut session, &mut send, &ToRenter::Prices(prices())).await;
+            connection.closed().await;
+            return;
+        }
         say(&mut session, &mut send, &ToRenter::Accepted { deadline_ms: 60_000 }).await;
         say(&mut session, &mut send, &ToRenter::Running { device: "none".into() }).await;
         let flood = ToRenter::log(isobit_job::LogLevel::Info, &"flood ".repeat(100));
@@ -143,7 +157,8 @@ impl Liar {
             run_ms: Millis::ZERO,
             instead_of: None,
         };
-        let envelope = Receipt { spec, claim, observed, provider: key.public() }.sign(key);
+        let bill = (self.lie == Lie::Bill).then(|| prices().bill(&claim.cost));
+        let envelope = Receipt { spec, claim, observed, provider: key.public(), bill }.sign(key);
         match self.lie {
             Lie::Signature => {
                 let mut json: serde_json::Value = serde_json::from_str(&envelope.to_json()).unwrap();
@@ -155,6 +170,10 @@ impl Liar {
             _ => envelope,
         }
     }
+}
+
+fn prices() -> Prices {
+    "out=1".parse().unwrap()
 }
 
 async fn say(session: &mut ProviderSession, send: &mut SendStream, message: &ToRenter) {
@@ -177,7 +196,7 @@ fn submit(lie: Lie, outputs: &Outputs) -> Running {
     tokio::spawn(liar.serve());
     let mut submit = isobit();
     submit.arg("submit").arg(misbehave()).args(["--to", &address, "-o", &outputs.out()]);
-    submit.args(["--output-bytes", "1MiB", "--outputs", "1", "--receipt"]);
+    submit.args(["--output-bytes", "1MiB", "--outputs", "1", "--budget", "0.0001", "--receipt"]);
     Running::start(submit.arg(outputs.0.path().join("receipt.json")))
 }
 
@@ -202,6 +221,17 @@ async fn a_receipt_about_something_else_is_no_receipt() {
     assert_caught(Lie::Job, &["the receipt is about job ", "expected job "]).await;
     assert_caught(Lie::Signer, &["signed by ", "and provider "]).await;
     assert_caught(Lie::Signature, &["the provider's receipt is no good: "]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renter_holds_to_its_budget_and_to_the_prices_that_it_was_told() {
+    assert_caught(Lie::Bill, &["the receipt bills the job by other prices than the provider named"]).await;
+    let outputs = Outputs::new();
+    let job = submit(Lie::Price, &outputs);
+    let ended: Ended = tokio::task::spawn_blocking(|| job.finish()).await.unwrap();
+    // A MiB of 1024 at most.
+    ended.failed(2, &["the job could cost 0.000976 credits", "its budget is 0.0001 credits", "isobit quote"]);
+    outputs.assert_empty();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ mod provider;
 mod seen;
 
 #[allow(unused_imports, reason = "no test file uses all of it")]
-pub use process::{Ended, Running, eventually, has_ended, signal_to, stats};
+pub use process::{Ended, Running, children, eventually, has_ended, signal_to, stats, worker_of};
 #[allow(unused_imports, reason = "no test file uses all of it")]
 pub use provider::Provider;
 

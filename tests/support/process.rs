@@ -83,6 +83,11 @@ impl Running {
         }
     }
 
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         signal_to(self.child.id(), signal);
@@ -176,6 +181,11 @@ pub fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     threads <= 1 && matches!(state, None | Some('Z' | 'X'))
+}
+
+/// The worker that a process has started. Where the system permits namespaces, it is the child of a process that only waits for it.
+pub fn worker_of(waiting: u32) -> u32 {
+    children(waiting).first().copied().unwrap_or(waiting)
 }
 
 /// The processes that a process has started and that still run.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{children, eventually, has_ended, signal_to};
+use super::process::{children, eventually, has_ended, signal_to, worker_of};
 use super::{Running, isobit};
 
 /// A provider that listens on loopback. Dropping it kills it.
@@ -57,6 +57,25 @@ impl Provider {
         Self::start_in(Arc::clone(&self.folder), &self.device, &flags, &[])
     }
 
+    /// Starts one on the CPU device that has inherited a descriptor of a file.
+    pub fn start_holding(file: &Path) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        let mut serve = isobit();
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--key"]).arg(&key);
+        serve.arg("--data-dir").arg(folder.path().join("data"));
+        let mut holding = Command::new("sh");
+        holding.args(["-c", "exec 9<\"$0\"; exec \"$@\""]).arg(file).arg(serve.get_program()).args(serve.get_args());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => holding.env(name, value),
+                None => holding.env_remove(name),
+            };
+        }
+        Self::spawn(Arc::new(folder), &mut holding)
+    }
+
     /// Starts one that says what it says to anybody, on the CPU device, with these arguments.
     pub fn start_plain(args: &[&str]) -> Provider {
         let folder = tempfile::tempdir().unwrap();
@@ -66,6 +85,15 @@ impl Provider {
         serve.args(["serve", "--device", "cpu", "--key"]).arg(&key).args(args);
         serve.arg("--data-dir").arg(folder.path().join("data"));
         Self::spawn(Arc::new(folder), &mut serve)
+    }
+
+    /// Starts one with these settings in a file, besides its key and its folder.
+    pub fn start_configured(settings: &str) -> Provider {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, file) = (folder.path().join("key"), folder.path().join("provider.toml"));
+        assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
+        fs::write(&file, format!("key = \"key\"\ndata-dir = \"data\"\n{settings}")).unwrap();
+        Self::spawn(Arc::new(folder), isobit().args(["serve", "--config"]).arg(&file))
     }
 
     fn spawn(folder: Arc<TempDir>, serve: &mut Command) -> Provider {
@@ -120,9 +148,19 @@ impl Provider {
         self.child.id()
     }
 
-    /// Its worker processes.
+    /// Its worker processes. Where the system permits namespaces, each is the child of a process that only waits for it.
     pub fn workers(&self) -> Vec<u32> {
-        children(self.pid())
+        children(self.pid()).into_iter().map(worker_of).collect()
+    }
+
+    /// Its worker processes on a device, as `--device` names it to them.
+    pub fn workers_on(&self, device: &str) -> Vec<u32> {
+        let is_on = |pid: &u32| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split('\0');
+            words.any(|word| word == "--device") && words.next() == Some(device)
+        };
+        self.workers().into_iter().filter(is_on).collect()
     }
 
     /// `isobit submit` to it, under a key made for the job.
@@ -162,9 +200,22 @@ impl Provider {
         signal_to(self.pid(), Signal::KILL);
     }
 
-    /// Asks it to stop.
+    /// Asks it to stop: it drains.
     pub fn stop(&self) {
         signal_to(self.pid(), Signal::TERM);
+    }
+
+    /// Asks it twice to stop, so that it gives up what runs.
+    pub fn stop_at_once(&self) {
+        self.stop();
+        // Two signals of a kind can be heard as one.
+        eventually("a provider that drains", || self.log().contains("draining").then_some(()));
+        self.stop();
+    }
+
+    /// Waits for its end. Returns its exit status; none if a signal ended it.
+    pub fn status(&mut self) -> Option<i32> {
+        eventually("the end of a provider", || self.child.try_wait().unwrap()).code()
     }
 }
 

@@ -7,6 +7,8 @@ mod apt;
 mod bench;
 mod compiler;
 mod demo;
+#[cfg(unix)]
+mod dist;
 mod divergence;
 mod document;
 mod drivers;
@@ -30,6 +32,9 @@ Commands:
   bench [--yes] [dp32 | -- ARGS...]
                          set up, then run the benchmarks (all; those of profile dp32; or with ARGS for cargo bench), and
                          write what all or those of dp32 found to BENCHMARKS.md
+  dist [--debug] [--check]
+                         build a Debian package and a tarball in target/dist; with --check, install and run both in a root of
+                         their own; with --debug, of a build that takes less time
   divergence [--yes]     set up, then count what drivers compute differently, and write the table in the README
   acceptance             check public kernels, and write which are accepted to docs/acceptance.md
   fresh [SUITE] [...]    try demo and test on a Debian that has nothing but Rust; `cargo xtask fresh help` tells more
@@ -86,6 +91,8 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "demo" => demo::run(&Options::parse(&["--yes"], args)?)?,
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
         "bench" => bench::run(&Options::parse(&["--yes", "dp32", "--"], args)?)?,
+        #[cfg(unix)]
+        "dist" => dist::run(&Options::parse(&["--debug", "--check"], args)?)?,
         "divergence" => divergence::run(&Options::parse(&["--yes"], args)?)?,
         "acceptance" => {
             Options::parse(&[], args)?;

@@ -2,8 +2,11 @@
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::commands::config;
 use crate::commands::{
-    build, check, completions, devices, doctor, inspect, keygen, man, new, run, serve, show, submit, verify, worker,
+    build, check, completions, devices, doctor, inspect, keygen, limits, man, new, quote, run, serve, show, status,
+    submit, verify, worker,
 };
 use crate::failure::Status;
 use crate::printer::Printer;
@@ -56,10 +59,15 @@ pub enum Command {
     Doctor(doctor::Doctor),
     Run(run::Run),
     Keygen(keygen::Keygen),
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
+    #[cfg(target_os = "linux")]
+    Config(config::Config),
+    Quote(quote::Quote),
+    Status(status::Status),
     Submit(submit::Submit),
     Verify(verify::Verify),
     Show(show::Show),
+    Limits(limits::Limits),
     Worker(worker::Worker),
     Completions(completions::Completions),
     Man(man::Man),
@@ -78,9 +86,14 @@ impl Command {
             Self::Run(command) => command.run(printer),
             Self::Keygen(command) => command.run(printer),
             Self::Serve(command) => command.run(printer),
+            Self::Quote(command) => command.run(printer),
+            #[cfg(target_os = "linux")]
+            Self::Config(command) => command.run(printer),
+            Self::Status(command) => command.run(printer),
             Self::Submit(command) => command.run(printer),
             Self::Verify(command) => command.run(printer),
             Self::Show(command) => command.run(printer),
+            Self::Limits(command) => command.run(&Cli::command(), printer),
             Self::Worker(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command(), printer),
             Self::Man(command) => command.run(Cli::command(), printer),

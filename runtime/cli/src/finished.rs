@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use isobit_job::{Blob, Claim, ClaimId, Cost, JobId, LimitName, Name, Observed, Outcome, Rules, Trap, Unread};
+use isobit_job::{
+    Bill, Blob, Bytes, Claim, ClaimId, Cost, Fuel, JobId, LimitName, Limits, Name, Observed, Outcome, Rules, Trap,
+    Unread,
+};
 use isobit_renter::Kept;
 use serde::Serialize;
 
@@ -19,14 +22,29 @@ pub struct Finished<'a> {
     claim: ClaimId,
     rules: Rules,
     outcome: &'a Outcome,
+    /// The outcome in words, with the limit that was reached.
+    message: String,
     cost: &'a Cost,
     outputs: BTreeMap<&'a Name, Output>,
     observed: &'a Observed,
     receipt: Option<String>,
     unread: &'a Unread,
+    /// Present if the provider charges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill: Option<&'a Bill>,
+    /// Present if the job had to wait for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<Queued>,
     /// Present if races were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     races: Option<Races<'a>>,
+}
+
+/// Where a job stood in line at first, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Queued {
+    pub position: u32,
+    pub reason: String,
 }
 
 #[derive(Serialize)]
@@ -37,7 +55,7 @@ struct Output {
 }
 
 impl<'a> Finished<'a> {
-    pub fn new(claim: &'a Claim, observed: &'a Observed, kept: &Kept, unread: &'a Unread) -> Self {
+    pub fn new(claim: &'a Claim, limits: &Limits, observed: &'a Observed, kept: &Kept, unread: &'a Unread) -> Self {
         let outputs = claim.outputs.iter().map(|(name, blob)| {
             let path = kept.outputs.get(name).map(ToString::to_string);
             (name, Output { blob: *blob, path })
@@ -47,11 +65,14 @@ impl<'a> Finished<'a> {
             claim: claim.id(),
             rules: claim.rules,
             outcome: &claim.outcome,
+            message: outcome(&claim.outcome, limits, &claim.cost),
             cost: &claim.cost,
             outputs: outputs.collect(),
             observed,
             receipt: kept.receipt.as_ref().map(ToString::to_string),
             unread,
+            bill: None,
+            queued: None,
             races: None,
         }
     }
@@ -59,6 +80,16 @@ impl<'a> Finished<'a> {
     /// Adds the races that were found, if they were looked for.
     pub fn with_races(self, races: Option<Races<'a>>) -> Self {
         Self { races, ..self }
+    }
+
+    /// Adds what the job costs, if the provider charges.
+    pub fn with_bill(self, bill: Option<&'a Bill>) -> Self {
+        Self { bill, ..self }
+    }
+
+    /// Adds that the job had to wait.
+    pub fn with_queued(self, queued: Option<Queued>) -> Self {
+        Self { queued, ..self }
     }
 
     /// Prints the answer, on stderr if an output goes to stdout. Warns of parameters and inputs that were not used.
@@ -98,11 +129,14 @@ impl<'a> Finished<'a> {
 
 impl fmt::Display for Finished<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "outcome  {}", outcome(self.outcome))?;
+        writeln!(f, "outcome  {}", self.message)?;
         writeln!(f, "job      {}", self.job)?;
         writeln!(f, "claim    {}", self.claim)?;
         writeln!(f, "rules    {}", self.rules)?;
         writeln!(f, "fuel     {} guest, {} kernel", self.cost.guest_fuel, self.cost.kernel_fuel)?;
+        if let Some(bill) = self.bill {
+            writeln!(f, "bill     {bill} (stated, and moved by nobody)")?;
+        }
         let device = escape::line(&self.observed.device);
         writeln!(f, "device   {device}, {} after {}", self.observed.run_ms, self.observed.prepare_ms)?;
         if let Some(instead) = &self.observed.instead_of {
@@ -119,21 +153,45 @@ impl fmt::Display for Finished<'_> {
     }
 }
 
-/// An outcome in words, with what to do about it.
-pub fn outcome(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Completed => "completed".to_owned(),
-        Outcome::Trapped(trap) => match trap {
-            Trap::GuestError { message } => format!("trapped: the workload says: {}", quoted(message)),
-            Trap::GuestTrap { code } => format!("trapped: the guest crashed ({code})"),
-            Trap::Fuel => "trapped: the guest's fuel ran out; raise it with --fuel".to_owned(),
-            Trap::KernelFuel => "trapped: the fuel for dispatches ran out; raise it with --kernel-fuel".to_owned(),
-            Trap::Limit { limit: limit @ LimitName::GuestMemory } => {
-                format!("trapped: the limit {limit} was reached; raise it with --{limit}")
-            }
-            // These limits are fixed, the same for every job.
-            Trap::Limit { limit } => format!("trapped: the limit {limit} was reached"),
-        },
+/// An outcome in words, with what to do about it. Where a limit was reached, with its name, what was used or asked for, and the most.
+pub fn outcome(outcome: &Outcome, limits: &Limits, cost: &Cost) -> String {
+    let Outcome::Trapped(trap) = outcome else { return "completed".to_owned() };
+    let spent = |used: Fuel, most: Fuel| format!("{used} of {most} used");
+    match trap {
+        Trap::GuestError { message } => format!("trapped: the workload says: {}", quoted(message)),
+        Trap::GuestTrap { code } => format!("trapped: the guest crashed ({code})"),
+        Trap::Fuel => {
+            let spent = spent(cost.guest_fuel, limits.fuel);
+            format!("trapped: the guest's fuel ran out; raise it with --fuel (limit fuel: {spent})")
+        }
+        Trap::KernelFuel => {
+            let spent = spent(cost.kernel_fuel, limits.kernel_fuel);
+            format!(
+                "trapped: the fuel for dispatches ran out; raise it with --kernel-fuel (limit kernel-fuel: {spent})"
+            )
+        }
+        Trap::Limit { limit } => format!("trapped: the limit {limit} was reached{}", reached(*limit, limits)),
+    }
+}
+
+/// What is said of a limit that was reached.
+fn reached(limit: LimitName, limits: &Limits) -> String {
+    use isobit_sandbox::limits as fixed;
+    let count = |most: usize| Fuel::saturating_from(most as u64);
+    match limit {
+        LimitName::GuestMemory => {
+            format!("; raise it with --guest-memory (more than {} asked for)", limits.guest_memory)
+        }
+        // These are the same for every job.
+        LimitName::CallDepth => format!(
+            " (calls deeper than {}, counted by the size of their functions); no flag raises it",
+            Fuel::from(fixed::MAX_CALL_DEPTH)
+        ),
+        LimitName::Handles => format!(" (more than {} held at once); no flag raises it", count(fixed::MAX_HANDLES)),
+        LimitName::HostCallBytes => format!(
+            " (more than {} handed over in one call); no flag raises it",
+            Bytes::saturating_from(fixed::HOSTCALL_BYTES as u64)
+        ),
     }
 }
 
@@ -145,4 +203,31 @@ fn quoted(message: &str) -> String {
         return escape::line(message).into_owned();
     }
     message.lines().map(|line| format!("\n  {}", escape::line(line))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_that_ends_a_job_is_said_with_its_name_what_was_used_and_the_most() {
+        let limits = Limits { guest_memory: Bytes::mib(16), fuel: Fuel::from(1_000_000), ..Limits::default() };
+        let cost = Cost { guest_fuel: Fuel::from(1_000_000), kernel_fuel: Fuel::from(7), ..Cost::default() };
+        let words = |trap| outcome(&Outcome::Trapped(trap), &limits, &cost);
+        assert_eq!(
+            words(Trap::Fuel),
+            "trapped: the guest's fuel ran out; raise it with --fuel (limit fuel: 1_000_000 of 1_000_000 used)"
+        );
+        assert!(words(Trap::KernelFuel).ends_with("(limit kernel-fuel: 7 of 1_000_000_000_000_000 used)"));
+        for limit in LimitName::ALL {
+            let said = words(Trap::Limit { limit: *limit });
+            let figure = match limit {
+                LimitName::GuestMemory => "; raise it with --guest-memory (more than 16 MiB asked for)",
+                LimitName::CallDepth => " (calls deeper than 16_777_216, ",
+                LimitName::Handles => " (more than 65_536 held at once); no flag",
+                LimitName::HostCallBytes => " (more than 257 MiB handed over in one call); no flag",
+            };
+            assert!(said.starts_with(&format!("trapped: the limit {limit} was reached{figure}")), "{said}");
+        }
+    }
 }

@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::task::Poll;
 use std::time::Duration;
 
-use isobit_sandbox::Interrupt;
-
 use crate::failure::Status;
 
 /// How long a job may take to notice that it is cancelled.
@@ -85,11 +83,10 @@ pub fn leave(status: Status) -> ! {
     std::process::exit(code)
 }
 
-/// Stops a job that runs in this process when the process is asked to stop.
-pub fn stop_job(job: Interrupt) {
+/// Calls `stop` when the process is asked to stop. Ends the process some seconds later, or at the next request.
+pub fn stop_when_asked(stop: impl FnOnce() + Send + 'static) {
     when_asked(move || {
-        job.cancel();
-        // A kernel cannot be stopped: it gets a moment to end.
+        stop();
         GRACE
     });
 }

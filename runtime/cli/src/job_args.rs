@@ -1,11 +1,12 @@
 //! Arguments that describe a job: `name=value` pairs and limits.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobit_job::{Bytes, Fuel, Limits, Name, Profile};
+use isobit_job::{Bytes, Fuel, Limits, Money, Name, Prices, Profile, Terms};
 use isobit_renter::Destination;
 use isobit_sandbox::{Takes, Workload};
 
@@ -76,6 +77,23 @@ pub fn by_name<T>(what: &str, pairs: impl IntoIterator<Item = Pair<T>>) -> anyho
 /// A length of time, written as `90s`, `10m`, `2h` or `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(Duration);
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_millis();
+        let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+        match units.into_iter().find(|(_, unit)| milliseconds.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{}{name}", milliseconds / unit),
+            None => write!(f, "{milliseconds}ms"),
+        }
+    }
+}
 
 impl From<Span> for Duration {
     fn from(span: Span) -> Self {
@@ -207,6 +225,24 @@ impl From<LimitArgs> for Limits {
     }
 }
 
+/// What is paid for a job at most.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TermArgs {
+    /// Pay no more than these prices: guest-fuel=0.000005,kernel-fuel=0.05,in=0.001,out=0.01,currency=EUR; nothing for what is left out
+    #[arg(long, value_name = "PRICES")]
+    max_price: Option<Prices>,
+    /// Run the job only where it costs no more than this by its limits, for example 1.5EUR
+    #[arg(long, value_name = "MONEY")]
+    budget: Option<Money>,
+}
+
+impl From<TermArgs> for Terms {
+    fn from(args: TermArgs) -> Self {
+        let TermArgs { max_price, budget } = args;
+        Self { max_price, budget }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -258,6 +294,9 @@ mod tests {
         assert_eq!(read("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(read("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(read("250ms"), Ok(Duration::from_millis(250)));
+        for text in ["2h", "90s", "10m", "250ms"] {
+            assert_eq!(text.parse::<Span>().map(|span| span.to_string()), Ok(text.to_owned()));
+        }
         assert!(read("soon").is_err() && read("5 days").is_err() && read("").is_err() && read("0s").is_err());
     }
 

@@ -12,12 +12,16 @@ mod finished;
 mod interrupt;
 mod job_args;
 mod key;
+mod limits;
 mod local;
+mod made_up;
 mod opening;
 mod outputs;
 mod printer;
 mod probing;
 mod races;
+#[cfg(target_os = "linux")]
+mod settings;
 mod table;
 mod watch;
 
@@ -35,7 +39,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse_usage(&error),
     };
-    let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    let mut printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    if matches!(&cli.command, Command::Serve(serve) if serve.logs_json()) {
+        printer.log_as_json();
+    }
     start_log(&printer, &cli);
     let status = cli.command.run(&printer).unwrap_or_else(|error| {
         let shown = Shown::from(&error);
@@ -81,13 +88,19 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
 /// Sends `tracing` events to stderr. `ISOBIT_LOG` takes the directives of `RUST_LOG`.
 fn start_log(printer: &Printer, cli: &Cli) {
     let default = match printer.verbosity() {
-        // A line for each job.
-        0 if matches!(cli.command, Command::Serve(_)) && !cli.global.quiet => "isobit=warn,isobit::job=info",
+        // A line for each job, and what is said to people where that is logged.
+        0 if matches!(cli.command, Command::Serve(_)) && !cli.global.quiet => {
+            "isobit=warn,isobit::job=info,isobit::serve=info"
+        }
         0 => "isobit=warn",
         1 => "isobit=debug",
         _ => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("ISOBIT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(printer.clone()).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(printer.clone());
+    match printer.is_json_log() {
+        true => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        false => log.init(),
+    }
 }

@@ -17,6 +17,8 @@ pub struct Printer {
     quiet: bool,
     verbose: u8,
     colour: bool,
+    /// Whether each line on stderr is a JSON object: `serve --log-format json`.
+    json_log: bool,
     bars: MultiProgress,
 }
 
@@ -27,7 +29,18 @@ impl Printer {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let colour = terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { json, quiet, verbose, colour, bars: MultiProgress::with_draw_target(target) }
+        Self { json, quiet, verbose, colour, json_log: false, bars: MultiProgress::with_draw_target(target) }
+    }
+
+    /// From now on each line on stderr is a JSON object. What is said to people becomes an event of the log.
+    pub fn log_as_json(&mut self) {
+        self.json_log = true;
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    /// Whether each line on stderr is to be a JSON object.
+    pub fn is_json_log(&self) -> bool {
+        self.json_log
     }
 
     /// Whether `-v` was given, and how often.
@@ -59,7 +72,10 @@ impl Printer {
 
     /// Reports what is being done. Not with `--quiet`.
     pub fn note(&self, text: impl Display) {
-        if !self.quiet {
+        if self.quiet {
+        } else if self.json_log {
+            tracing::info!(target: "isobit::serve", "{text}");
+        } else {
             self.stderr(&escape::lines(&text.to_string()));
         }
     }
@@ -73,6 +89,9 @@ impl Printer {
 
     /// Warns of something that does not stop the command.
     pub fn warn(&self, text: impl Display) {
+        if self.json_log {
+            return tracing::warn!(target: "isobit::serve", "{text}");
+        }
         let label = self.paint("warning:", "33");
         self.stderr(&format!("{label} {}", escape::lines(&text.to_string())));
     }
@@ -85,6 +104,9 @@ impl Printer {
             // The exit status reports the failure even if stdout is gone.
             let _ = self.stdout(&format!("{}\n", escape::json(&json)));
             return;
+        }
+        if self.json_log {
+            return tracing::error!(target: "isobit::serve", hint = shown.hint, "{}", shown.message);
         }
         self.stderr(&format!("{} {}", self.paint("error:", "31"), escape::lines(&shown.message)));
         if let Some(hint) = &shown.hint {
@@ -163,7 +185,10 @@ pub struct LogWriter {
 impl Write for LogWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         // On one line: text of a renter or a guest in it must not look like another event.
-        self.printer.stderr(&escape::line(String::from_utf8_lossy(event).trim_end()));
+        let event = String::from_utf8_lossy(event);
+        let event = event.trim_end();
+        // Such text is within a string if the event is JSON.
+        self.printer.stderr(&if self.printer.json_log { escape::json(event) } else { escape::line(event) });
         Ok(event.len())
     }
 

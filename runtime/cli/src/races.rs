@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::escape;
 use crate::failure::Status;
 
-/// The races of a job.
+/// The races of a job. A width in the format is that of the column of labels.
 #[derive(Serialize)]
 pub struct Races<'a> {
     found: Vec<Found<'a>>,
@@ -109,21 +109,19 @@ impl From<&RaceAccess> for Access {
 impl fmt::Display for Races<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RaceReport { races, more, unfollowed, .. } = self.report;
+        let width = f.width().unwrap_or(9);
         for race in races {
-            writeln!(f, "race     {}", escape::line(&race.to_string()))?;
+            writeln!(f, "{:<width$}{}", "race", escape::line(&race.to_string()))?;
         }
+        let rest = match (races.is_empty(), unfollowed) {
+            (true, false) => "none",
+            (true, true) => "unknown: none found, but so many words were touched that not all were followed",
+            (false, true) => "perhaps others: so many words were touched that not all were followed",
+            (false, false) => "",
+        };
         if *more {
-            writeln!(f, "races    more than these {}", races.len())?;
+            writeln!(f, "{:<width$}more than these {}", "races", races.len())?;
         }
-        match (races.is_empty(), unfollowed) {
-            (true, false) => writeln!(f, "races    none"),
-            (true, true) => {
-                writeln!(f, "races    unknown: none found, but so many words were touched that not all were followed")
-            }
-            (false, true) => {
-                writeln!(f, "races    perhaps others: so many words were touched that not all were followed")
-            }
-            (false, false) => Ok(()),
-        }
+        if rest.is_empty() { Ok(()) } else { writeln!(f, "{:<width$}{rest}", "races") }
     }
 }

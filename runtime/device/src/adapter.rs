@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::info::machine_memory;
 use crate::on_cpu::{self, CpuBackend};
@@ -24,7 +24,7 @@ impl From<wgpu::DeviceType> for DeviceKind {
 }
 
 /// A device and whether it can run kernels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterReport {
     /// Its number, as [`DeviceSelector::Index`] takes it.
     pub index: usize,
@@ -47,6 +47,13 @@ pub enum DeviceSelector {
     Index(usize),
     /// The first one that can run kernels and whose name, driver or driver information contains this, ignoring case.
     Name(String),
+}
+
+impl DeviceSelector {
+    /// The selected one of these devices, as [`list_devices`] lists them.
+    pub fn among<'a>(&self, reports: &'a [AdapterReport]) -> Option<&'a AdapterReport> {
+        choose(self, reports).map(|(_, report)| report)
+    }
 }
 
 impl FromStr for DeviceSelector {

@@ -64,7 +64,7 @@ mod verdicts;
 
 pub use self::core::{
     BindGroup, BindGroupLayout, Buffer, BufferUsage, CommandBuffer, CommandEncoder, ComputePipeline, Gpu, GroupEntry,
-    HostCharge, JobLimits, KernelUse, LayoutEntry, MAX_HOST_MEMORY, MemoryUse, check_entry_point,
+    HostCharge, JobLimits, KernelUse, LayoutEntry, MAX_COMMANDS, MAX_HOST_MEMORY, MemoryUse, check_entry_point,
 };
 pub use adapter::{Adapter, AdapterReport, DeviceSelector, list_adapters, list_devices, open, open_cpu, select};
 pub use device::{Device, Policy};

@@ -129,8 +129,18 @@ impl Entry {
         let text = serde_json::to_vec_pretty(self)?;
         let scratch = path.with_extension(format!("{}.new", std::process::id()));
         fs::write(&scratch, text)?;
+        open_to_all(cache, 0o755);
+        open_to_all(&scratch, 0o644);
         fs::rename(&scratch, &path)
     }
+}
+
+/// Lets other users read a path, whatever the mask: a root's workers are other users. Where that cannot be, a worker finds no verdict.
+fn open_to_all(path: &Path, mode: u32) {
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).ok();
+    #[cfg(not(unix))]
+    let _ = (path, mode);
 }
 
 /// The time since 1970.

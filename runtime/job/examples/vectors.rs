@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use isobit_job::{
-    Blob, Bytes, Claim, Cost, Fuel, Hash, JobSpec, LimitName, Limits, Millis, Name, Observed, Outcome, Profile,
+    Blob, Bytes, Claim, Cost, Fuel, Hash, JobSpec, LimitName, Limits, Millis, Name, Observed, Outcome, Prices, Profile,
     Receipt, Rules, SecretKey, Trap, TrapCode,
 };
 use serde_json::{Value, json};
@@ -117,7 +117,14 @@ pub fn receipt() -> (Receipt, SecretKey) {
         run_ms: Millis::from(345),
         instead_of: None,
     };
-    (Receipt { spec: least(), claim, observed, provider: key.public() }, key)
+    (Receipt { spec: least(), claim, observed, provider: key.public(), bill: None }, key)
+}
+
+/// A provider's price list.
+pub fn prices() -> Prices {
+    "guest-fuel=0.75,kernel-fuel=12.5,in=0.001,out=9000000000,currency=EUR"
+        .parse()
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn jobs() -> Value {
@@ -132,16 +139,21 @@ fn claims() -> Value {
 }
 
 fn receipts() -> Value {
-    let (receipt, key) = receipt();
-    let envelope = receipt.sign(&key);
-    let document: Value = serde_json::from_str(&envelope.to_json()).unwrap_or_else(|error| panic!("{error}"));
-    json!([{
-        "name": "completed",
-        "seed": key.to_hex(),
-        "receipt": receipt,
-        "payload": hex(envelope.payload()),
-        "envelope": document,
-    }])
+    let (plain, key) = receipt();
+    let billed = Receipt { bill: Some(prices().bill(&plain.claim.cost)), ..plain.clone() };
+    [("completed", plain), ("with a bill", billed)]
+        .map(|(name, receipt)| {
+            let envelope = receipt.sign(&key);
+            let document: Value = serde_json::from_str(&envelope.to_json()).unwrap_or_else(|error| panic!("{error}"));
+            json!({
+                "name": name,
+                "seed": key.to_hex(),
+                "receipt": receipt,
+                "payload": hex(envelope.payload()),
+                "envelope": document,
+            })
+        })
+        .into()
 }
 
 /// Job specs that have to be refused, each for one reason, as text: some are not JSON.

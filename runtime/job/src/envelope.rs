@@ -33,7 +33,7 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// #     started_unix_ms: Millis::ZERO, queue_ms: Millis::ZERO, prepare_ms: Millis::ZERO, run_ms: Millis::ZERO,
 /// #     instead_of: None,
 /// # };
-/// let receipt = Receipt { spec, claim, observed, provider: key.public() };
+/// let receipt = Receipt { spec, claim, observed, provider: key.public(), bill: None };
 /// let json = receipt.sign(&key).to_json_pretty();
 ///
 /// let envelope = Envelope::from_json(json.as_bytes())?;

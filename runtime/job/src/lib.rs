@@ -7,7 +7,7 @@
 //!
 //! A [`JobSpec`] says what to run; its hash, the [`JobId`], names the job. A [`Claim`] says what came
 //! out, and holds nothing that may differ between honest runs. A [`Receipt`] is a claim with the
-//! observations of one provider; signed, it is sent as an [`Envelope`].
+//! observations of one provider, and its [`Bill`] where it has [`Prices`]; signed, it is sent as an [`Envelope`].
 //!
 //! ```
 //! use isobit_job::{Blob, JobSpec, Limits, Profile};
@@ -37,6 +37,7 @@ mod key;
 mod limits;
 mod log;
 mod name;
+mod price;
 mod quantity;
 mod receipt;
 mod rules;
@@ -56,8 +57,9 @@ pub use key::{KeyError, NodeKey, SecretKey, Signature};
 pub use limits::{Limits, Profile, UnknownProfile};
 pub use log::LogLevel;
 pub use name::{MAX_NAME, Name, NameError};
-pub use quantity::{Bytes, Fuel, Millis, OutOfRange, QuantityError};
+pub use price::{Bill, Currency, Demand, Item, MAX_CURRENCY, Money, PriceError, Prices, Terms, TooExpensive};
+pub use quantity::{Amount, Bytes, Fuel, Millis, OutOfRange, QuantityError};
 pub use receipt::{Instead, MAX_OBSERVED, Observed, PREDICATE_TYPE, Receipt, ReceiptError};
 pub use rules::{KernelRules, Rules, UnknownRules};
-pub use spec::{JobId, JobSpec, MAX_INPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, SpecError};
+pub use spec::{COMPILE_FUEL_PER_BYTE, JobId, JobSpec, MAX_INPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, SpecError};
 pub use unread::Unread;

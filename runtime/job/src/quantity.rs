@@ -1,4 +1,4 @@
-//! Amounts with a unit: bytes, fuel, milliseconds.
+//! Amounts with a unit: bytes, fuel, milliseconds, money.
 //!
 //! The most is 2^53 - 1: canonical JSON numbers are doubles, and above that two different amounts could have the
 //! same canonical bytes.
@@ -25,6 +25,10 @@ pub enum QuantityError {
     Unit { text: String, unit: String, known: &'static str },
     #[error("{text:?} is too much: the most is {MAX_EXACT}")]
     TooLarge { text: String },
+    #[error("{text:?} is no amount of money: digits, and at most six after a point; write for example 0.25")]
+    Decimal { text: String },
+    #[error("{text:?} is too much: the most is {most}", most = Amount::MAX)]
+    MuchMoney { text: String },
 }
 
 macro_rules! quantity {
@@ -120,6 +124,14 @@ quantity! {
     Millis
 }
 
+quantity! {
+    /// An amount of money in millionths of its currency. Shown and read as a decimal number of whole units, `1.25`.
+    Amount
+}
+
+/// Millionths in a whole unit of a currency.
+const MILLION: u64 = 1_000_000;
+
 const BYTE_UNITS: [(&str, u64); 10] = [
     ("B", 1),
     ("kB", 1000),
@@ -187,6 +199,32 @@ impl std::fmt::Display for Millis {
     }
 }
 
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (whole, millionths) = (self.0 / MILLION, self.0 % MILLION);
+        let text = format!("{whole}.{millionths:06}");
+        f.pad(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+impl std::str::FromStr for Amount {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Amount, QuantityError> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_digits(whole) || !is_digits(fraction) || fraction.len() > 6 {
+            return Err(QuantityError::Decimal { text: text.to_owned() });
+        }
+        let millionths = format!("{fraction:0<6}").parse::<u64>().ok();
+        let amount = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(MILLION)?.checked_add(millionths?));
+        amount
+            .filter(|amount| *amount <= MAX_EXACT)
+            .map(Amount)
+            .ok_or_else(|| QuantityError::MuchMoney { text: text.to_owned() })
+    }
+}
+
 impl std::str::FromStr for Bytes {
     type Err = QuantityError;
 
@@ -251,6 +289,19 @@ mod tests {
     }
 
     #[test]
+    fn money_has_at_most_six_decimals() {
+        for (text, amount, shown) in
+            [("0", 0, "0"), ("1.50", 1_500_000, "1.5"), ("0.000001", 1, "0.000001"), ("10", 10_000_000, "10")]
+        {
+            assert_eq!(text.parse(), Ok(Amount(amount)), "{text}");
+            assert_eq!(Amount(amount).to_string(), shown);
+        }
+        for text in ["", ".5", "1.", "1.0000001", "-1", "1e3", "1_000", "9007199255"] {
+            assert!(text.parse::<Amount>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_amount_is_refused_with_a_hint() {
         let message = |text: &str| text.parse::<Bytes>().unwrap_err().to_string();
         assert_eq!(
@@ -299,6 +350,11 @@ mod tests {
         }
 
         #[test]
+        fn money_reads_back_as_shown(amount in 0..=MAX_EXACT) {
+            prop_assert_eq!(Amount(amount).to_string().parse(), Ok(Amount(amount)));
+        }
+
+        #[test]
         fn whole_units_of_bytes_read_back_as_shown(count in 1u32..1024, unit in 0usize..3) {
             let bytes = Bytes(u64::from(count) << (10 * unit));
             prop_assert_eq!(bytes.to_string().parse(), Ok(bytes));
@@ -306,7 +362,7 @@ mod tests {
 
         #[test]
         fn reading_any_text_does_not_panic(text: String) {
-            let _ = (text.parse::<Bytes>(), text.parse::<Fuel>());
+            let _ = (text.parse::<Bytes>(), text.parse::<Fuel>(), text.parse::<Amount>());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The receipt: a claim with the observations of one provider. Signed, it is an [`Envelope`].
 
 use crate::{
-    Blob, Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile, Rules, SecretKey,
-    envelope,
+    Amount, Bill, Blob, Claim, ClaimError, Envelope, JobId, JobSpec, KeyError, Millis, NodeKey, Outcome, Profile,
+    Rules, SecretKey, envelope,
 };
 
 /// The predicate type of receipts in their in-toto statement.
@@ -22,6 +22,9 @@ pub struct Receipt {
     pub observed: Observed,
     /// Who ran it.
     pub provider: NodeKey,
+    /// What it costs; none if the provider has no prices, and then it costs nothing. That the renter has agreed to it is not stated here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bill: Option<Bill>,
 }
 
 /// What a provider observed during a run. Texts have at most [`MAX_OBSERVED`] bytes each.
@@ -131,6 +134,8 @@ pub enum ReceiptError {
     WrongBytes { field: &'static str, found: u64, expected: u64 },
     #[error("`{field}` of the receipt has {found} bytes; the most is {MAX_OBSERVED}")]
     ObservedTooLong { field: &'static str, found: usize },
+    #[error("the receipt's bill is {found}, but its prices and costs come to {expected}")]
+    WrongBill { found: Amount, expected: Amount },
     #[error("the statement's subjects are not the claim and its outputs")]
     Subjects,
     #[error("the receipt's statement is not in canonical form (RFC 8785)")]
@@ -143,12 +148,13 @@ impl Receipt {
         Envelope::seal(self, key)
     }
 
-    /// Checks that the parts fit each other: the claim is about the spec's job, under its profile and within its limits.
+    /// Checks that the parts fit each other: the claim is about the spec's job, under its profile and within its limits, and
+    /// the bill is what prices and cost come to.
     ///
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), ReceiptError> {
-        let Receipt { spec, claim, observed, provider: _ } = self;
+        let Receipt { spec, claim, observed, provider: _, bill } = self;
         let job = spec.id();
         if claim.job != job {
             return Err(ReceiptError::OtherJob { claim: claim.job, spec: job });
@@ -159,6 +165,13 @@ impl Receipt {
         claim.check()?;
         self.check_bytes()?;
         self.check_limits()?;
+        let wrong = bill
+            .as_ref()
+            .map(|bill| (bill.total, bill.prices.total(&claim.cost)))
+            .filter(|(found, expected)| found != expected);
+        if let Some((found, expected)) = wrong {
+            return Err(ReceiptError::WrongBill { found, expected });
+        }
         observed.check()
     }
 

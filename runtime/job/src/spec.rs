@@ -11,6 +11,9 @@ pub const MAX_INPUTS: usize = 256;
 pub const MAX_PARAMS: usize = 256;
 /// The most bytes a parameter's value has: 4 KiB.
 pub const MAX_PARAM: usize = 4 * 1024;
+/// What compiling a byte of the workload costs in guest fuel: some microsecond of a core. It is charged also where a provider has the code already, because
+/// a claim must not depend on that.
+pub const COMPILE_FUEL_PER_BYTE: u64 = 1_000;
 /// The most bytes a job spec has as JSON: 256 KiB.
 pub const MAX_SPEC_JSON: usize = 256 * 1024;
 
@@ -56,6 +59,8 @@ pub enum SpecError {
     /// A limit is over what any provider can grant.
     #[error("limit `{limit}` is {found}; the most is {maximum}")]
     Limit { limit: &'static str, found: u64, maximum: u64 },
+    #[error("compiling the workload's {size} bytes costs {needed} fuel; the job has {found}: raise its limit `fuel`")]
+    FuelToCompile { size: u64, needed: u64, found: u64 },
     #[error("blob {hash} appears with two sizes")]
     ConflictingSizes { hash: Hash },
     #[error(transparent)]
@@ -149,7 +154,18 @@ impl JobSpec {
         if let Some(blob) = std::iter::once(&self.workload).chain(self.inputs.values()).find(differs) {
             return Err(SpecError::ConflictingSizes { hash: blob.hash });
         }
-        self.limits.check()
+        self.limits.check()?;
+        match (self.limits.fuel.get(), self.compile_fuel()) {
+            (found, needed) if found < needed => {
+                Err(SpecError::FuelToCompile { size: self.workload.size.get(), needed, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What compiling the workload costs, part of the guest fuel of every run: [`COMPILE_FUEL_PER_BYTE`].
+    pub fn compile_fuel(&self) -> u64 {
+        self.workload.size.get().saturating_mul(COMPILE_FUEL_PER_BYTE)
     }
 
     /// The workload and the inputs, each hash once. A provider needs all of them before it can run the job.

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use isobit_job::{
-    Blob, Bytes, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec, LimitName, Limits, MAX_ENVELOPE_JSON,
-    MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name,
-    Observed, Outcome, Profile, Receipt, ReceiptError, Rules, SecretKey, SpecError, Trap, TrapCode,
+    Amount, Bill, Blob, Bytes, COMPILE_FUEL_PER_BYTE, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec,
+    LimitName, Limits, MAX_CURRENCY, MAX_ENVELOPE_JSON, MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS,
+    MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name, Observed, Outcome, Prices, Profile, Receipt, ReceiptError,
+    Rules, SecretKey, SpecError, Trap, TrapCode,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -53,12 +54,12 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let inputs = prop::collection::btree_map(name(), blob(), 0..8);
     let params = prop::collection::btree_map(name(), any::<String>(), 0..8);
     let profile = prop_oneof![Just(Profile::Dp32), Just(Profile::Native)];
-    (blob(), inputs, params, limits(), profile).prop_map(|(workload, inputs, params, limits, profile)| JobSpec {
-        workload,
-        inputs,
-        params,
-        limits,
-        profile,
+    let size = (0..=Fuel::MAX.get() / COMPILE_FUEL_PER_BYTE).prop_map(Bytes::saturating_from);
+    let workload = (hash(), size).prop_map(|(hash, size)| Blob { hash, size });
+    (workload, inputs, params, limits(), profile).prop_map(|(workload, inputs, params, limits, profile)| {
+        let mut spec = JobSpec { workload, inputs, params, limits, profile };
+        spec.limits.fuel = spec.limits.fuel.max(Fuel::saturating_from(spec.compile_fuel()));
+        spec
     })
 }
 
@@ -182,6 +183,17 @@ fn a_spec_over_a_bound_is_refused_by_name() {
     spec.limits.guest_memory = Bytes::mib(4097);
     let message = spec.check().unwrap_err().to_string();
     assert_eq!(message, "limit `guest-memory` is 4296015872; the most is 4294967296");
+
+    let mut spec = base.clone();
+    spec.workload.size = Bytes::saturating_from(5_000);
+    spec.limits.fuel = Fuel::from(5_000_000_u32);
+    assert_eq!(spec.check(), Ok(()));
+    spec.limits.fuel = Fuel::from(4_999_999_u32);
+    let message = spec.check().unwrap_err().to_string();
+    let words = "compiling the workload's 5000 bytes costs 5000000 fuel; the job has 4999999: raise its limit `fuel`";
+    assert_eq!(message, words);
+    spec.workload.size = Bytes::MAX;
+    assert!(matches!(spec.check(), Err(SpecError::FuelToCompile { .. })));
 
     let mut spec = base;
     let input = Blob { size: Bytes::ZERO, ..spec.workload };
@@ -357,6 +369,32 @@ fn a_well_signed_receipt_that_does_not_hold_together_is_refused() {
 }
 
 #[test]
+fn a_bill_is_what_prices_and_costs_come_to_and_nothing_else_verifies() {
+    let (plain, key) = vectors::receipt();
+    let billed = |prices: Prices, total: u64| {
+        let bill = Some(Bill { prices, total: Amount::saturating_from(total) });
+        Receipt { bill, ..plain.clone() }.sign(&key).verify()
+    };
+    // 123 456 guest fuel, 7 890 123 456 kernel fuel, no input, 7 bytes out.
+    let total = 123_456 * 750_000 / 1_000_000_000
+        + 7_890_123_456_u64 * 12_500_000 / 1_000_000_000_000
+        + 7 * 9_000_000_000_000_000 / (1 << 30);
+    assert_eq!(billed(vectors::prices(), total).unwrap().bill.unwrap().total.get(), total);
+    for wrong in [0, total - 1, total + 1] {
+        let found = billed(vectors::prices(), wrong).unwrap_err();
+        let (found_total, expected) = (Amount::saturating_from(wrong), Amount::saturating_from(total));
+        assert_eq!(found, ReceiptError::WrongBill { found: found_total, expected });
+    }
+    let cheaper = Prices { kernel_fuel: Amount::ZERO, ..vectors::prices() };
+    assert!(matches!(billed(cheaper, total), Err(ReceiptError::WrongBill { .. })));
+    // Without prices nothing is said of a bill: the bytes are those of receipts from before there were any.
+    assert!(!String::from_utf8_lossy(plain.sign(&key).payload()).contains("bill"));
+    let (mut statement, key) = statement();
+    statement["predicate"]["bill"] = json!(null);
+    assert_eq!(signed(&statement, &key), Err(ReceiptError::NotCanonical));
+}
+
+#[test]
 fn a_signed_statement_with_something_more_in_it_is_refused() {
     let (mut extra, key) = statement();
     extra["predicate"]["note"] = json!("x");
@@ -488,7 +526,15 @@ fn the_longest_receipt_stays_under_half_of_the_bound() {
         run_ms: Millis::MAX,
         instead_of: Some(Instead { device: text.clone(), driver: text.clone(), reason: text }),
     };
-    let receipt = Receipt { spec, claim, observed, provider: key.public() };
+    let dearest = Prices {
+        currency: "x".repeat(MAX_CURRENCY).parse().unwrap(),
+        guest_fuel: Amount::MAX,
+        kernel_fuel: Amount::MAX,
+        input_bytes: Amount::MAX,
+        output_bytes: Amount::MAX,
+    };
+    let bill = Some(dearest.bill(&claim.cost));
+    let receipt = Receipt { spec, claim, observed, provider: key.public(), bill };
     let json = receipt.sign(&key).to_json();
     assert!(json.len() < MAX_ENVELOPE_JSON / 2 - 16 * 1024, "{} bytes", json.len());
     assert_eq!(Envelope::from_json(json.as_bytes()).unwrap().verify(), Ok(receipt));

@@ -1,6 +1,6 @@
 //! Who may submit, and how much a job may ask for.
 
-use isobit_job::{Bytes, JobSpec, Limits, NodeKey, Profile};
+use isobit_job::{Bytes, Demand, Limits, NodeKey, Profile};
 use isobit_wire::Rejection;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,13 +52,12 @@ impl Admission {
 }
 
 impl Ceiling {
-    /// Whether a job with this spec may run. Needs the spec alone, so it is called before any blob is sent.
-    pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Rejection> {
-        if spec.profile == Profile::Native && !self.native {
-            return Err(Rejection::ProfileNotOffered(spec.profile));
+    /// Whether a job that asks for this may run. Needs no blobs, so it is called before any is sent.
+    pub(crate) fn check(&self, demand: &Demand) -> Result<(), Rejection> {
+        if demand.profile == Profile::Native && !self.native {
+            return Err(Rejection::ProfileNotOffered(demand.profile));
         }
-        let (asked, most) = (&spec.limits, &self.limits);
-        let blobs = spec.blobs().values().fold(0_u64, |sum, blob| sum.saturating_add(blob.size.get()));
+        let (asked, most) = (&demand.limits, &self.limits);
         let pairs = [
             ("guest-memory", asked.guest_memory.get(), most.guest_memory.get()),
             ("device-memory", asked.device_memory.get(), most.device_memory.get()),
@@ -66,8 +65,8 @@ impl Ceiling {
             ("kernel-fuel", asked.kernel_fuel.get(), most.kernel_fuel.get()),
             ("output-bytes", asked.output_bytes.get(), most.output_bytes.get()),
             ("outputs", asked.outputs.into(), most.outputs.into()),
-            ("blob-bytes", blobs, self.blob_bytes.get()),
-            ("workload-bytes", spec.workload.size.get(), isobit_sandbox::MAX_WORKLOAD),
+            ("blob-bytes", demand.blobs.get(), self.blob_bytes.get()),
+            ("workload-bytes", demand.workload.get(), isobit_sandbox::MAX_WORKLOAD),
         ];
         match pairs.into_iter().find(|(_, requested, maximum)| requested > maximum) {
             Some((limit, requested, maximum)) => {

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The most connections at once. Each holds a window of memory until it has a job, see `isobit_transport`.
-const MAX_CONNECTIONS: usize = 1024;
+pub const MAX_CONNECTIONS: usize = 1024;
 
 /// The most connections of one address; of IPv6, of one network of 64 bits, as one user has.
-const MAX_PER_ADDRESS: usize = 128;
+pub const MAX_PER_ADDRESS: usize = 128;
 
 /// The most connections of one key.
-const MAX_PER_KEY: usize = 32;
+pub const MAX_PER_KEY: usize = 32;
 
 /// All connections.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +61,11 @@ impl Connections {
     /// A place for a connection that is open. None if all places are taken by connections with jobs.
     pub(crate) fn enter(&self, connection: &Connection, party: Party) -> Option<Place> {
         self.enter_as(party, Closer::Connection(connection.clone()))
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().peers.len()
     }
 
     fn enter_as(&self, party: Party, closer: Closer) -> Option<Place> {

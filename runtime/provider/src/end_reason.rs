@@ -1,6 +1,7 @@
 //! Why a job's task in the supervisor ends without a receipt, with the message to the renter and the line in the log.
 
 use crate::log_limit::LogLimit;
+use crate::monitor::name_of;
 use crate::upload::UploadError;
 use crate::worker::ChannelError;
 use isobit_job::{Fault, FaultKind, JobId, NodeKey};
@@ -48,6 +49,18 @@ impl EndReason {
             Self::Faulted(fault) => ToRenter::Faulted(shown(fault)),
             Self::ShutDown => ToRenter::Faulted(FaultKind::ShutDown.into()),
         })
+    }
+
+    /// How the job ended, for counting: the outcome, and the kind of fault or rejection.
+    pub(crate) fn name(&self) -> (&'static str, String) {
+        match self {
+            Self::Disconnected => ("disconnected", String::new()),
+            Self::Cancelled => ("cancelled", String::new()),
+            Self::Rejected(rejection) => ("rejected", name_of(rejection)),
+            Self::Faulted(fault) => ("faulted", name_of(&fault.kind)),
+            Self::Protocol(_) => ("protocol-broken", String::new()),
+            Self::ShutDown => ("shut-down", String::new()),
+        }
     }
 
     /// Logs one line for the provider's operator. Faults and a broken protocol are warnings, the rest is information.

@@ -9,13 +9,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most handshakes of addresses that have proved nothing. Beyond it, a newcomer has to show first that it is where it says.
-const MAX_UNPROVED: usize = 32;
+pub const MAX_UNPROVED: usize = 32;
 
 /// The most of one network that has proved where it is. Its others are ignored until one has ended; QUIC sends again after a second.
-const MAX_PER_NETWORK: usize = 16;
+pub const MAX_PER_NETWORK: usize = 16;
 
 /// The most that are proved, in all.
-const MAX_PROVED: usize = 256;
+pub const MAX_PROVED: usize = 256;
 
 /// All handshakes under way.
 #[derive(Clone, Debug, Default)]

@@ -3,15 +3,17 @@
 use crate::SOFTWARE;
 use crate::connections::Place;
 use crate::end_reason::EndReason;
+use crate::monitor::JobState;
 use crate::party::Party;
-use crate::queue::{Full, Position, Ticket};
+use crate::queue::{Full, Outlook, Position, Ticket};
 use crate::room::Holding;
-use crate::shared::Shared;
+use crate::shared::{Counted, Shared};
 use crate::upload::{self, Pace, STALL, Wanted};
-use isobit_job::{FaultKind, Hash, JobId, JobSpec, NodeKey};
+use crate::worker::Seat;
+use isobit_job::{Demand, FaultKind, Hash, JobId, JobSpec, NodeKey, Terms};
 use isobit_store::Pin;
 use isobit_transport::{CLOSE_PROTOCOL, RESET_ABANDONED};
-use isobit_wire::{BlobHeader, PROTOCOL, ProviderSession, Rejection, ToProvider, ToRenter};
+use isobit_wire::{BlobHeader, MAX_TEXT, PROTOCOL, ProviderSession, Quote, Rejection, ToProvider, ToRenter, cut};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,13 +22,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Time for a renter to send the job spec.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Time for a renter to take a message.
-const SEND: Duration = Duration::from_secs(30);
+pub const SEND: Duration = Duration::from_secs(30);
 
 /// Time after the deadline for a worker to end the job on its own, before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// A blob's stream, on its way to the job that wants it.
 pub(crate) struct BlobStream {
@@ -52,6 +54,7 @@ pub(crate) async fn serve(
         pending: VecDeque::new(),
         partial_write: false,
         job: None,
+        counted: None,
     };
     let task = JobTask { shared, party, renter: party.key, connection, place, id };
     let ended = tokio::select! {
@@ -61,6 +64,8 @@ pub(crate) async fn serve(
     if let Err(stop) = ended {
         // A stream that merely ended, or was cut off by shutdown, before it named a job is not logged.
         if control.job.is_some() || !matches!(stop, EndReason::Disconnected | EndReason::ShutDown) {
+            let (outcome, reason) = stop.name();
+            shared.monitor.ended(outcome, reason);
             stop.log(&party.key, control.job);
         }
         // A job that has not started can still be rejected.
@@ -89,6 +94,8 @@ pub(crate) struct Control {
     partial_write: bool,
     /// The job that the renter submitted, for the log.
     job: Option<JobId>,
+    /// From `Accepted` to the last byte.
+    counted: Option<Counted>,
 }
 
 impl Control {
@@ -184,9 +191,10 @@ impl JobTask<'_> {
     async fn process(&self, control: &mut Control, mut blobs: mpsc::Receiver<BlobStream>) -> Result<(), EndReason> {
         let arrived = Instant::now();
         let handshake = tokio::time::timeout(HANDSHAKE, self.handshake(control)).await;
-        let (spec, deadline) = handshake.map_err(|_| EndReason::Disconnected)??;
+        let Some((spec, deadline)) = handshake.map_err(|_| EndReason::Disconnected)?? else { return Ok(()) };
         // From here on the renter costs something, and its connection keeps its place.
         let _busy = self.place.begin_job();
+        let watched = self.shared.monitor.watch(self.renter, &spec);
         self.shared.queue.check(&self.party).map_err(full)?;
         let holding = self.shared.room.hold(self.party, spec.blobs().into_values())?;
         let pins = Arc::new(self.collect(control, &spec, &mut blobs).await?);
@@ -194,21 +202,31 @@ impl JobTask<'_> {
         drop(blobs);
         // A slot is taken only when there is something to run.
         let ticket = self.shared.queue.enter(self.party).map_err(full)?;
+        watched.enters(JobState::Waiting);
         let job = Admitted { spec, deadline, pins, arrived, _holding: holding };
         let ticket = self.wait_turn(control, &job, ticket).await?;
-        let taken = self.shared.workers.take().await;
-        let mut worker = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
+        watched.enters(JobState::Running);
+        let taken = tokio::select! {
+            taken = self.shared.workers.take() => taken,
+            stop = control.cancelled() => return Err(stop),
+        };
+        let Seat { mut worker, slot } = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         // The timeout covers the whole run: a renter that takes neither messages nor outputs must not keep its place for ever.
         let ran = tokio::time::timeout(job.deadline.after + GRACE, self.run(control, &job, &mut worker)).await;
         let ran = ran.unwrap_or_else(|_| Err(job.deadline.late()));
         // Costs little if the process has ended already; otherwise this frees all that it holds.
         worker.kill().await;
-        self.shared.workers.restock();
+        if self.shared.is_draining() {
+            drop(slot);
+        } else {
+            slot.free();
+        }
         drop(ticket);
         self.conclude(control, job, ran?).await
     }
 
-    async fn handshake(&self, control: &mut Control) -> Result<(JobSpec, Deadline), EndReason> {
+    /// The job that the renter submits; none if it asked for a quote and has it.
+    async fn handshake(&self, control: &mut Control) -> Result<Option<(JobSpec, Deadline)>, EndReason> {
         match control.receive().await? {
             // No `Welcome` is sent before this rejection, because its bytes may differ between versions.
             ToProvider::Hello { protocol, .. } if protocol != PROTOCOL => {
@@ -219,13 +237,55 @@ impl JobTask<'_> {
             }
             _ => return Err(EndReason::Disconnected),
         }
-        let ToProvider::Submit { spec_json, deadline_ms } = control.receive().await? else {
-            return Err(EndReason::Disconnected);
+        let mut terms = Terms::default();
+        let (spec_json, deadline) = loop {
+            match control.receive().await? {
+                ToProvider::Terms(stated) => terms = stated,
+                ToProvider::Submit { spec_json, deadline_ms } => break (spec_json, self.deadline(deadline_ms)),
+                ToProvider::Ask { demand, deadline_ms } => {
+                    control.send(&ToRenter::Quote(Box::new(self.quote(&demand, deadline_ms)))).await?;
+                    return Ok(None);
+                }
+                ToProvider::Hello { .. } | ToProvider::Cancel => return Err(EndReason::Disconnected),
+            }
         };
         let spec = JobSpec::from_json(&spec_json).map_err(|error| Rejection::InvalidSpec(error.to_string()))?;
         control.job = Some(spec.id());
-        self.shared.ceiling.check(&spec)?;
-        Ok((spec, Deadline::of(Duration::from_millis(deadline_ms), self.shared.ceiling.deadline)))
+        if self.shared.is_draining() {
+            return Err(Rejection::ShuttingDown.into());
+        }
+        let demand = spec.demand();
+        self.shared.ceiling.check(&demand)?;
+        if let Some(prices) = &self.shared.prices {
+            terms.check(prices, &demand).map_err(Rejection::TooExpensive)?;
+            control.send(&ToRenter::Prices(prices.clone())).await?;
+        }
+        Ok(Some((spec, deadline)))
+    }
+
+    fn deadline(&self, asked_ms: u64) -> Deadline {
+        Deadline::of(Duration::from_millis(asked_ms), self.shared.ceiling.deadline)
+    }
+
+    fn quote(&self, demand: &Demand, deadline_ms: u64) -> Quote {
+        let Shared { ceiling, queue, prices, workers, .. } = self.shared;
+        let refusal = match self.shared.is_draining() {
+            true => Some(Rejection::ShuttingDown),
+            false => ceiling.check(demand).and_then(|()| queue.check(&self.party).map_err(full)).err(),
+        };
+        let devices: Vec<_> = workers.devices().map(|(device, _)| device.name.as_str()).collect();
+        let Outlook { slots, running, waiting, places, position } = queue.outlook(self.party);
+        Quote {
+            prices: prices.clone(),
+            refusal: refusal.map(Rejection::bounded),
+            deadline_ms: u64::try_from(self.deadline(deadline_ms).after.as_millis()).unwrap_or(u64::MAX),
+            device: cut(&devices.join(", "), MAX_TEXT).to_owned(),
+            slots,
+            running,
+            waiting,
+            places,
+            position,
+        }
     }
 
     /// Pins the blobs that the store has, and receives the others.
@@ -245,8 +305,7 @@ impl JobTask<'_> {
         if wanted.is_empty() {
             return Ok(pins);
         }
-        let share = self.shared.uploads.begin(self.party);
-        let _share = share.ok_or_else(|| full(self.shared.queue.full()))?;
+        let _share = self.shared.uploads.begin(self.party)?;
         self.place.open_window(&self.shared.windows, self.connection);
         control.send(&ToRenter::Missing { blobs: wanted.hashes() }).await?;
         let mut uploads = JoinSet::new();
@@ -266,6 +325,7 @@ impl JobTask<'_> {
                     pins.insert(pin.blob().hash, pin);
                 }
                 stop = control.cancelled() => return Err(stop),
+                () = self.shared.draining() => return Err(Rejection::ShuttingDown.into()),
                 () = tokio::time::sleep(STALL), if uploads.is_empty() => {
                     let reason = format!("its upload did not begin within {} s", STALL.as_secs());
                     return Err(wanted.first().map_or(EndReason::Disconnected, |hash| Rejection::BadBlob { hash, reason }.into()));
@@ -275,30 +335,28 @@ impl JobTask<'_> {
         Ok(pins)
     }
 
-    /// Waits for the job's turn, and reports to the renter each time it moves up.
+    /// Waits for the job's turn, and reports to the renter each time its place or the reason for it changes.
     async fn wait_turn(&self, control: &mut Control, job: &Admitted, mut ticket: Ticket) -> Result<Ticket, EndReason> {
-        let mut told = 0;
+        let mut told = None;
         loop {
-            let position = match ticket.position() {
-                Position::Running => 0,
-                Position::Waiting(position) => position,
+            let line = match ticket.position() {
+                Position::Running => {
+                    control.counted = Some(self.shared.accept().ok_or(Rejection::ShuttingDown)?);
+                    let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
+                    control.send(&ToRenter::Accepted { deadline_ms }).await?;
+                    return Ok(ticket);
+                }
+                Position::Waiting(line) => line,
                 Position::Lost => return Err(full(self.shared.queue.full()).into()),
             };
-            if position == 0 {
-                let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
-                control.send(&ToRenter::Accepted { deadline_ms }).await?;
-                return Ok(ticket);
-            }
-            if position != told {
-                told = position;
-                let reason = "other jobs came first".to_owned();
-                control
-                    .send(&ToRenter::Queued { position: u32::try_from(position).unwrap_or(u32::MAX), reason })
-                    .await?;
+            if told != Some(line) {
+                told = Some(line);
+                control.send(&ToRenter::Queued { position: line.position(), reason: line.to_string() }).await?;
             }
             tokio::select! {
                 () = ticket.moved() => {}
                 stop = control.cancelled() => return Err(stop),
+                () = self.shared.draining() => return Err(Rejection::ShuttingDown.into()),
             }
         }
     }

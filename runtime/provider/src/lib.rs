@@ -5,17 +5,23 @@
 //! systems the crate is empty.
 //!
 //! `server` accepts connections, `job` takes one job from its spec to its turn, `run` from there to the receipt.
-//! `admission` decides which jobs are accepted, `queue` which runs next, `party` whose share each takes. `worker` is the other process.
+//! `admission` decides which jobs are accepted, `queue` which runs next, `party` whose share each takes. `worker` keeps workers
+//! ready; what they are is in the crate `isobit-worker`. `monitor` counts what happens, `endpoint` tells this machine of it: [`Status`] for people, `metrics`
+//! for Prometheus.
 
 #![cfg(target_os = "linux")]
 
 mod admission;
 mod connections;
 mod end_reason;
+mod endpoint;
 mod handshakes;
 mod job;
+pub mod limits;
 mod log_limit;
 mod looks;
+mod metrics;
+mod monitor;
 mod party;
 mod queue;
 mod relay;
@@ -23,12 +29,16 @@ mod room;
 mod run;
 mod server;
 mod shared;
+mod status;
 mod upload;
 mod worker;
 
 pub use admission::{Admission, Ceiling};
+pub use endpoint::{AskError, EndpointError, Place, ask};
+pub use monitor::JobState;
 pub use server::{Config, Provider, ServeError};
-pub use worker::{DeviceSummary, Jail, WorkerError, run as run_worker, try_jail};
+pub use status::{Billed, DeviceStatus, JobStatus, Status, StoreStatus, WorkersStatus};
+pub use worker::{DeviceSummary, Gap};
 
 /// The software's name in receipts and handshakes.
 pub const SOFTWARE: &str = concat!("isobit ", env!("CARGO_PKG_VERSION"));

@@ -4,10 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Lines at once.
-const BURST: f64 = 60.0;
+pub const BURST: f64 = 60.0;
 
 /// Lines per second.
-const RATE: f64 = 1.0;
+pub const RATE: f64 = 1.0;
 
 /// A bucket of log lines.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@
 use crate::party::{Network, Party};
 use isobit_job::NodeKey;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -19,7 +20,7 @@ pub(crate) struct Queue {
     changed: watch::Sender<()>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Line {
     next: u64,
     /// Jobs with a slot, by number, and whose they are.
@@ -95,10 +96,73 @@ pub(crate) struct Ticket {
 pub(crate) enum Position {
     /// It has a slot.
     Running,
-    /// It waits; 1 is next.
-    Waiting(usize),
+    /// It waits.
+    Waiting(Waiting),
     /// Its place was given to another renter.
     Lost,
+}
+
+/// Why a job waits: all slots are taken, and so many jobs come first. Shown, it is the reason in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Jobs that run at once.
+    slots: usize,
+    /// Slots that the job's renter has.
+    own_slots: usize,
+    /// Jobs that come first.
+    before: usize,
+    /// Those of them that are the same renter's.
+    own: usize,
+    /// Those of them that arrived later: their renters have fewer jobs running.
+    overtaking: usize,
+}
+
+impl Waiting {
+    /// The job's number in line: 1 is next.
+    pub(crate) fn position(self) -> u32 {
+        count(self.before.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Waiting { slots, own_slots, before, own, overtaking } = *self;
+        match slots {
+            1 => f.write_str("the one slot is taken")?,
+            _ => write!(f, "all {slots} slots are taken")?,
+        }
+        if own_slots > 0 {
+            write!(f, ", {own_slots} by you")?;
+        }
+        match before {
+            0 => return f.write_str("; yours is next"),
+            1 => f.write_str("; 1 job comes first")?,
+            _ => write!(f, "; {before} jobs come first")?,
+        }
+        if own > 0 {
+            write!(f, ", {own} of them yours")?;
+        }
+        if overtaking > 0 {
+            write!(f, ", {overtaking} of renters with fewer jobs running")?;
+        }
+        Ok(())
+    }
+}
+
+/// How the queue looks to a renter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    pub(crate) slots: u32,
+    pub(crate) running: u32,
+    pub(crate) waiting: u32,
+    /// How many may wait.
+    pub(crate) places: u32,
+    /// The number in line of the renter's next job; 0 runs at once.
+    pub(crate) position: u32,
+}
+
+fn count(jobs: usize) -> u32 {
+    u32::try_from(jobs).unwrap_or(u32::MAX)
 }
 
 /// The queue is full.
@@ -146,8 +210,18 @@ impl Queue {
         Ok(Ticket { queue: self.clone(), number, changed: self.changed.subscribe() })
     }
 
+    /// How the queue looks to this renter now.
+    pub(crate) fn outlook(&self, party: Party) -> Outlook {
+        let mut line = self.lock().clone();
+        let (running, waiting) = (count(line.running.len()), count(line.waiting.len()));
+        let number = line.next.saturating_add(1);
+        line.waiting.insert(number, party);
+        line.fill(self.slots);
+        let position = line.waiting(number, self.slots).map_or(0, Waiting::position);
+        Outlook { slots: count(self.slots), running, waiting, places: count(self.waiting), position }
+    }
+
     pub(crate) fn full(&self) -> Full {
-        let count = |jobs: usize| u32::try_from(jobs).unwrap_or(u32::MAX);
         Full { running: count(self.slots), queued: count(self.waiting) }
     }
 
@@ -173,6 +247,22 @@ impl Line {
             order.push(number);
         }
         order
+    }
+
+    /// Why a job waits; nothing if it does not.
+    fn waiting(&self, number: u64, slots: usize) -> Option<Waiting> {
+        let renter = self.waiting.get(&number)?.key;
+        let order = self.order();
+        let before = order.iter().position(|other| *other == number)?;
+        let first = || order.iter().take(before);
+        let is_own = |other: &&u64| self.waiting.get(*other).is_some_and(|party| party.key == renter);
+        Some(Waiting {
+            slots,
+            own_slots: self.running.values().filter(|other| other.key == renter).count(),
+            before,
+            own: first().filter(is_own).count(),
+            overtaking: first().filter(|other| **other > number).count(),
+        })
     }
 
     /// Gives free slots to waiting jobs.
@@ -213,8 +303,7 @@ impl Ticket {
         if line.running.contains_key(&self.number) {
             return Position::Running;
         }
-        let index = line.order().iter().position(|number| *number == self.number);
-        index.map_or(Position::Lost, |index| Position::Waiting(index + 1))
+        line.waiting(self.number, self.queue.slots).map_or(Position::Lost, Position::Waiting)
     }
 
     /// Waits until the queue has changed since the last call.
@@ -239,24 +328,37 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
-    use super::Position::{Lost, Running, Waiting};
     use super::*;
 
-    fn positions<const N: usize>(tickets: [&Ticket; N]) -> [Position; N] {
-        tickets.map(Ticket::position)
+    /// A number in line, 0 of a job that runs; none of one that has lost its place.
+    fn position(ticket: &Ticket) -> Option<u32> {
+        match ticket.position() {
+            Position::Running => Some(0),
+            Position::Waiting(waiting) => Some(waiting.position()),
+            Position::Lost => None,
+        }
+    }
+
+    fn positions<const N: usize>(tickets: [&Ticket; N]) -> [Option<u32>; N] {
+        tickets.map(position)
+    }
+
+    fn reason(ticket: &Ticket) -> String {
+        let Position::Waiting(waiting) = ticket.position() else { panic!() };
+        waiting.to_string()
     }
 
     #[test]
     fn jobs_move_up_when_one_leaves_and_a_full_queue_refuses() {
         let (queue, own) = (Queue::new(1, 2), Party::at(1));
         let [first, second, third] = [0; 3].map(|_| queue.enter(own).unwrap());
-        assert_eq!(positions([&first, &second, &third]), [Running, Waiting(1), Waiting(2)]);
+        assert_eq!(positions([&first, &second, &third]), [Some(0), Some(1), Some(2)]);
         assert_eq!(queue.enter(own).err(), Some(Full { running: 1, queued: 2 }));
         assert_eq!(queue.check(&own), Err(Full { running: 1, queued: 2 }));
         drop(second);
-        assert_eq!(third.position(), Waiting(1));
+        assert_eq!(position(&third), Some(1));
         drop(first);
-        assert_eq!(third.position(), Running);
+        assert_eq!(position(&third), Some(0));
         assert!(queue.enter(own).is_ok());
     }
 
@@ -267,14 +369,35 @@ mod tests {
         assert!(queue.enter(flooder()).is_err());
         // The last of the many gives way, and the few are served before the many.
         let mut own = vec![queue.enter(other()).unwrap(), queue.enter(other()).unwrap()];
-        assert_eq!(positions([&flood[7], &flood[6], &own[0]]), [Lost, Lost, Waiting(1)]);
+        assert_eq!(positions([&flood[7], &flood[6], &own[0]]), [None, None, Some(1)]);
         own.push(queue.enter(other()).unwrap());
         assert!(queue.enter(other()).is_err(), "three each: nobody gives way");
         assert!(queue.check(&flooder()).is_err());
         drop(flood.remove(0));
         // A slot each: the one who came first is next.
-        assert_eq!(positions([&own[0], &own[1]]), [Running, Waiting(2)]);
-        assert_eq!(positions([&flood[0], &flood[1]]), [Running, Waiting(1)]);
+        assert_eq!(positions([&own[0], &own[1]]), [Some(0), Some(2)]);
+        assert_eq!(positions([&flood[0], &flood[1]]), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn a_waiting_job_is_told_why() {
+        let (queue, flooder, other) = (Queue::new(2, 8), Party::at(1), Party::at(2));
+        let flood: Vec<_> = (0..5).map(|_| queue.enter(flooder).unwrap()).collect();
+        assert_eq!(reason(&flood[2]), "all 2 slots are taken, 2 by you; yours is next");
+        assert_eq!(reason(&flood[4]), "all 2 slots are taken, 2 by you; 2 jobs come first, 2 of them yours");
+        let outlook = Outlook { slots: 2, running: 2, waiting: 3, places: 8, position: 1 };
+        assert_eq!(queue.outlook(other), outlook);
+        assert_eq!(queue.outlook(flooder), Outlook { position: 4, ..outlook });
+        let own = queue.enter(other).unwrap();
+        assert_eq!(reason(&own), "all 2 slots are taken; yours is next");
+        assert_eq!(
+            reason(&flood[4]),
+            "all 2 slots are taken, 2 by you; 3 jobs come first, 2 of them yours, 1 of renters with fewer jobs running"
+        );
+        let queue = Queue::new(1, 1);
+        assert_eq!(queue.outlook(other).position, 0);
+        let (_first, second) = (queue.enter(flooder).unwrap(), queue.enter(other).unwrap());
+        assert_eq!(reason(&second), "the one slot is taken; yours is next");
     }
 
     #[test]
@@ -327,7 +450,7 @@ mod tests {
         let crowd: Vec<_> = (0..5).map(|_| queue.enter(Party::at(1)).unwrap()).collect();
         let own: Vec<_> = (0..3).map(|_| queue.enter(other).unwrap()).collect();
         assert!(queue.enter(Party::at(1)).is_err());
-        assert!(own.iter().chain(&crowd).all(|ticket| ticket.position() != Lost));
+        assert!(own.iter().chain(&crowd).all(|ticket| ticket.position() != Position::Lost));
     }
 
     #[tokio::test]
@@ -338,6 +461,6 @@ mod tests {
         second.changed.mark_unchanged();
         drop(first);
         second.moved().await;
-        assert_eq!(second.position(), Running);
+        assert_eq!(position(&second), Some(0));
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe::Receiver;
 
 /// How long the bytes of small writes are gathered.
 const GATHER: Duration = Duration::from_millis(5);
@@ -21,7 +20,7 @@ const SMALL: usize = 16 << 10;
 const PIECE: usize = 256 << 10;
 
 /// How long a renter may take no bytes of an output before it counts as gone: meanwhile its guest waits, and holds a slot.
-const STALL: Duration = Duration::from_secs(30);
+pub const STALL: Duration = Duration::from_secs(30);
 
 /// The bytes left of a job's limit on output. The worker counts them too, but is not trusted.
 #[derive(Clone)]
@@ -65,8 +64,7 @@ pub(crate) async fn relay(
     mut stream: SendStream,
     budget: Budget,
 ) -> Result<(Name, Blob), RelayError> {
-    rustix::io::ioctl_fionbio(&pipe, true).map_err(std::io::Error::from)?;
-    let mut pipe = Receiver::from_owned_fd(pipe)?;
+    let mut pipe = crate::worker::output_of(pipe)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = BytesMut::new();
     let mut size = 0_u64;

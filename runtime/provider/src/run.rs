@@ -4,8 +4,8 @@ use crate::SOFTWARE;
 use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
 use crate::relay::{Budget, RelayError, relay};
-use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker};
-use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, Millis, Name, Observed, Outcome, Receipt};
+use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker, sealed};
+use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, JobId, Millis, Name, Observed, Outcome, Receipt};
 use isobit_sandbox::CodeCache;
 use isobit_store::Pin;
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
@@ -33,7 +33,12 @@ impl JobTask<'_> {
         worker: &mut Worker,
     ) -> Result<Executed, EndReason> {
         let turn = Instant::now();
-        let scratch = self.start(job, worker).await?;
+        let id = job.spec.id();
+        worker.job.set(id).ok();
+        let scratch = tokio::select! {
+            started = self.start(job, worker) => started?,
+            stop = control.cancelled() => return Err(stop),
+        };
         let mut run = Running {
             task: self,
             scratch,
@@ -44,6 +49,7 @@ impl JobTask<'_> {
             sent: 0,
             started: None,
             device: worker.device.clone(),
+            job: id,
             instead_of: None,
         };
         let ended = loop {
@@ -90,7 +96,8 @@ impl JobTask<'_> {
         let Opened { files, code, code_file } =
             opened.map_err(|error| EndReason::trouble(FaultKind::Storage, &error))?;
         let deadline_ms = u64::try_from(job.deadline.after.as_millis()).unwrap_or(u64::MAX);
-        let message = ToWorker::Start { spec: job.spec.clone(), deadline_ms, code };
+        let message =
+            ToWorker::Start { spec: job.spec.clone(), deadline_ms, code, patience_ms: None, detect_races: false };
         let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         worker.send(&message, &borrowed).await?;
         Ok((code == CodeFile::Empty).then_some(code_file))
@@ -103,8 +110,9 @@ impl JobTask<'_> {
         unread.params.retain(|name| job.spec.params.contains_key(name));
         unread.inputs.retain(|name| job.spec.inputs.contains_key(name));
         let claim = ran.ended.claim(job.spec.id(), ran.outputs);
-        let receipt =
-            Receipt { spec: job.spec, claim, observed: ran.observed.bounded(), provider: self.shared.secret.public() };
+        let bill = self.shared.prices.as_ref().map(|prices| prices.bill(&claim.cost));
+        let (observed, provider) = (ran.observed.bounded(), self.shared.secret.public());
+        let receipt = Receipt { spec: job.spec, claim, observed, provider, bill };
         // The worker has run strangers' code: nothing that it says is signed unless it can be.
         let (own, stated) = (isobit_sandbox::rules(receipt.spec.profile), receipt.claim.rules);
         if stated != own {
@@ -115,16 +123,19 @@ impl JobTask<'_> {
         if !unread.is_empty() {
             control.send(&ToRenter::Unread(unread.bounded())).await?;
         }
+        // Whoever has the receipt finds it counted.
+        self.shared.monitor.claimed(&receipt.claim, &receipt.observed);
         let envelope_json = receipt.sign(&self.shared.secret).to_json().into_bytes();
         let told = control.send(&ToRenter::Finished { envelope_json, outputs: ran.sent }).await.is_ok();
-        let Receipt { claim, observed, .. } = &receipt;
+        let Receipt { claim, observed, bill, .. } = &receipt;
         let outcome = match &claim.outcome {
             Outcome::Completed => "completed",
             Outcome::Trapped(_) => "trapped",
         };
         tracing::info!(
             target: "isobit::job", job = %claim.job, renter = %self.renter, claim = %claim.id(), device = observed.device,
-            run_ms = observed.run_ms.get(), guest_fuel = %claim.cost.guest_fuel, kernel_fuel = %claim.cost.kernel_fuel, told, "{outcome}"
+            run_ms = observed.run_ms.get(), guest_fuel = claim.cost.guest_fuel.get(), kernel_fuel = claim.cost.kernel_fuel.get(),
+            bill = bill.as_ref().map(tracing::field::display), told, "{outcome}"
         );
         Ok(())
     }
@@ -143,6 +154,8 @@ struct Running<'a> {
     sent: u32,
     started: Option<Instant>,
     device: DeviceSummary,
+    /// The job's name, for the log.
+    job: JobId,
     instead_of: Option<Instead>,
 }
 
@@ -177,7 +190,7 @@ impl Running<'_> {
             FromWorker::Ended(ended) => return Ok(Some(ended)),
             FromWorker::NotAWorkload { message } => return Err(Rejection::NotAWorkload(message).into()),
             FromWorker::Faulted(fault) => return Err(faulted(job, fault)),
-            FromWorker::Ready { .. } | FromWorker::Unusable { .. } => {
+            FromWorker::Ready { .. } | FromWorker::Unusable { .. } | FromWorker::Unprobed | FromWorker::Races(_) => {
                 return Err(ChannelError::Broken("it came out of turn").into());
             }
         }
@@ -192,9 +205,9 @@ impl Running<'_> {
         let suspicion = suspicion.in_words(what);
         let noted = tokio::task::spawn_blocking(move || suspicion.note(&verdicts)).await;
         match noted {
-            Ok(Ok(true)) => self.task.shared.workers.probe_again(),
+            Ok(Ok(true)) => self.task.shared.workers.probe_again(worker),
             Ok(Err(error)) => {
-                tracing::warn!(target: "isobit::provider", %error, "the suspicion against the device could not be noted");
+                tracing::warn!(target: "isobit::provider", job = %self.job, %error, "the suspicion against the device could not be noted");
             }
             Ok(Ok(false)) | Err(_) => {}
         }
@@ -205,7 +218,7 @@ impl Running<'_> {
         if self.instead_of.is_some() {
             return Err(ChannelError::Broken("it came out of turn").into());
         }
-        tracing::info!(target: "isobit::provider", reason, device = device.name, "running a job anew");
+        tracing::info!(target: "isobit::provider", job = %self.job, reason, device = device.name, "running a job anew");
         // The streams of these outputs end as if complete; the message below declares them void.
         self.relays.shutdown().await;
         self.outputs.clear();
@@ -224,7 +237,7 @@ impl Running<'_> {
         let kept = tokio::task::spawn_blocking(move || cache.keep(workload, &key, code)).await;
         if let Ok(Err(error)) = kept {
             // The job can go on; the next one compiles again.
-            tracing::warn!(target: "isobit::provider", %error, "compiled code could not be kept");
+            tracing::warn!(target: "isobit::provider", job = %self.job, %error, "compiled code could not be kept");
         }
         Ok(())
     }
@@ -283,16 +296,6 @@ fn open(
         files.push(open(input)?.into());
     }
     Ok(Opened { files, code, code_file })
-}
-
-/// A copy of a file in memory that nobody can change any more.
-fn sealed(mut file: File) -> std::io::Result<File> {
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-    let mut copy = File::from(memfd_create("isobit-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    std::io::copy(&mut file, &mut copy)?;
-    std::io::Seek::rewind(&mut copy)?;
-    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-    Ok(copy)
 }
 
 type Relayed = Result<Result<(Name, Blob), RelayError>, tokio::task::JoinError>;

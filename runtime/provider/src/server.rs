@@ -2,16 +2,18 @@
 
 use crate::admission::{Admission, Ceiling};
 use crate::connections::{Connections, Place};
+use crate::endpoint::{self, EndpointError};
 use crate::handshakes::{Begin, Handshake, Handshakes};
 use crate::job::{self, BlobStream};
 use crate::looks::Looks;
+use crate::monitor::Monitor;
 use crate::party::{Network, Party};
 use crate::queue::Queue;
 use crate::room::Room;
-use crate::shared::Shared;
+use crate::shared::{Phase, Shared};
 use crate::upload::Uploads;
-use crate::worker::{DeviceSummary, SpawnError, Worker, WorkerCommand, Workers};
-use isobit_job::{Bytes, NodeKey, SecretKey};
+use crate::worker::{DeviceSummary, Gap, Groups, SpawnError, Wall, WorkerCommand, Workers};
+use isobit_job::{Bytes, NodeKey, Prices, SecretKey};
 use isobit_sandbox::CodeCache;
 use isobit_store::{Store, StoreError};
 use isobit_transport::{
@@ -27,15 +29,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// Time for a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Time for a connection to begin its first job, and the next one after each.
-const JOBLESS: Duration = Duration::from_secs(30);
+pub const JOBLESS: Duration = Duration::from_secs(30);
 
 /// Time for a stream's header after its first byte.
-const HEADER: Duration = Duration::from_secs(10);
+pub const HEADER: Duration = Duration::from_secs(10);
 
 /// Time for renters to close their connections when the provider stops, and again after it has closed the rest.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -54,18 +57,22 @@ pub struct Config {
     pub admission: Admission,
     /// The most a job may ask for.
     pub ceiling: Ceiling,
+    /// What jobs cost; nothing without it.
+    pub prices: Option<Prices>,
     /// Folder for blobs and compiled workloads.
     pub data_dir: PathBuf,
     /// The most bytes of blobs kept there.
     pub store_limit: Bytes,
-    /// Jobs that run at once.
+    /// Jobs that run at once on each device.
     pub slots: usize,
     /// Jobs that may wait.
     pub waiting: usize,
+    /// A loopback address for metrics; port 0 takes any.
+    pub metrics: Option<SocketAddr>,
     /// The folder with the probe's verdicts; without one, suspicions that jobs cast on the device are dropped.
     pub verdicts: Option<PathBuf>,
-    /// Program and arguments that enter [`crate::run_worker`] in a new process.
-    pub worker: (PathBuf, Vec<OsString>),
+    /// For each device a program and arguments that enter [`isobit_worker::run`] in a new process.
+    pub workers: Vec<(PathBuf, Vec<OsString>)>,
 }
 
 /// Why a provider could not start.
@@ -81,7 +88,10 @@ pub enum ServeError {
     /// The folder of compiled workloads cannot be created.
     #[error("cannot keep compiled workloads: {0}")]
     Code(#[source] std::io::Error),
-    /// The first worker did not start, or its device cannot be used.
+    /// What this machine is told of it cannot be told.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// No worker started, or no device can be used.
     #[error(transparent)]
     Worker(#[from] SpawnError),
 }
@@ -93,6 +103,13 @@ impl ServeError {
         match self {
             Self::Bind(_) => "choose another address with --listen, or stop what uses this one",
             Self::Store(_) | Self::Code(_) => "choose another folder with --data-dir, or make room",
+            Self::Endpoint(EndpointError::NotLoopback(_)) => {
+                "use an address of loopback, as in --metrics 127.0.0.1:9464; to read it from elsewhere, put a proxy before it that asks who comes"
+            }
+            Self::Endpoint(EndpointError::Bind { .. }) => "choose another address with --metrics",
+            Self::Endpoint(EndpointError::InUse(_)) => {
+                "choose another folder with --data-dir, or stop the other; `isobit status` tells what it does"
+            }
             Self::Worker(SpawnError::Unusable { hint, .. }) => hint,
             Self::Worker(_) => "try `isobit devices`; a driver may be broken",
         }
@@ -103,34 +120,47 @@ impl ServeError {
 pub struct Provider {
     endpoint: Endpoint,
     shared: Arc<Shared>,
-    device: DeviceSummary,
+    gaps: Vec<Gap>,
+    /// Where metrics are served.
+    metrics: Option<SocketAddr>,
+    /// Tells this machine of it until it is dropped.
+    _endpoint_task: JoinSet<()>,
 }
 
 impl Provider {
-    /// Opens the store, starts the first worker to see that the device works, and listens.
+    /// Opens the store, starts a worker on each device to see that it works, and listens. Devices that cannot be used are left out.
     ///
     /// # Errors
     /// See [`ServeError`].
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         allow_files();
+        let tcp = match config.metrics {
+            Some(address) => Some(endpoint::listen(address).await?),
+            None => None,
+        };
+        let metrics = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let socket = endpoint::listen_in(&config.data_dir).await?;
         let store = Store::open(config.data_dir.join("store"), config.store_limit)?;
         let code = CodeCache::open(&config.data_dir.join("code")).map_err(ServeError::Code)?;
-        let (program, args) = config.worker;
-        let command = WorkerCommand { program, args };
-        let first = Worker::start(&command).await?;
-        let device = first.device.clone();
-        let workers = Workers::new(command, first);
+        let groups = Groups::open();
+        let group = groups.as_ref().err().map(|reason| Gap::new(Wall::Group, reason));
+        let groups = groups.ok().map(Arc::new);
+        let command = |(program, args)| WorkerCommand { program, args, groups: groups.clone() };
+        let workers = Workers::open(config.workers.into_iter().map(command).collect(), config.slots).await?;
+        let gaps = workers.gaps().iter().cloned().chain(group).collect();
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
-        let queue = Queue::new(config.slots, config.waiting);
+        let listen = endpoint.local_addr().unwrap_or(config.listen);
+        let queue = Queue::new(workers.slots(), config.waiting);
         let (secret, admission, mut ceiling) = (config.secret, config.admission, config.ceiling);
         let (room, looks) = (Room::of_store(config.store_limit), Looks::new(store.clone()));
         ceiling.blob_bytes = ceiling.blob_bytes.min(room.share());
-        let stopping = watch::Sender::new(false);
+        let (phase, accepted) = (watch::Sender::new(Phase::Serving), watch::Sender::new(0));
         let (connections, uploads, windows) = (Connections::default(), Uploads::default(), Windows::default());
         let shared = Shared {
             secret,
             admission,
             ceiling,
+            prices: config.prices,
             store,
             room,
             looks,
@@ -141,9 +171,15 @@ impl Provider {
             connections,
             uploads,
             windows,
-            stopping,
+            monitor: Monitor::new(),
+            listen,
+            phase,
+            accepted,
         };
-        Ok(Self { endpoint, shared: Arc::new(shared), device })
+        let shared = Arc::new(shared);
+        let mut endpoint_task = JoinSet::new();
+        endpoint_task.spawn(endpoint::serve(Arc::clone(&shared), socket, tcp));
+        Ok(Self { endpoint, shared, gaps, metrics, _endpoint_task: endpoint_task })
     }
 
     /// The address that it listens on.
@@ -160,34 +196,66 @@ impl Provider {
         self.shared.secret.public()
     }
 
-    /// The device that jobs run on.
-    #[must_use]
-    pub fn device(&self) -> &DeviceSummary {
-        &self.device
+    /// The devices that jobs run on, and how many jobs run on each at once.
+    pub fn devices(&self) -> impl Iterator<Item = (&DeviceSummary, usize)> {
+        self.shared.workers.devices()
     }
 
-    /// Serves until `shutdown` completes; then notifies all renters, closes all connections and ends all workers.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = std::pin::pin!(shutdown);
+    /// Where metrics are served.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
+
+    /// What the jail of its workers lacks, as this system does not offer it.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// Serves until `drain` completes. From then on jobs that have been accepted run to their ends, and all others are handed back with a
+    /// rejection that says so. Returns when none is left, or when what `drain` returned completes: then renters are told that their jobs are
+    /// given up. At the end all connections are closed and all workers are gone. Returns how many jobs were given up.
+    pub async fn serve<S: Future<Output = ()>>(self, drain: impl Future<Output = S>) -> usize {
+        let shared = Arc::clone(&self.shared);
         let handshakes = Handshakes::default();
+        if let Some(stop) = self.accept_until(&handshakes, drain).await {
+            shared.phase.send_replace(Phase::Draining);
+            let running = *shared.accepted.borrow();
+            tracing::info!(target: "isobit::provider", running, "draining");
+            shared.workers.clear();
+            let ended = async {
+                tokio::select! {
+                    () = stop => {}
+                    () = shared.idle() => {}
+                }
+            };
+            self.accept_until(&handshakes, ended).await;
+        }
+        let given_up = *shared.accepted.borrow();
+        shared.phase.send_replace(Phase::Stopping);
+        shared.workers.clear();
+        // Notified renters close their connections. Until then, quinn may still hold the last message behind other data.
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
+        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
+        given_up
+    }
+
+    /// Accepts connections until `end` completes. None if the endpoint is closed before.
+    async fn accept_until<T>(&self, handshakes: &Handshakes, end: impl Future<Output = T>) -> Option<T> {
+        let mut end = std::pin::pin!(end);
         loop {
             let incoming = tokio::select! {
-                incoming = self.endpoint.accept() => incoming,
-                () = &mut shutdown => break,
+                incoming = self.endpoint.accept() => incoming?,
+                ended = &mut end => return Some(ended),
             };
-            let Some(incoming) = incoming else { break };
             match handshakes.begin(incoming.remote_address().ip(), incoming.remote_address_validated()) {
                 Begin::Accept(handshake) => drop(tokio::spawn(accept(Arc::clone(&self.shared), incoming, handshake))),
                 Begin::Prove => drop(incoming.retry()),
                 Begin::Ignore => incoming.ignore(),
             }
         }
-        self.shared.stopping.send_replace(true);
-        self.shared.workers.clear();
-        // Notified renters close their connections. Until then, quinn may still hold the last message behind other data.
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
-        self.endpoint.close(CLOSE_DONE, b"the provider is shutting down");
-        tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await.ok();
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 const BATCH: usize = 256 << 10;
 
 /// How long a renter may send nothing before its upload is given up.
-pub(crate) const STALL: Duration = Duration::from_secs(30);
+pub const STALL: Duration = Duration::from_secs(30);
 
 /// Pieces, each of a packet, that are taken from the stream at once.
 const PIECES: usize = 32;
@@ -80,33 +80,36 @@ fn no_room(error: StoreError) -> UploadError {
 pub(crate) struct Uploads(Arc<Mutex<BTreeMap<Party, usize>>>);
 
 /// The most jobs at once whose blobs are on their way. Each has a connection of 16 streams at most, so they hold 1024 files.
-const MAX_UPLOADING: usize = 64;
+pub const MAX_UPLOADING: usize = 64;
 
 /// The most of one network.
-const MAX_UPLOADING_PER_NETWORK: usize = 32;
+pub const MAX_UPLOADING_PER_NETWORK: usize = 32;
 
 /// The most of one renter.
-const MAX_UPLOADING_PER_KEY: usize = 8;
+pub const MAX_UPLOADING_PER_KEY: usize = 8;
 
 /// A job's share in [`Uploads`].
 #[derive(Debug)]
 pub(crate) struct Uploading(Uploads, Party);
 
 impl Uploads {
-    /// A share for a job of this party; none if its key or its network has its share, or there are too many in all.
-    pub(crate) fn begin(&self, party: Party) -> Option<Uploading> {
+    /// A share for a job of this party.
+    ///
+    /// # Errors
+    /// Its key or its network has its share, or there are too many in all.
+    pub(crate) fn begin(&self, party: Party) -> Result<Uploading, Rejection> {
         let mut parties = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = |counts: &dyn Fn(&Party) -> bool| -> usize {
-            parties.iter().filter(|(party, _)| counts(party)).map(|(_, jobs)| jobs).sum()
+        let below = |limit: &str, maximum: usize, counts: &dyn Fn(&Party) -> bool| {
+            let used: usize = parties.iter().filter(|(party, _)| counts(party)).map(|(_, jobs)| jobs).sum();
+            let reached =
+                || Rejection::LimitReached { limit: limit.to_owned(), maximum: maximum as u64, used: used as u64 };
+            if used >= maximum { Err(reached()) } else { Ok(()) }
         };
-        if sum(&|_| true) >= MAX_UPLOADING
-            || sum(&|other| other.network == party.network) >= MAX_UPLOADING_PER_NETWORK
-            || sum(&|other| other.key == party.key) >= MAX_UPLOADING_PER_KEY
-        {
-            return None;
-        }
+        below("uploads", MAX_UPLOADING_PER_KEY, &|other| other.key == party.key)?;
+        below("uploads-of-an-address", MAX_UPLOADING_PER_NETWORK, &|other| other.network == party.network)?;
+        below("uploads-of-all", MAX_UPLOADING, &|_| true)?;
         *parties.entry(party).or_default() += 1;
-        Some(Uploading(self.clone(), party))
+        Ok(Uploading(self.clone(), party))
     }
 }
 
@@ -121,7 +124,7 @@ impl Drop for Uploading {
 }
 
 /// The least bytes per second that the uploads of a job may have together, on average, after [`STALL`].
-const SLOWEST: u64 = 64 << 10;
+pub const SLOWEST: u64 = 64 << 10;
 
 /// What the uploads of a job have brought so far.
 #[derive(Clone, Debug)]
@@ -211,15 +214,18 @@ mod tests {
     #[test]
     fn uploads_of_one_renter_or_network_leave_room_for_others() {
         let (uploads, own) = (Uploads::default(), Party::at(1));
-        let shares: Vec<_> = std::iter::from_fn(|| uploads.begin(own)).collect();
+        let shares: Vec<_> = std::iter::from_fn(|| uploads.begin(own).ok()).collect();
         assert_eq!(shares.len(), MAX_UPLOADING_PER_KEY);
-        assert!(uploads.begin(Party::with(own.key, 2)).is_none());
-        let neighbours: Vec<_> = std::iter::from_fn(|| uploads.begin(Party::at(1))).collect();
+        let refused = uploads.begin(Party::with(own.key, 2)).unwrap_err().to_string();
+        assert_eq!(refused, "limit `uploads` of the provider is reached: 8 of 8 in use");
+        let neighbours: Vec<_> = std::iter::from_fn(|| uploads.begin(Party::at(1)).ok()).collect();
         assert_eq!(shares.len() + neighbours.len(), MAX_UPLOADING_PER_NETWORK);
-        assert!(uploads.begin(Party::at(2)).is_some());
+        assert!(uploads.begin(Party::at(1)).unwrap_err().to_string().contains("`uploads-of-an-address`"));
+        assert!(uploads.begin(Party::at(2)).is_ok());
         drop((shares, neighbours));
         assert!(uploads.0.lock().unwrap().is_empty());
-        let all: Vec<_> = (0..100).filter_map(|host| uploads.begin(Party::at(host))).collect();
+        let all: Vec<_> = (0..100).filter_map(|host| uploads.begin(Party::at(host)).ok()).collect();
         assert_eq!(all.len(), MAX_UPLOADING);
+        assert!(uploads.begin(own).unwrap_err().to_string().contains("`uploads-of-all`"));
     }
 }

@@ -1,6 +1,6 @@
 //! Errors of submitting a job and receiving its outputs, each with a hint.
 
-use isobit_job::{Fault, Hash, JobId, Name, NodeKey, ReceiptError};
+use isobit_job::{Fault, Hash, JobId, Name, NodeKey, ReceiptError, TooExpensive};
 use isobit_store::SourceError;
 use isobit_transport::ConnectError;
 use isobit_wire::{ProtocolError, Rejection};
@@ -45,6 +45,11 @@ pub enum SubmitError {
     TooMuch { limit: &'static str, maximum: u64 },
     #[error("the receipt claims {claimed} outputs, and {arrived} arrived")]
     MissingOutputs { claimed: usize, arrived: usize },
+    /// The provider names prices beyond the renter's terms, although it was told them.
+    #[error(transparent)]
+    TooExpensive(TooExpensive),
+    #[error("the receipt bills the job by other prices than the provider named before it ran")]
+    OtherPrices,
     /// The caller cancelled the job.
     #[error("cancelled")]
     Cancelled,
@@ -79,12 +84,14 @@ impl SubmitError {
         match self {
             Self::Connect(error) => error.hint().to_owned(),
             Self::Rejected(rejection) => rejection.hint().to_owned(),
+            Self::TooExpensive(reason) => reason.hint().to_owned(),
             Self::Faulted(fault) => fault.kind.hint().to_owned(),
             Self::Connection(_) | Self::Silent { .. } => "submit the job again, here or to another provider".into(),
             Self::OutputMismatch { .. }
             | Self::MissingOutputs { .. }
             | Self::TooMuch { .. }
             | Self::Receipt(_)
+            | Self::OtherPrices
             | Self::WrongReceipt(_) => "do not trust this provider with the job; submit it to another".into(),
             Self::Write { .. } => {
                 "make room, or choose another place with -o; the job was given up at the provider".into()

@@ -9,25 +9,25 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Time for the first answer.
-const WELCOME: Duration = Duration::from_secs(10);
+pub const WELCOME: Duration = Duration::from_secs(10);
 
 /// Time for an answer to the job spec, and again when all blobs are sent: a provider may have to read what it has stored before.
-const ANSWER: Duration = Duration::from_secs(300);
+pub const ANSWER: Duration = Duration::from_secs(300);
 
 /// Time for a provider to take any byte of an upload.
-const STALL: Duration = Duration::from_secs(60);
+pub const STALL: Duration = Duration::from_secs(60);
 
 /// Time beyond the deadline for the provider to start a worker, to end the job and to say so.
-const GRACE: Duration = Duration::from_secs(75);
+pub const GRACE: Duration = Duration::from_secs(75);
 
 /// The header of an output's stream, and any bytes of it after the job has ended, come within this time.
-pub(crate) const ARRIVAL: Duration = Duration::from_secs(30);
+pub const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// The most bytes of log and progress texts that are passed on.
-const MAX_LOG_BYTES: u64 = 64 << 20;
+pub const MAX_LOG_BYTES: u64 = 64 << 20;
 
 /// The most lines of log that are passed on, and reports of progress.
-const MAX_LINES: u64 = 1 << 20;
+pub const MAX_LINES: u64 = 1 << 20;
 
 /// How long the renter waits for the provider's next step.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A job spec together with the files that its hashes name.
 
-use isobit_job::{Bytes, Hash, JobSpec, Limits, Name, Profile, SpecError};
+use isobit_job::{Bytes, Hash, JobSpec, Limits, Name, Profile, SpecError, Terms};
 use isobit_store::{Outboard, SourceError, hash_file};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct Submission {
     spec: JobSpec,
     sources: BTreeMap<Hash, Source>,
+    terms: Terms,
 }
 
 /// A file, and the tree of hashes over it with which a provider checks every 16 KiB as they arrive.
@@ -51,7 +52,19 @@ impl Submission {
             inputs.iter().map(|(name, path)| Ok((name.clone(), add(path)?))).collect::<Result<_, SourceError>>()?;
         let spec = JobSpec { workload, inputs, params, limits, profile };
         spec.check()?;
-        Ok(Self { spec, sources })
+        Ok(Self { spec, sources, terms: Terms::default() })
+    }
+
+    /// The same job, for which no more than this is paid.
+    #[must_use]
+    pub fn with_terms(self, terms: Terms) -> Self {
+        Self { terms, ..self }
+    }
+
+    /// What is paid for it at most.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// The job.

@@ -7,10 +7,12 @@ use crate::patience::{ARRIVAL, Allowance, Line, Patience};
 use crate::places::{Part, Places};
 use crate::submission::Submission;
 use crate::upload;
-use isobit_job::{Claim, Envelope, Hash, LogLevel, Name, NodeAddr, Outcome, Receipt, SecretKey, Unread};
+use isobit_job::{
+    Amount, Claim, Envelope, Hash, LogLevel, Name, NodeAddr, Outcome, Prices, Receipt, SecretKey, Terms, Unread,
+};
 use isobit_transport::{CLOSE_DONE, CLOSE_NOT_ALLOWED, RESET_ABANDONED, connect, read_header};
 use isobit_wire::{OutputHeader, PROTOCOL, Rejection, RenterSession, ToProvider, ToRenter};
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +34,13 @@ pub enum Event {
     Connected {
         /// Its software and version.
         software: String,
+    },
+    /// The provider charges for the job, no more than the renter's terms allow.
+    Prices {
+        /// Its prices.
+        prices: Prices,
+        /// What the job costs at most.
+        most: Amount,
     },
     /// Blobs are being sent.
     Uploading {
@@ -124,6 +133,15 @@ pub async fn submit(
         () = &mut cancel => return Err(SubmitError::Cancelled),
     };
     let result = converse(&connection, submission, deadline, places, addr, events, cancel).await;
+    hang_up(&endpoint, &connection, result).await
+}
+
+/// Closes a connection after a conversation with this result.
+pub(crate) async fn hang_up<T>(
+    endpoint: &Endpoint,
+    connection: &Connection,
+    result: Result<T, SubmitError>,
+) -> Result<T, SubmitError> {
     let result = result.map_err(|error| match connection.close_reason() {
         Some(ConnectionError::ApplicationClosed(close)) if close.error_code == CLOSE_NOT_ALLOWED => {
             SubmitError::Rejected(Rejection::NotAllowed)
@@ -161,7 +179,7 @@ async fn converse(
 }
 
 /// The control stream.
-struct Control {
+pub(crate) struct Control {
     send: SendStream,
     receive: RecvStream,
     session: RenterSession,
@@ -169,13 +187,18 @@ struct Control {
 }
 
 impl Control {
-    async fn say(&mut self, message: &ToProvider) -> Result<(), SubmitError> {
+    pub(crate) async fn open(connection: &Connection) -> Result<Self, SubmitError> {
+        let (send, receive) = connection.open_bi().await.map_err(|error| SubmitError::broken(&error))?;
+        Ok(Self { send, receive, session: RenterSession::new(), pending: VecDeque::new() })
+    }
+
+    pub(crate) async fn say(&mut self, message: &ToProvider) -> Result<(), SubmitError> {
         let frame = self.session.send(message)?;
         self.send.write_all(&frame).await.map_err(|error| SubmitError::broken(&error))
     }
 
     /// The next message. If it is cancelled, no message is lost: it may be called again.
-    async fn hear(&mut self) -> Result<ToRenter, SubmitError> {
+    pub(crate) async fn hear(&mut self) -> Result<ToRenter, SubmitError> {
         loop {
             if let Some(message) = self.pending.pop_front() {
                 return Ok(message);
@@ -212,6 +235,8 @@ struct Session<'a, E> {
     first: u32,
     announced: u32,
     unread: Unread,
+    /// What the provider charges.
+    prices: Option<Prices>,
 }
 
 /// The content of the `Finished` message.
@@ -227,10 +252,9 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         places: &'a Arc<Places>,
         events: E,
     ) -> Result<Self, SubmitError> {
-        let (send, receive) = connection.open_bi().await.map_err(|error| SubmitError::broken(&error))?;
         Ok(Self {
+            control: Control::open(&connection).await?,
             connection,
-            control: Control { send, receive, session: RenterSession::new(), pending: VecDeque::new() },
             submission,
             places,
             events,
@@ -246,6 +270,7 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
             first: 0,
             announced: 0,
             unread: Unread::default(),
+            prices: None,
         })
     }
 
@@ -270,9 +295,13 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
                     ToRenter::Welcome { software, .. } => {
                         (self.events)(Event::Connected { software });
                         let spec_json = self.submission.spec().canonical();
+                        if *self.submission.terms() != Terms::default() {
+                            self.control.say(&ToProvider::Terms(self.submission.terms().clone())).await?;
+                        }
                         self.control.say(&ToProvider::Submit { spec_json, deadline_ms }).await?;
                         patience.submitted();
                     }
+                    ToRenter::Prices(prices) => self.charge(prices)?,
                     ToRenter::Missing { blobs } => {
                         total = self.upload(&blobs)?;
                         patience.uploading();
@@ -357,6 +386,15 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         Ok(())
     }
 
+    /// Takes the provider's prices. It has been told the terms, and may not keep to them.
+    fn charge(&mut self, prices: Prices) -> Result<(), SubmitError> {
+        let demand = self.submission.spec().demand();
+        self.submission.terms().check(&prices, &demand).map_err(SubmitError::TooExpensive)?;
+        (self.events)(Event::Prices { prices: prices.clone(), most: prices.total(&demand.most()) });
+        self.prices = Some(prices);
+        Ok(())
+    }
+
     /// Drops all outputs: they are sent again, from another device.
     fn restart(&mut self, device: String, reason: String) {
         self.first = self.announced;
@@ -433,6 +471,9 @@ impl<'a, E: FnMut(Event) + Send> Session<'a, E> {
         if job != expected_job || receipt.provider != addr.key {
             let wrong = WrongReceipt { job, signer: receipt.provider, expected_job, expected_signer: addr.key };
             return Err(SubmitError::WrongReceipt(Box::new(wrong)));
+        }
+        if receipt.bill.as_ref().map(|bill| &bill.prices) != self.prices.as_ref() {
+            return Err(SubmitError::OtherPrices);
         }
         if receipt.claim.outcome != Outcome::Completed {
             let unread = std::mem::take(&mut self.unread);

@@ -22,32 +22,39 @@ pub(crate) struct Bounds {
 }
 
 /// Functions of all modules.
-const MAX_FUNCTIONS: u64 = 64 << 10;
+pub const MAX_FUNCTIONS: u64 = 64 << 10;
 
 /// Bytes of one function's code. Cranelift takes some hundred times as much memory, and more time than in proportion.
-const MAX_FUNCTION_BYTES: u64 = 512 << 10;
+pub const MAX_FUNCTION_BYTES: u64 = 512 << 10;
 
 /// Local variables of one function, its parameters aside.
-const MAX_LOCALS: u64 = 10_000;
+pub const MAX_LOCALS: u64 = 10_000;
 
-/// Core modules, and components within the component.
-const MAX_MODULES: u64 = 256;
-const MAX_COMPONENTS: u64 = 256;
+/// Core modules.
+pub const MAX_MODULES: u64 = 256;
+/// Components within the component.
+pub const MAX_COMPONENTS: u64 = 256;
 
 /// Instances of core modules, of all components together: a program with its adapter and shims has four.
-pub(crate) const MAX_INSTANCES: u32 = 32;
+pub const MAX_INSTANCES: u32 = 32;
+
+/// A component's instances of core modules, and of what wasmtime puts between two components.
+pub(crate) const MAX_CORE_INSTANCES: u32 = 2 * MAX_INSTANCES;
 
 /// Instances of components.
-const MAX_COMPONENT_INSTANCES: u64 = 1024;
+pub const MAX_COMPONENT_INSTANCES: u64 = 1024;
 
-/// Tables of all modules, and the elements that they have at first.
-const MAX_TABLES: u64 = 256;
-const MAX_TABLE_ELEMENTS: u64 = 1 << 20;
+/// Tables of all modules.
+pub const MAX_TABLES: u64 = 256;
+/// Elements that all tables have at first.
+pub const MAX_TABLE_ELEMENTS: u64 = 1 << 20;
 
-/// Memories, global variables and types of all modules and components.
-const MAX_MEMORIES: u64 = 256;
-const MAX_GLOBALS: u64 = 64 << 10;
-const MAX_TYPES: u64 = 64 << 10;
+/// Memories of all modules.
+pub const MAX_MEMORIES: u64 = 256;
+/// Global variables of all modules.
+pub const MAX_GLOBALS: u64 = 64 << 10;
+/// Types of all modules and components.
+pub const MAX_TYPES: u64 = 64 << 10;
 
 /// A bound that a component breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -31,7 +31,7 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .difference(WasmFeatures::GC_TYPES);
 
 /// The depth that all instances of a component have together: some 150 000 calls of small functions.
-pub(crate) const TOTAL: u32 = 16 << 20;
+pub const TOTAL: u32 = 16 << 20;
 
 /// Native stack for one unit of depth.
 const BYTES_PER_UNIT: usize = 8;

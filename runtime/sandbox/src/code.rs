@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The most bytes of all files together: 1 GiB, some thousand workloads.
-const LIMIT: u64 = 1 << 30;
+pub const LIMIT: u64 = 1 << 30;
 
 /// The most bytes of one workload's code: 256 MiB.
-const MAX_CODE: u64 = 256 << 20;
+pub const MAX_CODE: u64 = 256 << 20;
 
 /// The prefix of the names of files that are still being written.
 const HALF_KEPT: &str = ".isobit-";

@@ -103,20 +103,29 @@ fn trap_code(trap: wasmtime::Trap) -> Option<TrapCode> {
 }
 
 /// Parts of wasmtime 48's messages for breaches of the canonical ABI that have no trap.
-const ABI_BREACHES: [&str; 17] = [
+const ABI_BREACHES: [&str; 26] = [
     "out of bounds of memory",
+    "pointer out of bounds",
+    "pointer size overflow",
     "not aligned",
     "out of range [0..",
+    "unexpected discriminant",
+    "invalid option discriminant",
+    "invalid expected discriminant",
     "size overflow copying a",
     "byte length too large",
     "byte length overflow",
     "invalid utf-8 sequence",
     "incomplete utf-8 byte sequence",
     "invalid utf-16",
+    "invalid utf8 encoding",
+    "invalid utf16 encoding",
     "unpaired surrogate",
     "unknown handle index",
     "is not a resource",
     "is not an own resource",
+    "used with the wrong type",
+    "cannot lend resource: too many active lends",
     "cannot remove owned resource while borrowed",
     "borrow handles still remain at the end of the call",
     "converted integer out of range for `char`",
@@ -127,6 +136,10 @@ const ABI_BREACHES: [&str; 17] = [
 fn abi_breach(message: &str) -> Option<Outcome> {
     if message.contains("too much data is being copied between the host and the guest") {
         return Some(Outcome::Trapped(Trap::Limit { limit: LimitName::HostCallBytes }));
+    }
+    // wasmtime's own limit, on handles that are lent for the time of a call.
+    if message.contains("store handle limit exceeded") {
+        return Some(Outcome::Trapped(Trap::Limit { limit: LimitName::Handles }));
     }
     let breach = ABI_BREACHES.iter().any(|part| message.contains(part));
     breach.then_some(Outcome::Trapped(Trap::GuestTrap { code: TrapCode::ComponentAbi }))

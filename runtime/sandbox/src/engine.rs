@@ -2,8 +2,9 @@
 //!
 //! Everything that could let two honest runs differ is switched off or pinned here.
 
-use crate::bounds::MAX_INSTANCES;
+use crate::bounds::MAX_CORE_INSTANCES;
 use crate::call_depth::{self, NATIVE_STACK};
+use crate::host::limiter::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::host::{self, HostState};
 use crate::run::SANDBOX_VERSION;
 use crate::workload::Workload;
@@ -15,9 +16,6 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 /// The most bytes of one linear memory: what 32-bit wasm can address.
 const MAX_GUEST_MEMORY: usize = 4 << 30;
-
-/// A component's instances of core modules, and of what wasmtime puts between two components.
-pub(crate) const MAX_CORE_INSTANCES: u32 = 2 * MAX_INSTANCES;
 
 /// How often a running guest is checked for its deadline and for cancellation.
 pub(crate) const EPOCH_TICK: std::time::Duration = std::time::Duration::from_millis(10);
@@ -192,7 +190,8 @@ fn settings() -> Config {
     config.wasm_component_model(true);
     config.shared_memory(false);
     config.wasm_memory64(false);
-    config.wasm_multi_memory(false);
+    // A guest's module has one memory, which is checked where its calls are counted; what wasmtime puts between two components has those of both.
+    config.wasm_multi_memory(true);
     config.concurrency_support(false);
     config.gc_support(false);
     // What is counted ends first.
@@ -212,11 +211,11 @@ fn pool() -> PoolingAllocationConfig {
     pool.total_component_instances(4)
         .total_core_instances(MAX_CORE_INSTANCES)
         .max_core_instances_per_component(MAX_CORE_INSTANCES)
-        .total_memories(8)
-        .max_memories_per_component(8)
-        .total_tables(32)
-        .max_tables_per_component(32)
-        .table_elements(100_000)
+        .total_memories(MAX_MEMORIES)
+        .max_memories_per_component(MAX_MEMORIES)
+        .total_tables(MAX_TABLES)
+        .max_tables_per_component(MAX_TABLES)
+        .table_elements(MAX_TABLE_ELEMENTS)
         .total_stacks(0)
         .max_memory_size(MAX_GUEST_MEMORY)
         .max_core_instance_size(1 << 20)

@@ -11,6 +11,7 @@ mod ending;
 mod engine;
 mod host;
 mod job;
+pub mod limits;
 mod run;
 mod takes;
 mod workload;

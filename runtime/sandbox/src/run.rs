@@ -16,7 +16,7 @@ use wasmtime::{Store, UpdateDeadline};
 /// The most bytes that a guest may hand over in one host call, and so the most that the host allocates for
 /// one: the largest buffer, 256 MiB, in one write, and 1 MiB for all else. Bulk bytes are borrowed in place and
 /// allocate nothing, but wasmtime counts them alike.
-const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
+pub const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
 
 /// Stack for host calls: parsing WGSL, and drivers.
 const HOST_STACK: usize = 64 << 20;
@@ -83,7 +83,7 @@ impl CompiledWorkload {
         }
         let interrupt = Interrupt::default();
         let stopped = Arc::new(OnceLock::new());
-        let fuel = job.spec.limits.fuel.get();
+        let (fuel, compile_fuel) = (job.spec.limits.fuel.get(), job.spec.compile_fuel());
         let rules = rules(job.spec.profile);
         let deadline = job.deadline;
         let (asked, why) = (interrupt.clone(), Arc::clone(&stopped));
@@ -98,7 +98,10 @@ impl CompiledWorkload {
         let mut store = Store::new(&self.engine, HostState::new(job, Stop::when(stop.clone())));
         store.limiter(|state| state.limiter());
         store.set_hostcall_fuel(HOSTCALL_BYTES);
-        store.set_fuel(fuel).map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
+        // A spec whose fuel does not even pay for compiling is refused where it is read.
+        store
+            .set_fuel(fuel.saturating_sub(compile_fuel))
+            .map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
             Ok(if stop().is_some() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })

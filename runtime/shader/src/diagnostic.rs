@@ -9,7 +9,7 @@ use naga::WithSpan;
 use crate::refusal::Refusal;
 
 /// A place in WGSL source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SourceLocation {
     /// Line, from 1.
     pub line: u32,

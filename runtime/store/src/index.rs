@@ -70,7 +70,7 @@ struct Share {
 }
 
 /// The most holders that are noted for a blob. A further one sends it again each time.
-pub(crate) const MAX_HOLDERS: usize = 64;
+pub const MAX_HOLDERS: usize = 64;
 
 impl Index {
     pub(crate) fn new(limit: Bytes) -> Self {

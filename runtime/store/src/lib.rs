@@ -38,5 +38,6 @@ mod tree;
 
 pub use blobs::{Incoming, Pin, Store, Usage, charged};
 pub use error::{ReceiveError, SourceError, StoreError};
+pub use index::MAX_HOLDERS;
 pub use send::{Encoder, Outboard, hash_file};
 pub use tree::{GROUP, encoded_len};

@@ -22,34 +22,35 @@ pub use tls::TlsError;
 const STREAM_WINDOW: u32 = 16 << 20;
 
 /// The most bytes in flight on one connection: two full streams, so outputs need not wait for inputs.
-const CONNECTION_WINDOW: u32 = 32 << 20;
+pub const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// The same for a connection that has been promised nothing: 128 KiB, a quarter of the longest message. A node that listens
 /// opens the window when it has asked for something, see [`Windows`].
-const CLOSED_WINDOW: u32 = 128 << 10;
+pub const CLOSED_WINDOW: u32 = 128 << 10;
 
 /// The most connections at once whose window is [`CONNECTION_WINDOW`]; more get [`SHARED_WINDOW`].
-const MAX_OPEN_WINDOWS: usize = 8;
+pub const MAX_OPEN_WINDOWS: usize = 8;
 
-const SHARED_WINDOW: u32 = 512 << 10;
+/// The window of a connection that has been promised something while others have the whole ones.
+pub const SHARED_WINDOW: u32 = 512 << 10;
 
 /// Kernel buffers of the UDP socket, each way: 4 MiB holds 2 ms at 16 Gbit/s of loopback.
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// How long a peer may be silent before the connection is closed.
-const IDLE: Duration = Duration::from_secs(15);
+pub const IDLE: Duration = Duration::from_secs(15);
 
 /// How often a keep-alive is sent on an otherwise silent connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Jobs that one connection may have open at once.
-const MAX_JOBS: u32 = 16;
+pub const MAX_JOBS: u32 = 16;
 
 /// Bulk streams that one connection may have open at once towards the node that connects.
-const MAX_BULK: u32 = 64;
+pub const MAX_BULK: u32 = 64;
 
 /// Bulk streams that a connection may have open at once towards a node that listens: each holds a file there.
-const MAX_UPLOADS: u32 = 16;
+pub const MAX_UPLOADS: u32 = 16;
 
 /// Time for name lookup and handshake together.
 const CONNECT: Duration = Duration::from_secs(10);

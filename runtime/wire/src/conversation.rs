@@ -70,7 +70,13 @@ pub(crate) struct Conversation {
     hello: Option<u16>,
     submitted: bool,
     cancelled: bool,
+    /// The renter has stated its terms.
+    has_terms: bool,
+    /// The renter asks for a quote, and submits nothing.
+    asks: bool,
     stage: Stage,
+    /// The provider has stated its prices.
+    has_prices: bool,
     asked_for_blobs: bool,
     /// Outputs announced; if the job was restarted, since then.
     outputs: BTreeSet<Name>,
@@ -84,7 +90,10 @@ impl Conversation {
             hello: None,
             submitted: false,
             cancelled: false,
+            has_terms: false,
+            asks: false,
             stage: Stage::Silent,
+            has_prices: false,
             asked_for_blobs: false,
             outputs: BTreeSet::new(),
             void: None,
@@ -103,6 +112,7 @@ impl Conversation {
             Stage::Accepted => "between `Accepted` and `Running`",
             _ if self.cancelled => "after `Cancel`",
             Stage::Welcomed if self.submitted => "between `Submit` and `Accepted`",
+            _ if self.asks => "between `Ask` and `Quote`",
             Stage::Welcomed => "between `Welcome` and `Submit`",
             Stage::Silent if self.submitted => "between `Submit` and `Welcome`",
             Stage::Silent if self.hello.is_some() => "between `Hello` and `Welcome`",
@@ -116,8 +126,10 @@ impl Conversation {
         message.check()?;
         let in_order = match message {
             ToProvider::Hello { .. } => self.hello.is_none(),
-            ToProvider::Submit { .. } => self.hello.is_some() && !self.submitted,
+            ToProvider::Submit { .. } => self.hello.is_some() && !self.submitted && !self.asks,
             ToProvider::Cancel => self.submitted && !self.cancelled,
+            ToProvider::Terms(_) => self.hello.is_some() && !self.submitted && !self.asks && !self.has_terms,
+            ToProvider::Ask { .. } => self.hello.is_some() && !self.submitted && !self.asks && !self.has_terms,
         };
         if !in_order {
             return Err(ProtocolError::OutOfOrder { message: message.name(), place: self.place() });
@@ -126,6 +138,8 @@ impl Conversation {
             ToProvider::Hello { protocol, .. } => self.hello = Some(*protocol),
             ToProvider::Submit { .. } => self.submitted = true,
             ToProvider::Cancel => self.cancelled = true,
+            ToProvider::Terms(_) => self.has_terms = true,
+            ToProvider::Ask { .. } => self.asks = true,
         }
         Ok(())
     }
@@ -140,8 +154,10 @@ impl Conversation {
         let in_order = match message {
             ToRenter::Welcome { .. } => self.stage == Stage::Silent,
             ToRenter::Rejected(_) => self.stage < Stage::Running,
+            ToRenter::Prices(_) => answering && !self.has_prices && !self.asked_for_blobs,
             ToRenter::Missing { .. } => answering && !self.asked_for_blobs,
             ToRenter::Queued { .. } | ToRenter::Accepted { .. } => answering,
+            ToRenter::Quote(_) => self.asks && self.stage == Stage::Welcomed,
             ToRenter::Running { .. } => self.stage == Stage::Accepted,
             ToRenter::Log { .. }
             | ToRenter::Progress { .. }
@@ -177,7 +193,8 @@ impl Conversation {
                 }
                 self.stage = Stage::Over;
             }
-            ToRenter::Rejected(_) | ToRenter::Faulted(_) => self.stage = Stage::Over,
+            ToRenter::Prices(_) => self.has_prices = true,
+            ToRenter::Rejected(_) | ToRenter::Faulted(_) | ToRenter::Quote(_) => self.stage = Stage::Over,
             ToRenter::Restarted { .. } => {
                 self.void = Some(self.announced());
                 self.outputs.clear();

@@ -7,7 +7,9 @@
 //! ```text
 //! renter                          control stream                        provider
 //!   Hello, Submit (may go together)    -->
+//!   (before Submit: Terms, if the renter bounds the price)
 //!                                      <--   Welcome
+//!                                      <--   Prices (if the provider charges)
 //!                                      <--   Missing (if blobs are missing)
 //!   a stream per missing blob         ==>
 //!                                      <--   Queued (any number)
@@ -23,6 +25,8 @@
 //! `Rejected` may come at any time before `Running`, `Faulted` at any time after `Submit` and `Welcome`. Both end the job,
 //! as `Finished` does. The renter may send `Cancel` once after `Submit`. The provider answers with `Faulted`, unless its
 //! last message was already on the way.
+//!
+//! A renter that only wants to know sends `Ask` instead of `Submit`, and gets `Quote`.
 //!
 //! Frames on the control stream, and the header at the start of each data stream, are a length (`u32`, little-endian) and
 //! that many bytes of postcard. After a [`BlobHeader`] comes the blob in bao encoding (chunk groups of
@@ -50,7 +54,9 @@ mod session;
 
 pub use conversation::ProtocolError;
 pub use frame::{Frame, FrameDecoder, FrameError, encode};
-pub use message::{BlobHeader, MAX_LOG, MAX_PROGRESS, MAX_SOFTWARE, MAX_TEXT, OutputHeader, ToProvider, ToRenter, cut};
+pub use message::{
+    BlobHeader, MAX_LOG, MAX_PROGRESS, MAX_SOFTWARE, MAX_TEXT, OutputHeader, Quote, ToProvider, ToRenter, cut,
+};
 pub use rejection::Rejection;
 pub use session::{ProviderSession, RenterSession};
 

@@ -1,6 +1,8 @@
 //! The messages, the headers of data streams, and the bounds of their fields.
 
-use isobit_job::{Blob, Fault, Hash, LogLevel, MAX_DETAIL, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Unread};
+use isobit_job::{
+    Blob, Demand, Fault, Hash, LogLevel, MAX_DETAIL, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Prices, Terms, Unread,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Frame, MAX_FRAME, MAX_HEADER, ProtocolError, Rejection};
@@ -34,6 +36,38 @@ pub enum ToProvider {
     },
     /// The renter no longer wants the result.
     Cancel,
+    /// What the renter pays at most for the job that follows. Without this message it pays any price.
+    Terms(Terms),
+    /// What would a job cost, and when would it run? Sent instead of `Submit`; the answer is `Quote`. It says what the job asks for and not which job it is.
+    Ask {
+        /// What the job asks for.
+        demand: Demand,
+        /// How long the job may run, in milliseconds.
+        deadline_ms: u64,
+    },
+}
+
+/// What a provider asks for a job, and whether it would run it. Binds nobody: what counts is what is said when the job is submitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quote {
+    /// Its prices; none if it charges nothing.
+    pub prices: Option<Prices>,
+    /// Why it would not run the job, for all that is known before.
+    pub refusal: Option<Rejection>,
+    /// How long the job may run there, in milliseconds.
+    pub deadline_ms: u64,
+    /// The names of its devices; at most [`MAX_TEXT`] bytes.
+    pub device: String,
+    /// Jobs that run at once.
+    pub slots: u32,
+    /// Jobs that run now.
+    pub running: u32,
+    /// Jobs that wait now.
+    pub waiting: u32,
+    /// Jobs that may wait.
+    pub places: u32,
+    /// The number in line of this renter's next job, if it were there now: 0 runs at once.
+    pub position: u32,
 }
 
 /// From provider to renter, on a job's control stream.
@@ -111,6 +145,10 @@ pub enum ToRenter {
     },
     /// The parameters and inputs that the workload did not read. Sent before `Finished` if there are any.
     Unread(Unread),
+    /// What the provider charges for the job, sent before anything else about it. Without this message the job costs nothing.
+    Prices(Prices),
+    /// The answer to `Ask`. The last message.
+    Quote(Box<Quote>),
 }
 
 /// The start of a stream from renter to provider that carries a blob.
@@ -163,6 +201,8 @@ impl ToProvider {
             ToProvider::Hello { .. } => "Hello",
             ToProvider::Submit { .. } => "Submit",
             ToProvider::Cancel => "Cancel",
+            ToProvider::Terms(_) => "Terms",
+            ToProvider::Ask { .. } => "Ask",
         }
     }
 
@@ -171,7 +211,7 @@ impl ToProvider {
         match self {
             ToProvider::Hello { software, .. } => bounded("software", software.len(), MAX_SOFTWARE),
             ToProvider::Submit { spec_json, .. } => bounded("spec_json", spec_json.len(), MAX_SPEC_JSON),
-            ToProvider::Cancel => Ok(()),
+            ToProvider::Cancel | ToProvider::Terms(_) | ToProvider::Ask { .. } => Ok(()),
         }
     }
 }
@@ -195,7 +235,7 @@ impl ToRenter {
 
     /// Whether this is a job's last message.
     pub const fn is_last(&self) -> bool {
-        matches!(self, ToRenter::Rejected(_) | ToRenter::Finished { .. } | ToRenter::Faulted(_))
+        matches!(self, ToRenter::Rejected(_) | ToRenter::Finished { .. } | ToRenter::Faulted(_) | ToRenter::Quote(_))
     }
 
     /// The message's name, for errors.
@@ -214,6 +254,8 @@ impl ToRenter {
             ToRenter::Faulted(_) => "Faulted",
             ToRenter::Restarted { .. } => "Restarted",
             ToRenter::Unread(_) => "Unread",
+            ToRenter::Prices(_) => "Prices",
+            ToRenter::Quote(_) => "Quote",
         }
     }
 
@@ -239,7 +281,13 @@ impl ToRenter {
             ToRenter::Unread(Unread { params, inputs }) => {
                 bounded("params", params.len(), MAX_PARAMS).and_then(|()| bounded("inputs", inputs.len(), MAX_INPUTS))
             }
-            ToRenter::Accepted { .. } | ToRenter::Output { .. } | ToRenter::Finished { .. } => Ok(()),
+            ToRenter::Quote(quote) => {
+                let refusal = quote.refusal.iter().flat_map(Rejection::texts);
+                refusal.chain([quote.device.as_str()]).try_for_each(|text| bounded("quote", text.len(), MAX_TEXT))
+            }
+            ToRenter::Accepted { .. } | ToRenter::Output { .. } | ToRenter::Finished { .. } | ToRenter::Prices(_) => {
+                Ok(())
+            }
         }
     }
 }

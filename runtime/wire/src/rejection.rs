@@ -1,6 +1,6 @@
 //! Why a provider does not run a job. Each reason comes with a hint.
 
-use isobit_job::{Bytes, Hash, Profile};
+use isobit_job::{Bytes, Hash, Profile, TooExpensive};
 use serde::{Deserialize, Serialize};
 
 use crate::{MAX_TEXT, cut};
@@ -37,7 +37,10 @@ pub enum Rejection {
     /// The workload is not a component that exports the world `isobit:compute/workload`.
     #[error("not a workload: {0}")]
     NotAWorkload(String),
-    #[error("the provider is shutting down")]
+    /// The provider drains. Also what a job is told that waited.
+    #[error(
+        "the provider is shutting down: it finishes the jobs that run and takes no others; this one was not started"
+    )]
     ShuttingDown,
     #[error("the provider runs no jobs of profile {0}")]
     ProfileNotOffered(Profile),
@@ -46,6 +49,12 @@ pub enum Rejection {
          they hold {in_use}"
     )]
     StoreShare { needed: Bytes, in_use: Bytes, maximum: Bytes },
+    /// A share or a limit of the provider is used up, by this renter or by all. `isobit limits` lists them.
+    #[error("limit `{limit}` of the provider is reached: {used} of {maximum} in use")]
+    LimitReached { limit: String, maximum: u64, used: u64 },
+    /// The prices are beyond the renter's terms.
+    #[error(transparent)]
+    TooExpensive(TooExpensive),
 }
 
 impl Rejection {
@@ -63,7 +72,11 @@ impl Rejection {
                 "use smaller inputs, wait for your other jobs, or ask a provider with a larger store"
             }
             Rejection::NotAWorkload(_) => "build it with `isobit build`, and look at it with `isobit inspect`",
-            Rejection::ShuttingDown => "ask another provider",
+            Rejection::ShuttingDown => "submit it to another provider, or to this one when it is back",
+            Rejection::LimitReached { .. } => {
+                "wait until jobs submitted before have come further, or ask another provider"
+            }
+            Rejection::TooExpensive(reason) => reason.hint(),
             Rejection::ProfileNotOffered(_) => {
                 "use profile dp32, or ask the provider's owner for `isobit serve --allow-native`"
             }
@@ -75,6 +88,7 @@ impl Rejection {
     pub fn bounded(mut self) -> Self {
         match &mut self {
             Rejection::LimitTooHigh { limit: text, .. }
+            | Rejection::LimitReached { limit: text, .. }
             | Rejection::InvalidSpec(text)
             | Rejection::BadBlob { reason: text, .. }
             | Rejection::NotAWorkload(text) => text.truncate(cut(text, MAX_TEXT).len()),
@@ -84,7 +98,8 @@ impl Rejection {
             | Rejection::NoRoom { .. }
             | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
-            | Rejection::ProfileNotOffered(_) => {}
+            | Rejection::ProfileNotOffered(_)
+            | Rejection::TooExpensive(_) => {}
         }
         self
     }
@@ -92,6 +107,7 @@ impl Rejection {
     pub(crate) fn texts(&self) -> Vec<&str> {
         match self {
             Rejection::LimitTooHigh { limit: text, .. }
+            | Rejection::LimitReached { limit: text, .. }
             | Rejection::InvalidSpec(text)
             | Rejection::BadBlob { reason: text, .. }
             | Rejection::NotAWorkload(text) => vec![text],
@@ -101,7 +117,8 @@ impl Rejection {
             | Rejection::NoRoom { .. }
             | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
-            | Rejection::ProfileNotOffered(_) => vec![],
+            | Rejection::ProfileNotOffered(_)
+            | Rejection::TooExpensive(_) => vec![],
         }
     }
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
-use isobit_job::{Fault, FaultKind, Hash, LogLevel, MAX_OUTPUTS, MAX_SPEC_JSON, Name, Unread};
+use isobit_job::{
+    Bytes, Currency, Demand, Fault, FaultKind, Hash, Limits, LogLevel, MAX_OUTPUTS, MAX_SPEC_JSON, Name, Prices,
+    Profile, Terms, TooExpensive, Unread,
+};
 use isobit_wire::{
     BlobHeader, FrameDecoder, FrameError, MAX_FRAME, MAX_HEADER, MAX_LOG, MAX_PROGRESS, MAX_TEXT, OutputHeader,
-    PROTOCOL, ProtocolError, ProviderSession, Rejection, RenterSession, ToProvider, ToRenter, encode,
+    PROTOCOL, ProtocolError, ProviderSession, Quote, Rejection, RenterSession, ToProvider, ToRenter, encode,
 };
 use proptest::prelude::*;
 
@@ -15,6 +18,36 @@ fn hello() -> ToProvider {
 
 fn submit() -> ToProvider {
     ToProvider::Submit { spec_json: b"{}".to_vec(), deadline_ms: 60_000 }
+}
+
+fn terms() -> ToProvider {
+    ToProvider::Terms(Terms { max_price: Some(prices()), budget: "1EUR".parse().ok() })
+}
+
+fn ask() -> ToProvider {
+    let (size, limits, profile) = (Bytes::mib(1), Limits::default(), Profile::Dp32);
+    ToProvider::Ask {
+        demand: Demand { limits, profile, workload: size, inputs: size, blobs: size },
+        deadline_ms: 60_000,
+    }
+}
+
+fn prices() -> Prices {
+    "guest-fuel=0.001,currency=EUR".parse().unwrap()
+}
+
+fn quote() -> ToRenter {
+    ToRenter::Quote(Box::new(Quote {
+        prices: Some(prices()),
+        refusal: Some(Rejection::Full { running: 1, queued: 16 }),
+        deadline_ms: 60_000,
+        device: "llvmpipe".to_owned(),
+        slots: 1,
+        running: 1,
+        waiting: 16,
+        places: 16,
+        position: 17,
+    }))
 }
 
 fn welcome() -> ToRenter {
@@ -83,6 +116,47 @@ fn a_whole_job_passes_and_ends_cleanly() {
 #[test]
 fn a_job_whose_blobs_are_all_there_may_start_at_once() {
     after(&[welcome(), accepted(), running(), finished(0)]);
+}
+
+#[test]
+fn terms_come_before_the_job_and_prices_before_all_that_is_said_of_it() {
+    let (mut renter, mut provider) = (RenterSession::new(), ProviderSession::new());
+    for message in [hello(), terms(), submit()] {
+        assert_eq!(provider.receive(&renter.send(&message).unwrap()).unwrap(), [message]);
+    }
+    for message in [welcome(), ToRenter::Prices(prices()), missing(), accepted()] {
+        assert_eq!(renter.receive(&provider.send(&message).unwrap()).unwrap(), [message]);
+    }
+    assert!(matches!(renter.send(&terms()), Err(ProtocolError::OutOfOrder { .. })));
+    for path in
+        [vec![], vec![welcome(), missing()], vec![welcome(), ToRenter::Prices(prices())], vec![welcome(), accepted()]]
+    {
+        let (_, mut provider) = after(&path);
+        let sent = provider.send(&ToRenter::Prices(prices()));
+        assert!(matches!(sent, Err(ProtocolError::OutOfOrder { message: "Prices", .. })), "{path:?}");
+    }
+}
+
+#[test]
+fn whoever_asks_gets_a_quote_and_nothing_else() {
+    let (mut renter, mut provider) = (RenterSession::new(), ProviderSession::new());
+    for message in [hello(), ask()] {
+        assert_eq!(provider.receive(&renter.send(&message).unwrap()).unwrap(), [message]);
+    }
+    for message in [submit(), terms(), ask(), ToProvider::Cancel] {
+        assert!(matches!(renter.send(&message), Err(ProtocolError::OutOfOrder { .. })), "{message:?}");
+    }
+    renter.receive(&provider.send(&welcome()).unwrap()).unwrap();
+    for message in [missing(), queued(), accepted(), faulted(), ToRenter::Prices(prices())] {
+        let place = "between `Ask` and `Quote`";
+        let expected = Err(ProtocolError::OutOfOrder { message: message.name(), place });
+        assert_eq!(provider.send(&message).map(drop), expected);
+    }
+    renter.receive(&provider.send(&quote()).unwrap()).unwrap();
+    assert!(renter.is_over() && provider.is_over());
+    // Nobody gets one who has not asked.
+    let (_, mut provider) = after(&[welcome()]);
+    assert!(provider.send(&quote()).is_err());
 }
 
 #[test]
@@ -326,6 +400,8 @@ fn every_reason_comes_with_words_and_a_hint() {
         Rejection::StoreShare { needed: 2.into(), in_use: 1.into(), maximum: 2.into() },
         Rejection::NotAWorkload("no component".to_owned()),
         Rejection::ShuttingDown,
+        Rejection::LimitReached { limit: "uploads".to_owned(), maximum: 8, used: 8 },
+        Rejection::TooExpensive(TooExpensive::Currency { asked: prices().currency, offered: Currency::default() }),
     ];
     for rejection in rejections {
         let text = rejection.to_string();
@@ -335,7 +411,13 @@ fn every_reason_comes_with_words_and_a_hint() {
 }
 
 fn to_provider() -> impl Strategy<Value = ToProvider> {
-    prop_oneof![Just(hello()), Just(submit()), Just(ToProvider::Cancel)]
+    prop_oneof![
+        4 => Just(hello()),
+        4 => Just(submit()),
+        4 => Just(ToProvider::Cancel),
+        1 => Just(terms()),
+        1 => Just(ask()),
+    ]
 }
 
 /// Messages of the provider; the stages of a job more often than the ends.
@@ -354,6 +436,8 @@ fn to_renter() -> impl Strategy<Value = ToRenter> {
         2 => ".{0,9}".prop_map(|message| ToRenter::log(LogLevel::Debug, &message)),
         2 => (0u32..4).prop_map(finished),
         1 => Just(ToRenter::Rejected(Rejection::NotAllowed)),
+        1 => Just(ToRenter::Prices(prices())),
+        1 => Just(quote()),
         1 => Just(faulted()),
     ]
 }

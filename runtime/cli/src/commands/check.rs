@@ -3,23 +3,29 @@
 use std::fmt::{self, Write as _};
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use isobit_device::RaceReport;
 use isobit_job::{Bytes, KernelRules, Profile};
 use isobit_shader::dp32::{Order, Unproved};
 use isobit_shader::{BufferBindingType, Diagnostic, Kernel, KernelError, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
 
 use crate::failure::{Failure, Status};
+use crate::made_up::{self, Tried};
 use crate::printer::Printer;
+use crate::races::Races;
 use crate::table::Table;
 
 /// Say whether a kernel computes the same bits on every device
 ///
-/// Says what is proved of that and what is not: where invocations may meet in one word, only a run tells. Shows its entry points, what they bind, and what an invocation costs; of a kernel that is refused where and why, and
-/// what to write instead. Exit status 1: it is refused. Needs no device, and holds the kernel to the limits that all have.
+/// Says what is proved of that and what is not: where invocations may meet in one word, only a run tells, for which --detect-races makes up inputs.
+/// Shows its entry points, what they bind, and what an invocation costs; of a kernel that is refused where and why, and what to write instead. Exit
+/// status 1: it is refused, or it races. Needs no device, and holds the kernel to the limits that all have.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  isobit check kernel.wgsl\n  isobit check kernel.wgsl --emit=tier-a > rewritten.wgsl\n  \
-    isobit check - --override width=64 --json < kernel.wgsl"
+    isobit check - --override width=64 --json < kernel.wgsl\n  \
+    isobit check reduce.wgsl --detect-races --workgroups 16"
 )]
 pub struct Check {
     /// The kernel in WGSL; `-` for stdin
@@ -37,7 +43,16 @@ pub struct Check {
     /// The rules to check against: dp32, the same bits on every device, or native, what WGSL itself demands
     #[arg(long, value_name = "PROFILE", default_value_t)]
     profile: Profile,
+    /// Run it on made-up inputs, and look for two invocations that meet in one word, one of them writing
+    #[arg(long, conflicts_with = "emit")]
+    detect_races: bool,
+    /// The workgroups of these runs [default: 3, and 2 in each other dimension that a workgroup has]
+    #[arg(long, value_name = "X[,Y[,Z]]", requires = "detect_races", value_parser = workgroups)]
+    workgroups: Option<[u32; 3]>,
 }
+
+/// How long races are looked for in an entry point.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A form that a kernel takes on its way to a device.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -99,7 +114,25 @@ struct EntryPoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_proved: Option<Vec<NotProved>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    races: Option<RaceSearch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     wgsl: Option<String>,
+}
+
+/// Runs on made-up inputs, and the races in them.
+#[derive(serde::Serialize)]
+struct RaceSearch {
+    workgroups: [u32; 3],
+    /// What the buffers held in the runs that came to their end.
+    tried: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_early: Option<String>,
+    #[serde(flatten, serialize_with = "as_races")]
+    report: RaceReport,
+}
+
+fn as_races<S: serde::Serializer>(report: &RaceReport, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&Races::new(report), serializer)
 }
 
 #[derive(serde::Serialize)]
@@ -130,6 +163,11 @@ struct Binding {
 impl Check {
     /// Checks, and prints what was found.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+        if self.detect_races && self.profile == Profile::Native {
+            return Err(Failure::new("under profile native every kernel's results may differ between devices")
+                .hint("leave out --detect-races, or --profile native")
+                .into());
+        }
         if self.emit.is_some() && self.profile == Profile::Native {
             return Err(Failure::new("under profile native a kernel stays as it is").hint("leave out --emit").into());
         }
@@ -143,7 +181,7 @@ impl Check {
             [EntryPoint { wgsl: Some(wgsl), .. }] => printer.answer(&answer, wgsl)?,
             _ => printer.answer(&answer, &answer)?,
         }
-        Ok(Status::Ok)
+        Ok(answer.status())
     }
 
     fn refuse(&self, refused: &Diagnostic, rules: KernelRules, printer: &Printer) -> anyhow::Result<Status> {
@@ -250,6 +288,7 @@ impl Check {
             },
             min_size: Bytes::saturating_from(binding.min_size),
         });
+        let races = if self.detect_races { Some(self.search(kernel, entry_point)?) } else { None };
         Ok(EntryPoint {
             name: entry_point.name.clone(),
             workgroup_size: entry_point.workgroup_size,
@@ -258,8 +297,45 @@ impl Check {
             loops: lowered.as_ref().map(|lowered| lowered.loops().iter().map(Loop::from).collect()),
             bindings: bindings.collect(),
             not_proved: lowered.as_ref().map(|lowered| lowered.unproved().iter().map(NotProved::from).collect()),
+            races,
             wgsl,
         })
+    }
+
+    fn search(&self, kernel: &Kernel, entry_point: &isobit_shader::EntryPoint) -> anyhow::Result<RaceSearch> {
+        let workgroups = self.workgroups.unwrap_or_else(|| made_up::default_workgroups(entry_point));
+        let Tried { contents, ended_early, report } =
+            made_up::detect_races(kernel, entry_point, &self.overrides, workgroups, PATIENCE).map_err(|error| {
+                let name = crate::escape::line(&entry_point.name);
+                Failure::new(format!("`{name}` cannot be run on made-up inputs: {error}"))
+                    .hint("give fewer --workgroups, or look for races in a job: `isobit run --detect-races`")
+            })?;
+        Ok(RaceSearch { workgroups, tried: contents, ended_early, report })
+    }
+}
+
+impl Answer {
+    /// Whether races were found, or could not be looked for to the end.
+    fn status(&self) -> Status {
+        let found = self.entry_points.iter().filter_map(|entry_point| entry_point.races.as_ref());
+        found.fold(Status::Ok, |status, search| {
+            match (status, Races::new(&search.report).status(), &search.ended_early) {
+                (Status::No, _, _) | (_, Status::No, _) => Status::No,
+                (Status::Ok, Status::Ok, None) => Status::Ok,
+                _ => Status::CouldNot,
+            }
+        })
+    }
+}
+
+/// Reads `x`, `x,y` or `x,y,z`.
+fn workgroups(text: &str) -> Result<[u32; 3], String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok([x]) => Ok([*x, 1, 1]),
+        Ok([x, y]) => Ok([*x, *y, 1]),
+        Ok([x, y, z]) => Ok([*x, *y, *z]),
+        _ => Err("expected one to three numbers, such as 16 or 4,4".to_owned()),
     }
 }
 
@@ -339,6 +415,21 @@ impl From<&LoopCost> for Loop {
     }
 }
 
+impl fmt::Display for RaceSearch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [x, y, z] = self.workgroups;
+        let tried = if self.tried.is_empty() { "nothing to its end".to_owned() } else { self.tried.join("; ") };
+        writeln!(f, "tried        {x} x {y} x {z} workgroups on buffers of: {tried}")?;
+        if let Some(why) = &self.ended_early {
+            writeln!(f, "             not all: {why}")?;
+            if self.report.races.is_empty() {
+                return writeln!(f, "races        unknown: none found in what was run");
+            }
+        }
+        write!(f, "{:13}", Races::new(&self.report))
+    }
+}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rules {
@@ -350,10 +441,12 @@ impl fmt::Display for Answer {
                         f,
                         "not proved: that no two invocations meet in one word without a barrier, one of them writing;"
                     )?;
-                    writeln!(
-                        f,
-                        "            where they do, devices may differ. `isobit run --detect-races` looks for it in a run"
-                    )?;
+                    let looked = self.entry_points.iter().any(|entry| entry.races.is_some());
+                    let advice = match looked {
+                        true => "Below is what was found on made-up inputs; others may",
+                        false => "--detect-races looks for it, here or in `isobit run`",
+                    };
+                    writeln!(f, "            where they do, devices may differ. {advice}")?;
                 } else {
                     writeln!(f, "        and no order of the invocations changes it: the same bits on every device")?;
                 }
@@ -374,6 +467,9 @@ impl fmt::Display for Answer {
             }
             for (at, unproved) in entry_point.not_proved.iter().flatten().enumerate() {
                 writeln!(f, "{:<12} {unproved}", if at == 0 { "not proved" } else { "" })?;
+            }
+            if let Some(search) = &entry_point.races {
+                search.fmt(f)?;
             }
             let mut table = Table::new(["group", "binding", "kind", "at least"]);
             for Binding { group, binding, kind, min_size } in &entry_point.bindings {

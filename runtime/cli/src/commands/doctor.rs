@@ -32,13 +32,24 @@ struct Answer {
     jail: Jail,
 }
 
-/// Whether a provider's workers can be jailed here.
+/// Whether strangers' code can be jailed here.
 #[derive(serde::Serialize)]
 struct Jail {
+    /// Whether it has all that is required.
     closed: bool,
-    /// Why it is not.
+    /// What it lacks.
+    gaps: Vec<Gap>,
+    /// Why nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+}
+
+/// A wall that the jail lacks, as a process says that has tried.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Gap {
+    wall: String,
+    required: bool,
+    reason: String,
 }
 
 #[derive(serde::Serialize)]
@@ -86,18 +97,41 @@ impl Doctor {
 impl Jail {
     /// Has a child process close one around itself.
     fn examine() -> Self {
+        if !cfg!(target_os = "linux") {
+            return Self { closed: false, gaps: Vec::new(), reason: Some("jails are made on Linux only".to_owned()) };
+        }
         let tried = std::env::current_exe()
             .and_then(|program| Command::new(program).args(["worker", "--device", "cpu", "--jail-only"]).output());
-        match tried {
-            Ok(output) if output.status.success() => Self { closed: true, reason: None },
-            Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-                let reason =
-                    if said.is_empty() { format!("the process that tried ended: {}", output.status) } else { said };
-                Self { closed: false, reason: Some(reason) }
+        let gaps = tried.map_err(|error| error.to_string()).and_then(|output| {
+            let ended = || format!("the process that tried ended: {}", output.status);
+            if output.status.success() {
+                serde_json::from_slice(&output.stdout).map_err(|_| ended())
+            } else {
+                Err(ended())
             }
-            Err(error) => Self { closed: false, reason: Some(error.to_string()) },
+        });
+        match gaps {
+            Ok(gaps) => {
+                let gaps: Vec<Gap> = gaps;
+                Self { closed: !gaps.iter().any(|gap| gap.required), gaps, reason: None }
+            }
+            Err(reason) => Self { closed: false, gaps: Vec::new(), reason: Some(reason) },
         }
+    }
+}
+
+impl fmt::Display for Jail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |required| if required { "; `isobit serve` and `isobit run` need --allow-weak-jail" } else { "" };
+        match &self.reason {
+            Some(reason) => writeln!(f, "jail: weak, as {reason}{}", end(true)),
+            None if self.closed && self.gaps.is_empty() => writeln!(f, "jail: strangers' code can be jailed"),
+            None if self.closed => writeln!(f, "jail: strangers' code can be jailed, but not in all ways"),
+            None => writeln!(f, "jail: weak"),
+        }?;
+        self.gaps.iter().try_for_each(|Gap { wall, required, reason }| {
+            writeln!(f, "  without {}: {reason}{}", wall.replace('-', " "), end(*required))
+        })
     }
 }
 
@@ -139,9 +173,6 @@ impl fmt::Display for Answer {
                 (None, None) => writeln!(f, "{name}: needs no probe; the others are compared with it"),
             }?;
         }
-        match &self.jail.reason {
-            None => writeln!(f, "jail: a provider's workers can be jailed"),
-            Some(reason) => writeln!(f, "jail: weak, as {reason}; `isobit serve` needs --allow-weak-jail"),
-        }
+        self.jail.fmt(f)
     }
 }

@@ -52,9 +52,10 @@ fn write_pages(isobit: clap::Command, dir: &Path) -> anyhow::Result<Vec<PathBuf>
     let mut root = isobit.disable_help_subcommand(true);
     // Gives subcommands their full names.
     root.build();
-    let mut files = Vec::new();
-    let commands = std::iter::once(&root).chain(root.get_subcommands().filter(|command| !command.is_hide_set()));
-    for command in commands {
+    let (mut files, mut left) = (Vec::new(), vec![&root]);
+    while let Some(command) = left.pop() {
+        let is_shown = |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
+        left.extend(command.get_subcommands().filter(is_shown));
         let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
         let mut page = Vec::new();
         clap_mangen::Man::new(command.clone()).title(name.clone()).render(&mut page)?;

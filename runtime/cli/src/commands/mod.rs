@@ -3,16 +3,22 @@
 pub mod build;
 pub mod check;
 pub mod completions;
+#[cfg(target_os = "linux")]
+pub mod config;
 pub mod devices;
 pub mod doctor;
 pub mod inspect;
 pub mod keygen;
+pub mod limits;
 pub mod man;
 pub mod new;
+pub mod quote;
 pub mod run;
 #[cfg_attr(not(target_os = "linux"), path = "serve_elsewhere.rs")]
 pub mod serve;
 pub mod show;
+#[cfg_attr(not(target_os = "linux"), path = "status_elsewhere.rs")]
+pub mod status;
 pub mod submit;
 pub mod verify;
 pub mod worker;
@@ -47,6 +53,16 @@ fn read_workload_or(status: Status, path: &Path) -> anyhow::Result<Workload> {
 fn read_receipt(path: &Path) -> anyhow::Result<Result<Receipt, ReceiptError>> {
     let bytes = read_bounded(path, u64::try_from(MAX_ENVELOPE_JSON)?)?;
     Ok(Envelope::from_json(&bytes).and_then(|envelope| envelope.verify()))
+}
+
+/// Reads a file with a provider's settings.
+#[cfg(target_os = "linux")]
+fn settings_file(path: &Path) -> anyhow::Result<crate::settings::Given> {
+    let bytes = read_bounded(path, crate::settings::MAX_FILE).map_err(|error| {
+        let failure = Failure::new(format!("there are no settings: {error}"));
+        failure.hint("`isobit config example > FILE` writes a file with every key and its default")
+    })?;
+    crate::settings::Given::parse(path, &bytes)
 }
 
 /// Reads up to `most` bytes of a file, and one more of a longer file, so that the caller notices that it is too long.

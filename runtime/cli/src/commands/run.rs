@@ -8,7 +8,6 @@ use isobit_renter::{Destination, Submission};
 
 use crate::failure::Status;
 use crate::finished::Finished;
-use crate::interrupt;
 use crate::job_args::{JobArgs, JobNames, place};
 use crate::key::KeyArgs;
 use crate::local::{LocalJob, LocalRun};
@@ -19,6 +18,7 @@ use crate::watch::Watch;
 
 /// Run a workload on this machine, in the sandbox
 ///
+/// The workload runs in a process of its own, in the jail that a provider's jobs run in.
 /// Nothing is written before the job has completed. A file is then replaced whole; devices, named pipes and stdout (`-`)
 /// are written into.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,9 @@ pub struct Run {
     /// Exit status 1: there are such; 2: none was found, but not all memory could be followed
     #[arg(long, conflicts_with_all = ["device", "receipt"])]
     detect_races: bool,
+    /// Run the job even where the system cannot close the jail that it runs in
+    #[arg(long)]
+    allow_weak_jail: bool,
     /// Sign the claim with this node's key and write the receipt here
     #[arg(long, value_name = "FILE", value_parser = place)]
     receipt: Option<Destination>,
@@ -67,18 +70,22 @@ impl Run {
             deadline: self.job.deadline.into(),
             places: &places,
             tell_unwanted: true,
+            allow_weak_jail: self.allow_weak_jail,
             reporter: Arc::clone(&watch) as _,
             printer,
         };
-        let ran = job.run(interrupt::stop_job);
+        let ran = job.run();
         watch.finish();
         let LocalRun { claim, observed, races, unread, outputs: arrived } = ran?;
         let receipt = secret.map(|secret| {
             let (spec, claim, observed) = (submission.spec().clone(), claim.clone(), observed.clone());
-            Receipt { spec, claim, observed, provider: secret.public() }.sign(&secret)
+            let receipt = Receipt { spec, claim, observed, provider: secret.public(), bill: None };
+            // The process that ran the job has run strangers' code: nothing that it says is signed unless it can be.
+            receipt.check().map(|()| receipt.sign(&secret))
         });
+        let receipt = receipt.transpose()?;
         let kept = outputs::keep(&places, arrived, receipt.as_ref(), claim.job, printer)?;
-        let finished = Finished::new(&claim, &observed, &kept, &unread);
+        let finished = Finished::new(&claim, &submission.spec().limits, &observed, &kept, &unread);
         finished.with_races(races.as_ref().map(Races::new)).show(printer, places.use_stdout())
     }
 }

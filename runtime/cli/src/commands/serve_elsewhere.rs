@@ -15,6 +15,11 @@ pub struct Serve {
 }
 
 impl Serve {
+    /// Never: nothing is served.
+    pub fn logs_json(&self) -> bool {
+        false
+    }
+
     /// Fails: a provider runs on Linux only.
     pub fn run(self, _: &Printer) -> anyhow::Result<Status> {
         drop(self.arguments);

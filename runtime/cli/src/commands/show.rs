@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use isobit_job::{Blob, ClaimId, Millis, Receipt};
+use isobit_job::{Bill, Blob, ClaimId, Item, Millis, Receipt};
 use serde::Serialize;
 
 use crate::escape;
@@ -50,12 +50,17 @@ impl Show {
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Receipt { spec, claim, observed, provider } = &self.receipt;
+        let Receipt { spec, claim, observed, provider, bill } = &self.receipt;
         let blob = |blob: &Blob| format!("{}  {}", blob.hash, blob.size);
-        writeln!(f, "outcome   {}", finished::outcome(&claim.outcome))?;
+        writeln!(f, "outcome   {}", finished::outcome(&claim.outcome, &spec.limits, &claim.cost))?;
         writeln!(f, "signed by {provider}")?;
         writeln!(f, "job       {}\nclaim     {}\nrules     {}", claim.job, self.claim_id, claim.rules)?;
         writeln!(f, "fuel      {} guest, {} kernel", claim.cost.guest_fuel, claim.cost.kernel_fuel)?;
+        if let Some(bill @ Bill { prices, .. }) = bill {
+            let items = Item::ALL.map(|item| format!("{} {}", item.name(), prices.item(item, &claim.cost)));
+            writeln!(f, "bill      {bill}: {}", items.join(", "))?;
+            writeln!(f, "prices    {prices}")?;
+        }
         writeln!(f, "workload  {}", blob(&spec.workload))?;
         for (name, value) in &spec.params {
             writeln!(f, "param     {name}={}", escape::line(value))?;

@@ -9,9 +9,9 @@ use isobit_sandbox::Reporter as _;
 
 use crate::escape;
 use crate::failure::{Failure, Status};
-use crate::finished::Finished;
+use crate::finished::{Finished, Queued};
 use crate::interrupt::{StopRequests, leave_when_asked};
-use crate::job_args::{JobArgs, JobNames, place};
+use crate::job_args::{JobArgs, JobNames, TermArgs, place};
 use crate::key::KeyArgs;
 use crate::local::unwanted;
 use crate::outputs;
@@ -25,6 +25,7 @@ use crate::watch::Watch;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   isobit submit photo.wasm --to provider.example:4433#KEY -i photo=in.png -o out=out.png
+  isobit submit photo.wasm --to provider.example:4433#KEY -i photo=in.png -o out=out.png --fuel 10G --budget 0.5EUR
   isobit submit mandelbrot.wasm --to 127.0.0.1:4433#KEY -o out=m.png --receipt r.json --json")]
 pub struct Submit {
     #[command(flatten)]
@@ -32,6 +33,8 @@ pub struct Submit {
     /// The provider's address: host:port#key
     #[arg(long, value_name = "ADDRESS")]
     to: NodeAddr,
+    #[command(flatten)]
+    terms: TermArgs,
     /// Write the provider's receipt here
     #[arg(long, value_name = "FILE", value_parser = place)]
     receipt: Option<Destination>,
@@ -58,7 +61,7 @@ impl Submit {
         let limits = Limits::from(self.job.limits);
         let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile);
         hashing.finish_and_clear();
-        let submission = Arc::new(submission?);
+        let submission = Arc::new(submission?.with_terms(self.terms.into()));
         let watch = Watch::new(printer);
         let runtime = tokio::runtime::Runtime::new()?;
         let deadline = self.job.deadline.into();
@@ -66,13 +69,19 @@ impl Submit {
             let _context = runtime.enter();
             StopRequests::listen()
         };
+        let mut queued = None;
         let result = runtime.block_on(submit(
             &self.to,
             &secret,
             &submission,
             deadline,
             &places,
-            |event| show(printer, &watch, deadline, event),
+            |event| {
+                if let (None, Event::Queued { position, reason }) = (&queued, &event) {
+                    queued = Some(Queued { position: *position, reason: reason.clone() });
+                }
+                show(printer, &watch, deadline, event);
+            },
             requests.next(),
         ));
         watch.finish();
@@ -88,7 +97,8 @@ impl Submit {
                 receipt.claim.rules
             ));
         }
-        let finished = Finished::new(&receipt.claim, &receipt.observed, &kept, &delivered.unread);
+        let finished = Finished::new(&receipt.claim, &receipt.spec.limits, &receipt.observed, &kept, &delivered.unread);
+        let finished = finished.with_bill(receipt.bill.as_ref()).with_queued(queued);
         finished.show(printer, places.use_stdout())
     }
 }
@@ -97,8 +107,13 @@ fn show(printer: &Printer, watch: &Watch, asked: Duration, event: Event) {
     match event {
         Event::Connected { software } => printer.detail(format_args!("the provider runs {software}")),
         Event::Uploading { sent, total } => watch.bytes("sending", sent, total),
+        Event::Prices { prices, most } => {
+            let currency = &prices.currency;
+            printer.note(format_args!("the provider charges for this job, by its limits at most {most} {currency}"));
+            printer.detail(format_args!("its prices: {prices}"));
+        }
         Event::Queued { position, reason } => {
-            printer.note(format_args!("waiting, number {position} in line: {reason}"))
+            printer.note(format_args!("waiting, number {position} in line: {}", escape::line(&reason)))
         }
         Event::Accepted { deadline } => {
             watch.finish();
@@ -129,6 +144,7 @@ fn failure(error: &SubmitError) -> Failure {
         | SubmitError::MissingOutputs { .. }
         | SubmitError::TooMuch { .. }
         | SubmitError::Receipt(_)
+        | SubmitError::OtherPrices
         | SubmitError::WrongReceipt(_) => Status::No,
         SubmitError::Cancelled => Status::Cancelled,
         _ => Status::CouldNot,

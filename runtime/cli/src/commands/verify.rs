@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
-    Claim, ClaimId, Comparison, JobId, JobSpec, Name, NodeKey, Outcome, Profile, Receipt, ReceiptError, Rules,
+    Bill, Claim, ClaimId, Comparison, JobId, JobSpec, Name, NodeKey, Outcome, Profile, Receipt, ReceiptError, Rules,
 };
 use isobit_renter::{Places, Submission, check_outputs};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::local::LocalJob;
 use crate::printer::Printer;
 use crate::watch::Watch;
 
-/// Check a receipt: its signature and shape, its outputs, and the run itself
+/// Check a receipt: its signature and shape, its bill, its outputs, and the run itself
 ///
 /// The answer begins with how the job ended, if it trapped. Exit status 0: it agrees. 1: it disagrees, and the answer says
 /// in which field. 2: it could not be checked. That is so of --rerun too where the receipt's claim is under another version of profile dp32 than this isobit has: the two
@@ -48,6 +48,9 @@ pub struct Verify {
     /// Give --rerun up after this time
     #[arg(long, value_name = "TIME", default_value = "1h", requires = "rerun")]
     deadline: Span,
+    /// Let --rerun run even where the system cannot close the jail that it runs in
+    #[arg(long, requires = "rerun")]
+    allow_weak_jail: bool,
     /// Expect the receipt to be signed by this key
     #[arg(long, value_name = "KEY")]
     provider: Option<NodeKey>,
@@ -63,10 +66,15 @@ struct Answer {
     not_comparable: Option<NotComparable>,
     /// How the job ended.
     outcome: Option<Outcome>,
+    /// The same in words, if it trapped.
+    message: Option<String>,
     signed_by: Option<NodeKey>,
     job: Option<JobId>,
     claim: Option<ClaimId>,
     rules: Option<Rules>,
+    /// What the job costs; none if the provider charges nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bill: Option<Bill>,
     note: Option<&'static str>,
 }
 
@@ -101,6 +109,11 @@ impl Verify {
                 return Answer { checked: vec!["signature"], disagreements: vec![broken], ..Answer::default() }
                     .show(printer);
             }
+            Err(ReceiptError::WrongBill { found, expected }) => {
+                let broken = Disagreement::new("bill", found, format_args!("{expected} by its prices and costs"));
+                let checked = vec!["signature", "shape", "bill"];
+                return Answer { checked, disagreements: vec![broken], ..Answer::default() }.show(printer);
+            }
             Err(error) if contradicts_itself(&error) => {
                 let broken = Disagreement::new("shape", error, "a receipt whose parts agree");
                 let checked = vec!["signature", "shape"];
@@ -119,7 +132,8 @@ impl Verify {
         }
         if let Some(workload) = &self.rerun {
             let inputs = by_name("input", self.input)?;
-            let again = Again { spec: &receipt.spec, workload, inputs, device: &self.device, deadline: self.deadline };
+            let (device, deadline, allow_weak_jail) = (&self.device, self.deadline, self.allow_weak_jail);
+            let again = Again { spec: &receipt.spec, workload, inputs, device, deadline, allow_weak_jail };
             answer.compare(&receipt.claim, || again.run(printer))?;
         }
         answer.show(printer)
@@ -135,6 +149,7 @@ fn contradicts_itself(error: &ReceiptError) -> bool {
             | ReceiptError::OtherProfile { .. }
             | ReceiptError::Claim(_)
             | ReceiptError::BeyondLimits { .. }
+            | ReceiptError::WrongBytes { .. }
             | ReceiptError::Subjects
     )
 }
@@ -155,12 +170,13 @@ struct Again<'a> {
     inputs: BTreeMap<Name, PathBuf>,
     device: &'a DeviceSelector,
     deadline: Span,
+    allow_weak_jail: bool,
 }
 
 impl Again<'_> {
     /// Runs the job again. The files given must be those that the job spec names.
     fn run(&self, printer: &Printer) -> anyhow::Result<Claim> {
-        let Self { spec, workload, ref inputs, device, deadline } = *self;
+        let Self { spec, workload, ref inputs, device, deadline, allow_weak_jail } = *self;
         if let Some(name) = spec.inputs.keys().find(|name| !inputs.contains_key(*name)) {
             return Err(Failure::new(format!("the job has an input {name}, which is not given"))
                 .hint(format!("add -i {name}=PATH"))
@@ -191,10 +207,11 @@ impl Again<'_> {
             deadline: deadline.into(),
             places: &places,
             tell_unwanted: false,
+            allow_weak_jail,
             reporter: Arc::clone(&watch) as _,
             printer,
         };
-        let ran = job.run(crate::interrupt::stop_job);
+        let ran = job.run();
         watch.finish();
         ran.map(|ran| ran.claim).map_err(could_not_rerun)
     }
@@ -218,8 +235,11 @@ impl Answer {
     /// The answer for a receipt whose signature and shape are good.
     fn of(receipt: &Receipt) -> Self {
         Self {
-            checked: vec!["signature", "shape"],
+            checked: ["signature", "shape"].into_iter().chain(receipt.bill.is_some().then_some("bill")).collect(),
+            bill: receipt.bill.clone(),
             outcome: Some(receipt.claim.outcome.clone()),
+            message: (receipt.claim.outcome != Outcome::Completed)
+                .then(|| finished::outcome(&receipt.claim.outcome, &receipt.spec.limits, &receipt.claim.cost)),
             signed_by: Some(receipt.provider),
             job: Some(receipt.claim.job),
             claim: Some(receipt.claim.id()),
@@ -270,8 +290,8 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checked = self.checked.join(", ");
         // This comes first, because a receipt that agrees may sound as if the job had completed.
-        if let Some(outcome @ Outcome::Trapped(_)) = &self.outcome {
-            writeln!(f, "the job {}", finished::outcome(outcome))?;
+        if let Some(message) = &self.message {
+            writeln!(f, "the job {message}")?;
         }
         match self.agrees {
             Some(true) => writeln!(f, "agrees ({checked})")?,
@@ -299,6 +319,9 @@ impl fmt::Display for Answer {
         }
         if let (Some(key), Some(job), Some(claim), Some(rules)) = (self.signed_by, self.job, self.claim, self.rules) {
             writeln!(f, "signed by {key}\njob       {job}\nclaim     {claim}\nrules     {rules}")?;
+        }
+        if let Some(bill) = &self.bill {
+            writeln!(f, "bill      {bill}, as its prices and costs come to")?;
         }
         Ok(())
     }

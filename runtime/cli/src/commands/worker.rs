@@ -1,4 +1,4 @@
-//! `isobit worker`: the process that runs one job. Started by `isobit serve`, never by hand.
+//! `isobit worker`: the process that runs one job. Started by `isobit serve` and `isobit run`, never by hand.
 
 use std::path::PathBuf;
 
@@ -27,9 +27,12 @@ pub struct Worker {
     /// Run no job: probe the device in this process, and tell how far it is
     #[arg(long, conflicts_with = "probe_only")]
     probe: bool,
-    /// Run no job: close the jail, and say on stdout why if that cannot be
+    /// Run no job: close the jail, and list on stdout what it lacks
     #[arg(long, conflicts_with_all = ["probe", "probe_only"])]
     jail_only: bool,
+    /// Say so where the device has not been probed, instead of probing it
+    #[arg(long)]
+    probed_elsewhere: bool,
     /// Run the job even where the system cannot close the jail
     #[arg(long)]
     allow_weak_jail: bool,
@@ -54,15 +57,21 @@ impl Worker {
             return Ok(Status::Ok);
         }
         if self.jail_only {
-            return Ok(jail_only());
+            return jail_only();
         }
         self.run_job()
     }
 
     #[cfg(target_os = "linux")]
     fn run_job(self) -> anyhow::Result<Status> {
-        let jail = if self.allow_weak_jail { isobit_provider::Jail::Weak } else { isobit_provider::Jail::Required };
-        match isobit_provider::run_worker(&self.device, self.spot_checks, self.verdicts.as_deref(), jail) {
+        let options = isobit_worker::Options {
+            device: &self.device,
+            spot_checks: self.spot_checks,
+            verdicts: self.verdicts.as_deref(),
+            probed_elsewhere: self.probed_elsewhere,
+            jail: if self.allow_weak_jail { isobit_worker::Jail::Weak } else { isobit_worker::Jail::Required },
+        };
+        match isobit_worker::run(&options) {
             Ok(()) => Ok(Status::Ok),
             Err(error) => Err(Failure::new(error.to_string()).into()),
         }
@@ -70,24 +79,18 @@ impl Worker {
 
     #[cfg(not(target_os = "linux"))]
     fn run_job(self) -> anyhow::Result<Status> {
-        let _ = (self.spot_checks, self.allow_weak_jail);
-        Err(Failure::new("a provider's worker runs on Linux only").into())
+        let _ = (self.spot_checks, self.allow_weak_jail, self.probed_elsewhere);
+        Err(Failure::new("a worker runs on Linux only").into())
     }
 }
 
 #[cfg(target_os = "linux")]
-fn jail_only() -> Status {
-    match isobit_provider::try_jail() {
-        Ok(()) => Status::Ok,
-        Err(reason) => {
-            println!("{reason}");
-            Status::No
-        }
-    }
+fn jail_only() -> anyhow::Result<Status> {
+    println!("{}", serde_json::to_string(&isobit_worker::try_jail())?);
+    Ok(Status::Ok)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn jail_only() -> Status {
-    println!("jails are made on Linux only");
-    Status::No
+fn jail_only() -> anyhow::Result<Status> {
+    Err(Failure::new("jails are made on Linux only").into())
 }

@@ -10,7 +10,7 @@ use super::rules::{at_most, multiple_of, words};
 use crate::{DeviceError, LIMITS};
 
 /// The most commands in one encoder.
-const MAX_COMMANDS: u64 = 64 << 10;
+pub const MAX_COMMANDS: u64 = 64 << 10;
 
 /// The most dynamic offsets that one bind group has: every storage and uniform slot of a stage.
 const MAX_DYNAMIC_OFFSETS: usize = 8 + 12;

@@ -27,7 +27,7 @@ use crate::{DeviceError, DeviceInfo, LIMITS, Readback, Source};
 
 pub(crate) use self::batch::{Action, MOST_SLICES, Slice};
 pub use self::bindings::check_entry_point;
-pub use self::encoder::{CommandBuffer, CommandEncoder};
+pub use self::encoder::{CommandBuffer, CommandEncoder, MAX_COMMANDS};
 pub(crate) use self::encoder::{Dispatch, SetGroup, Step};
 pub use self::host_memory::{HostCharge, MAX_HOST_MEMORY};
 pub use self::ledger::MemoryUse;

@@ -1,7 +1,6 @@
 //! Workers that were taken over: processes of this test that say what a worker never says. It is the provider's fault, is never signed, and never breaks
 //! the renter's connection.
 
-use super::channel::{Inbox, receive, send};
 use super::{DeviceSummary, FromWorker, ToWorker};
 use crate::{Admission, Ceiling, Config, Provider};
 use isobit_job::{
@@ -9,9 +8,12 @@ use isobit_job::{
 };
 use isobit_store::{Encoder, hash_file};
 use isobit_wire::{BlobHeader, PROTOCOL, RenterSession, ToProvider, ToRenter, encode};
+use isobit_worker::{Inbox, receive, send};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 fn device() -> DeviceSummary {
@@ -31,7 +33,12 @@ fn play(messages: Vec<FromWorker>) {
         return;
     }
     let suspicion = Some(suspicion());
-    send(&socket, &FromWorker::Ready { device: device(), code_key: "0".into(), suspicion }, &[]).unwrap();
+    send(
+        &socket,
+        &FromWorker::Ready { device: device(), code_key: "0".into(), integers_only: None, suspicion, gaps: vec![] },
+        &[],
+    )
+    .unwrap();
     let mut inbox = Inbox::default();
     if let Ok((ToWorker::Start { .. }, _)) = receive::<ToWorker>(&socket, &mut inbox) {
         for message in messages {
@@ -79,7 +86,7 @@ players! {
     makes_an_output_without_a_pipe: vec![FromWorker::Started, FromWorker::Output { name: "out".into() }];
     names_an_output_badly: vec![FromWorker::Started, FromWorker::Output { name: "../key".into() }];
     compiles_twice: vec![FromWorker::Compiled, FromWorker::Compiled];
-    is_ready_again: vec![FromWorker::Ready { device: device(), code_key: "0".into(), suspicion: None }];
+    is_ready_again: vec![FromWorker::Ready { device: device(), code_key: "0".into(), integers_only: None, suspicion: None, gaps: vec![] }];
     restarts_twice: vec![
         FromWorker::Started,
         FromWorker::Restarted { device: device(), reason: "x".repeat(100_000) },
@@ -116,27 +123,49 @@ async fn last_word(player: &str) -> Option<ToRenter> {
 }
 
 async fn last_word_in(folder: &std::path::Path, player: &str) -> Option<ToRenter> {
-    let program = std::env::current_exe().unwrap();
+    last_words(folder, vec![command(player)], 1).await.remove(0)
+}
+
+/// Program and arguments of a player.
+fn command(player: &str) -> (PathBuf, Vec<OsString>) {
     let name = format!("worker::breach_tests::{player}");
     let args = ["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"].map(Into::into).to_vec();
+    (std::env::current_exe().unwrap(), args)
+}
+
+/// What the renters of so many jobs, one after the other, are told last by a provider with a device for each of these workers.
+async fn last_words(
+    folder: &std::path::Path,
+    workers: Vec<(PathBuf, Vec<OsString>)>,
+    jobs: usize,
+) -> Vec<Option<ToRenter>> {
     let config = Config {
+        metrics: None,
         listen: ([127, 0, 0, 1], 0).into(),
         secret: SecretKey::generate(),
         admission: Admission::Open,
         ceiling: Ceiling::default(),
+        prices: None,
         data_dir: folder.join("data"),
         store_limit: Bytes::mib(64),
         slots: 1,
         waiting: 0,
         verdicts: Some(folder.join("verdicts")),
-        worker: (program, args),
+        workers,
     };
     let provider = Provider::start(config).await.unwrap();
     let address =
         NodeAddr { host: "127.0.0.1".into(), port: provider.local_addr().unwrap().port(), key: provider.key() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(provider.serve(async move { drop(stopped.await) }));
-    let told = tokio::time::timeout(Duration::from_secs(30), rent(&address, folder)).await.unwrap();
+    #[allow(clippy::async_yields_async, reason = "what it yields says when to stop: at once")]
+    let serving = tokio::spawn(provider.serve(async move {
+        drop(stopped.await);
+        std::future::ready(())
+    }));
+    let mut told = Vec::new();
+    for _ in 0..jobs {
+        told.push(tokio::time::timeout(Duration::from_secs(30), rent(&address, folder)).await.unwrap());
+    }
     drop(stop);
     serving.await.unwrap();
     told
@@ -214,4 +243,26 @@ async fn a_suspicion_is_noted_by_the_supervisor_and_once_for_a_job() {
     let texts: Vec<_> = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
     assert!(texts[0].contains("word 0 differs") && texts[0].len() < 3000, "{texts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_workers_do_not_start_rests_and_its_jobs_go_to_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    // As if a device went away after the first worker: the second finds the folder there.
+    let (player, args) = command("plays_well");
+    let script = ["-c", "mkdir \"$0\" && exec \"$@\""].map(OsString::from).into_iter();
+    let once = |mark: &str| {
+        let words = [folder.path().join(mark).into_os_string(), player.clone().into_os_string()];
+        (PathBuf::from("/bin/sh"), script.clone().chain(words).chain(args.clone()).collect())
+    };
+    let words = last_words(folder.path(), vec![once("first"), command("plays_well")], 4).await;
+    assert!(words.iter().all(|word| matches!(word, Some(ToRenter::Finished { .. }))), "{words:?}");
+    // One that is broken from the start is left out.
+    let broken = (PathBuf::from("/bin/false"), Vec::new());
+    let words = last_words(folder.path(), vec![broken, command("plays_well")], 1).await;
+    assert!(matches!(words[0], Some(ToRenter::Finished { .. })), "{words:?}");
+    // Where there is no other, the job fails by the provider's fault.
+    let words = last_words(folder.path(), vec![once("second")], 2).await;
+    assert!(matches!(words[0], Some(ToRenter::Finished { .. })), "{words:?}");
+    assert!(matches!(&words[1], Some(ToRenter::Faulted(fault)) if fault.kind == FaultKind::Internal), "{words:?}");
 }

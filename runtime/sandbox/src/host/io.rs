@@ -11,7 +11,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList};
 
 /// The most that one `input.read` returns: 16 MiB.
-const MAX_READ: u64 = 16 << 20;
+pub const MAX_READ: u64 = 16 << 20;
 
 /// A guest's handle to an input.
 pub struct InputHandle(pub(super) Arc<Input>);

@@ -3,11 +3,17 @@
 use isobit_job::{Fault, FaultKind};
 use wasmtime::ResourceLimiter;
 
+use crate::bounds::MAX_CORE_INSTANCES;
 use crate::ending::Ending;
-use crate::engine::MAX_CORE_INSTANCES;
 
 /// The most elements of all tables together: 100 000 functions are more than a large program has.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
+pub const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// The most tables of a guest.
+pub const MAX_TABLES: u32 = 32;
+
+/// The most linear memories of a guest.
+pub const MAX_MEMORIES: u32 = 8;
 
 /// Counts growing memories and tables. The guest sees a refused growth as an ordinary -1.
 pub(super) struct MemoryLimiter {
@@ -62,11 +68,11 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn tables(&self) -> usize {
-        32
+        usize::try_from(MAX_TABLES).unwrap_or(usize::MAX)
     }
 
     fn memories(&self) -> usize {
-        8
+        usize::try_from(MAX_MEMORIES).unwrap_or(usize::MAX)
     }
 }
 

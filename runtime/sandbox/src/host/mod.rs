@@ -2,8 +2,8 @@
 
 pub(crate) mod gpu;
 pub(crate) mod io;
-mod limiter;
-mod report;
+pub(crate) mod limiter;
+pub(crate) mod report;
 mod wasi;
 
 use self::limiter::MemoryLimiter;
@@ -45,7 +45,7 @@ pub(crate) mod bindings {
 }
 
 /// The most handles of all kinds that a guest may hold at once: 64 Ki entries * some 100 B.
-const MAX_HANDLES: usize = 64 << 10;
+pub const MAX_HANDLES: usize = 64 << 10;
 
 /// Everything that host calls of one job work on.
 pub(crate) struct HostState {

@@ -6,10 +6,10 @@ use crate::job::cut;
 use isobit_job::LogLevel;
 
 /// The most bytes of one log line: 8 KiB.
-const MAX_LOG: usize = 8 << 10;
+pub const MAX_LOG: usize = 8 << 10;
 
 /// The most bytes of a progress message.
-const MAX_PROGRESS: usize = 256;
+pub const MAX_PROGRESS: usize = 256;
 
 impl Host for HostState {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {

@@ -6,7 +6,8 @@ mod call_depth;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
-    Blob, Bytes, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome, Profile, Trap,
+    Blob, Bytes, COMPILE_FUEL_PER_BYTE, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome,
+    Profile, Trap,
 };
 use isobit_sandbox::{CodeCache, FinishedJob, Job, OutputSink, PreparedJob, Reporter, Sandbox, Workload};
 use std::collections::BTreeMap;
@@ -43,7 +44,11 @@ fn guest(body: &str) -> Workload {
 }
 
 fn guest_with(imports: &str, core_imports: &str, instantiate: &str, body: &str) -> Workload {
-    let text = format!(
+    Workload::parse(wat::parse_str(guest_text(imports, core_imports, instantiate, body)).unwrap()).unwrap()
+}
+
+fn guest_text(imports: &str, core_imports: &str, instantiate: &str, body: &str) -> String {
+    format!(
         r#"(component
             {imports}
             (core module $m
@@ -56,8 +61,7 @@ fn guest_with(imports: &str, core_imports: &str, instantiate: &str, body: &str) 
             (func (export "run") (result (result (error string)))
                 (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
         )"#
-    );
-    Workload::parse(wat::parse_str(text).unwrap()).unwrap()
+    )
 }
 
 fn prepare(workload: &Workload, limits: Limits, deadline: Option<Duration>) -> PreparedJob {
@@ -111,6 +115,15 @@ fn fuel_is_the_same_on_every_run() {
 }
 
 #[test]
+fn compiling_costs_fuel() {
+    let cost = |workload: &Workload| prepare(workload, Limits::default(), None).run().unwrap().cost.guest_fuel.get();
+    let (small, large) = (guest("i32.const 0"), guest_with("", r#"(data "0123456789")"#, "", "i32.const 0"));
+    let bytes = large.blob().size.get() - small.blob().size.get();
+    assert!(bytes > 10);
+    assert_eq!(cost(&large) - cost(&small), bytes * COMPILE_FUEL_PER_BYTE);
+}
+
+#[test]
 fn a_guests_error_is_part_of_the_outcome() {
     let body = r"(i32.store8 (i32.const 0) (i32.const 1)) (i32.store (i32.const 4) (i32.const 64))
         (i32.store (i32.const 8) (i32.const 5)) (i64.store (i32.const 64) (i64.const 0x0000_0079_7272_6f73)) i32.const 0";
@@ -132,10 +145,10 @@ fn a_trap_is_named_by_its_cause() {
 
 #[test]
 fn a_guest_that_spends_its_fuel_is_trapped_with_all_of_it_spent() {
-    let limits = Limits { fuel: Fuel::from(100_000_u32), ..Limits::default() };
+    let limits = Limits { fuel: Fuel::from(10_000_000_u32), ..Limits::default() };
     let finished = prepare(&guest(ENDLESS), limits, None).run().unwrap();
     assert_eq!(finished.outcome, Outcome::Trapped(Trap::Fuel));
-    assert_eq!(finished.cost.guest_fuel.get(), 100_000);
+    assert_eq!(finished.cost.guest_fuel.get(), 10_000_000);
 }
 
 #[test]
@@ -242,8 +255,58 @@ fn what_guests_cost_is_what_this_version_of_the_rules_says() {
         i32.const 0";
     let branches = "(local $n i32) (block (block (block (br_table 0 1 2 (i32.const 1))) (local.set $n (i32.const 5)))
         (local.set $n (i32.add (i32.const 1) (select (i32.const 2) (i32.const 3) (local.get $n))))) i32.const 0";
-    let cost = |body| run(body).unwrap().cost.guest_fuel.get();
+    let cost = |body| run(body).unwrap().cost.guest_fuel.get() - guest(body).blob().size.get() * COMPILE_FUEL_PER_BYTE;
     assert_eq!([count, memory, branches, "i32.const 0"].map(cost), [6004, 2032, 11, 2]);
+}
+
+/// Two components: one takes a string in one encoding, the other gives it in another.
+fn strings(from: &str, to: &str, call: &str) -> String {
+    let libc =
+        r#"(memory (export "memory") 1) (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)"#;
+    let memory = |of: &str| format!(r#"(memory (core memory ${of} "memory")) (realloc (core func ${of} "realloc"))"#);
+    let (callee, caller) = (memory("i"), memory("l"));
+    format!(
+        r#"(component
+            (component $taker
+                (core module $m {libc} (func (export "f") (param i32 i32)))
+                (core instance $i (instantiate $m))
+                (func (export "f") (param "s" string) (canon lift (core func $i "f") string-encoding={to} {callee})))
+            (instance $taker (instantiate $taker))
+            (component $giver
+                (import "f" (func $f (param "s" string)))
+                (core module $libc {libc})
+                (core instance $l (instantiate $libc))
+                (core func $g (canon lower (func $f) string-encoding={from} {caller}))
+                (core module $m (import "" "f" (func $f (param i32 i32)))
+                    (func (export "run") (result i32) {call} i32.const 0))
+                (core instance $i (instantiate $m (with "" (instance (export "f" (func $g))))))
+                (func (export "run") (result (result (error string))) (canon lift (core func $i "run") {caller})))
+            (instance $giver (instantiate $giver (with "f" (func $taker "f"))))
+            (export "run" (func $giver "run")))"#
+    )
+}
+
+#[test]
+fn components_in_a_component_pass_strings_in_any_encoding() {
+    for from in ["utf8", "utf16", "latin1+utf16"] {
+        for to in ["utf8", "utf16", "latin1+utf16"] {
+            let outcome = |call: &str| {
+                let workload = Workload::parse(wat::parse_str(strings(from, to, call)).unwrap()).unwrap();
+                prepare(&workload, Limits::default(), None).run().unwrap().outcome
+            };
+            assert_eq!(outcome("(call $f (i32.const 0) (i32.const 10))"), Outcome::Completed, "{from} to {to}");
+            let beyond = outcome("(call $f (i32.const -2) (i32.const 100))");
+            assert!(matches!(beyond, Outcome::Trapped(Trap::GuestTrap { .. })), "{from} to {to}: {beyond:?}");
+        }
+    }
+}
+
+#[test]
+fn a_module_has_one_memory() {
+    let text = guest_text("", "(memory 1)", "", "i32.const 0");
+    let workload = Workload::parse(wat::parse_str(text).unwrap()).unwrap();
+    let refused = SANDBOX.compile(&workload).err().unwrap().to_string();
+    assert!(refused.contains("multiple memories"), "{refused}");
 }
 
 #[test]

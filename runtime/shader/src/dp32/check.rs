@@ -24,16 +24,16 @@ const MAX_EXPRESSIONS: usize = 200_000;
 const MAX_ARGUMENTS: usize = 255;
 
 /// The deepest nesting of calls.
-const MAX_CALL_DEPTH: u32 = 128;
+pub const MAX_CALL_DEPTH: u32 = 128;
 
 /// The most expressions and statements of an entry point with all calls inlined, as drivers do.
 const MAX_INLINED_SIZE: u64 = 1 << 20;
 
 /// The most bytes of `var<private>` and of the `var`s of all functions that are active at one time, per invocation.
-const MAX_VARIABLE_BYTES: u64 = 64 << 10;
+pub const MAX_VARIABLE_BYTES: u64 = 64 << 10;
 
 /// The most bytes of one array or struct that is handled as a value.
-const MAX_VALUE_BYTES: u64 = 64 << 10;
+pub const MAX_VALUE_BYTES: u64 = 64 << 10;
 
 /// The most bytes of all arrays and structs of more than [`SMALL_VALUE_BYTES`] that a kernel's functions handle as values.
 /// Some devices hold them all at once.

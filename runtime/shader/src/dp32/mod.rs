@@ -43,6 +43,7 @@ pub(crate) mod uniformity;
 use naga::valid::ModuleInfo;
 use naga::{Module, ShaderStage, Span};
 
+pub use check::{MAX_CALL_DEPTH, MAX_VALUE_BYTES, MAX_VARIABLE_BYTES};
 pub(crate) use check::{check, check_bounds};
 pub use sharing::{Order, Unproved};
 pub use system::{INVOCATION_FUEL, STATUS_BYTES, SYSTEM_GROUP, SYSTEM_PARAMS_BYTES, Status, SystemParams};

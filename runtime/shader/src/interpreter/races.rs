@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use naga::Span;
+use serde::{Deserialize, Serialize};
 
 use super::Program;
 use super::compile::WorkgroupVariable;
@@ -16,7 +17,7 @@ use crate::dp32::SYSTEM_GROUP;
 const MAX_WORDS: usize = 1 << 23;
 
 /// The memory of a race.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RaceMemory {
     /// A buffer; the word counts from where it is bound.
     Buffer {
@@ -30,7 +31,7 @@ pub enum RaceMemory {
 }
 
 /// One of the two accesses of a race.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaceAccess {
     /// The invocation's `global_invocation_id`.
     pub invocation: [u32; 3],
@@ -47,7 +48,7 @@ pub struct RaceAccess {
 }
 
 /// Two invocations of a dispatch touched one word, one of them wrote, and no barrier came between.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Race {
     /// The entry point.
     pub entry_point: String,
@@ -60,7 +61,7 @@ pub struct Race {
 }
 
 /// What is known about the races of one or more dispatches.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaceReport {
     /// The races that were found, up to a given number.
     pub races: Vec<Race>,

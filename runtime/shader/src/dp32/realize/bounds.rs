@@ -51,6 +51,32 @@ impl Rewriter<'_, '_> {
             self.part_of(old, base);
             return Ok(self.emit(Expression::Access { base: new_base, index: new_index }));
         }
+        self.element(old, base, new_index)
+    }
+
+    /// An element of a run-time sized array by a constant index. None if it is the element of anything else, which naga has found to be within bounds.
+    pub(super) fn constant_access(
+        &mut self,
+        old: Handle<Expression>,
+        base: Handle<Expression>,
+        index: u32,
+    ) -> Result<Option<Handle<Expression>>, Refusal> {
+        let TypeInner::Pointer { base: pointee, .. } = self.inner(base) else { return Ok(None) };
+        let ty = &self.realizer.source.types[*pointee].inner;
+        if !matches!(ty, TypeInner::Array { size: ArraySize::Dynamic, .. }) {
+            return Ok(None);
+        }
+        let new_index = self.word(index);
+        self.element(old, base, new_index).map(Some)
+    }
+
+    fn element(
+        &mut self,
+        old: Handle<Expression>,
+        base: Handle<Expression>,
+        new_index: Handle<Expression>,
+    ) -> Result<Handle<Expression>, Refusal> {
+        let new_base = self.new_of(base)?;
         let (length, last) = match self.length(base)? {
             Some(length) => (self.word(length), self.word(length.saturating_sub(1))),
             None => {

@@ -51,10 +51,13 @@ impl Rewriter<'_, '_> {
                 self.opaque_value(old, new)?
             }
             Expression::Access { base, index } => self.access(old, base, index)?,
-            Expression::AccessIndex { base, .. } => {
-                self.part_of(old, base);
-                self.copy(old)?
-            }
+            Expression::AccessIndex { base, index } => match self.constant_access(old, base, index)? {
+                Some(element) => element,
+                None => {
+                    self.part_of(old, base);
+                    self.copy(old)?
+                }
+            },
             Expression::Load { pointer } => {
                 let loaded = self.copy(old)?;
                 self.loaded(old, pointer, loaded)?

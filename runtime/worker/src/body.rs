@@ -1,10 +1,10 @@
 //! What a worker process does: opens engine and device, takes one job, runs it, ends.
 
-use super::channel::{self, ChannelError, Inbox, receive};
-use super::jail;
-use super::{CodeFile, DeviceSummary, FromWorker, ToWorker};
-use isobit_device::probe::{InProcess, Progress, Verdict};
-use isobit_device::{Device, DeviceInfo, DeviceSelector, Policy, SpotChecks};
+use crate::channel::{self, ChannelError, Inbox, receive};
+use crate::jail::{self, Gap, Phase, Reach, Wall};
+use crate::{CodeFile, DeviceSummary, FromWorker, ToWorker};
+use isobit_device::probe::{InProcess, Prober, Progress, Verdict};
+use isobit_device::{Adapter, Device, DeviceInfo, DeviceSelector, OpenError, Policy, RaceLog, SpotChecks};
 use isobit_job::{Fault, FaultKind, JobSpec, LogLevel, Name};
 use isobit_runner::{Embedder, Task};
 use isobit_sandbox::{CompiledWorkload, Input, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,12 @@ use std::time::{Duration, Instant};
 const PIPE: usize = 1 << 20;
 
 /// The most bytes of a file that a worker writes: compiled code is the longest.
-const MAX_FILE: u64 = 512 << 20;
+pub const MAX_FILE: u64 = 512 << 20;
 
-/// What a worker may take besides a job's memory: its program, the driver and its compilers, stacks, the job's objects in the host. A worker that needs more
-/// ends, and not the machine.
-const OWN_MEMORY: u64 = 4 << 30;
+/// The most descriptors that a worker has open: of 256 inputs, of outputs, and of a driver that has many.
+const MAX_OPEN: u64 = 4096;
 
-/// Stack of the job's thread: wasm's 1 MiB and much room for what host calls need (parsing WGSL, drivers).
+/// Stack of the job's thread, which compiles the workload. The guest runs on a thread of its own.
 const JOB_STACK: usize = 64 << 20;
 
 /// Why a worker process ended early.
@@ -43,50 +42,56 @@ pub enum WorkerError {
     Channel(#[from] ChannelError),
 }
 
-/// Runs a worker process. Its standard input is the supervisor's socket; it exits when the supervisor is gone.
-/// Verdicts of the probe are in the folder `verdicts`.
+/// How a worker is to be.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// The device.
+    pub device: &'a DeviceSelector,
+    /// The share of workgroups to check.
+    pub spot_checks: SpotChecks,
+    /// The folder with verdicts of the probe.
+    pub verdicts: Option<&'a Path>,
+    /// Say [`FromWorker::Unprobed`] where there is no verdict, instead of probing the device in this process.
+    pub probed_elsewhere: bool,
+    /// What becomes of it where the system cannot close the jail.
+    pub jail: Jail,
+}
+
+/// Runs a worker process. Its standard input is the parent's socket; it exits when the parent is gone.
+/// Call it at the start of the process: it closes all that is open, and may go on in a child.
 ///
 /// # Errors
-/// Fails if the communication with the supervisor breaks. Trouble with the job is reported to the supervisor instead.
-pub fn run(
-    selector: &DeviceSelector,
-    spot_checks: SpotChecks,
-    verdicts: Option<&Path>,
-    jail: Jail,
-) -> Result<(), WorkerError> {
-    limit(Resource::Core, 0);
-    limit(Resource::Fsize, MAX_FILE);
-    let files = jail::close_files(&drivers_folders().iter().map(PathBuf::as_path).chain(verdicts).collect::<Vec<_>>());
+/// Fails if the communication with the parent breaks. Trouble with the job is reported to the parent instead.
+pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
+    let &Options { device: selector, spot_checks, verdicts, jail, .. } = options;
+    // The jail has another working folder.
+    let verdicts = verdicts.map(std::path::absolute).transpose().map_err(WorkerError::NotAWorker)?;
+    let verdicts = verdicts.as_deref();
+    let mut gaps = enter(verdicts);
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
-    let opened = open(selector, verdicts).and_then(|opened| {
-        let closed = files.and_then(|()| jail::close_calls());
-        match (closed, jail) {
-            (Ok(()), _) => Ok(opened),
-            (Err(error), Jail::Weak) => {
-                tracing::warn!(target: "isobit::worker", %error, "the jail is weak");
-                Ok(opened)
-            }
-            (Err(error), Jail::Required) => Err((error.to_string(), WEAK_HINT.to_owned())),
-        }
+    let mut prober = Probes { elsewhere: options.probed_elsewhere, is_missed: false };
+    let opened = accept(&gaps, jail).and_then(|()| open(selector, verdicts, &mut prober)).and_then(|opened| {
+        gaps.extend(jail::close_calls(Phase::Job).err().map(|reason| Gap::new(Wall::Calls, reason)));
+        accept(&gaps, jail).map(|()| opened)
     });
     let (sandbox, opened) = match opened {
         Ok(opened) => opened,
+        Err(_) if prober.is_missed => return Ok(supervisor.send(&FromWorker::Unprobed, &[])?),
         Err((message, hint)) => return Ok(supervisor.send(&FromWorker::Unusable { message, hint }, &[])?),
     };
     let (device, code_key) = (summary(opened.0.info()), sandbox.code_key().as_str().to_owned());
-    supervisor.send(&FromWorker::Ready { device, code_key, suspicion: opened.0.suspicion() }, &[])?;
+    let integers_only = opened.1.as_ref().and_then(|verdict| verdict.failure.as_ref()).map(ToString::to_string);
+    let suspicion = opened.0.suspicion();
+    supervisor.send(&FromWorker::Ready { device, code_key, integers_only, suspicion, gaps }, &[])?;
     let mut inbox = Inbox::default();
     let start = match Start::receive(&socket, &mut inbox) {
         Err(ChannelError::Closed) => return Ok(()),
         start => start?,
     };
-    let limits = &start.spec.limits;
-    // A driver may hold a buffer twice, in staging memory too.
-    let memory = limits.guest_memory.get().saturating_add(limits.device_memory.get().saturating_mul(2));
-    limit(Resource::Data, memory.saturating_add(OWN_MEMORY));
+    limit(Resource::Data, crate::memory_for(&start.spec.limits));
     // This worker may have waited for long; a job of another worker may have shown meanwhile that the device miscomputes.
     let device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
         Ok((device, _)) => device,
@@ -95,7 +100,9 @@ pub fn run(
             return Ok(supervisor.send(&FromWorker::Faulted(fault), &[])?);
         }
     };
-    let device = device.with(Policy { spot_checks, ..Policy::default() });
+    let races = start.detect_races.then(RaceLog::default);
+    let patience = start.patience.unwrap_or(Policy::default().patience);
+    let device = device.with(Policy { spot_checks, patience, races: races.clone(), ..Policy::default() });
     let told = supervisor.clone();
     let device =
         device.tell_suspicions(move |what| drop(told.send(&FromWorker::Suspect { what: what.to_owned() }, &[])));
@@ -104,7 +111,13 @@ pub fn run(
     let report = supervisor.clone();
     let job = thread.spawn(move || start.run(&sandbox, device, &report, &go)).map_err(ChannelError::Io)?;
     match job.join() {
-        Ok(last) => Ok(supervisor.send(&last?, &[])?),
+        Ok(last) => {
+            let last = last?;
+            if let Some(races) = races {
+                supervisor.send(&FromWorker::Races(races.report()), &[])?;
+            }
+            Ok(supervisor.send(&last, &[])?)
+        }
         // The panic's message went to standard error; the supervisor sees the process end without a message.
         Err(_) => std::process::exit(101),
     }
@@ -122,27 +135,36 @@ pub enum Jail {
 const WEAK_HINT: &str =
     "use a kernel with Landlock (Linux 5.13, better 6.12), or accept the risk with `--allow-weak-jail`";
 
-/// Closes the jail of a worker around this process, to find out whether the system can.
-///
-/// # Errors
-/// Why it cannot, in words.
-pub fn try_jail() -> Result<(), String> {
-    jail::close_files(&[]).and_then(|()| jail::close_calls()).map_err(|error| error.to_string())
+/// Closes the jail of a worker around this process, to find out how far the system lets it. May go on in a child, and closes all that is open.
+pub fn try_jail() -> Vec<Gap> {
+    // A parent makes groups, and only a provider does.
+    let group = crate::groups::missing().map(|reason| Gap::new(Wall::Group, reason));
+    let mut gaps = enter(None);
+    gaps.extend(group);
+    gaps.extend(jail::close_calls(Phase::Job).err().map(|reason| Gap::new(Wall::Calls, reason)));
+    gaps
 }
 
-/// Where a user's own drivers may lie, as the Vulkan loader looks for them.
-fn drivers_folders() -> Vec<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).into_iter();
-    let lists =
-        ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "LD_LIBRARY_PATH"].into_iter().flat_map(set);
-    let listed: Vec<PathBuf> = lists.flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>()).collect();
-    // A manifest names a library next to it.
-    let folders = listed.iter().filter_map(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
-    let home = set("HOME").map(PathBuf::from);
-    let data = home.flat_map(|home| [home.join(".local/share/vulkan"), home.join(".config/vulkan")]);
-    let data =
-        data.chain(set("XDG_DATA_HOME").chain(set("XDG_CONFIG_HOME")).map(|folder| Path::new(&folder).join("vulkan")));
-    folders.map(Path::to_owned).filter(|path| path.is_absolute()).chain(data).collect()
+/// The first step into the jail.
+fn enter(verdicts: Option<&Path>) -> Vec<Gap> {
+    limit(Resource::Core, 0);
+    limit(Resource::Fsize, MAX_FILE);
+    limit(Resource::Nofile, MAX_OPEN);
+    let more: Vec<_> = jail::drivers_folders().into_iter().chain(verdicts.map(Path::to_owned)).collect();
+    let gaps = jail::enter(&Reach::with(&more));
+    // The system counts by users: one that others are too would be counted with their processes.
+    if !gaps.iter().any(|gap| gap.wall == Wall::Namespaces) && !rustix::process::geteuid().is_root() {
+        limit(Resource::Nproc, crate::MAX_THREADS);
+    }
+    gaps
+}
+
+/// Whether a worker may run in a jail with these gaps; why not, and what to do.
+fn accept(gaps: &[Gap], jail: Jail) -> Result<(), (String, String)> {
+    match (gaps.iter().find(|gap| gap.required), jail) {
+        (Some(gap), Jail::Required) => Err((format!("a worker cannot be jailed here: {gap}"), WEAK_HINT.to_owned())),
+        _ => Ok(()),
+    }
 }
 
 /// Has the system hold this process to a limit for good. What it does not grant, other limits hold.
@@ -160,9 +182,32 @@ fn summary(info: &DeviceInfo) -> DeviceSummary {
 /// A device, and what the probe found out about it.
 type Opened = (Device, Option<Verdict>);
 
-fn open(selector: &DeviceSelector, verdicts: Option<&Path>) -> Result<(Sandbox, Opened), (String, String)> {
+/// Probes in this process, unless another is to do it.
+struct Probes {
+    elsewhere: bool,
+    /// Another is to do it, and has not.
+    is_missed: bool,
+}
+
+impl Prober for Probes {
+    fn probe(&mut self, adapter: &Adapter) -> Result<Verdict, OpenError> {
+        self.is_missed = self.elsewhere;
+        match self.elsewhere {
+            true => {
+                Err(OpenError::Refused { name: adapter.info().name.clone(), reason: "it has not been probed".into() })
+            }
+            false => InProcess(|_: Progress<'_>| ()).probe(adapter),
+        }
+    }
+}
+
+fn open(
+    selector: &DeviceSelector,
+    verdicts: Option<&Path>,
+    prober: &mut Probes,
+) -> Result<(Sandbox, Opened), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
-    let opened = isobit_device::open_probed(selector, verdicts, &mut InProcess(|_: Progress<'_>| ()));
+    let opened = isobit_device::open_probed(selector, verdicts, prober);
     Ok((sandbox, opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?))
 }
 
@@ -245,6 +290,8 @@ struct Start {
     spec: JobSpec,
     deadline: Instant,
     code_file: CodeFile,
+    patience: Option<Duration>,
+    detect_races: bool,
     workload: File,
     code: File,
     inputs: BTreeMap<Name, Input>,
@@ -258,9 +305,9 @@ impl Start {
             files.extend(more);
             match message {
                 ToWorker::Files => {}
-                ToWorker::Start { spec, deadline_ms, code } => {
-                    let deadline = Instant::now() + Duration::from_millis(deadline_ms);
-                    return Self::with_files(spec, deadline, code, files);
+                ToWorker::Start { spec, deadline_ms, code, patience_ms, detect_races } => {
+                    let start = Self::with_files(spec, Duration::from_millis(deadline_ms), code, files)?;
+                    return Ok(Self { patience: patience_ms.map(Duration::from_millis), detect_races, ..start });
                 }
                 ToWorker::Run => return Err(ChannelError::Broken("it came before the job")),
             }
@@ -269,7 +316,7 @@ impl Start {
 
     fn with_files(
         spec: JobSpec,
-        deadline: Instant,
+        deadline: Duration,
         code_file: CodeFile,
         files: Vec<OwnedFd>,
     ) -> Result<Self, ChannelError> {
@@ -283,7 +330,8 @@ impl Start {
             .zip(files)
             .map(|((name, blob), file)| (name.clone(), Input { file, size: blob.size.get() }))
             .collect();
-        Ok(Self { spec, deadline, code_file, workload, code, inputs })
+        let deadline = Instant::now() + deadline;
+        Ok(Self { spec, deadline, code_file, patience: None, detect_races: false, workload, code, inputs })
     }
 
     /// Compiles or loads the workload, and runs the job. Returns the worker's last message.

@@ -31,6 +31,9 @@ const HEADER: usize = 5;
 pub enum ChannelError {
     #[error("the other process is gone")]
     Closed,
+    /// The worker has ended without a last word.
+    #[error("the process {0}")]
+    Died(String),
     #[error("the socket between supervisor and worker failed: {0}")]
     Io(#[from] io::Error),
     #[error("a message between supervisor and worker is broken: {0}")]
@@ -38,14 +41,14 @@ pub enum ChannelError {
 }
 
 /// A frame on its way out.
-pub(super) struct Outgoing<'fd> {
+pub(crate) struct Outgoing<'fd> {
     bytes: Vec<u8>,
     sent: usize,
     files: Vec<BorrowedFd<'fd>>,
 }
 
 impl<'fd> Outgoing<'fd> {
-    pub(super) fn new(message: &impl Serialize, files: &[BorrowedFd<'fd>]) -> Result<Self, ChannelError> {
+    pub(crate) fn new(message: &impl Serialize, files: &[BorrowedFd<'fd>]) -> Result<Self, ChannelError> {
         let mut bytes = vec![0; HEADER];
         serde_json::to_writer(&mut bytes, message).map_err(|_| ChannelError::Broken("it cannot be written as JSON"))?;
         let length = bytes.len() - HEADER;
@@ -61,7 +64,7 @@ impl<'fd> Outgoing<'fd> {
     }
 
     /// One `sendmsg`. True when all is sent.
-    pub(super) fn step(&mut self, socket: impl AsFd) -> io::Result<bool> {
+    pub(crate) fn step(&mut self, socket: impl AsFd) -> io::Result<bool> {
         let rest = self.bytes.get(self.sent..).unwrap_or_default();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -74,15 +77,15 @@ impl<'fd> Outgoing<'fd> {
 }
 
 /// What has arrived and is not a whole frame yet.
-#[derive(Default)]
-pub(super) struct Inbox {
+#[derive(Debug, Default)]
+pub struct Inbox {
     bytes: Vec<u8>,
     files: VecDeque<OwnedFd>,
 }
 
 impl Inbox {
     /// One `recvmsg`.
-    pub(super) fn fill(&mut self, socket: impl AsFd) -> Result<(), ChannelError> {
+    pub(crate) fn fill(&mut self, socket: impl AsFd) -> Result<(), ChannelError> {
         let mut buffer = [0; 16 << 10];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -104,7 +107,7 @@ impl Inbox {
     }
 
     /// The next whole frame, if there is one.
-    pub(super) fn next<M: DeserializeOwned>(&mut self) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
+    pub(crate) fn next<M: DeserializeOwned>(&mut self) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
         let Some((header, rest)) = self.bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
         let [a, b, c, d, count] = *header;
         let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
@@ -124,17 +127,20 @@ impl Inbox {
 }
 
 /// Sends a frame over a blocking socket.
-pub(super) fn send(socket: impl AsFd, message: &impl Serialize, files: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+///
+/// # Errors
+/// The socket is closed, or the message is too large.
+pub fn send(socket: impl AsFd, message: &impl Serialize, files: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
     let mut frame = Outgoing::new(message, files)?;
     while !frame.step(&socket)? {}
     Ok(())
 }
 
-/// Receives a frame from a blocking socket.
-pub(super) fn receive<M: DeserializeOwned>(
-    socket: impl AsFd,
-    inbox: &mut Inbox,
-) -> Result<(M, Vec<OwnedFd>), ChannelError> {
+/// Receives a frame from a blocking socket. `inbox` keeps what has arrived of the next.
+///
+/// # Errors
+/// The socket is closed, or what arrives is no message.
+pub fn receive<M: DeserializeOwned>(socket: impl AsFd, inbox: &mut Inbox) -> Result<(M, Vec<OwnedFd>), ChannelError> {
     loop {
         if let Some(frame) = inbox.next()? {
             return Ok(frame);
@@ -145,8 +151,8 @@ pub(super) fn receive<M: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FromWorker, ToWorker};
     use super::*;
+    use crate::{FromWorker, ToWorker};
     use std::io::{Read, Seek, Write};
     use std::os::unix::net::UnixStream;
 
