@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::process::Command;
@@ -49,8 +50,12 @@ fn jailed(criterion: &mut Criterion) {
     let component = support::probe("look");
     let workload = Workload::parse(fs::read(&component).unwrap()).unwrap();
     let code = Sandbox::new().unwrap().compile(&workload).unwrap().code().unwrap();
-    let args =
-        ["worker", "--device", &support::selector().to_string(), "--spot-checks", "off"].map(Into::into).to_vec();
+    // Has the device probed, so that no worker has to.
+    drop(Provider::start());
+    let device = support::selector().to_string();
+    let mut args: Vec<OsString> =
+        ["worker", "--device", &device, "--spot-checks", "off", "--verdicts"].map(Into::into).to_vec();
+    args.push(support::verdicts().into());
     let command = WorkerCommand { program: support::program(), args, groups: None };
     let spec = JobSpec {
         workload: workload.blob(),

@@ -78,6 +78,13 @@ pub fn program() -> PathBuf {
     tests::isobit().get_program().into()
 }
 
+/// Where the command keeps what it has found out about devices.
+pub fn verdicts() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).unwrap();
+    cache.join("isobit/probe")
+}
+
 /// The component of the workload in `benches/guests/NAME`.
 pub fn probe(name: &str) -> PathBuf {
     tests::build(&tests::repository().join("benches/guests").join(name), &format!("bench-{name}"))
