@@ -435,7 +435,7 @@ mod tests {
             let mut jobs: Vec<_> = (0..4).map(|_| queue.enter(crowd()).unwrap()).collect();
             jobs.extend([0; 2].map(|_| queue.enter(other).unwrap()));
             for expected in [0, 4, 1, 5, 2, 3] {
-                let runs = jobs.iter().position(|job| job.position() == Running);
+                let runs = jobs.iter().position(|job| job.position() == Position::Running);
                 let first: Vec<_> = jobs.iter().map(|job| job.number - 1).collect();
                 assert_eq!(runs.map(|runs| first[runs]), Some(expected));
                 drop(jobs.remove(runs.unwrap()));
