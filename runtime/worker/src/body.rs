@@ -1,7 +1,7 @@
 //! What a worker process does: opens engine and device, takes one job, runs it, ends.
 
 use crate::channel::{self, ChannelError, Inbox, receive};
-use crate::jail::{self, Gap, Phase, Reach, Wall};
+use crate::jail::{self, Gap, Phase, Reach, Wall, Wrong};
 use crate::{CodeFile, DeviceSummary, FromWorker, ToWorker};
 use isobit_device::probe::{InProcess, Prober, Progress, Verdict};
 use isobit_device::{Adapter, Device, DeviceInfo, DeviceSelector, OpenError, Policy, RaceLog, SpotChecks};
@@ -67,14 +67,15 @@ pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
     // The jail has another working folder.
     let verdicts = verdicts.map(std::path::absolute).transpose().map_err(WorkerError::NotAWorker)?;
     let verdicts = verdicts.as_deref();
-    let mut gaps = enter(verdicts);
+    let wrong = if jail == Jail::Weak { Wrong::Fails } else { Wrong::Ends };
+    let mut gaps = enter(verdicts, wrong);
     let socket = io::stdin().as_fd().try_clone_to_owned().map_err(WorkerError::NotAWorker)?;
     let socket = UnixStream::from(socket);
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
     let mut prober = Probes { elsewhere: options.probed_elsewhere, is_missed: false };
     let opened = accept(&gaps, jail).and_then(|()| open(selector, verdicts, &mut prober)).and_then(|opened| {
-        gaps.extend(jail::close_calls(Phase::Job).err().map(|reason| Gap::new(Wall::Calls, reason)));
+        gaps.extend(jail::close_calls(Phase::Job, wrong).err().map(|reason| Gap::new(Wall::Calls, reason)));
         accept(&gaps, jail).map(|()| opened)
     });
     let (sandbox, opened) = match opened {
@@ -128,7 +129,7 @@ pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
 pub enum Jail {
     /// It takes no job.
     Required,
-    /// It takes jobs in the jail that there is.
+    /// It takes jobs in the jail that there is, and a system call that is not allowed only fails.
     Weak,
 }
 
@@ -139,19 +140,19 @@ const WEAK_HINT: &str =
 pub fn try_jail() -> Vec<Gap> {
     // A parent makes groups, and only a provider does.
     let group = crate::groups::missing().map(|reason| Gap::new(Wall::Group, reason));
-    let mut gaps = enter(None);
+    let mut gaps = enter(None, Wrong::Ends);
     gaps.extend(group);
-    gaps.extend(jail::close_calls(Phase::Job).err().map(|reason| Gap::new(Wall::Calls, reason)));
+    gaps.extend(jail::close_calls(Phase::Job, Wrong::Ends).err().map(|reason| Gap::new(Wall::Calls, reason)));
     gaps
 }
 
 /// The first step into the jail.
-fn enter(verdicts: Option<&Path>) -> Vec<Gap> {
+fn enter(verdicts: Option<&Path>, wrong: Wrong) -> Vec<Gap> {
     limit(Resource::Core, 0);
     limit(Resource::Fsize, MAX_FILE);
     limit(Resource::Nofile, MAX_OPEN);
     let more: Vec<_> = jail::drivers_folders().into_iter().chain(verdicts.map(Path::to_owned)).collect();
-    let gaps = jail::enter(&Reach::with(&more));
+    let gaps = jail::enter(&Reach::with(&more), wrong);
     // The system counts by users: one that others are too would be counted with their processes.
     if !gaps.iter().any(|gap| gap.wall == Wall::Namespaces) && !rustix::process::geteuid().is_root() {
         limit(Resource::Nproc, crate::MAX_THREADS);

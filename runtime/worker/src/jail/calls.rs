@@ -1,7 +1,7 @@
 //! The system calls of a worker, by seccomp: a list of what is allowed. Anything else ends the process by SIGSYS.
 //!
-//! The list is what wasmtime, wgpu, lavapipe and SwiftShader were seen to use, with what the drivers of AMD, Intel and NVIDIA use by their sources and the
-//! filters of others that run them. Exceptions have reasons:
+//! The list is what wasmtime, wgpu, lavapipe and SwiftShader were seen to use, with what is known of the drivers of AMD, Intel and NVIDIA, none of which
+//! has been tried in it. Exceptions have reasons:
 //!
 //! - `mprotect` and `mmap` with any rights: wasmtime compiles, and so do all drivers.
 //! - `clone` for threads, since drivers have some; no processes, no namespaces. `clone3` is answered as by an older kernel, since its flags lie in
@@ -24,6 +24,15 @@ pub(crate) enum Phase {
     Opening,
     /// Take a job. There are no more sockets, and no more filters.
     Job,
+}
+
+/// What a call that is not allowed does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// It ends the process, which says which call it was.
+    Ends,
+    /// It fails, as with a kernel that lacks it. For drivers that need what nobody knew of, and may live without.
+    Fails,
 }
 
 /// Allowed with any arguments.
@@ -279,7 +288,7 @@ const END: libc::c_long = libc::SYS_vhangup;
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Closes the system calls for all threads.
-pub(crate) fn close(phase: Phase) -> Result<(), String> {
+pub(crate) fn close(phase: Phase, wrong: Wrong) -> Result<(), String> {
     let error = |number: libc::c_int| SeccompAction::Errno(number.cast_unsigned());
     let each = |calls: &[libc::c_long]| -> Rules { calls.iter().map(|call| (*call, Vec::new())).collect() };
     let mut filters = Vec::new();
@@ -298,7 +307,11 @@ pub(crate) fn close(phase: Phase) -> Result<(), String> {
         filters.push((at_first, SeccompAction::Allow, error(libc::EACCES)));
     }
     // Last, since it takes away that filters are added.
-    filters.push((allowed(phase)?, SeccompAction::Trap, SeccompAction::Allow));
+    let otherwise = match wrong {
+        Wrong::Ends => SeccompAction::Trap,
+        Wrong::Fails => error(libc::ENOSYS),
+    };
+    filters.push((allowed(phase)?, otherwise, SeccompAction::Allow));
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(in_words)?;
     for (rules, otherwise, then) in filters {
         let filter = SeccompFilter::new(rules, otherwise, then, arch).map_err(in_words)?;

@@ -19,7 +19,7 @@ mod spaces;
 mod tests;
 mod user;
 
-pub(crate) use calls::{Phase, close as close_calls};
+pub(crate) use calls::{Phase, Wrong, close as close_calls};
 pub(crate) use reach::{Reach, drivers_folders};
 
 use rustix::process::DumpableBehavior;
@@ -94,7 +94,7 @@ impl fmt::Display for Gap {
 /// Closes the jail around this process, as far as can be before the device is opened. May go on in a child process: see [`spaces::enter`].
 ///
 /// Closes all descriptors but the three standard ones: call it before anything is opened.
-pub(crate) fn enter(reach: &Reach) -> Vec<Gap> {
+pub(crate) fn enter(reach: &Reach, wrong: Wrong) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let mut need = |wall, result: Result<(), String>| {
         let is_there = result.is_ok();
@@ -122,7 +122,7 @@ pub(crate) fn enter(reach: &Reach) -> Vec<Gap> {
             files::Closed::Whole | files::Closed::Partly => Ok(()),
         }),
     );
-    need(Wall::Calls, close_calls(Phase::Opening));
+    need(Wall::Calls, close_calls(Phase::Opening, wrong));
     if matches!(files, Ok(files::Closed::Partly)) {
         // System calls and namespaces close that too.
         let reason = "this kernel's Landlock is older than Linux 6.12: it does not close signals, abstract sockets and all requests to devices";

@@ -217,20 +217,22 @@ fn prisoner() {
     // The program's folder stands for where libraries are.
     let exe = std::env::current_exe().unwrap();
     let reach = Reach::with(&[exe.parent().unwrap().to_owned()]);
-    if std::env::var(WALLS).unwrap() == "required" {
+    let walls = std::env::var(WALLS).unwrap();
+    let wrong = if walls == "weak" { Wrong::Fails } else { Wrong::Ends };
+    if walls != "all" {
         descriptors::close(3).unwrap();
         assert!(!matches!(files::close(&reach).unwrap(), files::Closed::Not));
-        close_calls(Phase::Opening).unwrap();
+        close_calls(Phase::Opening, wrong).unwrap();
     } else {
         be_alone();
-        let gaps = enter(&reach);
+        let gaps = enter(&reach, wrong);
         assert!(!gaps.iter().any(|gap| gap.required), "{gaps:?}");
     }
     if wish == LOOK {
         println!("\n{}", look_around());
         std::process::exit(0);
     }
-    close_calls(Phase::Job).unwrap();
+    close_calls(Phase::Job, wrong).unwrap();
     let (_, _, attempt) = attempts().into_iter().find(|(name, ..)| *name == wish).unwrap();
     match attempt(Path::new(&folder)) {
         Ok(()) => std::process::exit(0),
@@ -313,6 +315,15 @@ fn a_call_that_is_not_allowed_is_named() {
     let number = libc::SYS_ptrace.to_string();
     let is_named = |line: &str| line.contains("system call") && line.split([' ', ',']).any(|word| word == number);
     assert!(said.lines().any(is_named), "{said}");
+}
+
+#[test]
+fn in_a_weak_jail_a_call_that_is_not_allowed_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    for wish in ["trace the supervisor", "open a UDP socket", "make a namespace", "call what nobody knows yet"] {
+        let output = send_to_jail(folder.path(), "weak", wish).output().unwrap();
+        assert_eq!(output.status.code(), Some(REFUSED), "{wish}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// What the prisoner does that only says where it is.
