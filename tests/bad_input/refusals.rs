@@ -84,7 +84,7 @@ fn a_queued_job_is_told_its_place_and_runs_in_its_turn() {
     let mut waiting: Vec<Running> = Vec::new();
     for (place, outputs) in (1..).zip(&places) {
         let mut job = site.provider.start_job(&misbehave(), &["-p", "do=behave", "-o", &outputs.out()]);
-        job.wait_for(&format!("waiting, number {place} in line: other jobs came first"));
+        job.wait_for(&format!("waiting, number {place} in line: the one slot is taken"));
         waiting.push(job);
     }
     first.signal(Signal::INT);

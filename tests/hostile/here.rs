@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use isobit_device::{Adapter, AdapterOptions, Device, DeviceInfo, DeviceSelector, Policy, open_cpu};
-use isobit_job::{Blob, Claim, Fault, JobSpec, LogLevel, Name, Outcome, Profile};
+use isobit_job::{Blob, Claim, Fault, Fuel, JobSpec, LogLevel, Name, Outcome, Profile};
 use isobit_runner::{Embedder, Task, run};
 use isobit_sandbox::{CompiledWorkload, Input, OutputSink, Reporter, Sandbox, Workload};
 
@@ -87,13 +87,15 @@ pub fn workload(entry: &Entry) -> Vec<u8> {
 pub fn spec(entry: &Entry, workload: &[u8]) -> (JobSpec, BTreeMap<Name, Vec<u8>>) {
     let inputs: BTreeMap<Name, Vec<u8>> =
         entry.wgsl().map(|wgsl| ("wgsl".parse().unwrap(), wgsl)).into_iter().collect();
-    let spec = JobSpec {
+    let mut spec = JobSpec {
         workload: Blob::of(workload),
         inputs: inputs.iter().map(|(name, bytes)| (name.clone(), Blob::of(bytes))).collect(),
         params: entry.params().into_iter().map(|(name, value)| (name.parse().unwrap(), value.to_owned())).collect(),
         limits: entry.limits,
         profile: Profile::Dp32,
     };
+    // The stated fuel is for what it does.
+    spec.limits.fuel = Fuel::saturating_from(spec.limits.fuel.get().saturating_add(spec.compile_fuel()));
     spec.check().unwrap();
     (spec, inputs)
 }

@@ -503,7 +503,7 @@ fn of_providers() -> Vec<Limit> {
         ),
         settable(
             "store-limit",
-            "blobs that are kept, and those of a job together",
+            "blobs that are kept; those of a job, half of it",
             Amount::Text("any"),
             "the provider: --store-limit",
             "the longest unused are evicted; rejected if those in use leave no room",

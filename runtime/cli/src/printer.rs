@@ -183,13 +183,13 @@ pub struct LogWriter {
 }
 
 impl Write for LogWriter {
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // On one line: text of a renter or a guest in it must not look like another event.
-        let event = String::from_utf8_lossy(event);
+        let event = String::from_utf8_lossy(bytes);
         let event = event.trim_end();
         // Such text is within a string if the event is JSON.
         self.printer.stderr(&if self.printer.json_log { escape::json(event) } else { escape::line(event) });
-        Ok(event.len())
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

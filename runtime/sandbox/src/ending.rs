@@ -137,8 +137,12 @@ fn abi_breach(message: &str) -> Option<Outcome> {
     if message.contains("too much data is being copied between the host and the guest") {
         return Some(Outcome::Trapped(Trap::Limit { limit: LimitName::HostCallBytes }));
     }
-    // wasmtime's own limit, on handles that are lent for the time of a call.
-    if message.contains("store handle limit exceeded") {
+    // The most that WASI gives in one call, of random bytes for instance.
+    if message.contains("requested len ") && message.contains(" exceeds limit ") {
+        return Some(Outcome::Trapped(Trap::Limit { limit: LimitName::HostCallBytes }));
+    }
+    // Of all handles, and wasmtime's own of those that are lent for the time of a call.
+    if message.contains("resource table has no free keys") || message.contains("store handle limit exceeded") {
         return Some(Outcome::Trapped(Trap::Limit { limit: LimitName::Handles }));
     }
     let breach = ABI_BREACHES.iter().any(|part| message.contains(part));

@@ -6,7 +6,7 @@ use crate::bounds::MAX_CORE_INSTANCES;
 use crate::call_depth::{self, NATIVE_STACK};
 use crate::host::limiter::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::host::{self, HostState};
-use crate::run::SANDBOX_VERSION;
+use crate::rules::SANDBOX_VERSION;
 use crate::workload::Workload;
 use isobit_job::Hash;
 use std::fs::File;
@@ -215,6 +215,7 @@ fn pool() -> PoolingAllocationConfig {
         .max_memories_per_component(MAX_MEMORIES)
         .total_tables(MAX_TABLES)
         .max_tables_per_component(MAX_TABLES)
+        .max_tables_per_module(MAX_TABLES)
         .table_elements(MAX_TABLE_ELEMENTS)
         .total_stacks(0)
         .max_memory_size(MAX_GUEST_MEMORY)

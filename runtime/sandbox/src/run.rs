@@ -5,8 +5,9 @@ use crate::ending::{Ending, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
 use crate::job::Job;
+use crate::rules::rules;
 use isobit_device::Stop;
-use isobit_job::{Cost, Fault, FaultKind, Fuel, Outcome, Profile, Rules, Trap, Unread};
+use isobit_job::{Cost, Fault, FaultKind, Fuel, Outcome, Rules, Trap, Unread};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -47,17 +48,6 @@ pub struct PreparedJob {
     stopped: Arc<OnceLock<FaultKind>>,
     /// Whether the guest's `run` has been called.
     entered: bool,
-}
-
-/// The version of the sandbox's semantics: what a guest sees of its host, the calls of `wit/` and their limits, and how
-/// wasmtime counts fuel. Raise it whenever a guest could end or cost differently than before. `tests/endings.rs` pins the
-/// cost of some guests, so an update of wasmtime that changes it fails a test.
-pub const SANDBOX_VERSION: u32 = 3;
-
-/// The rules that runs under this profile go by in this build.
-#[must_use]
-pub fn rules(profile: Profile) -> Rules {
-    Rules::of(profile, isobit_shader::dp32::PASS_VERSION, SANDBOX_VERSION)
 }
 
 /// A job that has run to an outcome.

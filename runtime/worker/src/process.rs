@@ -168,11 +168,11 @@ impl Worker {
         ours.set_nonblocking(true).map_err(SpawnError::Process)?;
         let group = command.groups.as_ref().map(|groups| groups.make(OWN_MEMORY, MAX_THREADS)).transpose();
         let group = group.map_err(SpawnError::Group)?;
-        let mut worker = Command::new(&command.program);
+        let mut process = Command::new(&command.program);
         if let Some(group) = &group {
-            enter_first(&mut worker, group.entrance().map_err(SpawnError::Group)?);
+            enter_first(&mut process, group.entrance().map_err(SpawnError::Group)?);
         }
-        let mut child = worker
+        let child = process
             .args(&command.args)
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| is_for_workers(name)))
@@ -182,8 +182,10 @@ impl Worker {
             // A terminal's Ctrl-C is for the supervisor, which ends its workers when it is time.
             .process_group(0)
             .kill_on_drop(true)
-            .spawn()
-            .map_err(SpawnError::Process)?;
+            .spawn();
+        // It holds the worker's end of the socket, which has to close when the worker ends.
+        drop(process);
+        let mut child = child.map_err(SpawnError::Process)?;
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(forward(stderr, Arc::clone(&job)));
         }
