@@ -17,6 +17,9 @@ fn echoes(name: &'static str, before: &str, after: &str) -> Entry {
     wish(name, Ends::Traps(Trap::guest_error(&format!("{before}{}{after}", "a".repeat(1 << 20)))))
 }
 
+/// Kernel fuel for the dispatch that is in flight.
+const BUSY: u64 = 1_000_000_000_000;
+
 pub fn guests() -> Vec<Entry> {
     let mut all = vec![];
     all.extend(buffers());
@@ -180,12 +183,21 @@ fn bindings() -> Vec<Entry> {
         .device_memory(256),
         says("pipeline-without-its-entry-point", "the shader has no compute entry point `paste`; it has: copy"),
         echoes("pipeline-with-an-endless-name", "the shader has no compute entry point `", "`; it has: copy"),
-        says("pipeline-with-an-unknown-constant", ""),
-        says("pipeline-with-a-constant-twice", ""),
-        says("pipeline-with-nan-as-constant", ""),
-        says("pipeline-with-a-negative-constant", ""),
-        says("pipeline-with-an-infinite-constant", ""),
-        says("pipeline-with-a-million-constants", "").guest_memory(256),
+        says("pipeline-with-an-unknown-constant", "the shader has no override `seale`; it has `scale`"),
+        says("pipeline-with-a-constant-twice", "the override `scale` is given a value twice; give it one"),
+        says(
+            "pipeline-with-nan-as-constant",
+            "the value NaN of the override `scale` does not fit its type, u32; give it a number from 0 to 4294967295",
+        ),
+        says(
+            "pipeline-with-a-negative-constant",
+            "the value -1 of the override `scale` does not fit its type, u32; give it a number from 0 to 4294967295",
+        ),
+        says(
+            "pipeline-with-an-infinite-constant",
+            "the value inf of the override `scale` does not fit its type, u32; give it a number from 0 to 4294967295",
+        ),
+        says("pipeline-with-a-million-constants", "the shader has no override `x`; it has `scale`").guest_memory(256),
         says("pipeline-of-4-groups", "limit max-bind-groups exceeded: 4 asked for, at most 3 allowed"),
         says("pipeline-of-nothing", "the shader uses @group(0) @binding(0), which is not in the layout"),
         says(
@@ -305,7 +317,8 @@ fn hoards() -> Vec<Entry> {
         wish("a-million-encoders-dropped", Ends::Completes).fuel(100_000_000_000),
         wish("a-hundred-thousand-groups", limit(LimitName::Handles)).fuel(100_000_000_000).long(),
         says("pipelines-without-end", "").long(),
-        says("commands-without-end", "").fuel(100_000_000_000),
+        says("commands-without-end", "limit host-memory exceeded: 536871168 asked for, at most 536870912 allowed")
+            .fuel(100_000_000_000),
         says(
             "device-memory-without-end",
             "out of device memory: 1048576 bytes asked for, 67108864 of 67108864 in use; use smaller buffers or raise the job's limit device-memory",
@@ -318,11 +331,11 @@ fn hoards() -> Vec<Entry> {
         wish("log-lines-without-end", FUEL).fuel(10_000_000),
         wish("one-log-line-of-64-mib", Ends::Completes).guest_memory(256),
         wish("progress-without-end", FUEL).fuel(10_000_000),
-        wish("panic-in-flight", code(TrapCode::Unreachable)),
-        wish("trap-in-flight", code(TrapCode::Unreachable)),
-        says("an-error-in-flight", "with a dispatch in flight"),
-        wish("return-in-flight", Ends::Completes),
-        wish("no-fuel-in-flight", FUEL).fuel(100_000_000),
+        wish("panic-in-flight", code(TrapCode::Unreachable)).kernel_fuel(BUSY),
+        wish("trap-in-flight", code(TrapCode::Unreachable)).kernel_fuel(BUSY),
+        says("an-error-in-flight", "with a dispatch in flight").kernel_fuel(BUSY),
+        wish("return-in-flight", Ends::Completes).kernel_fuel(BUSY),
+        wish("no-fuel-in-flight", FUEL).fuel(100_000_000).kernel_fuel(BUSY),
         wish("drop-everything-in-flight", words(&[turned(63)])),
         wish("submit-without-end", KERNEL_FUEL),
         wish("an-error-of-4-mib", Ends::Traps(Trap::guest_error(&"ä".repeat(2 << 20)))),

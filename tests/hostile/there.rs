@@ -34,7 +34,7 @@ fn honest() -> Entry {
         ("zoom", "40"),
     ];
     Entry::new("an honest job", Guest::Example("mandelbrot", VIEW), super::corpus::Ends::Completes)
-        .fuel(1_000_000_000_000)
+        .fuel(100_000_000_000)
         .kernel_fuel(1_000_000_000_000)
 }
 
@@ -206,13 +206,11 @@ fn tenth() -> Vec<Entry> {
 }
 
 #[test]
-#[ignore = "long: not tried out yet"]
 fn an_honest_tenants_jobs_go_on_while_a_provider_is_attacked() {
     attack("cpu", tenth(), false);
 }
 
 #[test]
-#[ignore = "long: not tried out yet"]
 fn an_honest_tenants_jobs_go_on_while_a_provider_with_a_driver_is_attacked() {
     attack("llvmpipe", tenth(), true);
 }

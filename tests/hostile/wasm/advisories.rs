@@ -27,14 +27,14 @@ pub fn advisories() -> Vec<Entry> {
             (drop (f64x2.extract_lane 0 (f64x2.splat (f64.load (i32.const 65529))))) i32.const 0", code(MemoryOutOfBounds)),
         text("RUSTSEC-2022-0102: a memory without pages", || module(r#"(memory (export "memory") 0) (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0) (func (export "run") (result i32) (i32.load (i32.const 0)))"#), code(MemoryOutOfBounds)),
         small("RUSTSEC-2024-0440: a tail call to what traps", "(func $f return_call $g) (func $g (result) unreachable)", "call $f i32.const 0", code(Unreachable)),
-        small("RUSTSEC-2024-0441: a dropped segment of externref", "(table 1 externref) (elem $e externref (ref.null extern))", "(elem.drop $e) (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)) i32.const 0", not("")),
-        small("RUSTSEC-2022-0096: a global of externref", "(global (mut externref) (ref.null extern))", "i32.const 0", not("")),
+        small("RUSTSEC-2024-0441: a dropped segment of externref", "(table 1 externref) (elem $e externref (ref.null extern))", "(elem.drop $e) (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)) i32.const 0", not("gc types are disallowed")),
+        small("RUSTSEC-2022-0096: a global of externref", "(global (mut externref) (ref.null extern))", "i32.const 0", not("gc types are disallowed")),
         calls("RUSTSEC-2026-0085: flags that there are not", "(call $create (i64.const 4096) (i32.const -1) (i32.const 64)) (if (i32.load8_u (i32.const 64)) (then unreachable)) (call $zero)", Ends::Completes),
-        small("RUSTSEC-2026-0114: a table beyond the address space", "(table i64 0xffffffffffff funcref)", "i32.const 0", not("")),
+        small("RUSTSEC-2026-0114: a table beyond the address space", "(table i64 0xffffffffffff funcref)", "i32.const 0", not("elements in tables; at most 1048576 are allowed")),
         small("RUSTSEC-2026-0223: fuel that runs out in the middle of bulk operations", "(table 100000 funcref) (func $f) (elem declare func $f)", "(loop
             (table.fill (i32.const 1) (ref.func $f) (i32.const 99999)) (table.copy (i32.const 0) (i32.const 1) (i32.const 99999))
             (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (drop (table.grow (ref.func $f) (i32.const 0))) (br 0)) unreachable", FUEL),
-        small("RUSTSEC-2026-0315: call_ref", "(type $t (func)) (func $f (type $t)) (elem declare func $f)", "(call_ref $t (ref.func $f)) i32.const 0", not("")),
-        small("RUSTSEC-2026-0325: tags of exceptions", "(tag)", "i32.const 0", not("")),
+        small("RUSTSEC-2026-0315: call_ref", "(type $t (func)) (func $f (type $t)) (elem declare func $f)", "(call_ref $t (ref.func $f)) i32.const 0", not("function references support is not enabled")),
+        small("RUSTSEC-2026-0325: tags of exceptions", "(tag)", "i32.const 0", not("exceptions proposal not enabled")),
     ]
 }

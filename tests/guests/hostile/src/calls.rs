@@ -10,9 +10,9 @@ use isobit::{Error, Result};
 /// Two bindings, one that is written and one that is not.
 const COPY: &str = "
 override scale: u32 = 1u;
-@group(0) @binding(0) var<storage, read> from: array<u32, 16>;
+@group(0) @binding(0) var<storage, read> given: array<u32, 16>;
 @group(0) @binding(1) var<storage, read_write> to: array<u32>;
-@compute @workgroup_size(64) fn copy(@builtin(global_invocation_id) id: vec3u) { to[id.x] = from[id.x % 16u] * scale; }";
+@compute @workgroup_size(64) fn copy(@builtin(global_invocation_id) id: vec3u) { to[id.x] = given[id.x % 16u] * scale; }";
 
 /// As much as there is.
 const MOST: u64 = u64::MAX;
