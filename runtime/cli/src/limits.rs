@@ -8,7 +8,6 @@ use isobit_device::{LIMITS, MAX_COMMANDS, MAX_HOST_MEMORY};
 use isobit_job::{Bytes, Fuel, Limits};
 use isobit_sandbox::limits as sandbox;
 use isobit_shader::dp32;
-use isobit_transport as transport;
 use serde::Serialize;
 
 /// Whom a limit holds.
@@ -408,6 +407,7 @@ fn of_providers() -> Vec<Limit> {
 fn of_providers() -> Vec<Limit> {
     use crate::settings;
     use isobit_provider::limits;
+    use isobit_transport as transport;
     const CLOSED: &str = "the connection is closed";
     const GONE: &str = "the renter counts as gone";
     const FULL: &str = "rejected, with the limit's name";
