@@ -25,7 +25,16 @@ impl Provider {
         let key = folder.path().join("key");
         assert!(super::tests::isobit().args(["keygen", "--quiet", "-o"]).arg(&key).output().unwrap().status.success());
         let mut process = super::tests::isobit()
-            .args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--store-limit", "2GiB", "--device"])
+            .args([
+                "serve",
+                "--quiet",
+                "--listen",
+                "127.0.0.1:0",
+                "--store-limit",
+                "3GiB",
+                "--allow-native",
+                "--device",
+            ])
             .arg(super::selector().to_string())
             .arg("--key")
             .arg(key)

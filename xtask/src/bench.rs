@@ -132,11 +132,16 @@ const DP32: &[Measure] = &[
     time("j: a verdict that is known", "probe/cached", &[], Goal::Within(5e-3)),
 ];
 
-/// Sets up, runs them, and rewrites the tables of those that were run whole: without arguments both, with `dp32` one.
+/// Sets up, runs them, and rewrites the tables of those that were run whole: without arguments both, with `dp32` one. With `table` nothing is run, and
+/// both are rewritten from the last results, where a run was interrupted and its rest made up for.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    setup::run(options)?;
     let results = target().join("criterion");
-    let dp32_only = options.rest.iter().map(String::as_str).eq(["dp32"]);
+    let is = |word: &str| options.rest.iter().map(String::as_str).eq([word]);
+    if is("table") {
+        return write_tables(&results, false);
+    }
+    setup::run(options)?;
+    let dp32_only = is("dp32");
     let mut bench = cargo(&["bench", "--package", "isobit-cli"]);
     match dp32_only {
         true => bench.args(["--bench", "dp32"]),
@@ -147,9 +152,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         eprintln!("BENCHMARKS.md is as it was: only a run without arguments, or with `dp32`, writes it");
         return Ok(());
     }
+    write_tables(&results, dp32_only)
+}
+
+fn write_tables(results: &Path, dp32_only: bool) -> Result<(), Failure> {
     let all = [("bench", MEASURES), ("bench dp32", DP32)];
     for (command, measures) in all.into_iter().skip(usize::from(dp32_only)) {
-        let table = format!("{}\n{}", machine(&results), table(&results, measures)?);
+        let table = format!("{}\n{}", machine(results), table(results, measures)?);
         print!("{table}");
         document::write_table("BENCHMARKS.md", command, &table)?;
     }
