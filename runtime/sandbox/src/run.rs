@@ -7,7 +7,7 @@ use crate::host::HostState;
 use crate::job::Job;
 use crate::rules::rules;
 use isobit_device::Stop;
-use isobit_job::{Cost, Fault, FaultKind, Fuel, Outcome, Rules, Trap, Unread};
+use isobit_job::{Cost, Fault, FaultKind, Fuel, LimitName, Outcome, Rules, Trap, Unread};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,6 +21,9 @@ pub const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
 
 /// Stack for host calls: parsing WGSL, and drivers.
 const HOST_STACK: usize = 64 << 20;
+
+/// Bytes of a page of linear memory.
+const WASM_PAGE: u64 = 64 << 10;
 
 /// Stops a running job from another thread.
 #[derive(Clone, Default)]
@@ -43,6 +46,7 @@ pub struct PreparedJob {
     store: Store<HostState>,
     rules: Rules,
     fuel: u64,
+    guest_memory: u64,
     interrupt: Interrupt,
     /// Why the host stopped the job, once it has.
     stopped: Arc<OnceLock<FaultKind>>,
@@ -73,6 +77,7 @@ impl CompiledWorkload {
         }
         let interrupt = Interrupt::default();
         let stopped = Arc::new(OnceLock::new());
+        let guest_memory = job.spec.limits.guest_memory.get();
         let (fuel, compile_fuel) = (job.spec.limits.fuel.get(), job.spec.compile_fuel());
         let rules = rules(job.spec.profile);
         let deadline = job.deadline;
@@ -96,7 +101,7 @@ impl CompiledWorkload {
         store.epoch_deadline_callback(move |_| {
             Ok(if stop().is_some() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        Ok(PreparedJob { workload: self.clone(), store, rules, fuel, interrupt, stopped, entered: false })
+        Ok(PreparedJob { workload: self.clone(), store, rules, fuel, guest_memory, interrupt, stopped, entered: false })
     }
 }
 
@@ -172,6 +177,12 @@ impl PreparedJob {
 
     fn enter(&mut self) -> wasmtime::Result<Result<(), String>> {
         self.store.data().reporter().started();
+        // The pool maps a memory of its initial size before it asks the limiter, and the system may refuse that.
+        let required = self.workload.pre.instance_pre().component().resources_required();
+        let largest = required.and_then(|required| required.max_initial_memory_size).unwrap_or(0);
+        if largest.saturating_mul(WASM_PAGE) > self.guest_memory {
+            return Err(Ending::limit(LimitName::GuestMemory).raise());
+        }
         let instance = self.workload.pre.instantiate(&mut self.store)?;
         self.entered = true;
         instance.call_run(&mut self.store)
