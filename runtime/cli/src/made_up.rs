@@ -102,15 +102,20 @@ pub fn detect_races(
 ) -> anyhow::Result<Tried> {
     let log = RaceLog::default();
     let late = Instant::now() + patience;
-    let each = workgroups.iter().fold(entry_point.invocations(), |all, count| all.saturating_mul(u64::from(*count)));
-    let fuel = each.saturating_mul(FUEL_FOR_EACH).saturating_add(FUEL);
+    let invocations =
+        workgroups.iter().fold(entry_point.invocations(), |all, count| all.saturating_mul(u64::from(*count)));
+    let fuel = invocations.saturating_mul(FUEL_FOR_EACH).saturating_add(FUEL);
     let mut tried = Tried { contents: Vec::new(), ended_early: None, report: RaceReport::default() };
     for contents in Contents::ALL {
         let stop = Stop::when(move || (Instant::now() >= late).then_some(FaultKind::Deadline));
         let device = isobit_device::open(&DeviceSelector::Cpu)?
             .with(Policy { races: Some(log.clone()), ..Policy::default() })
             .start(JobLimits { memory: MEMORY, kernel_fuel: fuel }, stop);
-        match run(device, kernel, entry_point, overrides, workgroups, contents) {
+        let made = |binding: &Binding| {
+            let seed = (u64::from(binding.group) << 32) | u64::from(binding.binding);
+            contents.bytes(size(binding, invocations), seed)
+        };
+        match run(device, kernel, entry_point, overrides, workgroups, made) {
             Ok(true) => tried.contents.push(contents.name()),
             Ok(false) => {
                 tried.ended_early = Some(format!("with {} it takes more than {fuel} kernel fuel", contents.name()));
@@ -126,32 +131,29 @@ pub fn detect_races(
     Ok(tried)
 }
 
-/// Runs the entry point once. False if its fuel ran out.
+/// Runs the entry point once, on buffers that hold what is `made` for each binding. False if its fuel ran out.
 fn run(
     mut gpu: Gpu,
     kernel: &Kernel,
     entry_point: &EntryPoint,
     overrides: &[(String, f64)],
     workgroups: [u32; 3],
-    contents: Contents,
+    made: impl Fn(&Binding) -> Vec<u8>,
 ) -> Result<bool, DeviceError> {
     let pipeline = gpu.create_compute_pipeline(kernel, Some(&entry_point.name), None, overrides)?;
-
-    let each = workgroups.iter().fold(entry_point.invocations(), |all, count| all.saturating_mul(u64::from(*count)));
     let mut encoder = gpu.create_command_encoder();
     encoder.begin_pass();
     encoder.set_pipeline(&pipeline);
     for group in 0..GUEST_BIND_GROUPS {
         let mut entries = Vec::new();
         for binding in entry_point.bindings.iter().filter(|binding| binding.group == group) {
-            let size = size(binding, each);
+            let bytes = made(binding);
             let usage = match binding.ty {
                 BufferBindingType::Uniform => BufferUsage::UNIFORM,
                 BufferBindingType::Storage | BufferBindingType::ReadOnlyStorage => BufferUsage::STORAGE,
             };
-            let buffer = gpu.create_buffer(size, usage)?;
-            let seed = (u64::from(group) << 32) | u64::from(binding.binding);
-            gpu.write(&buffer, 0, Source::Slice(&contents.bytes(size, seed)))?;
+            let buffer = gpu.create_buffer(bytes.len() as u64, usage)?;
+            gpu.write(&buffer, 0, Source::Slice(&bytes))?;
             entries.push(GroupEntry { binding: binding.binding, buffer, offset: 0, size: None });
         }
         if !entries.is_empty() {

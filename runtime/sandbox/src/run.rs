@@ -46,7 +46,6 @@ pub struct PreparedJob {
     store: Store<HostState>,
     rules: Rules,
     fuel: u64,
-    guest_memory: u64,
     interrupt: Interrupt,
     /// Why the host stopped the job, once it has.
     stopped: Arc<OnceLock<FaultKind>>,
@@ -77,7 +76,6 @@ impl CompiledWorkload {
         }
         let interrupt = Interrupt::default();
         let stopped = Arc::new(OnceLock::new());
-        let guest_memory = job.spec.limits.guest_memory.get();
         let (fuel, compile_fuel) = (job.spec.limits.fuel.get(), job.spec.compile_fuel());
         let rules = rules(job.spec.profile);
         let deadline = job.deadline;
@@ -101,7 +99,7 @@ impl CompiledWorkload {
         store.epoch_deadline_callback(move |_| {
             Ok(if stop().is_some() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        Ok(PreparedJob { workload: self.clone(), store, rules, fuel, guest_memory, interrupt, stopped, entered: false })
+        Ok(PreparedJob { workload: self.clone(), store, rules, fuel, interrupt, stopped, entered: false })
     }
 }
 
@@ -180,7 +178,7 @@ impl PreparedJob {
         // The pool maps a memory of its initial size before it asks the limiter, and the system may refuse that.
         let required = self.workload.pre.instance_pre().component().resources_required();
         let largest = required.and_then(|required| required.max_initial_memory_size).unwrap_or(0);
-        if largest.saturating_mul(WASM_PAGE) > self.guest_memory {
+        if largest.saturating_mul(WASM_PAGE) > self.store.data().guest_memory() {
             return Err(Ending::limit(LimitName::GuestMemory).raise());
         }
         let instance = self.workload.pre.instantiate(&mut self.store)?;

@@ -131,6 +131,16 @@ struct RaceSearch {
     report: RaceReport,
 }
 
+impl RaceSearch {
+    /// Whether there are none, there are, or that was not found out: what did not run to its end may race.
+    fn status(&self) -> Status {
+        match (Races::new(&self.report).status(), &self.ended_early) {
+            (Status::Ok, Some(_)) => Status::CouldNot,
+            (status, _) => status,
+        }
+    }
+}
+
 fn as_races<S: serde::Serializer>(report: &RaceReport, serializer: S) -> Result<S::Ok, S::Error> {
     serde::Serialize::serialize(&Races::new(report), serializer)
 }
@@ -318,12 +328,10 @@ impl Answer {
     /// Whether races were found, or could not be looked for to the end.
     fn status(&self) -> Status {
         let found = self.entry_points.iter().filter_map(|entry_point| entry_point.races.as_ref());
-        found.fold(Status::Ok, |status, search| {
-            match (status, Races::new(&search.report).status(), &search.ended_early) {
-                (Status::No, _, _) | (_, Status::No, _) => Status::No,
-                (Status::Ok, Status::Ok, None) => Status::Ok,
-                _ => Status::CouldNot,
-            }
+        found.fold(Status::Ok, |status, search| match (status, search.status()) {
+            (Status::No, _) | (_, Status::No) => Status::No,
+            (Status::Ok, Status::Ok) => Status::Ok,
+            _ => Status::CouldNot,
         })
     }
 }

@@ -100,6 +100,11 @@ impl HostState {
         &mut self.limiter
     }
 
+    /// The most bytes of all linear memories together.
+    pub(crate) fn guest_memory(&self) -> u64 {
+        self.limits.guest_memory.get()
+    }
+
     /// Whether the guest's last request for memory was refused.
     pub(crate) fn memory_denied(&self) -> bool {
         self.limiter.denied()

@@ -64,24 +64,30 @@ fn guest_text(imports: &str, core_imports: &str, instantiate: &str, body: &str) 
     )
 }
 
-fn prepare(workload: &Workload, limits: Limits, deadline: Option<Duration>) -> PreparedJob {
-    let spec = JobSpec {
+fn spec(workload: &Workload, limits: Limits) -> JobSpec {
+    JobSpec {
         workload: workload.blob(),
         inputs: BTreeMap::new(),
         params: BTreeMap::new(),
         limits,
         profile: Profile::default(),
-    };
-    let device = isobit_device::open(&DeviceSelector::Best).expect("no device: run `cargo xtask setup`");
-    let job = Job {
+    }
+}
+
+/// A job without files, whatever its spec names.
+fn job(spec: JobSpec, deadline: Option<Duration>) -> Job {
+    Job {
         spec,
         inputs: BTreeMap::new(),
-        device,
+        device: isobit_device::open(&DeviceSelector::Best).expect("no device: run `cargo xtask setup`"),
         outputs: Box::new(Nowhere),
         reporter: Arc::new(Lines::default()),
         deadline: deadline.map(|span| Instant::now() + span),
-    };
-    SANDBOX.compile(workload).unwrap().prepare(job).unwrap()
+    }
+}
+
+fn prepare(workload: &Workload, limits: Limits, deadline: Option<Duration>) -> PreparedJob {
+    SANDBOX.compile(workload).unwrap().prepare(job(spec(workload, limits), deadline)).unwrap()
 }
 
 fn run(body: &str) -> Result<FinishedJob, Fault> {
@@ -312,22 +318,7 @@ fn a_module_has_one_memory() {
 #[test]
 fn a_job_whose_files_are_not_its_specs_is_not_prepared() {
     let workload = guest("i32.const 0");
-    let mut spec = JobSpec {
-        workload: workload.blob(),
-        inputs: BTreeMap::new(),
-        params: BTreeMap::new(),
-        limits: Limits::default(),
-        profile: Profile::default(),
-    };
+    let mut spec = spec(&workload, Limits::default());
     spec.inputs.insert("missing".parse().unwrap(), Blob::of(b"bytes"));
-    let device = isobit_device::open(&DeviceSelector::Best).expect("no device: run `cargo xtask setup`");
-    let job = Job {
-        spec,
-        inputs: BTreeMap::new(),
-        device,
-        outputs: Box::new(Nowhere),
-        reporter: Arc::new(Lines::default()),
-        deadline: None,
-    };
-    assert!(SANDBOX.compile(&workload).unwrap().prepare(job).is_err());
+    assert!(SANDBOX.compile(&workload).unwrap().prepare(job(spec, None)).is_err());
 }
