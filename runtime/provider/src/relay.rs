@@ -3,10 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 use isobit_job::{Blob, Bytes as Size, Hash, Name};
+use isobit_worker::word::Budget;
 use quinn::SendStream;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
@@ -21,28 +20,6 @@ const PIECE: usize = 256 << 10;
 
 /// How long a renter may take no bytes of an output before it counts as gone: meanwhile its guest waits, and holds a slot.
 pub const STALL: Duration = Duration::from_secs(30);
-
-/// The bytes left of a job's limit on output. The worker counts them too, but is not trusted.
-#[derive(Clone)]
-pub(crate) struct Budget {
-    left: Arc<AtomicU64>,
-    whole: Size,
-}
-
-impl Budget {
-    pub(crate) fn new(bytes: Size) -> Self {
-        Self { left: Arc::new(AtomicU64::new(bytes.get())), whole: bytes }
-    }
-
-    /// A budget of the same size of which nothing is taken.
-    pub(crate) fn anew(&self) -> Self {
-        Self::new(self.whole)
-    }
-
-    fn take(&self, bytes: u64) -> bool {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
-    }
-}
 
 /// Why an output was not relayed to its end.
 #[derive(Debug, thiserror::Error)]

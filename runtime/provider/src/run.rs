@@ -3,12 +3,13 @@
 use crate::SOFTWARE;
 use crate::end_reason::EndReason;
 use crate::job::{Admitted, Control, JobTask};
-use crate::relay::{Budget, RelayError, relay};
+use crate::relay::{RelayError, relay};
 use crate::worker::{ChannelError, CodeFile, DeviceSummary, FromWorker, ToWorker, Worker, sealed};
 use isobit_job::{Blob, Ended, Fault, FaultKind, Hash, Instead, JobId, Millis, Name, Observed, Outcome, Receipt};
 use isobit_sandbox::CodeCache;
 use isobit_store::Pin;
 use isobit_wire::{OutputHeader, ProtocolError, Rejection, ToRenter, encode};
+use isobit_worker::word::{self, Budget};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -105,20 +106,13 @@ impl JobTask<'_> {
 
     /// Signs the claim and sends the receipt.
     pub(crate) async fn conclude(&self, control: &mut Control, job: Admitted, ran: Executed) -> Result<(), EndReason> {
-        // The worker is not trusted: only names that the spec has are passed on.
-        let mut unread = ran.ended.unread.clone();
-        unread.params.retain(|name| job.spec.params.contains_key(name));
-        unread.inputs.retain(|name| job.spec.inputs.contains_key(name));
+        // The worker has run strangers' code: nothing that it says is signed unless it can be.
+        let unread = word::unread(&ran.ended, &job.spec);
+        let unread = unread.map_err(|said| EndReason::trouble(FaultKind::Internal, &said))?;
         let claim = ran.ended.claim(job.spec.id(), ran.outputs);
         let bill = self.shared.prices.as_ref().map(|prices| prices.bill(&claim.cost));
         let (observed, provider) = (ran.observed.bounded(), self.shared.secret.public());
         let receipt = Receipt { spec: job.spec, claim, observed, provider, bill };
-        // The worker has run strangers' code: nothing that it says is signed unless it can be.
-        let (own, stated) = (isobit_sandbox::rules(receipt.spec.profile), receipt.claim.rules);
-        if stated != own {
-            let said = format_args!("the worker states the rules {stated}, and they are {own}");
-            return Err(EndReason::trouble(FaultKind::Internal, &said));
-        }
         receipt.check().map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
         if !unread.is_empty() {
             control.send(&ToRenter::Unread(unread.bounded())).await?;
@@ -249,13 +243,8 @@ impl Running<'_> {
         name: &str,
         files: Vec<OwnedFd>,
     ) -> Result<(), EndReason> {
-        let (Ok(name), Some(pipe)) = (name.parse::<Name>(), files.into_iter().next()) else {
-            return Err(ChannelError::Broken("an output without a name or a pipe").into());
-        };
+        let (name, pipe) = word::output(name, files, self.sent, &job.spec)?;
         let index = self.first.saturating_add(self.sent);
-        if self.sent >= job.spec.limits.outputs {
-            return Err(ChannelError::Broken("more outputs than the job may have").into());
-        }
         self.sent += 1;
         control.send(&ToRenter::Output { index, name: name.clone() }).await?;
         let mut stream = self.task.connection.open_uni().await.map_err(|_| EndReason::Disconnected)?;

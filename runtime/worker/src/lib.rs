@@ -15,6 +15,7 @@ mod channel;
 mod groups;
 mod jail;
 mod process;
+pub mod word;
 
 pub use body::{Jail, MAX_FILE, Options, WorkerError, run, try_jail};
 pub use channel::{ChannelError, Inbox, receive, send};

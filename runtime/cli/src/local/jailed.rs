@@ -8,13 +8,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use isobit_device::{RaceReport, SpotChecks};
-use isobit_job::{Ended, Fault, FaultKind, Instead, Millis, Name, Observed, Outcome};
+use isobit_job::{Ended, Fault, FaultKind, Instead, Millis, Observed, Outcome};
 use isobit_renter::Part;
 use isobit_sandbox::CodeCache;
+use isobit_worker::word::{self, Budget};
 use isobit_worker::{
     ChannelError, CodeFile, DeviceSummary, FromWorker, SpawnError, ToWorker, Worker, WorkerCommand, output_of, sealed,
 };
@@ -132,8 +132,7 @@ struct Running<'a> {
     parts: Vec<Part>,
     /// The outputs that have begun since the start, or since the job began anew.
     begun: u32,
-    /// The bytes of output that are left.
-    left: Arc<AtomicU64>,
+    budget: Budget,
     races: Option<RaceReport>,
     device: DeviceSummary,
     instead_of: Option<Instead>,
@@ -150,7 +149,7 @@ impl<'a> Running<'a> {
             relays: JoinSet::new(),
             parts: Vec::new(),
             begun: 0,
-            left: Arc::new(AtomicU64::new(job.submission.spec().limits.output_bytes.get())),
+            budget: Budget::new(job.submission.spec().limits.output_bytes),
             races: None,
             device: worker.device.clone(),
             instead_of: None,
@@ -235,7 +234,7 @@ impl<'a> Running<'a> {
                 self.relays.shutdown().await;
                 self.parts.clear();
                 self.begun = 0;
-                self.left = Arc::new(AtomicU64::new(self.job.submission.spec().limits.output_bytes.get()));
+                self.budget = self.budget.anew();
                 self.job.places.restart();
                 let before = std::mem::replace(&mut self.device, device);
                 self.instead_of = Some(Instead { device: before.name, driver: before.driver, reason });
@@ -266,17 +265,12 @@ impl<'a> Running<'a> {
     }
 
     fn open_output(&mut self, name: &str, files: Vec<OwnedFd>) -> anyhow::Result<()> {
-        let broken = |what| self.died(&ChannelError::Broken(what));
-        let (Ok(name), Some(pipe)) = (name.parse::<Name>(), files.into_iter().next()) else {
-            return Err(broken("an output without a name or a pipe"));
-        };
-        if self.begun >= self.job.submission.spec().limits.outputs {
-            return Err(broken("more outputs than the job may have"));
-        }
+        let named = word::output(name, files, self.begun, self.job.submission.spec());
+        let (name, pipe) = named.map_err(|error| self.died(&error))?;
         self.begun += 1;
         let storage = |error| self.job.faulted(&Fault::storage("the output could not be created", &error));
         let part = self.job.begin(&name).map_err(storage)?;
-        self.relays.spawn(relay(part, pipe, Arc::clone(&self.left)));
+        self.relays.spawn(relay(part, pipe, self.budget.clone()));
         Ok(())
     }
 
@@ -293,14 +287,8 @@ impl<'a> Running<'a> {
     /// What the worker says of the run is kept as far as it can be true.
     fn finish(self, ended: Ended, arrived: Instant) -> anyhow::Result<LocalRun> {
         let spec = self.job.submission.spec();
-        let (own, stated) = (isobit_sandbox::rules(spec.profile), ended.rules);
-        if own != stated {
-            let said = format!("the worker states the rules {stated}, and they are {own}");
-            return Err(self.job.faulted(&Fault::new(FaultKind::Internal, said)));
-        }
-        let mut unread = ended.unread.clone();
-        unread.params.retain(|name| spec.params.contains_key(name));
-        unread.inputs.retain(|name| spec.inputs.contains_key(name));
+        let unread = word::unread(&ended, spec);
+        let unread = unread.map_err(|said| self.job.faulted(&Fault::new(FaultKind::Internal, said)))?;
         let (started, since) = self.started.unwrap_or_else(|| (Instant::now(), SystemTime::now()));
         let since_epoch = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let observed = Observed {
@@ -323,7 +311,7 @@ impl<'a> Running<'a> {
 }
 
 /// Writes what comes out of an output's pipe to its place, until the worker closes it.
-async fn relay(mut part: Part, pipe: OwnedFd, left: Arc<AtomicU64>) -> Result<Part, Fault> {
+async fn relay(mut part: Part, pipe: OwnedFd, budget: Budget) -> Result<Part, Fault> {
     let broken = |error: io::Error| Fault::new(FaultKind::WorkerDied, format_args!("the pipe of an output: {error}"));
     let mut pipe = output_of(pipe).map_err(broken)?;
     let mut piece = vec![0; PIECE];
@@ -333,7 +321,7 @@ async fn relay(mut part: Part, pipe: OwnedFd, left: Arc<AtomicU64>) -> Result<Pa
             return Ok(part);
         }
         let length = u64::try_from(count).unwrap_or(u64::MAX);
-        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(length)).is_err() {
+        if !budget.take(length) {
             return Err(Fault::new(FaultKind::WorkerDied, "it wrote more than the job may"));
         }
         let written = part.write_all(piece.get(..count).unwrap_or_default());
