@@ -136,7 +136,7 @@ fn dash_is_stdout_and_nothing_else_goes_there() {
 #[test]
 fn a_job_that_fails_writes_nothing_to_stdout() {
     let folder = Folder::new();
-    let ended: Ended = folder.command("half-an-output", &["-o", "out=-", "--fuel", "1G"]).output().unwrap().into();
+    let ended: Ended = folder.command("half-an-output", &["-o", "out=-", "--fuel", "4G"]).output().unwrap().into();
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
     assert!(ended.stderr.contains("the guest's fuel ran out"), "{}", ended.stderr);
 }

@@ -185,7 +185,7 @@ fn a_rerun_that_cannot_be_done_refutes_nothing() {
     let (key, receipt) = (folder.path().join("key"), folder.path().join("r.json"));
     assert!(isobit().args(["keygen", "-q", "-o"]).arg(&key).output().unwrap().status.success());
     let mut run = isobit();
-    run.arg("run").arg(&delivery.workload).args(["-p", "do=spin", "--fuel", "2G", "--device", "cpu", "--key"]);
+    run.arg("run").arg(&delivery.workload).args(["-p", "do=spin", "--fuel", "5G", "--device", "cpu", "--key"]);
     Ended::from(run.arg(&key).arg("--receipt").arg(&receipt).output().unwrap()).failed(1, &["fuel ran out"]);
     let mut late = isobit();
     late.arg("verify").arg(&receipt).arg("--rerun").arg(&delivery.workload);
@@ -254,7 +254,7 @@ fn a_signed_lie_is_refuted_where_it_lies() {
     let mut wrong = good;
     let output = wrong.claim.outputs.values_mut().next().unwrap();
     output.hash = isobit_job::Hash::of(b"something else");
-    wrong.claim.cost.guest_fuel = (u32::try_from(wrong.claim.cost.guest_fuel.get()).unwrap() + 1).into();
+    wrong.claim.cost.guest_fuel = isobit_job::Fuel::saturating_from(wrong.claim.cost.guest_fuel.get() + 1);
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), wrong.sign(&liar).to_json()).unwrap();
     assert_eq!(verify(file.path(), &[]).code, Some(0));

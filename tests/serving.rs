@@ -232,7 +232,7 @@ fn the_first_request_to_stop_lets_jobs_end_and_hands_back_all_others() {
     let folder = tempfile::tempdir().unwrap();
     let receipt = folder.path().join("receipt.json");
     // Its fuel is the end of it, after a second or a few.
-    let args = ["-p", "do=spin", "--fuel", "2G", "--receipt", receipt.to_str().unwrap()];
+    let args = ["-p", "do=spin", "--fuel", "5G", "--receipt", receipt.to_str().unwrap()];
     let mut running = provider.start_job(&misbehave(), &args);
     running.wait_for("spinning");
     let worker = provider.workers()[0];

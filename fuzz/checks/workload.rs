@@ -1,6 +1,6 @@
 //! Workloads: what is parsed is within the bounds, and still valid when its calls are counted.
 
-use isobit_sandbox::{Workload, count_calls};
+use isobit_sandbox::{Workload, instrumented};
 use wasmparser::{Validator, WasmFeatures};
 
 /// Bytes of a component; if they are a core module, of one in a component that exports the world.
@@ -16,7 +16,7 @@ fn component(bytes: &[u8]) {
     assert_eq!(workload.bytes(), bytes);
     let validate = |bytes: &[u8]| Validator::new_with_features(WasmFeatures::all()).validate_all(bytes);
     // Modules that are not valid are refused here or when they are compiled.
-    let Ok(counted) = count_calls(&workload) else { return };
+    let Ok(counted) = instrumented(&workload) else { return };
     if validate(bytes).is_ok() {
         assert!(validate(&counted).is_ok(), "counting calls breaks it: {:?}", validate(&counted).map(drop));
     }

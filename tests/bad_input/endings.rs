@@ -137,9 +137,9 @@ fn a_guest_that_runs_out_of_fuel_is_told_how_to_get_more() {
     let cause = serde_json::json!({ "cause": "fuel" });
     assert_traps(
         "spin",
-        &["--fuel", "1G"],
+        &["--fuel", "4G"],
         &cause,
-        &["the guest's fuel ran out; raise it with --fuel (limit fuel: 1_000_000_000 of 1_000_000_000 used)"],
+        &["the guest's fuel ran out; raise it with --fuel (limit fuel: 4_000_000_000 of 4_000_000_000 used)"],
     );
 }
 

@@ -20,6 +20,8 @@ pub enum Scope {
     Workload,
     /// One job: its guest.
     Guest,
+    /// One job: what its guest pays for in fuel.
+    Fuel,
     /// One job: its kernels.
     Kernels,
     /// One job as its renter sees it.
@@ -34,10 +36,11 @@ pub enum Scope {
 
 impl Scope {
     /// All of them, in the order of the table.
-    pub const ALL: [Scope; 8] = [
+    pub const ALL: [Scope; 9] = [
         Scope::JobSpec,
         Scope::Workload,
         Scope::Guest,
+        Scope::Fuel,
         Scope::Kernels,
         Scope::Renter,
         Scope::OneRenter,
@@ -51,6 +54,7 @@ impl Scope {
             Scope::JobSpec => "A job's spec",
             Scope::Workload => "A workload, before it is compiled",
             Scope::Guest => "A guest while it runs",
+            Scope::Fuel => "What a guest's fuel pays for",
             Scope::Kernels => "Kernels and dispatches",
             Scope::Renter => "What a renter bears from a provider",
             Scope::OneRenter => "One renter at a provider",
@@ -153,7 +157,7 @@ fn fixed(scope: Scope, name: &'static str, what: &'static str, amount: Amount, a
 
 /// All limits, those of one scope together. Takes the command line for the defaults of its flags.
 pub fn all(isobit: &clap::Command) -> Vec<Limit> {
-    let mut limits = [spec(), workload(), guest(isobit), kernels(), renter()].concat();
+    let mut limits = [spec(), workload(), guest(isobit), prices(), kernels(), renter()].concat();
     limits.extend(of_providers());
     limits
 }
@@ -208,6 +212,25 @@ fn workload() -> Vec<Limit> {
     limits
 }
 
+/// What things cost in guest fuel. An instruction costs 1.
+fn prices() -> Vec<Limit> {
+    [
+        ("compile-byte", "a byte of the workload, compiled here or before", isobit_job::COMPILE_FUEL_PER_BYTE),
+        ("host-call", "a call of the host", sandbox::HOST_CALL_FUEL.into()),
+        ("byte", "a byte that a call moves: lists, strings, inputs, buffers, outputs", sandbox::BYTE_FUEL),
+        ("item", "an item of any other list, and a random byte", sandbox::ITEM_FUEL),
+        ("command", "a dispatch, copy or clear that is submitted", sandbox::COMMAND_FUEL),
+        ("wgsl-byte", "a byte of WGSL in a shader module, and again for each pipeline", sandbox::WGSL_BYTE_FUEL),
+        (
+            "compile-time",
+            "a nanosecond that compiling a pipeline may take, estimated from its kernel",
+            sandbox::NANOSECOND_FUEL,
+        ),
+    ]
+    .map(|(name, what, price)| fixed(Scope::Fuel, name, what, Amount::Fuel(price), "`trapped: fuel`"))
+    .into()
+}
+
 /// The most that a provider grants unless it is told otherwise.
 fn granted() -> Option<Limits> {
     #[cfg(target_os = "linux")]
@@ -241,7 +264,7 @@ fn guest(isobit: &clap::Command) -> Vec<Limit> {
         ),
         of_job(
             "fuel",
-            "the guest's instructions",
+            "the guest's instructions, compiling, and calls of the host",
             fuel(own.fuel),
             most(|limits| fuel(limits.fuel)),
             "the job: --fuel",

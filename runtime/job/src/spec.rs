@@ -11,9 +11,9 @@ pub const MAX_INPUTS: usize = 256;
 pub const MAX_PARAMS: usize = 256;
 /// The most bytes a parameter's value has: 4 KiB.
 pub const MAX_PARAM: usize = 4 * 1024;
-/// What compiling a byte of the workload costs in guest fuel: a small part of what it takes, see BENCHMARKS.md. It is charged also where a provider has the
+/// What compiling a byte of the workload costs in guest fuel: about what it takes, see BENCHMARKS.md. It is charged also where a provider has the
 /// code already, because a claim must not depend on that.
-pub const COMPILE_FUEL_PER_BYTE: u64 = 1_000;
+pub const COMPILE_FUEL_PER_BYTE: u64 = 20_000;
 /// The most bytes a job spec has as JSON: 256 KiB.
 pub const MAX_SPEC_JSON: usize = 256 * 1024;
 

@@ -178,16 +178,20 @@ impl Instances {
             }
             Payload::ComponentImportSection(section) => {
                 for import in section.clone() {
-                    if let ComponentTypeRef::Component(_) = import?.ty {
-                        self.index(None);
+                    match import?.ty {
+                        ComponentTypeRef::Component(_) => self.index(None),
+                        ComponentTypeRef::Module(_) => return Err(MODULE_HANDED_OVER.into()),
+                        _ => {}
                     }
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section.clone() {
                     let export = export?;
-                    if export.kind == ComponentExternalKind::Component {
-                        self.index(self.component(0, export.index));
+                    match export.kind {
+                        ComponentExternalKind::Component => self.index(self.component(0, export.index)),
+                        ComponentExternalKind::Module => return Err(MODULE_HANDED_OVER.into()),
+                        _ => {}
                     }
                 }
             }
@@ -199,6 +203,10 @@ impl Instances {
                         }
                         ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
                             self.index(self.component(count, index));
+                        }
+                        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. }
+                        | ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } => {
+                            return Err(MODULE_HANDED_OVER.into());
                         }
                         _ => {}
                     }
@@ -232,6 +240,10 @@ impl Instances {
 /// Instances of a component that comes from an import or out of an instance are not counted, so there may be none.
 const HANDED_OVER: TooComplex =
     TooComplex { what: "instances of components that are handed over as values", found: 1, maximum: 0 };
+
+/// What a module imports is known only where it is instantiated in the component that has it.
+const MODULE_HANDED_OVER: TooComplex =
+    TooComplex { what: "modules that are handed over as values", found: 1, maximum: 0 };
 
 fn check_function(body: &FunctionBody<'_>) -> Result<(), Refused> {
     at_most("bytes of code in one function", body.range().len() as u64, MAX_FUNCTION_BYTES)?;

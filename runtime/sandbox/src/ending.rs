@@ -1,7 +1,7 @@
 //! How a job ends. Endings that follow from the job are outcomes and go into the claim; endings that
 //! are the provider's own trouble are faults, and claim nothing.
 
-use crate::call_depth;
+use crate::rewrite;
 
 use isobit_job::{Fault, FaultKind, LimitName, Outcome, Trap, TrapCode};
 
@@ -55,7 +55,7 @@ pub(crate) fn classify(
     }
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::OutOfFuel) => Ok(Outcome::Trapped(Trap::Fuel)),
-        Some(wasmtime::Trap::UnreachableCodeReached) if call_depth::is_overflow(error) => {
+        Some(wasmtime::Trap::UnreachableCodeReached) if rewrite::is_overflow(error) => {
             Ok(Outcome::Trapped(Trap::Limit { limit: LimitName::CallDepth }))
         }
         Some(wasmtime::Trap::UnreachableCodeReached) if memory_denied => Ok(out_of_memory()),

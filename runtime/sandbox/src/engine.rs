@@ -3,9 +3,9 @@
 //! Everything that could let two honest runs differ is switched off or pinned here.
 
 use crate::bounds::MAX_CORE_INSTANCES;
-use crate::call_depth::{self, NATIVE_STACK};
 use crate::host::limiter::{MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::host::{self, HostState};
+use crate::rewrite::{self, NATIVE_STACK};
 use crate::rules::SANDBOX_VERSION;
 use crate::workload::Workload;
 use isobit_job::Hash;
@@ -71,14 +71,13 @@ impl TrustedCode {
     }
 }
 
-/// The component as it is compiled: its functions count the depth of their calls. [`Sandbox::compile`] does this first; it is
+/// The component as it is compiled: its functions count the depth of their calls and pay for those of the host. [`Sandbox::compile`] does this first; it is
 /// here for those who look at it.
 ///
 /// # Errors
 /// Fails if the component cannot be read, or a module in it is not valid.
-pub fn count_calls(workload: &Workload) -> Result<Vec<u8>, CompileError> {
-    call_depth::count_calls(workload.bytes(), workload.instances())
-        .map_err(|error| CompileError(format!("{} at byte {}", error.message(), error.offset())))
+pub fn instrumented(workload: &Workload) -> Result<Vec<u8>, CompileError> {
+    rewrite::rewrite(workload.bytes(), workload.instances()).map_err(|error| CompileError(error.to_string()))
 }
 
 impl Sandbox {
@@ -107,8 +106,9 @@ impl Sandbox {
     /// # Errors
     /// Fails if the component is not valid, or does not fit the world.
     pub fn compile(&self, workload: &Workload) -> Result<CompiledWorkload, CompileError> {
-        let counted = count_calls(workload)?;
-        let component = Component::from_binary(&self.engine, &counted).map_err(|error| CompileError::new(&error))?;
+        let instrumented = instrumented(workload)?;
+        let component =
+            Component::from_binary(&self.engine, &instrumented).map_err(|error| CompileError::new(&error))?;
         self.link(&component, workload.blob().hash)
     }
 

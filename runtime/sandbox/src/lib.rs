@@ -5,13 +5,14 @@
 //! Everything is synchronous: the embedder gives a job a thread, or a process, of its own.
 
 mod bounds;
-mod call_depth;
 mod code;
 mod ending;
 mod engine;
+mod fuel;
 mod host;
 mod job;
 pub mod limits;
+mod rewrite;
 mod rules;
 mod run;
 mod takes;
@@ -19,7 +20,7 @@ mod workload;
 
 pub use bounds::TooComplex;
 pub use code::CodeCache;
-pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode, count_calls};
+pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode, instrumented};
 pub use job::{Input, Job, OutputSink, Reporter};
 pub use rules::{SANDBOX_VERSION, rules};
 pub use run::{FinishedJob, Interrupt, PreparedJob};

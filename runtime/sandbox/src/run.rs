@@ -1,10 +1,10 @@
 //! The run of a job, from its preparation to its outcome and cost.
 
-use crate::call_depth::NATIVE_STACK;
 use crate::ending::{Ending, classify};
 use crate::engine::{CompiledWorkload, EPOCH_TICK};
 use crate::host::HostState;
 use crate::job::Job;
+use crate::rewrite::NATIVE_STACK;
 use crate::rules::rules;
 use isobit_device::Stop;
 use isobit_job::{Cost, Fault, FaultKind, Fuel, LimitName, Outcome, Rules, Trap, Unread};
@@ -156,6 +156,10 @@ impl PreparedJob {
             Ok(Err(message)) => Outcome::Trapped(Trap::guest_error(&message)),
             Err(error) => classify(&error, state.memory_denied(), self.entered, stopped)?,
         };
+        let guest_fuel = self.fuel.saturating_sub(left).saturating_add(state.host_fuel());
+        if guest_fuel > self.fuel {
+            outcome = Outcome::Trapped(Trap::Fuel);
+        }
         // Work still on the device belongs to the job, however the guest has ended.
         if outcome != Outcome::Trapped(Trap::KernelFuel) {
             match state.settle().and_then(|()| state.wait()) {
@@ -165,7 +169,7 @@ impl PreparedJob {
             }
         }
         let cost = Cost {
-            guest_fuel: Fuel::try_from(self.fuel.saturating_sub(left)).unwrap_or(Fuel::MAX),
+            guest_fuel: Fuel::try_from(guest_fuel.min(self.fuel)).unwrap_or(Fuel::MAX),
             kernel_fuel: state.kernel_fuel(),
             input_bytes: state.input_bytes(),
             output_bytes: state.output_bytes(),

@@ -121,6 +121,16 @@ impl Resolved {
         expressions(&self.checked.module)
     }
 
+    /// The bytes of each variable that every invocation has for itself: private ones, and those of functions.
+    pub fn variables(&self) -> impl Iterator<Item = u64> {
+        let module = &self.checked.module;
+        let private = module.global_variables.iter().map(|(_, variable)| variable);
+        let private =
+            private.filter(|variable| variable.space == naga::AddressSpace::Private).map(|variable| variable.ty);
+        let local = functions(module).flat_map(|function| function.local_variables.iter().map(|(_, local)| local.ty));
+        private.chain(local).filter_map(|ty| module.types[ty].inner.try_size(module.to_ctx()).map(u64::from))
+    }
+
     /// Rewrites it into its dp32 form; see [`crate::dp32`].
     ///
     /// # Errors

@@ -234,6 +234,7 @@ pub fn foreign() -> Vec<Entry> {
                 )
             },
             limit(LimitName::Handles),
-        ),
+        )
+        .fuel(1_000_000_000),
     ]
 }

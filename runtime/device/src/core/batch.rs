@@ -190,6 +190,7 @@ mod tests {
             bindings: Vec::new(),
             workgroup_size: [1; 3],
             workgroup_cost: 1,
+            compile_time: 0,
             compiled: Compiled { made: Made::new(()), is_sliced },
             workgroup_time: Arc::new(workgroup_time),
             lowered: None,

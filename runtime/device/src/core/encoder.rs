@@ -115,6 +115,11 @@ impl CommandBuffer {
     pub fn kernel_fuel(&self) -> u64 {
         self.kernel_fuel
     }
+
+    /// How many dispatches, copies and clears it has.
+    pub fn steps(&self) -> usize {
+        self.steps.len()
+    }
 }
 
 /// Records commands. As in WebGPU, [`CommandEncoder::finish`] reports errors: the first one, with the number of its command.

@@ -24,8 +24,11 @@ pub(super) const COMMAND: u64 = 512;
 pub(super) const GROUP: u64 = 1 << 10;
 pub(super) const GROUP_ENTRY: u64 = 256;
 
-/// A pipeline with what its driver makes of it, besides its expressions.
-const PIPELINE: u64 = 64 << 10;
+/// A checked text, besides its expressions.
+const KERNEL: u64 = 64 << 10;
+
+/// A pipeline with what its driver makes of it, besides its expressions. Lavapipe takes half of that for a small one.
+const PIPELINE: u64 = 1 << 20;
 
 /// An expression of a kernel, as a tree and as code.
 const EXPRESSION: u64 = 512;
@@ -79,5 +82,5 @@ pub(super) fn of_pipeline(kernel: &Resolved, lowered: Option<&Lowered>) -> u64 {
 
 /// What a checked text takes, with the copies that are made for its entry points.
 pub(super) fn of_kernel(kernel: &Kernel) -> u64 {
-    PIPELINE.saturating_add(kernel.weight().saturating_mul(EXPRESSION / 4))
+    KERNEL.saturating_add(kernel.weight().saturating_mul(EXPRESSION / 4))
 }

@@ -4,6 +4,7 @@
 pub(crate) mod backend;
 mod batch;
 mod bindings;
+mod compile_time;
 mod encoder;
 mod host_memory;
 mod ledger;
@@ -168,6 +169,7 @@ impl Gpu {
             bindings: entry_point.bindings.clone(),
             workgroup_size: entry_point.workgroup_size,
             workgroup_cost: cost,
+            compile_time: compile_time::estimate(&resolved, lowered.as_deref()),
             compiled,
             workgroup_time: Arc::new(WorkgroupTime::new(cost)),
             lowered,

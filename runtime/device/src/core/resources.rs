@@ -179,6 +179,8 @@ pub(crate) struct PipelineState {
     pub(crate) bindings: Vec<Binding>,
     pub(crate) workgroup_size: [u32; 3],
     pub(crate) workgroup_cost: u64,
+    /// An estimate in nanoseconds.
+    pub(crate) compile_time: u64,
     pub(crate) compiled: Compiled,
     /// How long its workgroups take.
     pub(crate) workgroup_time: Arc<WorkgroupTime>,
@@ -208,6 +210,11 @@ impl ComputePipeline {
     /// Invocations per workgroup, with overrides resolved.
     pub fn workgroup_size(&self) -> [u32; 3] {
         self.0.workgroup_size
+    }
+
+    /// How long a driver may have taken to compile it, in nanoseconds: an estimate from the kernel alone, the same on every device.
+    pub fn compile_time(&self) -> u64 {
+        self.0.compile_time
     }
 
     /// Kernel fuel of one workgroup, metered loops aside. Under profile dp32 this is the cost of one invocation times the number

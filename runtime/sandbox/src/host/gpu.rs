@@ -7,6 +7,7 @@ use super::HostState;
 use super::bindings::isobit::compute::gpu as wit;
 use super::io::{InputHandle, OutputHandle, table_full};
 use crate::ending::Ending;
+use crate::fuel;
 use crate::job::Input;
 use bytes::Bytes;
 use isobit_device::{
@@ -160,6 +161,7 @@ impl wit::HostBuffer for HostState {
     }
 
     fn write(&mut self, buffer: Resource<Buffer>, offset: u64, data: Vec<u8>) -> Result<(), Failure> {
+        self.charge_bytes(data.len())?;
         let buffer = self.table.get(&buffer)?.clone();
         Ok(self.gpu()?.write(&buffer, offset, Source::Slice(&data))?)
     }
@@ -190,6 +192,7 @@ impl wit::HostBuffer for HostState {
                 "length {length} is not a multiple of 4, and the copy does not end at the end of the input"
             )));
         }
+        self.charge(length, fuel::BYTE)?;
         let mut reader = InputReader { input: &input, position: input_offset, end };
         let source = Source::Reader { reader: &mut reader, length: length.next_multiple_of(4) };
         Ok(self.gpu()?.write(&buffer, offset, source)?)
@@ -209,6 +212,7 @@ impl wit::HostBuffer for HostState {
                 "offset {offset} is not a multiple of 4, or {length} bytes from there are not all in the buffer of {size} bytes"
             )));
         }
+        self.charge(length, fuel::BYTE)?;
         self.settle()?;
         self.reserve_output(length).map_err(|limit| Failure::Guest(Error::LimitExceeded(limit)))?;
         let mut done = 0;
@@ -239,6 +243,8 @@ impl wit::HostBuffer for HostState {
 /// A guest's shader module.
 pub struct ShaderModule {
     kernel: Kernel,
+    /// Bytes of its WGSL.
+    size: u64,
     _charge: HostCharge,
 }
 
@@ -246,11 +252,13 @@ impl wit::HostShaderModule for HostState {
     fn create(&mut self, wgsl: String) -> Result<Resource<ShaderModule>, Failure> {
         let size = wgsl.len() as u64;
         if size > MAX_WGSL {
+            self.charge(size, fuel::BYTE)?;
             return Err(limit_exceeded("wgsl-bytes", MAX_WGSL, size));
         }
+        self.charge(size, fuel::WGSL_BYTE)?;
         let kernel = prepare(&wgsl, self.profile)?;
         let _charge = self.gpu()?.charge_kernel(&kernel)?;
-        Ok(self.table.push(ShaderModule { kernel, _charge })?)
+        Ok(self.table.push(ShaderModule { kernel, size, _charge })?)
     }
 
     fn drop(&mut self, module: Resource<ShaderModule>) -> wasmtime::Result<()> {
@@ -261,6 +269,7 @@ impl wit::HostShaderModule for HostState {
 
 impl wit::HostBindGroupLayout for HostState {
     fn create(&mut self, entries: Vec<wit::BindGroupLayoutEntry>) -> Result<Resource<BindGroupLayout>, Failure> {
+        self.charge(entries.len() as u64, fuel::ITEM)?;
         let entries: Vec<_> = entries
             .iter()
             .map(|entry| LayoutEntry {
@@ -290,6 +299,7 @@ impl wit::HostBindGroup for HostState {
         layout: Resource<BindGroupLayout>,
         entries: Vec<wit::BindGroupEntry>,
     ) -> Result<Resource<BindGroup>, Failure> {
+        self.charge(entries.len() as u64, fuel::ITEM)?;
         let layout = self.table.get(&layout)?.clone();
         let mut group = Vec::with_capacity(entries.len());
         for entry in &entries {
@@ -314,7 +324,13 @@ impl wit::HostComputePipeline for HostState {
         layout: Option<Vec<Resource<BindGroupLayout>>>,
         constants: Vec<wit::OverrideValue>,
     ) -> Result<Resource<ComputePipeline>, Failure> {
-        let kernel = self.table.get(&module)?.kernel.clone();
+        let module = self.table.get(&module)?;
+        let (kernel, size) = (module.kernel.clone(), module.size);
+        self.charge(size, fuel::WGSL_BYTE)?;
+        let named = entry_point.iter().chain(constants.iter().map(|constant| &constant.name));
+        self.charge(named.map(|name| name.len() as u64).sum(), fuel::BYTE)?;
+        let listed = constants.len().saturating_add(layout.as_ref().map_or(0, Vec::len));
+        self.charge(listed as u64, fuel::ITEM)?;
         let layout = match layout {
             None => None,
             Some(groups) => Some(
@@ -327,6 +343,7 @@ impl wit::HostComputePipeline for HostState {
         let constants: Vec<_> = constants.into_iter().map(|constant| (constant.name, constant.value)).collect();
         let gpu = self.gpu()?;
         let pipeline = gpu.create_compute_pipeline(&kernel, entry_point.as_deref(), layout.as_deref(), &constants)?;
+        self.charge(pipeline.compile_time(), fuel::NANOSECOND)?;
         Ok(self.table.push(pipeline)?)
     }
 
@@ -357,6 +374,7 @@ impl HostState {
             return Err(invalid(format!("length {length} is not a multiple of 4")));
         }
         let buffer = self.table.get(buffer)?.clone();
+        self.charge(length.min(buffer.size()), fuel::BYTE)?;
         self.settle()?;
         Ok(self.gpu()?.read(&buffer, offset, length)?)
     }
@@ -389,6 +407,7 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
          (buffer, offset, data): (Resource<Buffer>, u64, WasmList<u8>)|
          -> wasmtime::Result<(Result<(), Error>,)> {
             let state = store.data_mut();
+            state.charge_bytes(data.len())?;
             let buffer = state.table.get(&buffer)?.clone();
             let Some(mut gpu) = state.gpu.take() else {
                 return Err(

@@ -3,6 +3,7 @@
 use super::HostState;
 use super::bindings::isobit::compute::io::{Error, Host, HostInput, HostOutput, LimitExceeded, Parameter};
 use crate::ending::Ending;
+use crate::fuel;
 use crate::job::Input;
 use isobit_job::{Fault, Name};
 use std::io::Write;
@@ -83,6 +84,11 @@ impl HostState {
         Ok(())
     }
 
+    /// Charges for the bytes that a call moves.
+    pub(super) fn charge_bytes(&self, count: usize) -> wasmtime::Result<()> {
+        self.charge(count as u64, fuel::BYTE).map_err(Ending::raise)
+    }
+
     /// Appends to an output whose bytes were reserved.
     pub(super) fn append_reserved(&mut self, output: &Resource<OutputHandle>, data: &[u8]) -> wasmtime::Result<()> {
         self.table.get_mut(output)?.write(data).map_err(Ending::raise)
@@ -93,10 +99,13 @@ impl Host for HostState {
     fn parameters(&mut self) -> wasmtime::Result<Vec<Parameter>> {
         // The guest has all values now, so none counts as unread.
         self.unread_params.clear();
+        let bytes = self.params.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()));
+        self.charge_bytes(bytes.sum())?;
         Ok(self.params.iter().map(|(name, value)| Parameter { name: name.to_string(), value: value.clone() }).collect())
     }
 
     fn get_parameter(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        self.charge_bytes(name.len())?;
         self.unread_params.remove(name.as_str());
         Ok(self.params.get(name.as_str()).cloned())
     }
@@ -115,6 +124,7 @@ impl Host for HostState {
 
 impl HostInput for HostState {
     fn open(&mut self, name: String) -> Result<Resource<InputHandle>, Failure> {
+        self.charge_bytes(name.len()).map_err(Failure::End)?;
         self.unread_inputs.remove(name.as_str());
         let input = self.inputs.get(name.as_str()).ok_or(Failure::Guest(Error::NotFound(name)))?;
         Ok(self.table.push(InputHandle(Arc::clone(input)))?)
@@ -128,6 +138,7 @@ impl HostInput for HostState {
         let input = &self.table.get(&input)?.0;
         let length = length.min(MAX_READ).min(input.size.saturating_sub(offset));
         let mut data = vec![0; usize::try_from(length)?];
+        self.charge_bytes(data.len())?;
         input
             .read_exact_at(&mut data, offset)
             .map_err(|error| Ending::Fault(Fault::storage("the input could not be read", &error)).raise())?;
@@ -142,6 +153,7 @@ impl HostInput for HostState {
 
 impl HostOutput for HostState {
     fn create(&mut self, name: String) -> Result<Resource<OutputHandle>, Failure> {
+        self.charge_bytes(name.len()).map_err(Failure::End)?;
         let name: Name = name.parse().map_err(|_| Failure::Guest(Error::InvalidName(name)))?;
         if self.created.contains(&name) {
             return Err(Failure::Guest(Error::AlreadyExists(name.to_string())));
@@ -163,6 +175,7 @@ impl HostOutput for HostState {
     }
 
     fn append(&mut self, output: Resource<OutputHandle>, data: Vec<u8>) -> Result<(), Failure> {
+        self.charge_bytes(data.len()).map_err(Failure::End)?;
         self.reserve_output(data.len() as u64).map_err(|limit| Failure::Guest(Error::LimitExceeded(limit)))?;
         self.append_reserved(&output, &data).map_err(Failure::End)
     }
@@ -185,6 +198,7 @@ pub(super) fn link_bulk(linker: &mut Linker<HostState>) -> wasmtime::Result<()> 
         |mut store: StoreContextMut<'_, HostState>,
          (output, data): (Resource<OutputHandle>, WasmList<u8>)|
          -> wasmtime::Result<(Result<(), Error>,)> {
+            store.data().charge_bytes(data.len())?;
             if let Err(limit) = store.data_mut().reserve_output(data.len() as u64) {
                 return Ok((Err(Error::LimitExceeded(limit)),));
             }

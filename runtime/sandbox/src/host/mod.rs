@@ -7,8 +7,9 @@ pub(crate) mod report;
 mod wasi;
 
 use self::limiter::MemoryLimiter;
-use self::wasi::{VirtualClock, VirtualClockView};
+use self::wasi::VirtualClock;
 use crate::ending::Ending;
+use crate::fuel::HostFuel;
 use crate::job::{Input, Job, OutputSink, Reporter};
 use isobit_device::{DeviceError, Gpu, JobLimits, Stop};
 use isobit_job::{Bytes, Fault, FaultKind, Fuel, Limits, Name, Profile, Trap, Unread};
@@ -51,6 +52,7 @@ pub const MAX_HANDLES: usize = 64 << 10;
 pub(crate) struct HostState {
     table: ResourceTable,
     wasi: WasiCtx,
+    fuel: HostFuel,
     clock: VirtualClock,
     /// Taken out only while a bulk write borrows guest memory.
     gpu: Option<Gpu>,
@@ -71,7 +73,8 @@ pub(crate) struct HostState {
 
 impl HostState {
     pub(crate) fn new(job: Job, stop: Stop) -> Self {
-        let wasi = wasi::context(&job.spec, &job.reporter);
+        let fuel = HostFuel::new(job.spec.limits.fuel.get().saturating_sub(job.spec.compile_fuel()));
+        let wasi = wasi::context(&job.spec, &job.reporter, &fuel);
         let limits =
             JobLimits { memory: job.spec.limits.device_memory.get(), kernel_fuel: job.spec.limits.kernel_fuel.get() };
         let mut table = ResourceTable::new();
@@ -79,6 +82,7 @@ impl HostState {
         Self {
             table,
             wasi,
+            fuel,
             clock: VirtualClock::default(),
             gpu: Some(job.device.start(limits, stop)),
             unread_params: job.spec.params.keys().cloned().collect(),
@@ -108,6 +112,16 @@ impl HostState {
     /// Whether the guest's last request for memory was refused.
     pub(crate) fn memory_denied(&self) -> bool {
         self.limiter.denied()
+    }
+
+    /// Charges the guest for `count` times something of this price.
+    fn charge(&self, count: u64, price: u64) -> Result<(), Ending> {
+        self.fuel.charge(count, price)
+    }
+
+    /// What host calls have cost beside what the guest's own code has spent for them.
+    pub(crate) fn host_fuel(&self) -> u64 {
+        self.fuel.spent()
     }
 
     pub(crate) fn kernel_fuel(&self) -> Fuel {
@@ -205,10 +219,4 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     io::link_bulk(&mut linker)?;
     gpu::link_bulk(&mut linker)?;
     Ok(linker)
-}
-
-impl VirtualClockView for HostState {
-    fn virtual_clock(&mut self) -> (&VirtualClock, &mut ResourceTable) {
-        (&self.clock, &mut self.table)
-    }
 }

@@ -13,6 +13,7 @@ pub const MAX_PROGRESS: usize = 256;
 
 impl Host for HostState {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        self.charge_bytes(message.len())?;
         let level = match level {
             Level::Error => LogLevel::Error,
             Level::Warn => LogLevel::Warn,
@@ -24,6 +25,7 @@ impl Host for HostState {
     }
 
     fn progress(&mut self, fraction: f32, message: String) -> wasmtime::Result<()> {
+        self.charge_bytes(message.len())?;
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         self.reporter.progress(fraction, cut(&message, MAX_PROGRESS));
         Ok(())

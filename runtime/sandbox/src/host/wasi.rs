@@ -2,6 +2,8 @@
 //! randomness from the job's hash, standard output as log lines. No sockets, no files.
 
 use super::HostState;
+use crate::ending::Ending;
+use crate::fuel::{self, HostFuel};
 use crate::job::{Reporter, cut};
 use isobit_job::JobSpec;
 use isobit_job::LogLevel;
@@ -12,10 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::WasiCtx;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCliView as _};
+use wasmtime_wasi::p2::bindings::cli::environment;
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::random::{insecure, random};
+use wasmtime_wasi::p2::bindings::sync::io::poll;
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe};
 
 /// How far the virtual clocks advance each time they are read: 1 µs.
@@ -24,11 +29,14 @@ const TICK_NANOS: u64 = 1_000;
 /// Where the virtual wall clock starts: 2025-01-01T00:00:00Z, since some programs do not accept 1970.
 const WALL_EPOCH: Duration = Duration::from_secs(1_735_689_600);
 
+/// The most random bytes of one call: 1 MiB.
+const MAX_RANDOM: u64 = 1 << 20;
+
 /// The most bytes held back of a line that has not ended: 8 KiB.
 const MAX_LINE: usize = 8 << 10;
 
 /// The WASI context of a job: the environment holds the job's parameters, and the only argument is a fixed name.
-pub(crate) fn context(spec: &JobSpec, reporter: &Arc<dyn Reporter>) -> WasiCtx {
+pub(crate) fn context(spec: &JobSpec, reporter: &Arc<dyn Reporter>, fuel: &HostFuel) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     builder.arg("workload");
     for (name, value) in &spec.params {
@@ -36,33 +44,30 @@ pub(crate) fn context(spec: &JobSpec, reporter: &Arc<dyn Reporter>) -> WasiCtx {
     }
     let id = spec.id();
     builder
-        .stdout(LineLog::new(LogLevel::Info, reporter))
-        .stderr(LineLog::new(LogLevel::Warn, reporter))
+        .stdout(LineLog::new(LogLevel::Info, reporter, fuel))
+        .stderr(LineLog::new(LogLevel::Warn, reporter, fuel))
         .secure_random(JobRandom::new(id.0.as_bytes(), b"secure"))
         .insecure_random(JobRandom::new(id.0.as_bytes(), b"insecure"))
         .insecure_random_seed(0)
-        .max_random_size(1 << 20)
+        .max_random_size(MAX_RANDOM)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
     builder.build()
 }
 
-/// Links WASI preview 2, then the clocks again as virtual ones.
+/// Links WASI preview 2; then again what is virtual, and what takes longer for a longer argument or answer and so is charged for.
 pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    fn state(state: &mut HostState) -> &mut HostState {
+        state
+    }
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
-    monotonic_clock::add_to_linker::<_, Virtual>(linker, clocks)?;
-    wall_clock::add_to_linker::<_, Virtual>(linker, clocks)
-}
-
-fn clocks(state: &mut HostState) -> Clocks<'_> {
-    let (clock, table) = state.virtual_clock();
-    Clocks { clock, table }
-}
-
-/// Gives the virtual clock and the table for its pollables.
-pub(crate) trait VirtualClockView {
-    fn virtual_clock(&mut self) -> (&VirtualClock, &mut ResourceTable);
+    monotonic_clock::add_to_linker::<_, HasSelf<_>>(linker, state)?;
+    wall_clock::add_to_linker::<_, HasSelf<_>>(linker, state)?;
+    random::add_to_linker::<_, HasSelf<_>>(linker, state)?;
+    insecure::add_to_linker::<_, HasSelf<_>>(linker, state)?;
+    environment::add_to_linker::<_, HasSelf<_>>(linker, state)?;
+    poll::add_to_linker::<_, HasSelf<_>>(linker, state)
 }
 
 /// A clock that advances only when it is read or slept on.
@@ -77,17 +82,6 @@ impl VirtualClock {
     }
 }
 
-struct Virtual;
-
-impl HasData for Virtual {
-    type Data<'a> = Clocks<'a>;
-}
-
-struct Clocks<'a> {
-    clock: &'a VirtualClock,
-    table: &'a mut ResourceTable,
-}
-
 /// A sleep on a virtual clock: over at once.
 struct Elapsed;
 
@@ -96,7 +90,7 @@ impl Pollable for Elapsed {
     async fn ready(&mut self) {}
 }
 
-impl monotonic_clock::Host for Clocks<'_> {
+impl monotonic_clock::Host for HostState {
     fn now(&mut self) -> wasmtime::Result<u64> {
         Ok(self.clock.advance(TICK_NANOS))
     }
@@ -113,11 +107,11 @@ impl monotonic_clock::Host for Clocks<'_> {
     fn subscribe_duration(&mut self, nanos: u64) -> wasmtime::Result<Resource<DynPollable>> {
         self.clock.advance(nanos);
         let elapsed = self.table.push(Elapsed)?;
-        subscribe(self.table, elapsed)
+        subscribe(&mut self.table, elapsed)
     }
 }
 
-impl wall_clock::Host for Clocks<'_> {
+impl wall_clock::Host for HostState {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         let now = WALL_EPOCH.saturating_add(Duration::from_nanos(self.clock.advance(TICK_NANOS)));
         Ok(wall_clock::Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() })
@@ -125,6 +119,69 @@ impl wall_clock::Host for Clocks<'_> {
 
     fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1_000 })
+    }
+}
+
+impl random::Host for HostState {
+    fn get_random_bytes(&mut self, count: u64) -> wasmtime::Result<Vec<u8>> {
+        let bytes = self.wasi.random().get_random_bytes(count)?;
+        self.charge(count, fuel::ITEM).map_err(Ending::raise)?;
+        Ok(bytes)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.wasi.random().get_random_u64()
+    }
+}
+
+impl insecure::Host for HostState {
+    fn get_insecure_random_bytes(&mut self, count: u64) -> wasmtime::Result<Vec<u8>> {
+        let bytes = self.wasi.random().get_insecure_random_bytes(count)?;
+        self.charge(count, fuel::ITEM).map_err(Ending::raise)?;
+        Ok(bytes)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.wasi.random().get_insecure_random_u64()
+    }
+}
+
+impl environment::Host for HostState {
+    fn get_environment(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
+        let environment = self.cli().get_environment()?;
+        let bytes = environment.iter().map(|(name, value)| name.len().saturating_add(value.len()) as u64).sum();
+        self.charge(bytes, fuel::BYTE).map_err(Ending::raise)?;
+        self.charge(environment.len() as u64, fuel::ITEM).map_err(Ending::raise)?;
+        Ok(environment)
+    }
+
+    fn get_arguments(&mut self) -> wasmtime::Result<Vec<String>> {
+        self.cli().get_arguments()
+    }
+
+    fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {
+        self.cli().initial_cwd()
+    }
+}
+
+impl poll::Host for HostState {
+    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.charge(pollables.len() as u64, fuel::ITEM).map_err(Ending::raise)?;
+        self.table.poll(pollables)
+    }
+}
+
+impl poll::HostPollable for HostState {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        self.table.ready(pollable)
+    }
+
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.table.block(pollable)
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        poll::HostPollable::drop(&mut self.table, pollable)
     }
 }
 
@@ -164,21 +221,26 @@ struct LineLog {
     level: LogLevel,
     reporter: Arc<dyn Reporter>,
     pending: Arc<Mutex<Vec<u8>>>,
+    fuel: HostFuel,
 }
 
 impl LineLog {
-    fn new(level: LogLevel, reporter: &Arc<dyn Reporter>) -> Self {
-        Self { level, reporter: Arc::clone(reporter), pending: Arc::default() }
+    fn new(level: LogLevel, reporter: &Arc<dyn Reporter>, fuel: &HostFuel) -> Self {
+        Self { level, reporter: Arc::clone(reporter), pending: Arc::default(), fuel: fuel.clone() }
     }
 
-    fn take(&self, bytes: &[u8]) {
+    fn take(&self, bytes: &[u8]) -> Result<(), Ending> {
+        self.fuel.charge(bytes.len() as u64, fuel::BYTE)?;
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             pending.extend_from_slice(line);
             if line.ends_with(b"\n") || pending.len() >= MAX_LINE {
+                // As much as the call that writes a line.
+                self.fuel.charge(1, fuel::HOST_CALL.into())?;
                 self.emit(&mut pending);
             }
         }
+        Ok(())
     }
 
     fn emit(&self, pending: &mut Vec<u8>) {
@@ -220,8 +282,7 @@ impl Pollable for LineLog {
 
 impl OutputStream for LineLog {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.take(&bytes);
-        Ok(())
+        self.take(&bytes).map_err(|ending| StreamError::Trap(ending.raise()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -235,8 +296,7 @@ impl OutputStream for LineLog {
 
 impl AsyncWrite for LineLog {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.take(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        Poll::Ready(self.take(bytes).map(|()| bytes.len()).map_err(std::io::Error::other))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {

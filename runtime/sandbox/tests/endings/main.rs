@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
-mod call_depth;
+mod depth;
+mod host_calls;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
@@ -151,10 +152,10 @@ fn a_trap_is_named_by_its_cause() {
 
 #[test]
 fn a_guest_that_spends_its_fuel_is_trapped_with_all_of_it_spent() {
-    let limits = Limits { fuel: Fuel::from(10_000_000_u32), ..Limits::default() };
+    let limits = Limits { fuel: Fuel::from(100_000_000_u32), ..Limits::default() };
     let finished = prepare(&guest(ENDLESS), limits, None).run().unwrap();
     assert_eq!(finished.outcome, Outcome::Trapped(Trap::Fuel));
-    assert_eq!(finished.cost.guest_fuel.get(), 10_000_000);
+    assert_eq!(finished.cost.guest_fuel.get(), 100_000_000);
 }
 
 #[test]

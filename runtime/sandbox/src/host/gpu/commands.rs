@@ -2,6 +2,7 @@
 //! as in WebGPU.
 
 use super::{BindGroup, Buffer, CommandBuffer, ComputePipeline, Failure, wit};
+use crate::fuel;
 use crate::host::HostState;
 use crate::host::io::table_full;
 use isobit_device::CommandEncoder as Encoder;
@@ -37,8 +38,10 @@ pub struct ComputePass(Shared);
 
 impl HostState {
     pub(super) fn submit_commands(&mut self, buffers: Vec<Resource<CommandBuffer>>) -> Result<(), Failure> {
+        self.charge(buffers.len() as u64, fuel::ITEM)?;
         for buffer in buffers {
             let commands = self.table.delete(buffer)?;
+            self.charge(commands.steps() as u64, fuel::COMMAND)?;
             let spent = self.kernel_fuel.saturating_add(commands.kernel_fuel());
             if spent > self.limits.kernel_fuel.get() {
                 return Err(self.out_of_kernel_fuel().into());
@@ -125,6 +128,7 @@ impl wit::HostComputePass for HostState {
         group: Resource<BindGroup>,
         dynamic_offsets: Vec<u32>,
     ) -> wasmtime::Result<()> {
+        self.charge(dynamic_offsets.len() as u64, fuel::ITEM).map_err(crate::ending::Ending::raise)?;
         let group = self.table.get(&group)?;
         self.table.get(&pass)?.0.record(|encoder| encoder.set_bind_group(index, group, &dynamic_offsets));
         Ok(())
