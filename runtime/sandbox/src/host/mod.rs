@@ -72,8 +72,11 @@ pub(crate) struct HostState {
 impl HostState {
     pub(crate) fn new(job: Job, stop: Stop) -> Self {
         let wasi = wasi::context(&job.spec, &job.reporter);
-        let limits =
-            JobLimits { memory: job.spec.limits.device_memory.get(), kernel_fuel: job.spec.limits.kernel_fuel.get() };
+        let limits = JobLimits {
+            memory: job.spec.limits.device_memory.get(),
+            kernel_fuel: job.spec.limits.kernel_fuel.get(),
+            class: job.spec.class,
+        };
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {

@@ -6,8 +6,8 @@ mod call_depth;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
-    Blob, Bytes, COMPILE_FUEL_PER_BYTE, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome,
-    Profile, Trap,
+    Blob, Bytes, COMPILE_FUEL_PER_BYTE, DeviceClass, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel,
+    Name, Outcome, Profile, Trap,
 };
 use isobit_sandbox::{CodeCache, FinishedJob, Job, OutputSink, PreparedJob, Reporter, Sandbox, Workload};
 use std::collections::BTreeMap;
@@ -71,6 +71,7 @@ fn spec(workload: &Workload, limits: Limits) -> JobSpec {
         params: BTreeMap::new(),
         limits,
         profile: Profile::default(),
+        class: DeviceClass::default(),
     }
 }
 
