@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use isobit_device::{
-    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceSelector, Gpu, GroupEntry, JobLimits,
-    Source, Stop, Tier, open_cpu,
+    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceClass, DeviceSelector, Gpu, GroupEntry,
+    JobLimits, Source, Stop, Tier, open_cpu,
 };
 use isobit_job::Profile;
 use support::{Contender, time};
@@ -81,7 +81,8 @@ struct Run {
 
 impl Run {
     fn new(device: Device, case: &Case, profile: Profile) -> Self {
-        let mut gpu = device.start(JobLimits { memory: u64::MAX, kernel_fuel: u64::MAX }, Stop::default());
+        let mut gpu = device
+            .start(JobLimits { memory: u64::MAX, kernel_fuel: u64::MAX, class: DeviceClass::Base }, Stop::default());
         let buffers = case.words.map(|words| gpu.create_buffer(words as u64 * 4, BufferUsage::STORAGE).unwrap());
         for (buffer, words) in buffers.iter().zip(case.words).take(2) {
             let data: Vec<u8> = (0..words).flat_map(|index| word(index, case.integers).to_le_bytes()).collect();

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
-use isobit_job::{JobSpec, Limits, Profile};
+use isobit_job::{DeviceClass, JobSpec, Limits, Profile};
 use isobit_sandbox::{Sandbox, TrustedCode, Workload};
 use isobit_worker::{CodeFile, FromWorker, ToWorker, Worker, WorkerCommand, sealed};
 use support::Guest;
@@ -63,6 +63,7 @@ fn jailed(criterion: &mut Criterion) {
         params: BTreeMap::new(),
         limits: Limits::default(),
         profile: Profile::Native,
+        class: DeviceClass::Base,
     };
     let start = async || {
         let begun = Instant::now();

@@ -114,7 +114,7 @@ fn the_doctor_probes_a_device_and_the_list_shows_what_was_found() {
     let several = Provider::start_with("llvmpipe", &["--device", "cpu"], &[("XDG_CACHE_HOME", cache.path())]);
     let log = several.log();
     assert!(log.contains("a device is left out") && log.contains("even with integers only: a product"), "{log}");
-    assert!(log.contains("serving isobit CPU device (slots: 1)"), "{log}");
+    assert!(log.contains("serving isobit CPU device (slots: 1, classes: base, large)"), "{log}");
     let misbehave = support::test_guest("misbehave");
     let output = several.submit(&misbehave).args(["-p", "do=behave"]).output().unwrap();
     assert_eq!(json(&output)["observed"]["device"], "isobit CPU device");

@@ -21,8 +21,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use isobit_job::{
-    Blob, Claim, Cost, FaultKind, Fuel, Hash, Instead, JobSpec, Limits, LogLevel, Millis, Observed, Outcome, Profile,
-    Receipt, Rules, SecretKey, Unread,
+    Blob, Claim, Cost, DeviceClass, FaultKind, Fuel, Hash, Instead, JobSpec, Limits, LogLevel, Millis, Observed,
+    Outcome, Profile, Receipt, Rules, SecretKey, Unread,
 };
 use isobit_wire::{BlobHeader, OutputHeader, PROTOCOL, Rejection, ToProvider, ToRenter, encode};
 
@@ -99,6 +99,7 @@ fn a_spec() -> JobSpec {
         params: [("do".parse().unwrap(), "what \u{1f600} is said\n".to_owned())].into(),
         limits: Limits::default(),
         profile: Profile::Dp32,
+        class: DeviceClass::Base,
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use isobit_device::{Device, DeviceInfo, DeviceKind, DeviceSelector};
-use isobit_job::{Blob, Bytes, Hash, JobSpec, Limits, LogLevel, Name, Outcome, Profile};
+use isobit_job::{Blob, Bytes, DeviceClass, Hash, JobSpec, Limits, LogLevel, Name, Outcome, Profile};
 use isobit_sandbox::{CompiledWorkload, Input, Job, OutputSink, Reporter, Sandbox, Workload};
 
 #[allow(unused_imports, reason = "no benchmark uses all of it")]
@@ -163,6 +163,7 @@ impl Guest {
             limits,
             // The baseline runs the same WGSL as it is written.
             profile: Profile::Native,
+            class: DeviceClass::Base,
         };
         let marks = Arc::new(Marks::default());
         let (device, outputs) = (self.device.take().unwrap_or_else(device), Box::new(sink));

@@ -3,7 +3,7 @@
 
 use isobit_device::{
     BindGroup, BindGroupLayout, Buffer, BufferBindingType, BufferUsage, CommandBuffer, CommandEncoder, ComputePipeline,
-    DeviceError, Gpu, GroupEntry, JobLimits, Kernel, LayoutEntry, Source, Stop, open_cpu,
+    DeviceClass, DeviceError, Gpu, GroupEntry, JobLimits, Kernel, LayoutEntry, Source, Stop, open_cpu,
 };
 use isobit_shader::{Profile, prepare};
 use std::cell::LazyCell;
@@ -32,7 +32,7 @@ thread_local! {
 
 /// Bytes as requests.
 pub fn check(data: &[u8]) {
-    let limits = JobLimits { memory: MEMORY, kernel_fuel: 200_000 };
+    let limits = JobLimits { memory: MEMORY, kernel_fuel: 200_000, class: DeviceClass::Base };
     let gpu = open_cpu().unwrap().start(limits, Stop::default());
     let mut guest = Guest::new(gpu, data);
     while !guest.bytes.is_empty() && guest.request() {

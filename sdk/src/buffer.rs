@@ -16,6 +16,9 @@ const WORD: u64 = 4;
 /// Elements are read in pieces of 16 MiB, so that guest memory holds a result once and not twice.
 const PIECE: usize = 16 * 1024 * 1024;
 
+/// What one write hands over at most: 256 MiB, since the host bounds what one call does. Only a buffer of device class `large` takes more.
+const WRITE: usize = 256 * 1024 * 1024;
+
 /// Device memory for elements of type `T`, the same bytes as a `[T]` in Rust.
 ///
 /// Mind WGSL's layout rules in structs and arrays: a `vec3<f32>` takes 16 bytes in an array.
@@ -149,15 +152,25 @@ impl<'a, T: Pod> BufferSlice<'a, T> {
         let all: &[u8] = bytemuck::cast_slice(data);
         let (words, rest) = all.split_at(all.len() - all.len() % 4);
         if rest.is_empty() || end != self.buffer.len {
-            return Ok(self.buffer.raw.write(offset, all)?);
+            return self.write_bytes(offset, all);
         }
         // Only a part of the buffer's last word holds elements; the rest of it is padding.
-        self.buffer.raw.write(offset, words)?;
+        self.write_bytes(offset, words)?;
         let mut last = [0; 4];
         for (to, from) in last.iter_mut().zip(rest) {
             *to = *from;
         }
         Ok(self.buffer.raw.write(offset + bytes::<u8>(words.len()), &last)?)
+    }
+
+    /// Writes bytes at an offset in the buffer.
+    fn write_bytes(&self, mut offset: u64, data: &[u8]) -> Result<()> {
+        let (first, more) = data.split_at(data.len().min(WRITE));
+        for piece in std::iter::once(first).chain(more.chunks(WRITE)) {
+            self.buffer.raw.write(offset, piece)?;
+            offset += bytes::<u8>(piece.len());
+        }
+        Ok(())
     }
 
     /// Reads the elements, after all submitted work.

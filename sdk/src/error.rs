@@ -77,6 +77,22 @@ impl Error {
     }
 }
 
+/// The largest buffer and storage binding of device class `large`, in bytes.
+const LARGE: u64 = 1 << 30;
+
+/// What to say more of a limit that depends on the job's device class.
+fn of_class(limit: &str, maximum: u64, requested: u64) -> &'static str {
+    if !matches!(limit, "max-buffer-size" | "max-storage-buffer-binding-size") {
+        ""
+    } else if requested > LARGE {
+        "; no device class allows more than 1 GiB, so use several"
+    } else if maximum < LARGE {
+        " in device class base; run the job with --class large, or use several"
+    } else {
+        ""
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,7 +103,8 @@ impl fmt::Display for Error {
                  use smaller buffers or raise the job's limit device-memory"
             ),
             Self::LimitExceeded { limit, maximum, requested } => {
-                write!(f, "limit {limit} exceeded: {requested} asked for, at most {maximum} allowed")
+                write!(f, "limit {limit} exceeded: {requested} asked for, at most {maximum} allowed")?;
+                f.write_str(of_class(limit, *maximum, *requested))
             }
             Self::InputNotFound(name) => write!(f, "the job has no input `{name}`"),
             Self::OutputExists(name) => {
@@ -215,6 +232,20 @@ mod tests {
         assert_eq!(broken().about(Some("blur")).to_string(), "blur: binding 1 is missing");
         assert_eq!(broken().about(None).to_string(), "binding 1 is missing");
         assert_eq!(Error::from("mine").about(Some("blur")).to_string(), "mine");
+    }
+
+    #[test]
+    fn a_size_that_another_device_class_has_names_that_class() {
+        let error = |limit: &str, maximum, requested| {
+            Error::LimitExceeded { limit: limit.to_owned(), maximum, requested }.to_string()
+        };
+        let binding = error("max-storage-buffer-binding-size", 128 << 20, 1 << 30);
+        assert!(binding.ends_with(
+            "at most 134217728 allowed in device class base; run the job with --class large, or use several"
+        ));
+        let buffer = error("max-buffer-size", 256 << 20, (1 << 30) + 4);
+        assert!(buffer.ends_with("; no device class allows more than 1 GiB, so use several"), "{buffer}");
+        assert!(error("max-bind-groups", 3, 4).ends_with("at most 3 allowed"));
     }
 
     #[test]

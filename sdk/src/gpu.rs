@@ -19,7 +19,19 @@ impl Gpu {
         Self
     }
 
-    /// The fixed limits of the device, the same on every provider. Costs a host call.
+    /// The fixed limits of the job's device class, the same on every provider. Costs a host call.
+    ///
+    /// Of class `base`, the default, a buffer has at most 256 MiB and a storage binding 128 MiB; a job that needs more is run with
+    /// `--class large`, where both are 1 GiB, by providers whose devices have that class. A workload that runs in both classes asks here
+    /// how much it may bind:
+    ///
+    /// ```no_run
+    /// # use isobit::Gpu;
+    /// # let (gpu, weights) = (Gpu::new(), 0_usize);
+    /// let most = gpu.limits().max_storage_buffer_binding_size / 4;
+    /// let parts = weights.div_ceil(usize::try_from(most)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn limits(&self) -> DeviceLimits {
         raw::limits()
     }
@@ -28,7 +40,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) over the job's device memory,
-    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) over the largest buffer.
+    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) over the largest buffer of the job's device class.
     pub fn buffer<T: Pod>(&self, len: usize) -> Result<Buffer<T>> {
         Buffer::create(len, BufferUsage::STORAGE)
     }

@@ -36,11 +36,16 @@ fn buffers() -> Vec<Entry> {
         says("buffer-of-nothing", "the buffer's size is 0 bytes; the least is 4"),
         says("buffer-of-three-bytes", "the buffer's size is 3 bytes; the least is 4"),
         says("buffer-of-five-bytes", "the buffer's size is 5, not a multiple of 4"),
-        says("buffer-over-256-mib", "limit max-buffer-size exceeded: 268435460 asked for, at most 268435456 allowed"),
+        says(
+            "buffer-over-256-mib",
+            "limit max-buffer-size exceeded: 268435460 asked for, at most 268435456 allowed in device class base; \
+             run the job with --class large, or use several",
+        ),
         says("buffer-of-all-there-is", "the buffer's size is 18446744073709551615, not a multiple of 4"),
         says(
             "buffer-of-all-words",
-            "limit max-buffer-size exceeded: 18446744073709551612 asked for, at most 268435456 allowed",
+            "limit max-buffer-size exceeded: 18446744073709551612 asked for, at most 268435456 allowed; \
+             no device class allows more than 1 GiB, so use several",
         ),
         says("buffer-without-usage-bound", "binding 0 is storage, but the buffer was created without that usage"),
         says("write-at-2", "the offset of the write is 2, not a multiple of 4"),
@@ -178,7 +183,8 @@ fn bindings() -> Vec<Entry> {
         ),
         says(
             "bind-over-128-mib-as-storage",
-            "limit max-storage-buffer-binding-size exceeded: 134217732 asked for, at most 134217728 allowed",
+            "limit max-storage-buffer-binding-size exceeded: 134217732 asked for, at most 134217728 allowed in device class base; \
+             run the job with --class large, or use several",
         )
         .device_memory(256),
         says("pipeline-without-its-entry-point", "the shader has no compute entry point `paste`; it has: copy"),

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use isobit_device::{Adapter, AdapterOptions, Device, DeviceInfo, DeviceSelector, Policy, open_cpu};
-use isobit_job::{Blob, Claim, Fault, Fuel, JobSpec, LogLevel, Name, Outcome, Profile};
+use isobit_job::{Blob, Claim, DeviceClass, Fault, Fuel, JobSpec, LogLevel, Name, Outcome, Profile};
 use isobit_runner::{Embedder, Task, run};
 use isobit_sandbox::{CompiledWorkload, Input, OutputSink, Reporter, Sandbox, Workload};
 
@@ -93,6 +93,7 @@ pub fn spec(entry: &Entry, workload: &[u8]) -> (JobSpec, BTreeMap<Name, Vec<u8>>
         params: entry.params().into_iter().map(|(name, value)| (name.parse().unwrap(), value.to_owned())).collect(),
         limits: entry.limits,
         profile: Profile::Dp32,
+        class: DeviceClass::Base,
     };
     // The stated fuel is for what it does.
     spec.limits.fuel = Fuel::saturating_from(spec.limits.fuel.get().saturating_add(spec.compile_fuel()));

@@ -20,7 +20,7 @@ isobit::takes! {
 /// The largest transform.
 const MOST: u32 = 1 << 20;
 
-/// 128 MiB, the largest binding, hold so many points.
+/// 128 MiB, the largest binding of device class base, hold so many points.
 const MOST_TOGETHER: u32 = 1 << 24;
 
 /// A complex number.

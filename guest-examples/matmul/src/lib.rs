@@ -21,7 +21,7 @@ const TILE: u32 = 16;
 #[isobit::main]
 fn main() -> isobit::Result<()> {
     let n: u32 = isobit::param("n")?.unwrap_or(256);
-    // 128 MiB, the largest binding, hold 5792 * 5792 elements.
+    // 128 MiB, the largest binding of device class base, hold 5792 * 5792 elements.
     if !(1..=5792).contains(&n) {
         return Err(format!("n is {n}, but has to be from 1 to 5792").into());
     }

@@ -18,7 +18,7 @@ isobit::takes! {
     output "out": "the picture, a PNG of the same size",
 }
 
-/// 128 MiB, the largest binding, hold this many pixels of 4 bytes.
+/// 128 MiB, the largest binding of device class base, hold this many pixels of 4 bytes.
 const PIXELS: u64 = 128 * 1024 * 1024 / 4;
 
 /// Field by field as in the WGSL.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobit_job::{Bytes, Fuel, Limits, Money, Name, Prices, Profile, Terms};
+use isobit_job::{Bytes, DeviceClass, Fuel, Limits, Money, Name, Prices, Profile, Terms};
 use isobit_renter::Destination;
 use isobit_sandbox::{Takes, Workload};
 
@@ -139,6 +139,9 @@ pub struct JobArgs {
     /// The arithmetic rules for kernels: dp32, the same bits on every device, or native, as the driver likes it
     #[arg(long, value_name = "PROFILE", default_value_t)]
     profile: Profile,
+    /// The class of device that the job needs: base, which every device has, or large, with buffers and bindings of 1 GiB
+    #[arg(long, value_name = "CLASS", default_value_t)]
+    pub class: DeviceClass,
     /// Give the job up after this time
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub deadline: Span,

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use isobit_device::{LIMITS, MAX_COMMANDS, MAX_HOST_MEMORY};
-use isobit_job::{Bytes, Fuel, Limits};
+use isobit_device::{DeviceLimits, MAX_COMMANDS, MAX_HOST_MEMORY};
+use isobit_job::{Bytes, DeviceClass, Fuel, Limits};
 use isobit_sandbox::limits as sandbox;
 use isobit_shader::dp32;
 use serde::Serialize;
@@ -360,8 +360,9 @@ fn guest(isobit: &clap::Command) -> Vec<Limit> {
 fn kernels() -> Vec<Limit> {
     const REFUSED: &str = "the kernel is refused, which the guest can handle";
     const INVALID: &str = "the call fails, which the guest can handle";
-    let workgroups = LIMITS.max_compute_workgroups_per_dimension;
-    [
+    let [base, large] = [DeviceClass::Base, DeviceClass::Large].map(DeviceLimits::of);
+    let workgroups = base.max_compute_workgroups_per_dimension;
+    let of_every_class = [
         ("wgsl-bytes", "the text of a shader module", bytes(isobit_shader::MAX_WGSL_BYTES), REFUSED),
         ("control-depth", "nested control flow, calls inlined", count(dp32::MAX_CONTROL_DEPTH), REFUSED),
         ("kernel-call-depth", "functions that call each other", count(dp32::MAX_CALL_DEPTH), REFUSED),
@@ -376,17 +377,33 @@ fn kernels() -> Vec<Limit> {
         ("dispatches", "dispatches", Amount::Text("no number of their own"), "bounded by kernel-fuel and by commands"),
         ("commands", "commands in one encoder", count(MAX_COMMANDS), INVALID),
         ("workgroups", "workgroups of a dispatch in each dimension", count(workgroups), INVALID),
-        ("invocations", "invocations of a workgroup", count(LIMITS.max_compute_invocations_per_workgroup), INVALID),
-        ("workgroup-memory", "workgroup memory", bytes(LIMITS.max_compute_workgroup_storage_size), INVALID),
-        ("buffer-bytes", "a buffer", bytes(LIMITS.max_buffer_size), INVALID),
-        ("storage-binding-bytes", "a storage binding", bytes(LIMITS.max_storage_buffer_binding_size), INVALID),
-        ("uniform-binding-bytes", "a uniform binding", bytes(LIMITS.max_uniform_buffer_binding_size), INVALID),
-        ("bind-groups", "bind groups of a pipeline", count(LIMITS.max_bind_groups), INVALID),
-        ("storage-buffers", "storage buffers of a kernel", count(LIMITS.max_storage_buffers_per_shader_stage), INVALID),
-        ("uniform-buffers", "uniform buffers of a kernel", count(LIMITS.max_uniform_buffers_per_shader_stage), INVALID),
+        ("invocations", "invocations of a workgroup", count(base.max_compute_invocations_per_workgroup), INVALID),
+        ("workgroup-memory", "workgroup memory", bytes(base.max_compute_workgroup_storage_size), INVALID),
+        ("uniform-binding-bytes", "a uniform binding", bytes(base.max_uniform_buffer_binding_size), INVALID),
+        ("bind-groups", "bind groups of a pipeline", count(base.max_bind_groups), INVALID),
+        ("storage-buffers", "storage buffers of a kernel", count(base.max_storage_buffers_per_shader_stage), INVALID),
+        ("uniform-buffers", "uniform buffers of a kernel", count(base.max_uniform_buffers_per_shader_stage), INVALID),
     ]
-    .map(|(name, what, amount, at_it)| fixed(Scope::Kernels, name, what, amount, at_it))
-    .into()
+    .map(|(name, what, amount, at_it)| fixed(Scope::Kernels, name, what, amount, at_it));
+    let sizes = [
+        ("buffer-bytes", "a buffer", base.max_buffer_size, large.max_buffer_size),
+        (
+            "storage-binding-bytes",
+            "a storage binding",
+            base.max_storage_buffer_binding_size,
+            large.max_storage_buffer_binding_size,
+        ),
+    ]
+    .map(|(name, what, default, most)| Limit {
+        scope: Scope::Kernels,
+        name,
+        what,
+        default: bytes(default),
+        maximum: bytes(most),
+        set_by: "the job: --class, base or large",
+        at_it: INVALID,
+    });
+    of_every_class.into_iter().chain(sizes).collect()
 }
 
 fn renter() -> Vec<Limit> {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use isobit_device::{
-    BufferBindingType, BufferUsage, DeviceError, DeviceSelector, Gpu, GroupEntry, JobLimits, Kernel, Policy, RaceLog,
-    RaceReport, Source, Stop,
+    BufferBindingType, BufferUsage, DeviceClass, DeviceError, DeviceSelector, Gpu, GroupEntry, JobLimits, Kernel,
+    Policy, RaceLog, RaceReport, Source, Stop,
 };
 use isobit_job::FaultKind;
 use isobit_shader::{Binding, EntryPoint, GUEST_BIND_GROUPS};
@@ -97,6 +97,7 @@ pub fn detect_races(
     kernel: &Kernel,
     entry_point: &EntryPoint,
     overrides: &[(String, f64)],
+    class: DeviceClass,
     workgroups: [u32; 3],
     patience: Duration,
 ) -> anyhow::Result<Tried> {
@@ -110,7 +111,7 @@ pub fn detect_races(
         let stop = Stop::when(move || (Instant::now() >= late).then_some(FaultKind::Deadline));
         let device = isobit_device::open(&DeviceSelector::Cpu)?
             .with(Policy { races: Some(log.clone()), ..Policy::default() })
-            .start(JobLimits { memory: MEMORY, kernel_fuel: fuel }, stop);
+            .start(JobLimits { memory: MEMORY, kernel_fuel: fuel, class }, stop);
         let made = |binding: &Binding| {
             let seed = (u64::from(binding.group) << 32) | u64::from(binding.binding);
             contents.bytes(size(binding, invocations), seed)

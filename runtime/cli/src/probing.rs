@@ -1,6 +1,5 @@
 //! Probes devices in child processes, because a driver that crashes would end this process too; and shows the progress.
 
-use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use isobit_device::probe::{self, Failure, InProcess, Prober, Progress, Verdict};
-use isobit_device::{Adapter, DeviceSelector, OpenError};
+use isobit_device::{Adapter, OpenError};
 use serde::{Deserialize, Serialize};
 
 use crate::printer::Printer;
@@ -75,19 +74,15 @@ impl Event {
 
 /// Probes in a child process, and passes the events to `told`.
 pub struct InChild<'a> {
-    /// This program's path and the arguments that make it probe the device; none if the path is not known.
-    command: Option<(PathBuf, Vec<OsString>)>,
     /// The folder of verdicts, where suspicions are noted.
     cache: Option<&'a Path>,
     told: &'a mut dyn FnMut(Event),
 }
 
 impl<'a> InChild<'a> {
-    /// A prober for the device that `selector` selects.
-    pub fn new(selector: &DeviceSelector, cache: Option<&'a Path>, told: &'a mut dyn FnMut(Event)) -> Self {
-        let arguments = ["worker", "--device", &selector.to_string(), "--probe"].map(OsString::from).to_vec();
-        let command = std::env::current_exe().ok().map(|program| (program, arguments));
-        Self { command, cache, told }
+    /// A prober that finds suspicions in this folder.
+    pub fn new(cache: Option<&'a Path>, told: &'a mut dyn FnMut(Event)) -> Self {
+        Self { cache, told }
     }
 }
 
@@ -103,10 +98,9 @@ impl Prober for InChild<'_> {
             heard.note(&event);
             told(event);
         };
-        let ended = match &self.command {
-            Some((program, arguments)) => run(Command::new(program).args(arguments), listen),
-            None => Err(io::ErrorKind::NotFound.into()),
-        };
+        let device = adapter.index().to_string();
+        let ended = std::env::current_exe()
+            .and_then(|program| run(Command::new(program).args(["worker", "--device", &device, "--probe"]), listen));
         let verdict = match ended {
             Ok(status) => heard.verdict(status).map_err(refused)?,
             // No child process can be started: probe in this one.

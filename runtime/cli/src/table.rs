@@ -37,6 +37,12 @@ impl<const N: usize> fmt::Display for Table<N> {
     }
 }
 
+/// Several values in one cell; `-` if there are none.
+pub fn listed<T: fmt::Display>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+    if values.is_empty() { "-".to_owned() } else { values.join(", ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use isobit_device::{
-    Adapter, AdapterOptions, BufferUsage, DeviceSelector, Gpu, JobLimits, Source, Stop, list_adapters,
+    Adapter, AdapterOptions, BufferUsage, DeviceClass, DeviceSelector, Gpu, JobLimits, Source, Stop, list_adapters,
 };
 
 const BYTES: u64 = 256 << 20;
@@ -22,7 +22,7 @@ fn main() {
         for staging in [false, true] {
             let options = AdapterOptions { staging_only: staging, ..AdapterOptions::default() };
             let ours = Adapter::select(&DeviceSelector::Index(index)).and_then(|adapter| adapter.open(options));
-            let limits = JobLimits { memory: BYTES, kernel_fuel: u64::MAX };
+            let limits = JobLimits { memory: BYTES, kernel_fuel: u64::MAX, class: DeviceClass::Base };
             let mut ours = ours.expect("opens").start(limits, Stop::default());
             let how = if staging { "staging" } else { "as opened" };
             compare(how, &mut ours, &plain, &bytes, staging);

@@ -9,7 +9,7 @@ use crate::info::machine_memory;
 use crate::on_cpu::{self, CpuBackend};
 use crate::on_wgpu::WgpuBackend;
 use crate::verdicts::Suspicions;
-use crate::{AdapterOptions, Device, DeviceInfo, DeviceKind, OpenError, limits};
+use crate::{AdapterOptions, Device, DeviceClass, DeviceInfo, DeviceKind, OpenError, limits};
 
 impl From<wgpu::DeviceType> for DeviceKind {
     fn from(ty: wgpu::DeviceType) -> Self {
@@ -31,28 +31,28 @@ pub struct AdapterReport {
     /// Its name, kind and driver.
     #[serde(flatten)]
     pub info: DeviceInfo,
-    /// The fixed limits and features that it cannot offer. If empty, it can run kernels.
+    /// The limits of class base, and the features, that it cannot offer. If empty, it can run kernels.
     pub missing: Vec<String>,
 }
 
 /// Which device to open. Written as `best`, `cpu`, a number or part of a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceSelector {
-    /// The best kind that can run kernels: discrete, integrated, virtual, CPU, other; without any driver the CPU device.
+    /// The best kind that has the class asked for: discrete, integrated, virtual, CPU, other; without any driver the CPU device.
     #[default]
     Best,
     /// The CPU device, which needs no driver.
     Cpu,
     /// By its number in [`list_devices`].
     Index(usize),
-    /// The first one that can run kernels and whose name, driver or driver information contains this, ignoring case.
+    /// The first one that has the class asked for and whose name, driver or driver information contains this, ignoring case.
     Name(String),
 }
 
 impl DeviceSelector {
     /// The selected one of these devices, as [`list_devices`] lists them.
     pub fn among<'a>(&self, reports: &'a [AdapterReport]) -> Option<&'a AdapterReport> {
-        choose(self, reports).map(|(_, report)| report)
+        choose(self, DeviceClass::Base, reports).map(|(_, report)| report)
     }
 }
 
@@ -100,7 +100,7 @@ pub fn select(selector: &DeviceSelector) -> Result<AdapterReport, OpenError> {
     if *selector == DeviceSelector::Cpu {
         return Ok(cpu_report(&list_adapters()));
     }
-    find(selector).map(|found| match found {
+    find(selector, DeviceClass::Base).map(|found| match found {
         Found::Adapter(Adapter { report, .. }) | Found::Cpu(report) => report,
     })
 }
@@ -110,7 +110,7 @@ pub fn select(selector: &DeviceSelector) -> Result<AdapterReport, OpenError> {
 /// # Errors
 /// No device matches, it cannot run kernels, or it could not be opened.
 pub fn open(selector: &DeviceSelector) -> Result<Device, OpenError> {
-    match find(selector)? {
+    match find(selector, DeviceClass::Base)? {
         Found::Adapter(adapter) => adapter.open(AdapterOptions::default()),
         Found::Cpu(_) => open_cpu(),
     }
@@ -140,10 +140,15 @@ impl Adapter {
     /// # Errors
     /// No adapter matches, or it cannot run kernels.
     pub fn select(selector: &DeviceSelector) -> Result<Self, OpenError> {
-        match find(selector)? {
+        match find(selector, DeviceClass::Base)? {
             Found::Adapter(adapter) => Ok(adapter),
             Found::Cpu(_) => Err(OpenError::NoDriver),
         }
+    }
+
+    /// Its number, as [`DeviceSelector::Index`] takes it.
+    pub fn index(&self) -> usize {
+        self.report.index
     }
 
     /// Its name, kind and driver.
@@ -173,7 +178,8 @@ pub(crate) enum Found {
     Cpu(AdapterReport),
 }
 
-pub(crate) fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
+/// Finds the selected device, which has the class.
+pub(crate) fn find(selector: &DeviceSelector, class: DeviceClass) -> Result<Found, OpenError> {
     if *selector == DeviceSelector::Cpu {
         // No driver is loaded for this, so the number of adapters is not known.
         return Ok(Found::Cpu(cpu_report(&[])));
@@ -182,7 +188,7 @@ pub(crate) fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
     let mut adapters = adapters(&instance);
     let mut reports: Vec<_> = adapters.iter().map(|(report, _)| report.clone()).collect();
     reports.push(cpu_report(&reports));
-    let chosen = choose(selector, &reports);
+    let chosen = choose(selector, class, &reports);
     let Some((number, report)) = chosen.map(|(number, report)| (number, report.clone())) else {
         let available = reports.into_iter().map(|report| report.info.name).collect();
         return Err(OpenError::NotFound { selector: selector.to_string(), available });
@@ -194,6 +200,9 @@ pub(crate) fn find(selector: &DeviceSelector) -> Result<Found, OpenError> {
         return Ok(Found::Cpu(report));
     }
     let (report, raw) = adapters.swap_remove(number);
+    if !report.info.classes.contains(&class) {
+        return Err(OpenError::NotOfClass { name: report.info.name, class, missing: missing(&raw, class) });
+    }
     Ok(Found::Adapter(Adapter {
         raw,
         report,
@@ -208,8 +217,13 @@ fn cpu_report(adapters: &[AdapterReport]) -> AdapterReport {
 }
 
 /// The selected report and its index.
-fn choose<'a>(selector: &DeviceSelector, reports: &'a [AdapterReport]) -> Option<(usize, &'a AdapterReport)> {
-    let incapable = |(_, report): &(usize, &AdapterReport)| !report.missing.is_empty();
+fn choose<'a>(
+    selector: &DeviceSelector,
+    class: DeviceClass,
+    reports: &'a [AdapterReport],
+) -> Option<(usize, &'a AdapterReport)> {
+    let incapable =
+        |(_, report): &(usize, &AdapterReport)| (!report.missing.is_empty(), !report.info.classes.contains(&class));
     let mut reports = reports.iter().enumerate();
     match selector {
         DeviceSelector::Index(index) => reports.find(|(_, report)| report.index == *index),
@@ -241,26 +255,28 @@ fn instance() -> wgpu::Instance {
 fn adapters(instance: &wgpu::Instance) -> Vec<(AdapterReport, wgpu::Adapter)> {
     let adapters = pollster::block_on(instance.enumerate_adapters(BACKENDS));
     let report = |(index, adapter): (usize, wgpu::Adapter)| {
-        let info = describe(&adapter.get_info());
-        (AdapterReport { index, info, missing: missing(&adapter) }, adapter)
+        let classes = DeviceClass::ALL.into_iter().filter(|class| missing(&adapter, *class).is_empty()).collect();
+        let info = describe(&adapter.get_info(), classes);
+        (AdapterReport { index, info, missing: missing(&adapter, DeviceClass::Base) }, adapter)
     };
     adapters.into_iter().enumerate().map(report).collect()
 }
 
-fn missing(adapter: &wgpu::Adapter) -> Vec<String> {
+/// What an adapter lacks for a class.
+fn missing(adapter: &wgpu::Adapter, class: DeviceClass) -> Vec<String> {
     let mut missing = Vec::new();
     let flags = adapter.get_downlevel_capabilities().flags;
     if !flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
         missing.push("compute shaders".to_owned());
     }
-    limits::required().check_limits_with_fail_fn(&adapter.limits(), false, |limit, required, offered| {
+    limits::required(class).check_limits_with_fail_fn(&adapter.limits(), false, |limit, required, offered| {
         let limit = limit.replace('_', "-");
         missing.push(format!("{limit} {required} (it offers {offered})"));
     });
     missing
 }
 
-fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
+fn describe(info: &wgpu::AdapterInfo, classes: Vec<DeviceClass>) -> DeviceInfo {
     let kind = DeviceKind::from(info.device_type);
     DeviceInfo {
         name: info.name.clone(),
@@ -276,6 +292,7 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
         device_id: info.device,
         kind,
         memory: if kind.shares_memory() { machine_memory() } else { own_memory(&info.device_pci_bus_id) },
+        classes,
     }
 }
 

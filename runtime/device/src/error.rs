@@ -1,6 +1,6 @@
 //! Errors: the guest's mistakes, and why no device could be opened. The provider's own trouble is a [`Fault`].
 
-use isobit_job::Fault;
+use isobit_job::{DeviceClass, Fault};
 use isobit_shader::{Diagnostic, KernelError};
 
 /// Why a call on a device failed. All but [`DeviceError::Fault`] are the guest's mistakes: they depend on the job alone, and
@@ -57,6 +57,9 @@ pub enum OpenError {
     /// The adapter cannot offer the fixed limits.
     #[error("{name} cannot run kernels: it lacks {}", missing.join(", "))]
     Incapable { name: String, missing: Vec<String> },
+    /// The adapter can run kernels, but has not the class asked for.
+    #[error("{name} has no device class {class}: it lacks {}", missing.join(", "))]
+    NotOfClass { name: String, class: DeviceClass, missing: Vec<String> },
     #[error("{name} could not be opened: {reason}")]
     Refused { name: String, reason: String },
     /// The probe has found wrong results in every tier.
@@ -73,6 +76,10 @@ impl OpenError {
             Self::NotFound { available, .. } => format!("choose one of: {}", available.join("; ")),
             Self::Incapable { .. } | Self::Refused { .. } => {
                 "choose another device (`isobit devices` lists them), or update its driver".to_owned()
+            }
+            Self::NotOfClass { .. } => {
+                "choose a device that has the class (`isobit devices` shows them); `--device cpu` has every class"
+                    .to_owned()
             }
             Self::Unsound { .. } => {
                 "choose another device (`--device cpu` is always right), or update its driver and run `isobit doctor`"

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use isobit_job::DeviceClass;
 use serde::{Deserialize, Serialize};
 
 /// The kind of a device, best first.
@@ -62,6 +63,8 @@ pub struct DeviceInfo {
     pub kind: DeviceKind,
     /// Its memory in bytes, if known; the machine's memory if it shares that.
     pub memory: Option<u64>,
+    /// The classes that it has, the least demanding first. Empty for an adapter that cannot run kernels.
+    pub classes: Vec<DeviceClass>,
 }
 
 /// The machine's memory in bytes. Linux reports it; wgpu does not.

@@ -15,10 +15,10 @@
 //! [`DeviceError::Fault`]. No request of a guest can cause a panic.
 //!
 //! ```
-//! use isobit_device::{BufferUsage, DeviceSelector, GroupEntry, JobLimits, Source, Stop, open};
+//! use isobit_device::{BufferUsage, DeviceClass, DeviceSelector, GroupEntry, JobLimits, Source, Stop, open};
 //! use isobit_shader::{Profile, prepare};
 //!
-//! let limits = JobLimits { memory: 1 << 20, kernel_fuel: 1 << 30 };
+//! let limits = JobLimits { memory: 1 << 20, kernel_fuel: 1 << 30, class: DeviceClass::Base };
 //! let mut gpu = open(&DeviceSelector::Cpu)?.start(limits, Stop::default());
 //! let kernel = prepare(
 //!     "@group(0) @binding(0) var<storage, read_write> a: array<f32>;
@@ -70,9 +70,10 @@ pub use adapter::{Adapter, AdapterReport, DeviceSelector, list_adapters, list_de
 pub use device::{Device, Policy};
 pub use error::{DeviceError, OpenError};
 pub use info::{DeviceInfo, DeviceKind};
+pub use isobit_job::DeviceClass;
 pub use isobit_shader::interpreter::{Race, RaceAccess, RaceMemory, RaceReport};
 pub use isobit_shader::{BufferBindingType, Diagnostic, Kernel, SourceLocation, Tier};
-pub use limits::{DeviceLimits, LIMITS};
+pub use limits::DeviceLimits;
 pub use observe::{ParseSpotChecksError, RaceLog, SpotChecks};
 pub use on_wgpu::AdapterOptions;
 pub use probe::{open_probed, reopen_if_demoted};

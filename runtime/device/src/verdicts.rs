@@ -325,6 +325,7 @@ mod tests {
             device_id: 2,
             kind: DeviceKind::Cpu,
             memory: None,
+            classes: Vec::new(),
         }
     }
 

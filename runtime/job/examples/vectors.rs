@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use isobit_job::{
-    Blob, Bytes, Claim, Cost, Fuel, Hash, JobSpec, LimitName, Limits, Millis, Name, Observed, Outcome, Prices, Profile,
-    Receipt, Rules, SecretKey, Trap, TrapCode,
+    Blob, Bytes, Claim, Cost, DeviceClass, Fuel, Hash, JobSpec, LimitName, Limits, Millis, Name, Observed, Outcome,
+    Prices, Profile, Receipt, Rules, SecretKey, Trap, TrapCode,
 };
 use serde_json::{Value, json};
 
@@ -39,6 +39,7 @@ pub fn least() -> JobSpec {
         params: Default::default(),
         limits: Limits::default(),
         profile: Profile::Dp32,
+        class: DeviceClass::Base,
     }
 }
 
@@ -66,6 +67,7 @@ pub fn full() -> JobSpec {
         outputs: 256,
     };
     spec.profile = Profile::Native;
+    spec.class = DeviceClass::Large;
     spec
 }
 
@@ -168,7 +170,7 @@ fn refused() -> Value {
     json!([
         altered("no type tag", r#""isobit":"job/1","#, ""),
         altered("another version", "job/1", "job/2"),
-        altered("an unknown field", r#"{"inputs""#, r#"{"extra":1,"inputs""#),
+        altered("an unknown field", r#"{"class""#, r#"{"extra":1,"class""#),
         altered("an unknown limit", r#""outputs":64"#, r#""outputs":64,"threads":1"#),
         altered("an unknown field in a blob", r#""size":8"#, r#""name":"x","size":8"#),
         altered("a missing field", r#""params":{},"#, ""),
@@ -180,6 +182,8 @@ fn refused() -> Value {
         altered("a parameter over 4 KiB", r#""params":{}"#, &format!(r#""params":{{"p":"{}"}}"#, "x".repeat(4097))),
         altered("an unknown profile", r#""dp32""#, r#""fastest""#),
         altered("a profile with a version", r#""dp32""#, r#""dp32/1""#),
+        altered("an unknown device class", r#""base""#, r#""huge""#),
+        altered("no device class", r#""class":"base","#, ""),
         altered("an uppercase hash", &Blob::of(b"workload").hash.to_string(), &"AB".repeat(32)),
         altered("a short hash", &Blob::of(b"workload").hash.to_string(), &"ab".repeat(31)),
         altered("a size over 2^53 - 1", r#""size":8"#, r#""size":9007199254740992"#),

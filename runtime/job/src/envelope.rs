@@ -22,7 +22,7 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// # let key = SecretKey::from_bytes([1; 32]);
 /// # let spec = JobSpec {
 /// #     workload: Blob::of(b""), inputs: Default::default(), params: Default::default(),
-/// #     limits: Limits::default(), profile: Profile::Dp32,
+/// #     limits: Limits::default(), profile: Profile::Dp32, class: DeviceClass::Base,
 /// # };
 /// # let claim = Claim {
 /// #     job: spec.id(), rules: Rules::of(Profile::Dp32, 2, 1), outcome: Outcome::Completed,

@@ -10,7 +10,7 @@
 //! observations of one provider, and its [`Bill`] where it has [`Prices`]; signed, it is sent as an [`Envelope`].
 //!
 //! ```
-//! use isobit_job::{Blob, JobSpec, Limits, Profile};
+//! use isobit_job::{Blob, DeviceClass, JobSpec, Limits, Profile};
 //!
 //! let mut spec = JobSpec {
 //!     workload: Blob::of(b"\0asm..."),
@@ -18,6 +18,7 @@
 //!     params: Default::default(),
 //!     limits: Limits::default(),
 //!     profile: Profile::Dp32,
+//!     class: DeviceClass::Base,
 //! };
 //! spec.params.insert("radius".parse()?, "3".to_owned());
 //!
@@ -29,6 +30,7 @@
 mod address;
 mod canonical;
 mod claim;
+mod class;
 mod envelope;
 mod fault;
 mod hash;
@@ -49,6 +51,7 @@ pub use claim::{
     Claim, ClaimError, ClaimId, Comparison, Cost, Difference, Ended, LimitName, MAX_GUEST_ERROR, MAX_OUTPUTS, Outcome,
     Trap, TrapCode,
 };
+pub use class::{DeviceClass, UnknownClass};
 pub use envelope::{Envelope, MAX_ENVELOPE_JSON, PAYLOAD_TYPE};
 pub use fault::{Fault, FaultKind, MAX_DETAIL};
 pub use hash::{Blob, Hash};

@@ -17,7 +17,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Amount, Bytes, Cost, JobSpec, Limits, Profile, QuantityError};
+use crate::{Amount, Bytes, Cost, DeviceClass, JobSpec, Limits, Profile, QuantityError};
 
 /// The most characters of a [`Currency`].
 pub const MAX_CURRENCY: usize = 12;
@@ -287,6 +287,8 @@ pub struct Demand {
     pub limits: Limits,
     /// Its profile.
     pub profile: Profile,
+    /// The class of device that it needs.
+    pub class: DeviceClass,
     /// Bytes of the workload.
     pub workload: Bytes,
     /// Bytes of all inputs, which are billed.
@@ -302,6 +304,7 @@ impl JobSpec {
         Demand {
             limits: self.limits,
             profile: self.profile,
+            class: self.class,
             workload: self.workload.size,
             inputs: sum(&mut self.inputs.values().map(|blob| blob.size)),
             blobs: sum(&mut self.blobs().values().map(|blob| blob.size)),
@@ -422,7 +425,8 @@ mod tests {
         let (workload, limits) = (Blob::of(b"workload"), Limits::default());
         let twice = [("a", Blob::of(b"input")), ("b", Blob::of(b"input"))];
         let inputs = twice.map(|(name, blob)| (name.parse().unwrap(), blob)).into();
-        JobSpec { workload, inputs, params: Default::default(), limits, profile: Profile::Dp32 }.demand()
+        let (profile, class) = (Profile::Dp32, DeviceClass::Base);
+        JobSpec { workload, inputs, params: Default::default(), limits, profile, class }.demand()
     }
 
     #[test]

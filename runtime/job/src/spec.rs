@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::canonical::{self, tag, unique_keys};
-use crate::{Blob, Hash, Limits, Name, Profile, UnknownProfile, hash};
+use crate::{Blob, DeviceClass, Hash, Limits, Name, Profile, UnknownClass, UnknownProfile, hash};
 
 /// The most inputs a job has.
 pub const MAX_INPUTS: usize = 256;
@@ -38,6 +38,8 @@ pub struct JobSpec {
     pub limits: Limits,
     /// The arithmetic rules it runs under.
     pub profile: Profile,
+    /// The class of device that it needs.
+    pub class: DeviceClass,
 }
 
 /// Why a job spec is refused.
@@ -65,9 +67,11 @@ pub enum SpecError {
     ConflictingSizes { hash: Hash },
     #[error(transparent)]
     Profile(#[from] UnknownProfile),
+    #[error(transparent)]
+    Class(#[from] UnknownClass),
 }
 
-/// The JSON form of a job spec: with its type tag, and with the profile as text. An unknown profile then has an error of
+/// The JSON form of a job spec: with its type tag, and with profile and class as text. An unknown one then has an error of
 /// its own.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,12 +84,14 @@ struct Document {
     params: BTreeMap<Name, String>,
     limits: Limits,
     profile: String,
+    class: String,
 }
 
 impl From<JobSpec> for Document {
     fn from(spec: JobSpec) -> Document {
-        let JobSpec { workload, inputs, params, limits, profile } = spec;
-        Document { isobit: JobTag::Tag, workload, inputs, params, limits, profile: profile.to_string() }
+        let JobSpec { workload, inputs, params, limits, profile, class } = spec;
+        let (profile, class) = (profile.to_string(), class.to_string());
+        Document { isobit: JobTag::Tag, workload, inputs, params, limits, profile, class }
     }
 }
 
@@ -93,8 +99,9 @@ impl TryFrom<Document> for JobSpec {
     type Error = SpecError;
 
     fn try_from(document: Document) -> Result<JobSpec, SpecError> {
-        let Document { isobit: JobTag::Tag, workload, inputs, params, limits, profile } = document;
-        let spec = JobSpec { workload, inputs, params, limits, profile: profile.parse()? };
+        let Document { isobit: JobTag::Tag, workload, inputs, params, limits, profile, class } = document;
+        let (profile, class) = (profile.parse()?, class.parse()?);
+        let spec = JobSpec { workload, inputs, params, limits, profile, class };
         spec.check_parts()?;
         Ok(spec)
     }

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use isobit_job::{
-    Amount, Bill, Blob, Bytes, COMPILE_FUEL_PER_BYTE, Claim, Comparison, Cost, Envelope, Fuel, Hash, Instead, JobSpec,
-    LimitName, Limits, MAX_CURRENCY, MAX_ENVELOPE_JSON, MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED, MAX_OUTPUTS,
-    MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name, Observed, Outcome, Prices, Profile, Receipt, ReceiptError,
-    Rules, SecretKey, SpecError, Trap, TrapCode,
+    Amount, Bill, Blob, Bytes, COMPILE_FUEL_PER_BYTE, Claim, Comparison, Cost, DeviceClass, Envelope, Fuel, Hash,
+    Instead, JobSpec, LimitName, Limits, MAX_CURRENCY, MAX_ENVELOPE_JSON, MAX_GUEST_ERROR, MAX_INPUTS, MAX_OBSERVED,
+    MAX_OUTPUTS, MAX_PARAM, MAX_PARAMS, MAX_SPEC_JSON, Millis, Name, Observed, Outcome, Prices, Profile, Receipt,
+    ReceiptError, Rules, SecretKey, SpecError, Trap, TrapCode,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -56,8 +56,10 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let profile = prop_oneof![Just(Profile::Dp32), Just(Profile::Native)];
     let size = (0..=Fuel::MAX.get() / COMPILE_FUEL_PER_BYTE).prop_map(Bytes::saturating_from);
     let workload = (hash(), size).prop_map(|(hash, size)| Blob { hash, size });
-    (workload, inputs, params, limits(), profile).prop_map(|(workload, inputs, params, limits, profile)| {
-        let mut spec = JobSpec { workload, inputs, params, limits, profile };
+    let class = prop::sample::select(DeviceClass::ALL.to_vec());
+    let parts = (workload, inputs, params, limits(), profile, class);
+    parts.prop_map(|(workload, inputs, params, limits, profile, class)| {
+        let mut spec = JobSpec { workload, inputs, params, limits, profile, class };
         spec.limits.fuel = spec.limits.fuel.max(Fuel::saturating_from(spec.compile_fuel()));
         spec
     })
@@ -202,10 +204,12 @@ fn a_spec_over_a_bound_is_refused_by_name() {
 }
 
 #[test]
-fn an_unknown_profile_is_told_apart_from_broken_json() {
+fn an_unknown_profile_and_an_unknown_class_are_told_apart_from_broken_json() {
     let json = String::from_utf8(vectors::least().canonical()).unwrap();
     let error = JobSpec::from_json(json.replace("dp32", "dp64").as_bytes()).unwrap_err();
     assert!(matches!(&error, SpecError::Profile(unknown) if unknown.found == "dp64"), "{error}");
+    let error = JobSpec::from_json(json.replace("base", "huge").as_bytes()).unwrap_err();
+    assert!(matches!(&error, SpecError::Class(unknown) if unknown.found == "huge"), "{error}");
 }
 
 #[test]

@@ -195,19 +195,19 @@ impl JobTask<'_> {
         // From here on the renter costs something, and its connection keeps its place.
         let _busy = self.place.begin_job();
         let watched = self.shared.monitor.watch(self.renter, &spec);
-        self.shared.queue.check(&self.party).map_err(full)?;
+        self.shared.queue.check(&self.party, spec.class).map_err(full)?;
         let holding = self.shared.room.hold(self.party, spec.blobs().into_values())?;
         let pins = Arc::new(self.collect(control, &spec, &mut blobs).await?);
         // Whoever sends more waits for nobody.
         drop(blobs);
         // A slot is taken only when there is something to run.
-        let ticket = self.shared.queue.enter(self.party).map_err(full)?;
+        let ticket = self.shared.queue.enter(self.party, spec.class).map_err(full)?;
         watched.enters(JobState::Waiting);
         let job = Admitted { spec, deadline, pins, arrived, _holding: holding };
         let ticket = self.wait_turn(control, &job, ticket).await?;
         watched.enters(JobState::Running);
         let taken = tokio::select! {
-            taken = self.shared.workers.take() => taken,
+            taken = self.shared.workers.take(job.spec.class, ticket.device()) => taken,
             stop = control.cancelled() => return Err(stop),
         };
         let Seat { mut worker, slot } = taken.map_err(|error| EndReason::trouble(FaultKind::Internal, &error))?;
@@ -255,7 +255,7 @@ impl JobTask<'_> {
             return Err(Rejection::ShuttingDown.into());
         }
         let demand = spec.demand();
-        self.shared.ceiling.check(&demand)?;
+        self.admit(&demand)?;
         if let Some(prices) = &self.shared.prices {
             terms.check(prices, &demand).map_err(Rejection::TooExpensive)?;
             control.send(&ToRenter::Prices(prices.clone())).await?;
@@ -263,23 +263,33 @@ impl JobTask<'_> {
         Ok(Some((spec, deadline)))
     }
 
+    /// Whether a job that asks for this may run here. Needs no blobs.
+    fn admit(&self, demand: &Demand) -> Result<(), Rejection> {
+        self.shared.ceiling.check(demand)?;
+        match self.shared.workers.classes().contains(&demand.class) {
+            true => Ok(()),
+            false => Err(Rejection::ClassNotOffered(demand.class)),
+        }
+    }
+
     fn deadline(&self, asked_ms: u64) -> Deadline {
         Deadline::of(Duration::from_millis(asked_ms), self.shared.ceiling.deadline)
     }
 
     fn quote(&self, demand: &Demand, deadline_ms: u64) -> Quote {
-        let Shared { ceiling, queue, prices, workers, .. } = self.shared;
+        let Shared { queue, prices, workers, .. } = self.shared;
         let refusal = match self.shared.is_draining() {
             true => Some(Rejection::ShuttingDown),
-            false => ceiling.check(demand).and_then(|()| queue.check(&self.party).map_err(full)).err(),
+            false => self.admit(demand).and_then(|()| queue.check(&self.party, demand.class).map_err(full)).err(),
         };
         let devices: Vec<_> = workers.devices().map(|(device, _)| device.name.as_str()).collect();
-        let Outlook { slots, running, waiting, places, position } = queue.outlook(self.party);
+        let Outlook { slots, running, waiting, places, position } = queue.outlook(self.party, demand.class);
         Quote {
             prices: prices.clone(),
             refusal: refusal.map(Rejection::bounded),
             deadline_ms: u64::try_from(self.deadline(deadline_ms).after.as_millis()).unwrap_or(u64::MAX),
             device: cut(&devices.join(", "), MAX_TEXT).to_owned(),
+            classes: workers.classes(),
             slots,
             running,
             waiting,

@@ -23,7 +23,7 @@ pub(crate) fn text(shared: &Shared) -> String {
     let build = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("rules".to_owned(), rules)];
     registry.register("build", "What runs here", Info::new(build));
     let slots = Family::<Vec<(&str, String)>, Gauge>::default();
-    for DeviceStatus { device: DeviceSummary { name, driver, backend }, slots: number } in &status.devices {
+    for DeviceStatus { device: DeviceSummary { name, driver, backend, .. }, slots: number } in &status.devices {
         let labels = [("name", name), ("driver", driver), ("backend", backend)];
         let labels = labels.into_iter().map(|(name, value)| (name, value.clone())).collect();
         // There may be two that are called the same.

@@ -8,7 +8,7 @@ use crate::job::{self, BlobStream};
 use crate::looks::Looks;
 use crate::monitor::Monitor;
 use crate::party::{Network, Party};
-use crate::queue::Queue;
+use crate::queue::{DeviceSlots, Queue};
 use crate::room::Room;
 use crate::shared::{Phase, Shared};
 use crate::upload::Uploads;
@@ -150,7 +150,8 @@ impl Provider {
         let gaps = workers.gaps().iter().cloned().chain(group).collect();
         let endpoint = isobit_transport::listen(config.listen, &config.secret)?;
         let listen = endpoint.local_addr().unwrap_or(config.listen);
-        let queue = Queue::new(workers.slots(), config.waiting);
+        let slots = |(device, slots): (&DeviceSummary, usize)| DeviceSlots { classes: device.classes.clone(), slots };
+        let queue = Queue::new(workers.devices().map(slots), config.waiting);
         let (secret, admission, mut ceiling) = (config.secret, config.admission, config.ceiling);
         let (room, looks) = (Room::of_store(config.store_limit), Looks::new(store.clone()));
         ceiling.blob_bytes = ceiling.blob_bytes.min(room.share());

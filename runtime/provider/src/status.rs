@@ -118,7 +118,6 @@ impl Status {
         let monitor = &shared.monitor;
         let live = monitor.jobs();
         let running = || live.iter().filter(|job| job.state == JobState::Running);
-        let full = shared.queue.full();
         let Usage { limit, stored, in_use } = shared.store.usage();
         let (idle, busy) = shared.workers.idle_and_busy();
         let mut ended = BTreeMap::new();
@@ -139,8 +138,8 @@ impl Status {
             started_unix_ms: Millis::from_duration(since_epoch(monitor.started)),
             uptime_ms: Millis::from_duration(monitor.started.elapsed().unwrap_or_default()),
             draining: *shared.phase.borrow() >= Phase::Draining,
-            slots: full.running,
-            waiting_limit: full.queued,
+            slots: count(shared.queue.slots()),
+            waiting_limit: count(shared.queue.places()),
             jobs: live
                 .iter()
                 .map(|job| JobStatus {

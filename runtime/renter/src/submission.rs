@@ -1,6 +1,6 @@
 //! A job spec together with the files that its hashes name.
 
-use isobit_job::{Bytes, Hash, JobSpec, Limits, Name, Profile, SpecError, Terms};
+use isobit_job::{Bytes, DeviceClass, Hash, JobSpec, Limits, Name, Profile, SpecError, Terms};
 use isobit_store::{Outboard, SourceError, hash_file};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub enum SubmissionError {
 }
 
 impl Submission {
-    /// Hashes workload and inputs, on all cores, and makes the spec. Blocks.
+    /// Hashes workload and inputs, on all cores, and makes the spec, of class base. Blocks.
     ///
     /// # Errors
     /// A file cannot be read, or the spec breaks a bound that [`JobSpec::check`] checks.
@@ -50,9 +50,17 @@ impl Submission {
         let workload = add(workload)?;
         let inputs =
             inputs.iter().map(|(name, path)| Ok((name.clone(), add(path)?))).collect::<Result<_, SourceError>>()?;
-        let spec = JobSpec { workload, inputs, params, limits, profile };
+        let class = DeviceClass::default();
+        let spec = JobSpec { workload, inputs, params, limits, profile, class };
         spec.check()?;
         Ok(Self { spec, sources, terms: Terms::default() })
+    }
+
+    /// The same job, but of this class of device.
+    #[must_use]
+    pub fn of_class(mut self, class: DeviceClass) -> Self {
+        self.spec.class = class;
+        self
     }
 
     /// The same job, for which no more than this is paid.

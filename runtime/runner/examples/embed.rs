@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use isobit_device::{DeviceInfo, open_cpu};
-use isobit_job::{Blob, Fault, JobSpec, Limits, LogLevel, Name, Profile};
+use isobit_job::{Blob, DeviceClass, Fault, JobSpec, Limits, LogLevel, Name, Profile};
 use isobit_runner::{Embedder, Task, run};
 use isobit_sandbox::{OutputSink, Reporter, Sandbox, Workload};
 
@@ -86,6 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         params: arguments.map(param).collect::<Result<_, _>>()?,
         limits: Limits::default(),
         profile: Profile::Dp32,
+        class: DeviceClass::Base,
     };
     spec.check()?;
     let compiled = Sandbox::new()?.compile(&workload)?;

@@ -88,6 +88,11 @@ pub fn run(workload: &CompiledWorkload, task: Task<'_>, embedder: &dyn Embedder)
         prepared.run()
     };
     let first = device.info().clone();
+    // Whoever chose the device has seen to this.
+    if !first.classes.contains(&spec.class) {
+        let detail = format_args!("{} has no device class {}", first.name, spec.class);
+        return Err(Fault::new(FaultKind::Internal, detail));
+    }
     let (finished, device, instead_of) = match attempt(device, false) {
         Err(fault) if fault.kind == FaultKind::LeftLoop && first.kind != DeviceKind::Interpreter => {
             let cpu = open_cpu().map_err(|error| Fault::new(FaultKind::OutOfMemory, error))?;

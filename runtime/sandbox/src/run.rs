@@ -15,7 +15,7 @@ use std::time::Instant;
 use wasmtime::{Store, UpdateDeadline};
 
 /// The most bytes that a guest may hand over in one host call, and so the most that the host allocates for
-/// one: the largest buffer, 256 MiB, in one write, and 1 MiB for all else. Bulk bytes are borrowed in place and
+/// one: the largest buffer of class base, 256 MiB, in one write, and 1 MiB for all else. Bulk bytes are borrowed in place and
 /// allocate nothing, but wasmtime counts them alike.
 pub const HOSTCALL_BYTES: usize = (256 << 20) + (1 << 20);
 

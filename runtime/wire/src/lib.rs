@@ -65,7 +65,7 @@ pub const ALPN: &[u8] = b"isobit/1";
 
 /// The version of the messages. `Hello`, `Welcome` and the rejection for another version have the same encoding in all
 /// versions.
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;
 
 /// The most bytes in a frame of the control stream, without its length: 512 KiB. The longest messages are a job
 /// spec (256 KiB of JSON) and a receipt (under 496 KiB, as a test of isobit-job shows).

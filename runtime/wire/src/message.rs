@@ -1,7 +1,10 @@
 //! The messages, the headers of data streams, and the bounds of their fields.
 
+use std::collections::BTreeSet;
+
 use isobit_job::{
-    Blob, Demand, Fault, Hash, LogLevel, MAX_DETAIL, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Prices, Terms, Unread,
+    Blob, Demand, DeviceClass, Fault, Hash, LogLevel, MAX_DETAIL, MAX_INPUTS, MAX_PARAMS, MAX_SPEC_JSON, Name, Prices,
+    Terms, Unread,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +61,8 @@ pub struct Quote {
     pub deadline_ms: u64,
     /// The names of its devices; at most [`MAX_TEXT`] bytes.
     pub device: String,
+    /// The device classes that it runs jobs of.
+    pub classes: BTreeSet<DeviceClass>,
     /// Jobs that run at once.
     pub slots: u32,
     /// Jobs that run now.

@@ -1,6 +1,6 @@
 //! Why a provider does not run a job. Each reason comes with a hint.
 
-use isobit_job::{Bytes, Hash, Profile, TooExpensive};
+use isobit_job::{Bytes, DeviceClass, Hash, Profile, TooExpensive};
 use serde::{Deserialize, Serialize};
 
 use crate::{MAX_TEXT, cut};
@@ -55,6 +55,8 @@ pub enum Rejection {
     /// The prices are beyond the renter's terms.
     #[error(transparent)]
     TooExpensive(TooExpensive),
+    #[error("the job needs device class {0}, which no device of the provider has")]
+    ClassNotOffered(DeviceClass),
 }
 
 impl Rejection {
@@ -77,6 +79,9 @@ impl Rejection {
                 "wait until jobs submitted before have come further, or ask another provider"
             }
             Rejection::TooExpensive(reason) => reason.hint(),
+            Rejection::ClassNotOffered(_) => {
+                "ask another provider (`isobit quote --class` says who has it), or use smaller buffers and leave out --class"
+            }
             Rejection::ProfileNotOffered(_) => {
                 "use profile dp32, or ask the provider's owner for `isobit serve --allow-native`"
             }
@@ -99,6 +104,7 @@ impl Rejection {
             | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
             | Rejection::ProfileNotOffered(_)
+            | Rejection::ClassNotOffered(_)
             | Rejection::TooExpensive(_) => {}
         }
         self
@@ -118,6 +124,7 @@ impl Rejection {
             | Rejection::StoreShare { .. }
             | Rejection::ShuttingDown
             | Rejection::ProfileNotOffered(_)
+            | Rejection::ClassNotOffered(_)
             | Rejection::TooExpensive(_) => vec![],
         }
     }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 use isobit_job::{
-    Bytes, Currency, Demand, Fault, FaultKind, Hash, Limits, LogLevel, MAX_OUTPUTS, MAX_SPEC_JSON, Name, Prices,
-    Profile, Terms, TooExpensive, Unread,
+    Bytes, Currency, Demand, DeviceClass, Fault, FaultKind, Hash, Limits, LogLevel, MAX_OUTPUTS, MAX_SPEC_JSON, Name,
+    Prices, Profile, Terms, TooExpensive, Unread,
 };
 use isobit_wire::{
     BlobHeader, FrameDecoder, FrameError, MAX_FRAME, MAX_HEADER, MAX_LOG, MAX_PROGRESS, MAX_TEXT, OutputHeader,
@@ -25,9 +25,9 @@ fn terms() -> ToProvider {
 }
 
 fn ask() -> ToProvider {
-    let (size, limits, profile) = (Bytes::mib(1), Limits::default(), Profile::Dp32);
+    let (size, limits, profile, class) = (Bytes::mib(1), Limits::default(), Profile::Dp32, DeviceClass::Large);
     ToProvider::Ask {
-        demand: Demand { limits, profile, workload: size, inputs: size, blobs: size },
+        demand: Demand { limits, profile, class, workload: size, inputs: size, blobs: size },
         deadline_ms: 60_000,
     }
 }
@@ -42,6 +42,7 @@ fn quote() -> ToRenter {
         refusal: Some(Rejection::Full { running: 1, queued: 16 }),
         deadline_ms: 60_000,
         device: "llvmpipe".to_owned(),
+        classes: DeviceClass::ALL.into(),
         slots: 1,
         running: 1,
         waiting: 16,

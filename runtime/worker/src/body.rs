@@ -5,7 +5,7 @@ use crate::jail::{self, Gap, Phase, Reach, Wall, Wrong};
 use crate::{CodeFile, DeviceSummary, FromWorker, ToWorker};
 use isobit_device::probe::{InProcess, Prober, Progress, Verdict};
 use isobit_device::{Adapter, Device, DeviceInfo, DeviceSelector, OpenError, Policy, RaceLog, SpotChecks};
-use isobit_job::{Fault, FaultKind, JobSpec, LogLevel, Name};
+use isobit_job::{DeviceClass, Fault, FaultKind, JobSpec, LogLevel, Name};
 use isobit_runner::{Embedder, Task};
 use isobit_sandbox::{CompiledWorkload, Input, OutputSink, Reporter, Sandbox, TrustedCode, Workload};
 use rustix::process::{Resource, Rlimit};
@@ -47,6 +47,8 @@ pub enum WorkerError {
 pub struct Options<'a> {
     /// The device.
     pub device: &'a DeviceSelector,
+    /// The class that the device has to have.
+    pub class: DeviceClass,
     /// The share of workgroups to check.
     pub spot_checks: SpotChecks,
     /// The folder with verdicts of the probe.
@@ -63,7 +65,7 @@ pub struct Options<'a> {
 /// # Errors
 /// Fails if the communication with the parent breaks. Trouble with the job is reported to the parent instead.
 pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
-    let &Options { device: selector, spot_checks, verdicts, jail, .. } = options;
+    let &Options { device: selector, class, spot_checks, verdicts, jail, .. } = options;
     // The jail has another working folder.
     let verdicts = verdicts.map(std::path::absolute).transpose().map_err(WorkerError::NotAWorker)?;
     let verdicts = verdicts.as_deref();
@@ -74,7 +76,7 @@ pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
     socket.peer_addr().map_err(WorkerError::NotAWorker)?;
     let supervisor = Supervisor(Arc::new(Mutex::new(socket.try_clone().map_err(WorkerError::NotAWorker)?)));
     let mut prober = Probes { elsewhere: options.probed_elsewhere, is_missed: false };
-    let opened = accept(&gaps, jail).and_then(|()| open(selector, verdicts, &mut prober)).and_then(|opened| {
+    let opened = accept(&gaps, jail).and_then(|()| open(selector, class, verdicts, &mut prober)).and_then(|opened| {
         gaps.extend(jail::close_calls(Phase::Job, wrong).err().map(|reason| Gap::new(Wall::Calls, reason)));
         accept(&gaps, jail).map(|()| opened)
     });
@@ -94,7 +96,7 @@ pub fn run(options: &Options<'_>) -> Result<(), WorkerError> {
     };
     limit(Resource::Data, crate::memory_for(&start.spec.limits));
     // This worker may have waited for long; a job of another worker may have shown meanwhile that the device miscomputes.
-    let device = match isobit_device::reopen_if_demoted(opened, selector, verdicts) {
+    let device = match isobit_device::reopen_if_demoted(opened, selector, class, verdicts) {
         Ok((device, _)) => device,
         Err(error) => {
             let fault = Fault::new(FaultKind::DeviceLost, error);
@@ -175,9 +177,14 @@ fn limit(resource: Resource, most: u64) {
     rustix::process::setrlimit(resource, Rlimit { current: most, maximum: most }).ok();
 }
 
-/// A device as it stands in receipts.
+/// A device as the parent is told of it.
 fn summary(info: &DeviceInfo) -> DeviceSummary {
-    DeviceSummary { name: info.name.clone(), driver: info.driver.clone(), backend: info.backend.clone() }
+    DeviceSummary {
+        name: info.name.clone(),
+        driver: info.driver.clone(),
+        backend: info.backend.clone(),
+        classes: info.classes.iter().copied().collect(),
+    }
 }
 
 /// A device, and what the probe found out about it.
@@ -204,11 +211,12 @@ impl Prober for Probes {
 
 fn open(
     selector: &DeviceSelector,
+    class: DeviceClass,
     verdicts: Option<&Path>,
     prober: &mut Probes,
 ) -> Result<(Sandbox, Opened), (String, String)> {
     let sandbox = Sandbox::new().map_err(|error| (error.to_string(), String::new()))?;
-    let opened = isobit_device::open_probed(selector, verdicts, prober);
+    let opened = isobit_device::open_probed(selector, class, verdicts, prober);
     Ok((sandbox, opened.map_err(|error| (error.to_string(), error.hint().to_owned()))?))
 }
 

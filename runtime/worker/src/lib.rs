@@ -25,8 +25,9 @@ pub use process::{MAX_STDERR, START, SpawnError, Worker, WorkerCommand, forward,
 
 use isobit_device::RaceReport;
 use isobit_device::probe::Suspicion;
-use isobit_job::{Ended, Fault, JobSpec, Limits, LogLevel};
+use isobit_job::{DeviceClass, Ended, Fault, JobSpec, Limits, LogLevel};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A message from the parent, which a provider's supervisor is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,7 +140,7 @@ pub enum FromWorker {
     Faulted(Fault),
 }
 
-/// The device, as it stands in receipts.
+/// The device: as it stands in receipts, and which jobs it can run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSummary {
     /// Its name.
@@ -148,6 +149,8 @@ pub struct DeviceSummary {
     pub driver: String,
     /// `Vulkan`, `Metal`, `DX12` or `none`.
     pub backend: String,
+    /// The device classes that it has.
+    pub classes: BTreeSet<DeviceClass>,
 }
 
 /// What a worker may take besides a job's memory: its program, the driver and its compilers, stacks, the job's objects in the host. A worker that needs more

@@ -6,6 +6,7 @@ use crate::{DeviceSummary, FromWorker, Gap, MAX_THREADS, OWN_MEMORY, ToWorker, m
 use isobit_device::probe::Suspicion;
 use isobit_job::JobId;
 use rustix::net::RecvFlags;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -196,7 +197,7 @@ impl Worker {
             group,
             socket,
             inbox: Inbox::default(),
-            device: DeviceSummary { name: none(), driver: none(), backend: none() },
+            device: DeviceSummary { name: none(), driver: none(), backend: none(), classes: BTreeSet::new() },
             code_key: none(),
             integers_only: None,
             suspicion: None,

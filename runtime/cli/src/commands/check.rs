@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use isobit_device::RaceReport;
-use isobit_job::{Bytes, KernelRules, Profile};
+use isobit_job::{Bytes, DeviceClass, KernelRules, Profile};
 use isobit_shader::dp32::{Order, Unproved};
 use isobit_shader::{BufferBindingType, Diagnostic, Kernel, KernelError, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
 
@@ -20,7 +20,7 @@ use crate::table::Table;
 ///
 /// Says what is proved of that and what is not: where invocations may meet in one word, only a run tells, for which --detect-races makes up inputs.
 /// Shows its entry points, what they bind, and what an invocation costs; of a kernel that is refused where and why, and what to write instead. Exit
-/// status 1: it is refused, or it races. Needs no device, and holds the kernel to the limits that all have.
+/// status 1: it is refused, or it races. Needs no device, and holds the kernel to the limits that all of a class have.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  isobit check kernel.wgsl\n  isobit check kernel.wgsl --emit=tier-a > rewritten.wgsl\n  \
@@ -43,6 +43,9 @@ pub struct Check {
     /// The rules to check against: dp32, the same bits on every device, or native, what WGSL itself demands
     #[arg(long, value_name = "PROFILE", default_value_t)]
     profile: Profile,
+    /// The device class to check against: base, which every device has, or large, with bindings of 1 GiB
+    #[arg(long, value_name = "CLASS", default_value_t)]
+    class: DeviceClass,
     /// Run it on made-up inputs, and look for two invocations that meet in one word, one of them writing
     #[arg(long, conflicts_with = "emit")]
     detect_races: bool,
@@ -279,7 +282,7 @@ impl Check {
         })?;
         let resolved = judged(kernel.resolve(Some(&entry_point.name), &self.overrides))?;
         let entry_point = resolved.entry_point();
-        isobit_device::check_entry_point(entry_point)?;
+        isobit_device::check_entry_point(entry_point, self.class)?;
         let lowered = match self.profile {
             Profile::Dp32 => Some(judged(resolved.lower())?),
             _ => None,
@@ -315,11 +318,13 @@ impl Check {
     fn search(&self, kernel: &Kernel, entry_point: &isobit_shader::EntryPoint) -> anyhow::Result<RaceSearch> {
         let workgroups = self.workgroups.unwrap_or_else(|| made_up::default_workgroups(entry_point));
         let Tried { contents, ended_early, report } =
-            made_up::detect_races(kernel, entry_point, &self.overrides, workgroups, PATIENCE).map_err(|error| {
-                let name = crate::escape::line(&entry_point.name);
-                Failure::new(format!("`{name}` cannot be run on made-up inputs: {error}"))
-                    .hint("give fewer --workgroups, or look for races in a job: `isobit run --detect-races`")
-            })?;
+            made_up::detect_races(kernel, entry_point, &self.overrides, self.class, workgroups, PATIENCE).map_err(
+                |error| {
+                    let name = crate::escape::line(&entry_point.name);
+                    Failure::new(format!("`{name}` cannot be run on made-up inputs: {error}"))
+                        .hint("give fewer --workgroups, or look for races in a job: `isobit run --detect-races`")
+                },
+            )?;
         Ok(RaceSearch { workgroups, tried: contents, ended_early, report })
     }
 }

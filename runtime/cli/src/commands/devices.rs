@@ -9,12 +9,12 @@ use isobit_job::Bytes;
 use crate::failure::Status;
 use crate::opening;
 use crate::printer::Printer;
-use crate::table::Table;
+use crate::table::{Table, listed};
 
 /// List what can run kernels here
 ///
-/// Every workload sees the same limits on every device. An adapter that cannot offer them all is listed with what
-/// it lacks. The last is isobit's own CPU device, which needs no driver. Adapters behind OpenGL are none: their drivers go wrong in
+/// Every workload sees the same limits on every device of a class. Every device has class base; an adapter that has not is listed with what
+/// it lacks. Class large, for jobs with `--class large`, has buffers and bindings of 1 GiB. The last is isobit's own CPU device, which needs no driver. Adapters behind OpenGL are none: their drivers go wrong in
 /// silence.
 ///
 /// Tier A: native arithmetic gives the right bits. Tier B: it does not, and the device computes with integers; the first
@@ -74,11 +74,12 @@ impl fmt::Display for Answer {
         if self.devices.is_empty() {
             return Ok(());
         }
-        let mut table = Table::new(["index", "name", "backend", "kind", "memory", "driver", "runs kernels", "tier"]);
-        for listed @ Listed { report: AdapterReport { index, info, missing }, verdict, suspicion } in &self.devices {
+        let mut table =
+            Table::new(["index", "name", "backend", "kind", "memory", "driver", "runs kernels", "classes", "tier"]);
+        for row @ Listed { report: AdapterReport { index, info, missing }, verdict, suspicion } in &self.devices {
             let memory = info.memory.map_or("unknown".to_owned(), |memory| Bytes::saturating_from(memory).to_string());
             let offer = match missing.is_empty() {
-                true if listed.is_unsound() => "no: computes wrongly".to_owned(),
+                true if row.is_unsound() => "no: computes wrongly".to_owned(),
                 true => "yes".to_owned(),
                 false => format!("no: lacks {}", missing.join(", ")),
             };
@@ -102,6 +103,7 @@ impl fmt::Display for Answer {
                 memory,
                 driver.trim().to_owned(),
                 offer,
+                listed(&info.classes),
                 tier,
             ]);
         }

@@ -10,6 +10,7 @@ use crate::failure::Status;
 use crate::opening;
 use crate::printer::Printer;
 use crate::probing::{InChild, Watch};
+use crate::table::listed;
 
 /// Check that devices compute every bit as they should
 ///
@@ -144,7 +145,7 @@ fn examine(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Probe
     let cache = opening::verdicts();
     let mut watch = Watch::new(printer);
     let mut told = |event| watch.show(event);
-    let mut prober = InChild::new(selector, cache.as_deref(), &mut told);
+    let mut prober = InChild::new(cache.as_deref(), &mut told);
     let (verdict, error) = match Adapter::select(selector).and_then(|adapter| prober.probe(&adapter)) {
         Ok(verdict) => (Some(verdict), None),
         Err(error) => (None, Some(error.to_string())),
@@ -160,7 +161,7 @@ fn examine(selector: &DeviceSelector, printer: &Printer) -> anyhow::Result<Probe
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Probed { info, verdict, error } in &self.devices {
-            let name = format!("{} ({})", info.name, info.backend);
+            let name = format!("{} ({}, classes: {})", info.name, info.backend, listed(&info.classes));
             match (verdict, error) {
                 (Some(Verdict { tier: None, failure: Some(failure) }), _) => {
                     writeln!(f, "{name}: not to be used, since even with integers only {failure}")

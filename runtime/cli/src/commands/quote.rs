@@ -1,10 +1,11 @@
 //! `isobit quote`: what providers would charge for a job, and when they would run it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use isobit_job::{Amount, Bytes, Demand, Item, Limits, NodeAddr, Prices, Profile, SecretKey, Terms};
+use isobit_job::{Amount, Bytes, Demand, DeviceClass, Item, Limits, NodeAddr, Prices, Profile, SecretKey, Terms};
 use isobit_renter::quote;
 use isobit_wire::Quote as Answered;
 use serde::Serialize;
@@ -16,7 +17,7 @@ use crate::interrupt::leave_when_asked;
 use crate::job_args::{LimitArgs, Pair, Span, TermArgs, path_pair};
 use crate::key::KeyArgs;
 use crate::printer::Printer;
-use crate::table::Table;
+use crate::table::{Table, listed};
 
 /// Ask providers what a job would cost and when it would run
 ///
@@ -41,6 +42,9 @@ pub struct Quote {
     /// The arithmetic rules for kernels: dp32 or native
     #[arg(long, value_name = "PROFILE", default_value_t)]
     profile: Profile,
+    /// The class of device that the job needs: base or large
+    #[arg(long, value_name = "CLASS", default_value_t)]
+    class: DeviceClass,
     /// How long the job may run
     #[arg(long, value_name = "TIME", default_value = "1h")]
     deadline: Span,
@@ -72,6 +76,8 @@ struct Row {
 #[derive(Serialize)]
 struct Offer {
     device: String,
+    /// The device classes that it runs jobs of.
+    classes: BTreeSet<DeviceClass>,
     /// None if it charges nothing.
     prices: Option<Prices>,
     /// What the job costs at most, in millionths of the prices' currency.
@@ -90,7 +96,7 @@ impl Quote {
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
         leave_when_asked();
         let secret = self.key.find()?.unwrap_or_else(SecretKey::generate);
-        let demand = demand(self.workload.as_deref(), &self.input, self.limits.into(), self.profile)?;
+        let demand = demand(self.workload.as_deref(), &self.input, self.limits.into(), self.profile, self.class)?;
         let (terms, deadline) = (Terms::from(self.terms), Duration::from(self.deadline));
         let runtime = tokio::runtime::Runtime::new()?;
         let mut quotes = runtime.block_on(async {
@@ -126,11 +132,12 @@ fn demand(
     inputs: &[Pair<PathBuf>],
     limits: Limits,
     profile: Profile,
+    class: DeviceClass,
 ) -> anyhow::Result<Demand> {
     let workload = workload.map_or(Ok(Bytes::ZERO), size)?;
     let inputs =
         inputs.iter().try_fold(Bytes::ZERO, |sum, input| Ok::<_, Failure>(sum.saturating_add(size(&input.value)?)))?;
-    Ok(Demand { limits, profile, workload, inputs, blobs: workload.saturating_add(inputs) })
+    Ok(Demand { limits, profile, class, workload, inputs, blobs: workload.saturating_add(inputs) })
 }
 
 fn size(path: &Path) -> Result<Bytes, Failure> {
@@ -144,11 +151,12 @@ fn size(path: &Path) -> Result<Bytes, Failure> {
 
 impl Row {
     fn of(address: NodeAddr, answered: Answered, demand: &Demand, terms: &Terms) -> Self {
-        let Answered { prices, refusal, deadline_ms, device, slots, running, waiting, places, position } = answered;
+        let Answered { prices, refusal, deadline_ms, device, classes, slots, running, waiting, places, position } =
+            answered;
         let most = prices.as_ref().map_or(Amount::ZERO, |prices| prices.total(&demand.most()));
         let beyond = prices.as_ref().and_then(|prices| terms.check(prices, demand).err());
         let reason = refusal.map(|refusal| refusal.to_string()).or_else(|| beyond.map(|beyond| beyond.to_string()));
-        let offer = Offer { device, prices, most, deadline_ms, slots, running, waiting, places, position };
+        let offer = Offer { device, classes, prices, most, deadline_ms, slots, running, waiting, places, position };
         Self { address, takes: reason.is_none(), reason, offer: Some(offer) }
     }
 
@@ -180,16 +188,18 @@ impl fmt::Display for Answer {
         let heads = Item::ALL.map(|item| format!("{} for", item.name()));
         let [guest, kernel, input, output] = &heads;
         let units = ["10^9", "10^12", "a GiB", "a GiB"];
-        let mut table = Table::new(["provider", "device", guest, kernel, input, output, "at most", "the job"]);
+        let mut table =
+            Table::new(["provider", "device", "classes", guest, kernel, input, output, "at most", "the job"]);
         let [guest, kernel, input, output] = units.map(str::to_owned);
-        table.row([String::new(), String::new(), guest, kernel, input, output, String::new(), String::new()]);
+        let [first, second, third, most, fate] = [(); 5].map(|()| String::new());
+        table.row([first, second, third, guest, kernel, input, output, most, fate]);
         for row in &self.quotes {
             let address = row.address.to_string();
             let Some(offer) = &row.offer else {
                 let [blank, none] = [String::new(), "-".to_owned()];
-                let dashes = [(); 4].map(|()| none.clone());
-                let [guest, kernel, input, output] = dashes;
-                table.row([address, none, guest, kernel, input, output, blank, row.fate()]);
+                let dashes = [(); 5].map(|()| none.clone());
+                let [classes, guest, kernel, input, output] = dashes;
+                table.row([address, none, classes, guest, kernel, input, output, blank, row.fate()]);
                 continue;
             };
             let free = Prices::default();
@@ -200,7 +210,7 @@ impl fmt::Display for Answer {
                 false => format!("{} {}", offer.most, prices.currency),
             };
             let device = escape::line(&offer.device).into_owned();
-            table.row([address, device, guest, kernel, input, output, most, row.fate()]);
+            table.row([address, device, listed(&offer.classes), guest, kernel, input, output, most, row.fate()]);
         }
         table.fmt(f)
     }

@@ -26,6 +26,7 @@ use crate::watch::Watch;
   isobit run photo.wasm -i photo=in.png -o out=out.png -p radius=3
   isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json
   isobit run photo.wasm -i photo=in.png -o out=- | file -
+  isobit run model.wasm -i weights=model.bin -o text=- --class large --device cpu
   isobit run reduce.wasm -i in=data -o out=sum --detect-races")]
 pub struct Run {
     #[command(flatten)]
@@ -60,6 +61,7 @@ impl Run {
         let profile = self.job.profile(printer);
         let limits = Limits::from(self.job.limits);
         let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile)?;
+        let submission = submission.of_class(self.job.class);
         let watch = Arc::new(Watch::new(printer));
         let job = LocalJob {
             submission: &submission,

@@ -22,6 +22,7 @@ use crate::opening;
 use crate::printer::Printer;
 use crate::probing::{self, Watch};
 use crate::settings::{DeviceChoice, Given, LogFormat, PriceList, Settings};
+use crate::table::listed;
 
 /// Time to say goodbye after the drain, and some.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -130,7 +131,10 @@ impl Serve {
             let address = addresses.first().context("the node has no address")?;
             let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
             let devices: Vec<_> = provider.devices().map(|(device, slots)| Served { device, slots }).collect();
-            let names = devices.iter().map(|Served { device, slots }| format!("{} (slots: {slots})", device.name));
+            let shown = |Served { device, slots }: &Served<'_>| {
+                format!("{} (slots: {slots}, classes: {})", device.name, listed(&device.classes))
+            };
+            let names = devices.iter().map(shown);
             printer.note(format_args!("serving {}", names.collect::<Vec<_>>().join(", ")));
             tell_gaps(provider.gaps(), printer);
             if let Some(metrics) = provider.metrics() {

@@ -71,6 +71,7 @@ impl fmt::Display for Answer {
         for (name, output) in &claim.outputs {
             writeln!(f, "output    {name}  {}", blob(output))?;
         }
+        writeln!(f, "class     {}", spec.class)?;
         let limits = &spec.limits;
         writeln!(
             f,

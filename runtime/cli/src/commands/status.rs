@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use isobit_provider::{AskError, JobState, Place};
+use isobit_provider::{AskError, DeviceSummary, JobState, Place};
 
 use crate::failure::{Failure, Status as Ending};
 use crate::printer::Printer;
 use crate::settings::default_data_dir;
-use crate::table::Table;
+use crate::table::{Table, listed};
 
 /// Show what a provider on this machine is doing
 ///
@@ -70,7 +70,8 @@ impl fmt::Display for Shown<'_> {
         writeln!(f, "listens at   {}, for {}", status.listen, Span(status.uptime()))?;
         for (index, device) in status.devices.iter().enumerate() {
             let head = if index == 0 { "devices" } else { "" };
-            writeln!(f, "{head:<12} {} ({}), slots: {}", device.device.name, device.device.driver, device.slots)?;
+            let DeviceSummary { name, driver, classes, .. } = &device.device;
+            writeln!(f, "{head:<12} {name} ({driver}), slots: {}, classes: {}", device.slots, listed(classes))?;
         }
         let jobs = |state| status.jobs_in(state);
         writeln!(

@@ -61,7 +61,7 @@ impl Submit {
         let limits = Limits::from(self.job.limits);
         let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile);
         hashing.finish_and_clear();
-        let submission = Arc::new(submission?.with_terms(self.terms.into()));
+        let submission = Arc::new(submission?.of_class(self.job.class).with_terms(self.terms.into()));
         let watch = Watch::new(printer);
         let runtime = tokio::runtime::Runtime::new()?;
         let deadline = self.job.deadline.into();

@@ -184,6 +184,7 @@ impl Again<'_> {
         }
         let component = super::read_workload(workload)?;
         let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits, spec.profile)?;
+        let submission = submission.of_class(spec.class);
         let given = submission.spec();
         if given.workload != spec.workload {
             let hash = spec.workload.hash;

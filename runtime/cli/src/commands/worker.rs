@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use isobit_device::probe;
-use isobit_device::{Adapter, DeviceSelector, SpotChecks};
+use isobit_device::{Adapter, DeviceClass, DeviceSelector, SpotChecks};
 
 use crate::failure::{Failure, Status};
 use crate::probing::{Event, InChild};
@@ -15,6 +15,9 @@ pub struct Worker {
     /// The device
     #[arg(long)]
     device: DeviceSelector,
+    /// The class that the device has to have
+    #[arg(long, default_value_t)]
+    class: DeviceClass,
     /// The share of workgroups to check
     #[arg(long, default_value_t)]
     spot_checks: SpotChecks,
@@ -44,8 +47,8 @@ impl Worker {
     pub fn run(self) -> anyhow::Result<Status> {
         if self.probe_only {
             let (mut told, verdicts) = (|event: Event| event.say(), self.verdicts.as_deref());
-            let mut prober = InChild::new(&self.device, verdicts, &mut told);
-            let opened = isobit_device::open_probed(&self.device, verdicts, &mut prober);
+            let mut prober = InChild::new(verdicts, &mut told);
+            let opened = isobit_device::open_probed(&self.device, self.class, verdicts, &mut prober);
             return opened.map(|_| Status::Ok).map_err(|error| Failure::new(error.to_string()).into());
         }
         if self.probe {
@@ -66,6 +69,7 @@ impl Worker {
     fn run_job(self) -> anyhow::Result<Status> {
         let options = isobit_worker::Options {
             device: &self.device,
+            class: self.class,
             spot_checks: self.spot_checks,
             verdicts: self.verdicts.as_deref(),
             probed_elsewhere: self.probed_elsewhere,

@@ -59,9 +59,10 @@ fn open(job: &LocalJob<'_>) -> anyhow::Result<Device> {
     let verdicts = opening::verdicts();
     let mut watch = Watch::new(job.printer);
     let mut told = |event| watch.show(event);
-    let mut prober = InChild::new(job.device, verdicts.as_deref(), &mut told);
+    let mut prober = InChild::new(verdicts.as_deref(), &mut told);
     let (device, verdict) =
-        isobit_device::open_probed(job.device, verdicts.as_deref(), &mut prober).map_err(opening::no_device)?;
+        isobit_device::open_probed(job.device, job.submission.spec().class, verdicts.as_deref(), &mut prober)
+            .map_err(opening::no_device)?;
     if let Some(Verdict { failure: Some(failure), .. }) = verdict {
         job.printer.detail(format_args!("{} computes with integers only: {failure}", device.info().name));
     }

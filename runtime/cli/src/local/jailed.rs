@@ -65,10 +65,12 @@ async fn run_in_worker(job: &LocalJob<'_>) -> anyhow::Result<LocalRun> {
 async fn start(job: &LocalJob<'_>) -> anyhow::Result<Worker> {
     let program = std::env::current_exe()?;
     let device = if job.detect_races { "cpu".to_owned() } else { job.device.to_string() };
+    let class = job.submission.spec().class;
     let command = |verdicts: Option<&Path>| {
         let off = SpotChecks::OFF.to_string();
         let mut args: Vec<OsString> =
             ["worker", "--probed-elsewhere", "--device", &device, "--spot-checks", &off].map(Into::into).to_vec();
+        args.extend(["--class", class.as_str()].map(Into::into));
         args.extend((0..job.printer.verbosity()).map(|_| "-v".into()));
         args.extend(job.printer.is_quiet().then(|| "-q".into()));
         args.extend(job.allow_weak_jail.then(|| "--allow-weak-jail".into()));

@@ -4,7 +4,11 @@ use isobit_shader::{Binding, BufferBindingType, Diagnostic, EntryPoint};
 
 use super::resources::{BindGroupLayout, GroupEntry, LayoutEntry, Range};
 use super::rules::{at_most, multiple_of, range};
-use crate::{DeviceError, LIMITS};
+use crate::limits::COMMON;
+use crate::{DeviceClass, DeviceError, DeviceLimits};
+
+/// WebGPU's name of the limit on storage bindings, which depends on the class.
+const STORAGE_BINDING: &str = "max-storage-buffer-binding-size";
 
 /// Checks the entries of a layout and sorts them.
 pub(super) fn layout(entries: &[LayoutEntry]) -> Result<BindGroupLayout, DeviceError> {
@@ -18,7 +22,7 @@ pub(super) fn layout(entries: &[LayoutEntry]) -> Result<BindGroupLayout, DeviceE
         }
     }
     if let Some(last) = entries.last() {
-        let maximum = LIMITS.max_bindings_per_bind_group;
+        let maximum = COMMON.max_bindings_per_bind_group;
         let requested = u64::from(last.binding) + 1;
         at_most("max-bindings-per-bind-group", maximum, requested)?;
     }
@@ -34,24 +38,28 @@ fn count_buffers<'a>(entries: impl Iterator<Item = &'a LayoutEntry> + Clone) -> 
     let uniform = |entry: &LayoutEntry| entry.ty == BufferBindingType::Uniform;
     at_most(
         "max-storage-buffers-per-shader-stage",
-        LIMITS.max_storage_buffers_per_shader_stage,
+        COMMON.max_storage_buffers_per_shader_stage,
         count(&|entry| !uniform(entry)),
     )?;
-    at_most("max-uniform-buffers-per-shader-stage", LIMITS.max_uniform_buffers_per_shader_stage, count(&uniform))?;
+    at_most("max-uniform-buffers-per-shader-stage", COMMON.max_uniform_buffers_per_shader_stage, count(&uniform))?;
     at_most(
         "max-dynamic-storage-buffers-per-pipeline-layout",
-        LIMITS.max_dynamic_storage_buffers_per_pipeline_layout,
+        COMMON.max_dynamic_storage_buffers_per_pipeline_layout,
         count(&|entry| !uniform(entry) && entry.has_dynamic_offset),
     )?;
     at_most(
         "max-dynamic-uniform-buffers-per-pipeline-layout",
-        LIMITS.max_dynamic_uniform_buffers_per_pipeline_layout,
+        COMMON.max_dynamic_uniform_buffers_per_pipeline_layout,
         count(&|entry| uniform(entry) && entry.has_dynamic_offset),
     )
 }
 
 /// Checks that entries match the layout one to one and are bound within their buffers.
-pub(super) fn bind_group(layout: &BindGroupLayout, entries: &[GroupEntry]) -> Result<Vec<Range>, DeviceError> {
+pub(super) fn bind_group(
+    layout: &BindGroupLayout,
+    entries: &[GroupEntry],
+    limits: &DeviceLimits,
+) -> Result<Vec<Range>, DeviceError> {
     let mut ranges = Vec::with_capacity(entries.len());
     for slot in layout.entries() {
         let mut matching = entries.iter().filter(|entry| entry.binding == slot.binding);
@@ -61,7 +69,7 @@ pub(super) fn bind_group(layout: &BindGroupLayout, entries: &[GroupEntry]) -> Re
         if matching.next().is_some() {
             return Err(DeviceError::invalid(format!("binding {} is bound twice", slot.binding)));
         }
-        ranges.push(bind(*slot, entry)?);
+        ranges.push(bind(*slot, entry, limits)?);
     }
     if let Some(entry) = entries.iter().find(|entry| find(layout, entry.binding).is_none()) {
         return Err(DeviceError::invalid(format!("binding {} is not in the layout", entry.binding)));
@@ -69,7 +77,7 @@ pub(super) fn bind_group(layout: &BindGroupLayout, entries: &[GroupEntry]) -> Re
     Ok(ranges)
 }
 
-fn bind(slot: LayoutEntry, entry: &GroupEntry) -> Result<Range, DeviceError> {
+fn bind(slot: LayoutEntry, entry: &GroupEntry, limits: &DeviceLimits) -> Result<Range, DeviceError> {
     let buffer = &entry.buffer;
     let what = format!("binding {}", slot.binding);
     if !buffer.usage().allows(slot.ty) {
@@ -88,7 +96,7 @@ fn bind(slot: LayoutEntry, entry: &GroupEntry) -> Result<Range, DeviceError> {
     if slot.ty != BufferBindingType::Uniform {
         multiple_of(&format!("the size of {what}"), size, 4)?;
     }
-    binding_size(slot.ty, size)?;
+    binding_size(slot.ty, size, limits)?;
     if size < slot.min_binding_size {
         return Err(DeviceError::invalid(format!(
             "{what} has {size} bytes, but the layout demands {}",
@@ -98,20 +106,20 @@ fn bind(slot: LayoutEntry, entry: &GroupEntry) -> Result<Range, DeviceError> {
     Ok(Range { entry: slot, buffer: buffer.clone(), offset: entry.offset, size })
 }
 
-fn binding_size(ty: BufferBindingType, size: u64) -> Result<(), DeviceError> {
+fn binding_size(ty: BufferBindingType, size: u64, limits: &DeviceLimits) -> Result<(), DeviceError> {
     match ty {
         BufferBindingType::Uniform => {
-            at_most("max-uniform-buffer-binding-size", LIMITS.max_uniform_buffer_binding_size, size)
+            at_most("max-uniform-buffer-binding-size", limits.max_uniform_buffer_binding_size, size)
         }
-        _ => at_most("max-storage-buffer-binding-size", LIMITS.max_storage_buffer_binding_size, size),
+        _ => at_most(STORAGE_BINDING, limits.max_storage_buffer_binding_size, size),
     }
 }
 
 /// The alignment of offsets for this type of binding, in bytes.
 pub(super) fn alignment(ty: BufferBindingType) -> u64 {
     u64::from(match ty {
-        BufferBindingType::Uniform => LIMITS.min_uniform_buffer_offset_alignment,
-        _ => LIMITS.min_storage_buffer_offset_alignment,
+        BufferBindingType::Uniform => COMMON.min_uniform_buffer_offset_alignment,
+        _ => COMMON.min_storage_buffer_offset_alignment,
     })
 }
 
@@ -134,7 +142,7 @@ pub(super) fn pipeline(
         None => derive(&entry_point.bindings)?,
     };
     let groups = u64::try_from(layouts.len()).unwrap_or(u64::MAX);
-    at_most("max-bind-groups", LIMITS.max_bind_groups, groups)?;
+    at_most("max-bind-groups", COMMON.max_bind_groups, groups)?;
     count_buffers(layouts.iter().flat_map(|layout| layout.entries()))?;
     for binding in &entry_point.bindings {
         provided(binding, &layouts)?;
@@ -150,7 +158,7 @@ fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
             entry_point.name
         )));
     }
-    let most = &LIMITS;
+    let most = &COMMON;
     at_most("max-compute-workgroup-size-x", most.max_compute_workgroup_size_x, x)?;
     at_most("max-compute-workgroup-size-y", most.max_compute_workgroup_size_y, y)?;
     at_most("max-compute-workgroup-size-z", most.max_compute_workgroup_size_z, z)?;
@@ -162,21 +170,30 @@ fn workgroup(entry_point: &EntryPoint) -> Result<(), DeviceError> {
     at_most("max-compute-workgroup-storage-size", most.max_compute_workgroup_storage_size, entry_point.workgroup_bytes)
 }
 
-/// Checks an entry point with resolved overrides against the rules that are the same on every device.
+/// Checks an entry point with resolved overrides against the rules that are the same on every device of a class.
 ///
 /// # Errors
-/// It exceeds one of the fixed [`LIMITS`], and then the diagnostic says what to write instead; or it breaks another rule.
-pub fn check_entry_point(entry_point: &EntryPoint) -> Result<(), Diagnostic> {
-    let sizes = entry_point.bindings.iter().map(|binding| binding_size(binding.ty, binding.min_size));
+/// It exceeds one of the class's [`DeviceLimits`], and then the diagnostic says what to write instead; or it breaks another rule.
+pub fn check_entry_point(entry_point: &EntryPoint, class: DeviceClass) -> Result<(), Diagnostic> {
+    let limits = DeviceLimits::of(class);
+    let sizes = entry_point.bindings.iter().map(|binding| binding_size(binding.ty, binding.min_size, &limits));
     let fits = pipeline(entry_point, None).and_then(|_| sizes.collect::<Result<(), _>>());
     fits.map_err(|error| {
-        let reason = format!("no device takes the entry point `{}`: {error}", entry_point.name);
+        let refused = |of: &str| format!("no device{of} takes the entry point `{}`: {error}", entry_point.name);
         match error {
-            DeviceError::LimitExceeded { limit, .. } => Diagnostic::with_help(reason, instead_of(limit)),
-            _ => Diagnostic::new(reason),
+            DeviceError::LimitExceeded { limit: STORAGE_BINDING, requested, .. } => {
+                let large = DeviceLimits::of(DeviceClass::Large).max_storage_buffer_binding_size;
+                let help = if requested <= large { LARGER_CLASS } else { instead_of(STORAGE_BINDING) };
+                Diagnostic::with_help(refused(&format!(" of class {class}")), help)
+            }
+            DeviceError::LimitExceeded { limit, .. } => Diagnostic::with_help(refused(""), instead_of(limit)),
+            _ => Diagnostic::new(refused("")),
         }
     })
 }
+
+/// What to do about a storage binding that another class takes.
+const LARGER_CLASS: &str = "split it into several buffers, or into several dispatches; or run it where devices have class large: `--class large`";
 
 /// What to write instead if a limit is exceeded.
 fn instead_of(limit: &str) -> &'static str {
@@ -189,7 +206,7 @@ fn instead_of(limit: &str) -> &'static str {
         }
         "max-bindings-per-bind-group" => "number the bindings of each group from 0",
         "max-uniform-buffer-binding-size" => "use `var<storage, read>`",
-        "max-storage-buffer-binding-size" => "split it into several buffers, or into several dispatches",
+        STORAGE_BINDING => "split it into several buffers, or into several dispatches",
         _ => "give a workgroup at most 256 invocations, 64 of them along z, and dispatch more workgroups",
     }
 }

@@ -7,7 +7,8 @@ use super::bindings::{alignment, type_name};
 use super::host_memory::{COMMAND, HostCharge, HostMemory};
 use super::resources::{BindGroup, Buffer, ComputePipeline, Range};
 use super::rules::{at_most, multiple_of, words};
-use crate::{DeviceError, LIMITS};
+use crate::DeviceError;
+use crate::limits::COMMON;
 
 /// The most commands in one encoder.
 pub const MAX_COMMANDS: u64 = 64 << 10;
@@ -17,7 +18,7 @@ const MAX_DYNAMIC_OFFSETS: usize = 8 + 12;
 
 /// Bind groups that a guest has: 3.
 const GROUPS: usize = 3;
-const _: () = assert!(GROUPS == LIMITS.max_bind_groups as usize);
+const _: () = assert!(GROUPS == COMMON.max_bind_groups as usize);
 
 /// A resolved command.
 #[derive(Debug)]
@@ -184,7 +185,7 @@ impl CommandEncoder {
             let pass = encoder.inside()?;
             let slot = usize::try_from(index).ok().and_then(|index| pass.groups.get_mut(index));
             let Some(slot) = slot else {
-                return at_most("max-bind-groups", LIMITS.max_bind_groups, u64::from(index) + 1);
+                return at_most("max-bind-groups", COMMON.max_bind_groups, u64::from(index) + 1);
             };
             check_offsets(group, dynamic_offsets)?;
             *slot = Some(SetGroup { group: group.clone(), offsets: dynamic_offsets.into() });
@@ -313,7 +314,7 @@ fn resolve(pass: &Pass, workgroups: [u32; 3]) -> Result<Dispatch, DeviceError> {
         return Err(DeviceError::invalid("no pipeline is set for the dispatch"));
     };
     for count in workgroups {
-        let maximum = LIMITS.max_compute_workgroups_per_dimension;
+        let maximum = COMMON.max_compute_workgroups_per_dimension;
         at_most("max-compute-workgroups-per-dimension", maximum, count)?;
     }
     let mut dispatch = Dispatch { pipeline: pipeline.clone(), groups: [const { None }; GROUPS], workgroups };

@@ -24,7 +24,8 @@ use self::backend::{Backend, Compile, Waits};
 use self::host_memory::HostMemory;
 use self::ledger::Ledger;
 use self::workgroup_time::WorkgroupTime;
-use crate::{DeviceError, DeviceInfo, LIMITS, Readback, Source};
+use crate::limits::COMMON;
+use crate::{DeviceClass, DeviceError, DeviceInfo, DeviceLimits, Readback, Source};
 
 pub(crate) use self::batch::{Action, MOST_SLICES, Slice};
 pub use self::bindings::check_entry_point;
@@ -46,6 +47,8 @@ pub struct JobLimits {
     pub memory: u64,
     /// Kernel fuel.
     pub kernel_fuel: u64,
+    /// Its class of device, which the device has.
+    pub class: DeviceClass,
 }
 
 /// One job's device: makes resources, moves bytes, and runs recorded commands in order.
@@ -59,6 +62,7 @@ pub struct JobLimits {
 pub struct Gpu {
     pub(crate) queue: Queue,
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    limits: DeviceLimits,
     ledger: Ledger,
     host_memory: HostMemory,
     pipelines: u64,
@@ -76,6 +80,7 @@ impl Gpu {
         Self {
             queue: Queue::new(backend, waits, slice, limits.kernel_fuel),
             observers,
+            limits: DeviceLimits::of(limits.class),
             ledger: Ledger::new(limits.memory),
             host_memory: HostMemory::default(),
             pipelines: 0,
@@ -85,6 +90,11 @@ impl Gpu {
     /// The device's name, kind and driver. Never shown to a guest.
     pub fn info(&self) -> &DeviceInfo {
         self.queue.info()
+    }
+
+    /// The limits of the job's class.
+    pub fn limits(&self) -> &DeviceLimits {
+        &self.limits
     }
 
     /// The job's device memory: the bytes of its buffers. Staging memory is not counted, since it differs between devices.
@@ -99,7 +109,7 @@ impl Gpu {
 
     /// Creates a buffer of `size` bytes, a multiple of 4 and at least 4, filled with zeros.
     pub fn create_buffer(&mut self, size: u64, usage: BufferUsage) -> Result<Buffer, DeviceError> {
-        rules::buffer_size(size)?;
+        rules::buffer_size(size, &self.limits)?;
         let host = self.host_memory.charge(host_memory::BUFFER)?;
         let charge = self.ledger.charge(size)?;
         if self.ledger.should_wait() {
@@ -127,7 +137,7 @@ impl Gpu {
         layout: &BindGroupLayout,
         entries: &[GroupEntry],
     ) -> Result<BindGroup, DeviceError> {
-        let ranges = bindings::bind_group(layout, entries)?;
+        let ranges = bindings::bind_group(layout, entries, &self.limits)?;
         let entries = (entries.len() as u64).saturating_mul(host_memory::GROUP_ENTRY);
         let charge = self.host_memory.charge(host_memory::GROUP.saturating_add(entries))?;
         Ok(self.queue.group(layout, ranges, Some(charge))?)
@@ -181,7 +191,7 @@ impl Gpu {
 
     /// The layout of `@group(index)`; empty if the pipeline has none.
     pub fn bind_group_layout_of(&self, pipeline: &ComputePipeline, index: u32) -> Result<BindGroupLayout, DeviceError> {
-        rules::at_most("max-bind-groups", LIMITS.max_bind_groups, u64::from(index) + 1)?;
+        rules::at_most("max-bind-groups", COMMON.max_bind_groups, u64::from(index) + 1)?;
         let known = usize::try_from(index).ok().and_then(|index| pipeline.state().layouts.get(index));
         Ok(known.cloned().unwrap_or_default())
     }

@@ -1,6 +1,6 @@
 //! The rules of WebGPU for sizes, offsets and limits. The same request has the same result on every device.
 
-use crate::{DeviceError, LIMITS};
+use crate::{DeviceError, DeviceLimits};
 
 /// The alignment of copies, writes and reads of buffers, in bytes.
 const WORD: u64 = 4;
@@ -24,12 +24,12 @@ pub(super) fn multiple_of(what: &str, value: u64, of: u64) -> Result<(), DeviceE
     Ok(())
 }
 
-pub(super) fn buffer_size(size: u64) -> Result<(), DeviceError> {
+pub(super) fn buffer_size(size: u64, limits: &DeviceLimits) -> Result<(), DeviceError> {
     if size < WORD {
         return Err(DeviceError::invalid(format!("the buffer's size is {size} bytes; the least is {WORD}")));
     }
     multiple_of("the buffer's size", size, WORD)?;
-    at_most("max-buffer-size", LIMITS.max_buffer_size, size)
+    at_most("max-buffer-size", limits.max_buffer_size, size)
 }
 
 /// Checks that a range is within a buffer of `size` bytes and starts at a multiple of 4.

@@ -15,8 +15,8 @@ use crate::probe;
 use crate::seen::adapters;
 use crate::verdicts::Suspicions;
 use crate::{
-    Adapter, AdapterOptions, BindGroup, Buffer, BufferUsage, CommandBuffer, ComputePipeline, Device, DeviceError, Gpu,
-    GroupEntry, JobLimits, KernelUse, Source, Stop,
+    Adapter, AdapterOptions, BindGroup, Buffer, BufferUsage, CommandBuffer, ComputePipeline, Device, DeviceClass,
+    DeviceError, Gpu, GroupEntry, JobLimits, KernelUse, Source, Stop,
 };
 
 /// How long the checks of a test may take, on a busy machine too.
@@ -27,7 +27,8 @@ fn open(adapter: &Adapter, staging_only: bool, one_in: u64, cache: Option<&Path>
     let backend = adapter.backend(AdapterOptions { tier: Tier::A, staging_only }).unwrap();
     let suspicions = Suspicions::kept_in(cache, Tier::A);
     let device = Device::new(Box::new(backend), suspicions.clone());
-    let gpu = device.start(JobLimits { memory: 1 << 20, kernel_fuel: u64::MAX }, Stop::default());
+    let gpu =
+        device.start(JobLimits { memory: 1 << 20, kernel_fuel: u64::MAX, class: DeviceClass::Base }, Stop::default());
     let mut check = SpotCheck::new(NonZeroU64::new(one_in).unwrap(), suspicions);
     check.sampler.least_time = LONG;
     (gpu, check)

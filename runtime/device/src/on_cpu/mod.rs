@@ -8,7 +8,7 @@ mod worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use isobit_job::{Fault, FaultKind};
+use isobit_job::{DeviceClass, Fault, FaultKind};
 use isobit_shader::KernelError;
 use isobit_shader::interpreter::Program;
 
@@ -49,6 +49,7 @@ pub(crate) fn describe() -> DeviceInfo {
         device_id: 0,
         kind: DeviceKind::Interpreter,
         memory: machine_memory(),
+        classes: DeviceClass::ALL.to_vec(),
     }
 }
 

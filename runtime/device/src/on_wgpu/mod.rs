@@ -81,7 +81,8 @@ impl WgpuBackend {
         let mappable = info.kind.shares_memory() && adapter.features().contains(direct) && !staging_only;
         let descriptor = wgpu::DeviceDescriptor {
             required_features: if mappable { direct } else { wgpu::Features::empty() },
-            required_limits: limits::required(),
+            // The job is not known yet.
+            required_limits: limits::required(info.classes.iter().copied().max().unwrap_or_default()),
             ..Default::default()
         };
         let opened = pollster::block_on(adapter.request_device(&descriptor));

@@ -18,10 +18,11 @@ const PIECE_BYTES: u64 = 16 << 20;
 /// How many pieces the ring has, 64 MiB in all: one is filled while others are copied.
 const PIECES: usize = 4;
 
-/// The most bytes of readback buffers that are kept for further readbacks: 256 MiB, the size of the largest buffer.
+/// The most bytes of readback buffers that are kept for further readbacks: 256 MiB, the size of the largest buffer of class base. Larger
+/// ones are freed.
 const KEPT_BYTES: u64 = 256 << 20;
 
-/// The least size of a readback buffer; sizes are powers of two from here.
+/// The least size of a readback buffer; sizes of those that are kept are powers of two from here.
 const LEAST_READBACK_BYTES: u64 = 64 << 10;
 
 #[derive(Debug, Default)]
@@ -123,7 +124,11 @@ impl Staging {
     }
 
     fn readback_buffer(&self, guard: &Guard, size: u64) -> Result<wgpu::Buffer, Fault> {
-        let size = size.max(LEAST_READBACK_BYTES).next_power_of_two();
+        let size = match size.max(LEAST_READBACK_BYTES) {
+            // It is not kept, and the next power of two could be more than the driver makes.
+            large if large > KEPT_BYTES => large,
+            size => size.next_power_of_two(),
+        };
         let mut kept = self.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().position(|buffer| buffer.size() == size) {
             return Ok(kept.swap_remove(at));

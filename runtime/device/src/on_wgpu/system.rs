@@ -10,9 +10,9 @@ use super::guard::Guard;
 use super::mapping::host_size;
 use super::staging::Staging;
 use super::work::Work;
-use crate::LIMITS;
 use crate::core::MOST_SLICES;
 use crate::core::backend::{Report, Waits};
+use crate::limits::COMMON;
 
 /// Parts of a buffer are bound at multiples of this.
 const STRIDE: u64 = 256;
@@ -27,7 +27,7 @@ const MAX_GROUPS: usize = 4096;
 const REPORT_STRIDE: u64 = (STATUS_BYTES as u64).next_multiple_of(STRIDE);
 
 /// The number of reports: one for each workgroup size, from 0.
-const REPORTS: u64 = LIMITS.max_compute_invocations_per_workgroup as u64 + 1;
+const REPORTS: u64 = COMMON.max_compute_invocations_per_workgroup as u64 + 1;
 
 /// The system's buffers on one device.
 #[derive(Debug)]

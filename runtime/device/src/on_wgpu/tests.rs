@@ -14,7 +14,9 @@ use super::guard::Guard;
 use crate::core::backend::Waits;
 use crate::seen::adapters;
 use crate::verdicts::Suspicions;
-use crate::{Adapter, AdapterOptions, BufferUsage, Device, DeviceError, Gpu, JobLimits, Policy, Source, Stop};
+use crate::{
+    Adapter, AdapterOptions, BufferUsage, Device, DeviceClass, DeviceError, Gpu, JobLimits, Policy, Source, Stop,
+};
 
 fn lost<T: std::fmt::Debug>(result: Result<T, impl Into<DeviceError>>) {
     match result.map_err(Into::into) {
@@ -34,7 +36,7 @@ fn open(adapter: &Adapter) -> (Gpu, Guard) {
     let guard = backend.guard.clone();
     let device = Device::new(Box::new(backend), Suspicions::default());
     let policy = Policy { patience: Duration::from_secs(2), ..Policy::default() };
-    let limits = JobLimits { memory: 1 << 20, kernel_fuel: u64::MAX };
+    let limits = JobLimits { memory: 1 << 20, kernel_fuel: u64::MAX, class: DeviceClass::Base };
     (device.with(policy).start(limits, Stop::default()), guard)
 }
 

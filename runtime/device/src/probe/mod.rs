@@ -28,7 +28,8 @@ use crate::adapter::{Found, find};
 use crate::verdicts::{self, Suspicions};
 pub use crate::verdicts::{Failure, Suspicion, Verdict, recall, record, suspicion};
 use crate::{
-    Adapter, AdapterOptions, Device, DeviceError, DeviceSelector, Gpu, JobLimits, OpenError, Policy, Stop, open_cpu,
+    Adapter, AdapterOptions, Device, DeviceClass, DeviceError, DeviceSelector, Gpu, JobLimits, OpenError, Policy, Stop,
+    open_cpu,
 };
 
 /// How many operands primitives and builtins get: about 2²⁰, a multiple of the components of every vector.
@@ -74,7 +75,7 @@ pub fn probe(adapter: &Adapter, progress: &mut dyn FnMut(Progress<'_>)) -> Resul
 /// Opens an adapter in a tier, with the limits of the probe.
 fn open(adapter: &Adapter, tier: Tier) -> Result<Gpu, OpenError> {
     let device = adapter.open(AdapterOptions { tier, ..AdapterOptions::default() })?;
-    let limits = JobLimits { memory: MEMORY, kernel_fuel: u64::MAX };
+    let limits = JobLimits { memory: MEMORY, kernel_fuel: u64::MAX, class: DeviceClass::Base };
     Ok(device.with(Policy { patience: PATIENCE, ..Policy::default() }).start(limits, Stop::default()))
 }
 
@@ -132,7 +133,7 @@ pub(crate) fn verdict(adapter: &Adapter, cache: Option<&Path>, prober: &mut dyn 
     Ok(verdict)
 }
 
-/// Opens the selected device; an adapter in the tier that the probe grants it. The verdict is read from the folder `cache`. If
+/// Opens the selected device of a class; an adapter in the tier that the probe grants it. The verdict is read from the folder `cache`. If
 /// there is none, `prober` probes the adapter, which takes some seconds, and the verdict is kept there. The CPU device needs no
 /// verdict.
 ///
@@ -140,10 +141,11 @@ pub(crate) fn verdict(adapter: &Adapter, cache: Option<&Path>, prober: &mut dyn 
 /// As [`open`](crate::open); or the probe of the adapter gives no verdict, or finds wrong results in every tier.
 pub fn open_probed(
     selector: &DeviceSelector,
+    class: DeviceClass,
     cache: Option<&Path>,
     prober: &mut dyn Prober,
 ) -> Result<(Device, Option<Verdict>), OpenError> {
-    let adapter = match find(selector)? {
+    let adapter = match find(selector, class)? {
         Found::Adapter(adapter) => adapter,
         Found::Cpu(_) => return Ok((open_cpu()?, None)),
     };
@@ -164,6 +166,7 @@ pub fn open_probed(
 pub fn reopen_if_demoted(
     opened: (Device, Option<Verdict>),
     selector: &DeviceSelector,
+    class: DeviceClass,
     cache: Option<&Path>,
 ) -> Result<(Device, Option<Verdict>), OpenError> {
     let (device, verdict) = &opened;
@@ -172,7 +175,7 @@ pub fn reopen_if_demoted(
     let now = cache.and_then(|cache| recall(cache, device.info()));
     match (verdict, now) {
         (Some(then), Some(now)) if then.tier != now.tier => {
-            open_probed(selector, cache, &mut InProcess(|_: Progress<'_>| ()))
+            open_probed(selector, class, cache, &mut InProcess(|_: Progress<'_>| ()))
         }
         _ => Ok(opened),
     }
@@ -229,7 +232,7 @@ mod tests {
     use super::checks::{checks, short_checks};
     use super::vectors::Vectors;
     use super::{Failure, InProcess, OPERANDS, Progress, Verdict, first_failure, record};
-    use crate::{Adapter, DeviceSelector, OpenError, list_adapters, open_probed, reopen_if_demoted, seen};
+    use crate::{Adapter, DeviceClass, DeviceSelector, OpenError, list_adapters, open_probed, reopen_if_demoted, seen};
 
     /// How long checks take. Shown for developers who add a check, since users wait for the probe.
     #[derive(Default)]
@@ -273,12 +276,14 @@ mod tests {
                 last = (progress.done, progress.of);
                 times.note(progress.check);
             };
-            let (device, verdict) = open_probed(&selector, Some(cache.path()), &mut InProcess(&mut watch)).unwrap();
+            let (device, verdict) =
+                open_probed(&selector, DeviceClass::Base, Some(cache.path()), &mut InProcess(&mut watch)).unwrap();
             println!("{}: {} checks in {:.1?}, {times}", device.info().name, last.1, started.elapsed());
             assert_eq!(verdict, Some(Verdict { tier: Some(Tier::A), failure: None }));
             assert_eq!(last.0, last.1);
             let watch = |_: Progress<'_>| panic!("probed again");
-            let (_, again) = open_probed(&selector, Some(cache.path()), &mut InProcess(watch)).unwrap();
+            let (_, again) =
+                open_probed(&selector, DeviceClass::Base, Some(cache.path()), &mut InProcess(watch)).unwrap();
             assert_eq!(again, verdict);
         }
     }
@@ -297,14 +302,15 @@ mod tests {
             let selector = DeviceSelector::Index(index);
             let info = &list_adapters()[index].info;
             record(cache, info, &verdict(Some(Tier::A))).unwrap();
-            let opened = open_probed(&selector, Some(cache), &mut InProcess(|_: Progress<'_>| ())).unwrap();
-            let opened = reopen_if_demoted(opened, &selector, Some(cache)).unwrap();
+            let opened =
+                open_probed(&selector, DeviceClass::Base, Some(cache), &mut InProcess(|_: Progress<'_>| ())).unwrap();
+            let opened = reopen_if_demoted(opened, &selector, DeviceClass::Base, Some(cache)).unwrap();
             assert_eq!(opened.1, Some(verdict(Some(Tier::A))));
             record(cache, info, &verdict(Some(Tier::B))).unwrap();
-            let opened = reopen_if_demoted(opened, &selector, Some(cache)).unwrap();
+            let opened = reopen_if_demoted(opened, &selector, DeviceClass::Base, Some(cache)).unwrap();
             assert_eq!(opened.1, Some(verdict(Some(Tier::B))));
             record(cache, info, &verdict(None)).unwrap();
-            let refused = reopen_if_demoted(opened, &selector, Some(cache)).err();
+            let refused = reopen_if_demoted(opened, &selector, DeviceClass::Base, Some(cache)).err();
             assert!(matches!(refused, Some(OpenError::Unsound { .. })), "{refused:?}");
         }
     }

@@ -19,8 +19,8 @@ mod seen;
 mod vectors;
 
 use isobit_device::{
-    Adapter, AdapterOptions, Buffer, BufferUsage, Device, DeviceSelector, Gpu, GroupEntry, JobLimits, Source, Stop,
-    list_adapters, open_cpu,
+    Adapter, AdapterOptions, Buffer, BufferUsage, Device, DeviceClass, DeviceSelector, Gpu, GroupEntry, JobLimits,
+    Source, Stop, list_adapters, open_cpu,
 };
 use isobit_shader::{Kernel, Profile, Tier, prepare};
 use kernels::{BUILTINS, PRIMITIVES, VECTOR_BUILTINS, WORKGROUP, kernel};
@@ -114,7 +114,8 @@ struct Bench {
 
 impl Bench {
     fn new(device: Device, operands: &[Vec<u32>; 3]) -> Self {
-        let mut gpu = device.start(JobLimits { memory: 1 << 30, kernel_fuel: u64::MAX }, Stop::default());
+        let mut gpu = device
+            .start(JobLimits { memory: 1 << 30, kernel_fuel: u64::MAX, class: DeviceClass::Base }, Stop::default());
         let mut buffer = |words: &[u32]| {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             let buffer = gpu.create_buffer(bytes.len() as u64, BufferUsage::STORAGE).unwrap();

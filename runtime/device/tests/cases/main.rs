@@ -12,8 +12,8 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use isobit_device::{
-    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceError, DeviceSelector, Gpu, GroupEntry,
-    JobLimits, Kernel, Policy, Source, SpotChecks, Stop, Tier, list_adapters, open_cpu,
+    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceClass, DeviceError, DeviceSelector, Gpu,
+    GroupEntry, JobLimits, Kernel, Policy, Source, SpotChecks, Stop, Tier, list_adapters, open_cpu,
 };
 use isobit_job::FaultKind;
 use isobit_shader::{Profile, prepare};
@@ -66,7 +66,7 @@ impl Plan {
 }
 
 fn start(device: Device) -> Gpu {
-    device.start(JobLimits { memory: 1 << 20, kernel_fuel: u64::MAX }, Stop::default())
+    device.start(JobLimits { memory: 1 << 20, kernel_fuel: u64::MAX, class: DeviceClass::Base }, Stop::default())
 }
 
 /// A dispatch of a kernel with all that it is given, and its buffers.

@@ -8,6 +8,7 @@
     reason = "a test's helpers panic like the test"
 )]
 
+mod classes;
 mod faults;
 mod kernels;
 mod memory;
@@ -19,8 +20,9 @@ mod slices;
 mod transfers;
 
 use isobit_device::{
-    Adapter, AdapterOptions, BindGroup, Buffer, BufferUsage, CommandEncoder, ComputePipeline, Device, DeviceError,
-    DeviceSelector, Gpu, GroupEntry, JobLimits, Kernel, Policy, Source, Stop, Tier, list_adapters, open_cpu,
+    Adapter, AdapterOptions, BindGroup, Buffer, BufferUsage, CommandEncoder, ComputePipeline, Device, DeviceClass,
+    DeviceError, DeviceSelector, Gpu, GroupEntry, JobLimits, Kernel, Policy, Source, Stop, Tier, list_adapters,
+    open_cpu,
 };
 use isobit_job::FaultKind;
 use isobit_shader::Profile;
@@ -37,7 +39,7 @@ struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        let limits = JobLimits { memory: 1 << 30, kernel_fuel: u64::MAX };
+        let limits = JobLimits { memory: 1 << 30, kernel_fuel: u64::MAX, class: DeviceClass::Base };
         Self { limits, policy: Policy::default(), tier: Tier::A }
     }
 }
@@ -59,13 +61,13 @@ impl Setting {
         device.with(self.policy.clone()).start(self.limits, Stop::default())
     }
 
-    /// Runs a test on every adapter. A machine without one is not set up.
+    /// Runs a test on every adapter that has the class. A machine without any adapter is not set up.
     fn on_every_adapter(&self, test: impl Fn(&mut Gpu)) {
         let adapters = list_adapters();
         let capable: Vec<_> = adapters.iter().filter(|a| a.missing.is_empty()).collect();
         assert!(!capable.is_empty(), "no adapter can run kernels here ({adapters:?}): run `cargo xtask setup`");
         seen::expect_drivers(capable.iter().map(|adapter| adapter.info.name.as_str()));
-        for report in capable {
+        for report in capable.into_iter().filter(|report| report.info.classes.contains(&self.limits.class)) {
             let adapter = Adapter::select(&DeviceSelector::Index(report.index)).unwrap();
             for staging_only in [false, true] {
                 let how = if staging_only { "staging" } else { "direct" };

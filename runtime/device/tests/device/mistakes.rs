@@ -2,7 +2,7 @@
 
 use isobit_device::{
     BindGroup, Buffer, BufferBindingType, BufferUsage, CommandEncoder, ComputePipeline, DeviceError, Gpu, GroupEntry,
-    LIMITS, LayoutEntry, Source,
+    LayoutEntry, Source,
 };
 
 use crate::{MIB, SCALE, dispatch, dispatch_all, exceeded, invalid, kernel, on_every_device, storage, submit, whole};
@@ -30,7 +30,7 @@ fn a_buffer_of_a_wrong_size_is_refused() {
         for size in [0, 1, 3, 5, 4097] {
             invalid(device.create_buffer(size, BufferUsage::STORAGE));
         }
-        let most = LIMITS.max_buffer_size;
+        let most = device.limits().max_buffer_size;
         let answer = exceeded(device.create_buffer(most + 4, BufferUsage::STORAGE));
         assert_eq!(answer, ("max-buffer-size", most, most + 4));
         exceeded(device.create_buffer(u64::MAX - 3, BufferUsage::STORAGE));
@@ -237,7 +237,7 @@ fn commands_come_in_passes_and_name_what_is_wrong() {
 fn a_dispatch_that_is_too_large_is_refused() {
     on_every_device(|device| {
         let (pipeline, group) = ready(device);
-        let most = u64::from(LIMITS.max_compute_workgroups_per_dimension);
+        let most = u64::from(device.limits().max_compute_workgroups_per_dimension);
         for workgroups in [[65_536, 1, 1], [1, 65_536, 1], [1, 1, u32::MAX]] {
             let (limit, maximum, requested) = exceeded(dispatch_all(device, &pipeline, &group, workgroups));
             assert_eq!((limit, maximum), ("max-compute-workgroups-per-dimension", most));

@@ -4,7 +4,8 @@
 use super::{DeviceSummary, FromWorker, ToWorker};
 use crate::{Admission, Ceiling, Config, Provider};
 use isobit_job::{
-    Blob, Bytes, Cost, Ended, FaultKind, JobSpec, Limits, LogLevel, NodeAddr, Outcome, Profile, Rules, SecretKey, Trap,
+    Blob, Bytes, Cost, DeviceClass, Ended, FaultKind, JobSpec, Limits, LogLevel, NodeAddr, Outcome, Profile, Rules,
+    SecretKey, Trap,
 };
 use isobit_store::{Encoder, hash_file};
 use isobit_wire::{BlobHeader, PROTOCOL, RenterSession, ToProvider, ToRenter, encode};
@@ -17,7 +18,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 fn device() -> DeviceSummary {
-    DeviceSummary { name: "none".into(), driver: "none".into(), backend: "none".into() }
+    DeviceSummary {
+        name: "none".into(),
+        driver: "none".into(),
+        backend: "none".into(),
+        classes: [DeviceClass::Base].into(),
+    }
 }
 
 fn honest() -> Ended {
@@ -178,8 +184,8 @@ async fn rent(address: &NodeAddr, folder: &std::path::Path) -> Option<ToRenter> 
     let (workload, outboard) = hash_file(&path).unwrap();
     let encoded: Vec<u8> = Encoder::open(&path, &outboard).unwrap().flat_map(Result::unwrap).collect();
     let workload: Blob = workload;
-    let (limits, profile) = (Limits::default(), Profile::Dp32);
-    let spec = JobSpec { workload, inputs: Default::default(), params: Default::default(), limits, profile };
+    let (limits, profile, class) = (Limits::default(), Profile::Dp32, DeviceClass::Base);
+    let spec = JobSpec { workload, inputs: Default::default(), params: Default::default(), limits, profile, class };
     let (_endpoint, connection) = isobit_transport::connect(address, &SecretKey::generate()).await.unwrap();
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
     let mut session = RenterSession::new();

@@ -3,6 +3,7 @@
 //! A device whose worker does not start rests for a while, and its jobs go to the others.
 
 use super::{DeviceSummary, Gap, SpawnError, Worker, WorkerCommand, forward};
+use isobit_job::DeviceClass;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,19 +130,20 @@ impl Workers {
         stocks.fold((0, 0), |(idle, busy), stock| (idle + stock.spares.len(), busy + stock.busy))
     }
 
-    /// The slots of all devices.
-    pub(crate) fn slots(&self) -> usize {
-        self.devices.iter().map(|lane| lane.slots).sum()
+    /// The device classes of all devices together.
+    pub(crate) fn classes(&self) -> BTreeSet<DeviceClass> {
+        self.devices.iter().flat_map(|lane| &lane.device.classes).copied().collect()
     }
 
-    /// A ready worker in a free slot of any device: a spare one if it is still alive, else a new one. Where none starts, another device is tried.
+    /// A ready worker in a free slot of a device that has the class, of device `first` if that can be: a spare one if it is still alive, else a new one. Where
+    /// none starts, another device is tried.
     ///
     /// # Errors
     /// A worker starts on no device.
-    pub(crate) async fn take(&self) -> Result<Seat, SpawnError> {
+    pub(crate) async fn take(&self, class: DeviceClass, first: Option<usize>) -> Result<Seat, SpawnError> {
         let (mut freed, mut tried, mut failed) = (self.freed.subscribe(), BTreeSet::new(), None);
         loop {
-            match self.find(&tried) {
+            match self.find(class, first, &tried) {
                 Found::Slot(slot) => match slot.lane.take().await {
                     Ok(worker) if worker.device.name == slot.lane.device.name || self.devices.len() == 1 => {
                         return Ok(Seat { worker, slot });
@@ -165,10 +167,12 @@ impl Workers {
         }
     }
 
-    /// Takes a free slot of the device with the smallest share of its slots taken, and of several the first; of one that rests only when all do.
-    fn find(&self, tried: &BTreeSet<usize>) -> Found {
+    /// Takes a free slot of a device that has the class: of `first`, else of the one with the smallest share of its slots taken, and of several the first; of one
+    /// that rests only when all do.
+    fn find(&self, class: DeviceClass, first: Option<usize>, tried: &BTreeSet<usize>) -> Found {
         let now = Instant::now();
-        let untried: Vec<_> = self.devices.iter().filter(|lane| !tried.contains(&lane.number)).collect();
+        let of_class = self.devices.iter().filter(|lane| lane.device.classes.contains(&class));
+        let untried: Vec<_> = of_class.filter(|lane| !tried.contains(&lane.number)).collect();
         let (rests, awake): (Vec<_>, Vec<_>) =
             untried.into_iter().partition(|lane| lane.lock().rests_until.is_some_and(|until| now < until));
         let among = if awake.is_empty() { rests } else { awake };
@@ -176,7 +180,7 @@ impl Workers {
             return Found::Nowhere;
         }
         let mut free: Vec<_> = among.into_iter().map(|lane| (lane.lock().busy * 256 / lane.slots, lane)).collect();
-        free.sort_by_key(|(load, _)| *load);
+        free.sort_by_key(|(load, lane)| (Some(lane.number) != first, *load));
         for (_, lane) in free {
             let mut stock = lane.lock();
             if stock.busy < lane.slots {

@@ -12,7 +12,7 @@ use crate::job::Input;
 use bytes::Bytes;
 use isobit_device::{
     BindGroup, BindGroupLayout, Buffer, BufferBindingType, BufferUsage, CommandBuffer, ComputePipeline, DeviceError,
-    GroupEntry, HostCharge, Kernel, LIMITS, LayoutEntry, Readback, Source,
+    GroupEntry, HostCharge, Kernel, LayoutEntry, Readback, Source,
 };
 use isobit_job::{Fault, FaultKind};
 use isobit_shader::{Diagnostic, KernelError, prepare};
@@ -107,7 +107,7 @@ fn answer<T>(result: Result<T, Failure>) -> wasmtime::Result<(Result<T, Error>,)
 
 impl wit::Host for HostState {
     fn limits(&mut self) -> wasmtime::Result<wit::DeviceLimits> {
-        let limits = &LIMITS;
+        let limits = *self.gpu()?.limits();
         Ok(wit::DeviceLimits {
             max_bind_groups: limits.max_bind_groups,
             max_bindings_per_bind_group: limits.max_bindings_per_bind_group,

@@ -75,8 +75,11 @@ impl HostState {
     pub(crate) fn new(job: Job, stop: Stop) -> Self {
         let fuel = HostFuel::new(job.spec.limits.fuel.get().saturating_sub(job.spec.compile_fuel()));
         let wasi = wasi::context(&job.spec, &job.reporter, &fuel);
-        let limits =
-            JobLimits { memory: job.spec.limits.device_memory.get(), kernel_fuel: job.spec.limits.kernel_fuel.get() };
+        let limits = JobLimits {
+            memory: job.spec.limits.device_memory.get(),
+            kernel_fuel: job.spec.limits.kernel_fuel.get(),
+            class: job.spec.class,
+        };
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {

@@ -7,8 +7,8 @@ mod host_calls;
 
 use isobit_device::DeviceSelector;
 use isobit_job::{
-    Blob, Bytes, COMPILE_FUEL_PER_BYTE, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel, Name, Outcome,
-    Profile, Trap,
+    Blob, Bytes, COMPILE_FUEL_PER_BYTE, DeviceClass, Fault, FaultKind, Fuel, JobSpec, LimitName, Limits, LogLevel,
+    Name, Outcome, Profile, Trap,
 };
 use isobit_sandbox::{CodeCache, FinishedJob, Job, OutputSink, PreparedJob, Reporter, Sandbox, Workload};
 use std::collections::BTreeMap;
@@ -72,6 +72,7 @@ fn spec(workload: &Workload, limits: Limits) -> JobSpec {
         params: BTreeMap::new(),
         limits,
         profile: Profile::default(),
+        class: DeviceClass::default(),
     }
 }
 

@@ -14,6 +14,9 @@ use crate::Refusal;
 /// The most words of a value.
 pub(super) const MAX_WORDS: u32 = 1 << 26;
 
+/// The most words that a pointer points to: 1 GiB, the largest storage binding of any device class.
+const MAX_POINTED_WORDS: u32 = 1 << 28;
+
 /// The most words of all tables of scattered scalars together.
 const MAX_TABLES: usize = 1 << 24;
 
@@ -65,11 +68,11 @@ impl<'m> Layout<'m> {
 
     /// The number of scalars in a value of this type; for a pointer, in what it points to.
     pub(super) fn words(&self, inner: &TypeInner) -> Result<u32, Refusal> {
-        let words = match inner {
-            TypeInner::Pointer { base, .. } => self.words_by_handle(*base),
-            inner => self.words_of(inner),
+        let (words, most) = match inner {
+            TypeInner::Pointer { base, .. } => (self.words_by_handle(*base), MAX_POINTED_WORDS),
+            inner => (self.words_of(inner), MAX_WORDS),
         };
-        if words > MAX_WORDS { Err(Refusal::new("a type of this shader is too large")) } else { Ok(words) }
+        if words > most { Err(Refusal::new("a type of this shader is too large")) } else { Ok(words) }
     }
 
     /// The type that a pointer points to. A value pointer, like any other type, is returned as it is.
