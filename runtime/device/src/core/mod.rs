@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isobit_job::FaultKind;
-use isobit_shader::{Kernel, Profile};
+use isobit_shader::{Kernel, Lowered, Profile, Resolved};
 
 use self::backend::{Backend, Compile, Waits};
 use self::host_memory::HostMemory;
@@ -152,12 +152,31 @@ impl Gpu {
         let resolved = kernel.resolve(entry_point, constants)?;
         let lowered = match kernel.profile() {
             Profile::Native => None,
-            _ => Some(Arc::new(resolved.lower()?)),
+            _ => Some(resolved.lower()?),
         };
+        self.pipeline(kernel, &resolved, lowered, layouts)
+    }
+
+    /// Compiles the only entry point of a kernel under profile dp32 so that its loops pay no fuel. It is there to measure what paying costs: nothing
+    /// that runs jobs calls it, since nothing but the driver would end such a loop.
+    pub fn create_unmetered_pipeline(&mut self, kernel: &Kernel) -> Result<ComputePipeline, DeviceError> {
+        let resolved = kernel.resolve(None, &[])?;
+        let lowered = resolved.lower_unmetered()?;
+        self.pipeline(kernel, &resolved, Some(lowered), None)
+    }
+
+    fn pipeline(
+        &mut self,
+        kernel: &Kernel,
+        resolved: &Resolved,
+        lowered: Option<Lowered>,
+        layouts: Option<&[BindGroupLayout]>,
+    ) -> Result<ComputePipeline, DeviceError> {
+        let lowered = lowered.map(Arc::new);
         let entry_point = resolved.entry_point();
         let layouts = bindings::pipeline(entry_point, layouts)?;
-        let charge = self.host_memory.charge(host_memory::of_pipeline(&resolved, lowered.as_deref()))?;
-        let compile = Compile { kernel: &resolved, lowered: lowered.as_ref(), layouts: &layouts };
+        let charge = self.host_memory.charge(host_memory::of_pipeline(resolved, lowered.as_deref()))?;
+        let compile = Compile { kernel: resolved, lowered: lowered.as_ref(), layouts: &layouts };
         let compiled = self.queue.backend.compile(&compile, &self.queue.waits)?;
         let each = lowered.as_ref().map_or(1, |lowered| u64::from(lowered.invocation_cost()));
         let cost = entry_point.invocations() * each;
