@@ -15,10 +15,12 @@ mod key;
 mod limits;
 mod local;
 mod made_up;
+mod new_file;
 mod opening;
 mod outputs;
 mod printer;
 mod probing;
+mod profiled;
 mod races;
 #[cfg(target_os = "linux")]
 mod settings;

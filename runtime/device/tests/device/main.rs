@@ -16,6 +16,7 @@ mod races;
 #[path = "../../../../tests/support/seen.rs"]
 mod seen;
 mod slices;
+mod timeline;
 mod transfers;
 
 use isobit_device::{
