@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 mod addresses;
+mod again;
 mod cli;
 mod commands;
 mod escape;

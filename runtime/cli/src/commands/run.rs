@@ -10,6 +10,7 @@ use isobit_job::{Limits, Name, Receipt};
 use isobit_renter::{Destination, Places, Submission};
 use isobit_sandbox::{Reporter, Workload};
 
+use crate::again::Again;
 use crate::failure::Status;
 use crate::finished::Finished;
 use crate::job_args::{JobArgs, JobNames, place};
@@ -30,7 +31,8 @@ use crate::watch::Watch;
   isobit run photo.wasm -i photo=in.png -o out=out.png -p radius=3
   isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json
   isobit run photo.wasm -i photo=in.png -o out=- | file -
-  isobit run reduce.wasm -i in=data -o out=sum --detect-races")]
+  isobit run reduce.wasm -i in=data -o out=sum --detect-races
+  isobit run --watch blur -i photo=in.png -o out=out.png")]
 pub struct Run {
     #[command(flatten)]
     job: JobArgs,
@@ -44,6 +46,12 @@ pub struct Run {
     /// Run the job even where the system cannot close the jail that it runs in
     #[arg(long)]
     allow_weak_jail: bool,
+    /// Run it again whenever the workload or an input changes, until Ctrl-C. The workload may be a crate's folder: then it is built before
+    #[arg(long)]
+    watch: bool,
+    /// The component that the workload's folder was built to: what `--watch` gives to the runs that it starts
+    #[arg(long, hide = true, conflicts_with = "watch")]
+    built: Option<PathBuf>,
     /// Sign the claim with this node's key and write the receipt here
     #[arg(long, value_name = "FILE", value_parser = place)]
     receipt: Option<Destination>,
@@ -54,6 +62,12 @@ pub struct Run {
 impl Run {
     /// Runs the job and puts its outputs in place.
     pub fn run(mut self, printer: &Printer) -> anyhow::Result<Status> {
+        if self.watch {
+            return self.again().run(printer);
+        }
+        if let Some(built) = self.built.take() {
+            self.job.workload = built;
+        }
         // Mistakes in the arguments are found before the job runs, not after it.
         let secret = self.receipt.is_some().then(|| self.key.load()).transpose()?;
         let key = self.key.path().map(|path| ("key", path));
@@ -79,6 +93,21 @@ impl Run {
         let kept = outputs::keep(places, arrived, receipt.as_ref(), claim.job, printer)?;
         let finished = Finished::new(&claim, &submission.spec().limits, &observed, &kept, &unread);
         finished.with_races(races.as_ref().map(Races::new)).show(printer, places.use_stdout())
+    }
+}
+
+impl Run {
+    fn again(&self) -> Again {
+        let outputs = self.job.output.iter().map(|output| &output.value).chain(&self.receipt);
+        let path = |place: &Destination| match place {
+            Destination::Path(path) => Some(path.clone()),
+            Destination::Stdout => None,
+        };
+        Again {
+            workload: self.job.workload.clone(),
+            inputs: self.job.input.iter().map(|input| input.value.clone()).collect(),
+            written: outputs.filter_map(path).collect(),
+        }
     }
 }
 
