@@ -6,46 +6,12 @@
 mod support;
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use isobit_device::{
-    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, Device, DeviceClass, DeviceSelector, Gpu, GroupEntry,
-    JobLimits, Source, Stop, Tier, open_cpu,
-};
+use isobit_device::{Adapter, Tier, open_cpu};
 use isobit_job::Profile;
+use support::kernels::{CASES, Run, open};
 use support::{Contender, time};
-
-/// A kernel with buffers `a`, `b` and `c`.
-struct Case {
-    name: &'static str,
-    wgsl: &'static str,
-    workgroups: [u32; 3],
-    /// Words of each buffer.
-    words: [usize; 3],
-    integers: bool,
-}
-
-const fn case(name: &'static str, wgsl: &'static str, workgroups: [u32; 3], words: [usize; 3]) -> Case {
-    Case { name, wgsl, workgroups, words, integers: false }
-}
-
-const MILLION: usize = 1 << 20;
-
-const CASES: &[Case] = &[
-    case("matmul-naive", include_str!("kernels/matmul_naive.wgsl"), [16, 16, 1], [1 << 16; 3]),
-    case("matmul-tiled", include_str!("kernels/matmul_tiled.wgsl"), [8, 8, 1], [1 << 16; 3]),
-    case("copy", include_str!("kernels/copy.wgsl"), [1 << 14, 1, 1], [4 * MILLION; 3]),
-    case("saxpy", include_str!("kernels/saxpy.wgsl"), [1 << 14, 1, 1], [4 * MILLION; 3]),
-    case("reduction", include_str!("kernels/reduction.wgsl"), [1 << 10, 1, 1], [4 * MILLION, 4, 1 << 10]),
-    case("nbody", include_str!("kernels/nbody.wgsl"), [32, 1, 1], [4 * 2048, 4, 4 * 2048]),
-    case("softmax", include_str!("kernels/softmax.wgsl"), [1 << 12, 1, 1], [MILLION, 4, MILLION]),
-    case("gelu", include_str!("kernels/gelu.wgsl"), [1 << 12, 1, 1], [MILLION, 4, MILLION]),
-    Case {
-        integers: true,
-        ..case("int8", include_str!("kernels/int8.wgsl"), [16, 16, 1], [1 << 14, 1 << 14, 1 << 16])
-    },
-];
 
 fn kernels(criterion: &mut Criterion) {
     support::note(open(&support::selector(), Tier::A).info());
@@ -65,65 +31,6 @@ fn kernels(criterion: &mut Criterion) {
         ];
         support::compare(criterion, &format!("dp32-{}", case.name), 20, contenders);
     }
-}
-
-fn open(selector: &DeviceSelector, tier: Tier) -> Device {
-    Adapter::select(selector).unwrap().open(AdapterOptions { tier, staging_only: false }).unwrap()
-}
-
-/// A case on a device, ready to be dispatched.
-struct Run {
-    gpu: Gpu,
-    commands: CommandBuffer,
-    output: Buffer,
-    bytes: u64,
-}
-
-impl Run {
-    fn new(device: Device, case: &Case, profile: Profile) -> Self {
-        let mut gpu = device
-            .start(JobLimits { memory: u64::MAX, kernel_fuel: u64::MAX, class: DeviceClass::Base }, Stop::default());
-        let buffers = case.words.map(|words| gpu.create_buffer(words as u64 * 4, BufferUsage::STORAGE).unwrap());
-        for (buffer, words) in buffers.iter().zip(case.words).take(2) {
-            let data: Vec<u8> = (0..words).flat_map(|index| word(index, case.integers).to_le_bytes()).collect();
-            gpu.write(buffer, 0, Source::Slice(&data)).unwrap();
-        }
-        let kernel = isobit_shader::prepare(case.wgsl, profile).unwrap();
-        let pipeline = gpu.create_compute_pipeline(&kernel, None, None, &[]).unwrap();
-        let layout = gpu.bind_group_layout_of(&pipeline, 0).unwrap();
-        let bound = (0..).zip(buffers.clone());
-        let entries: Vec<GroupEntry> =
-            bound.map(|(binding, buffer)| GroupEntry { binding, buffer, offset: 0, size: None }).collect();
-        let group = gpu.create_bind_group(&layout, &entries).unwrap();
-        let mut encoder = gpu.create_command_encoder();
-        encoder.begin_pass();
-        encoder.set_pipeline(&pipeline);
-        encoder.set_bind_group(0, &group, &[]);
-        encoder.dispatch(case.workgroups);
-        encoder.end_pass();
-        let [_, _, output] = buffers;
-        Self { commands: encoder.finish().unwrap(), gpu, output, bytes: case.words[2] as u64 * 4 }
-    }
-
-    fn once(&mut self) -> Duration {
-        time(|| {
-            self.gpu.submit(&self.commands).unwrap();
-            self.gpu.wait().unwrap();
-        })
-    }
-
-    fn result(&mut self) -> Vec<u8> {
-        self.once();
-        self.gpu.settle().unwrap();
-        self.gpu.read(&self.output, 0, self.bytes).unwrap().to_vec()
-    }
-}
-
-/// Integers of any value, or numbers from -1 to 1.
-fn word(index: usize, integers: bool) -> u32 {
-    let mixed = u32::try_from(index).unwrap().wrapping_add(1).wrapping_mul(0x9e37_79b9);
-    let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca6b);
-    if integers { mixed } else { (mixed.cast_signed() as f32 / 2_147_483_648.0).to_bits() }
 }
 
 /// A kernel of 500 lines that uses most of what there is.

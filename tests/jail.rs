@@ -3,21 +3,19 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
-#![allow(unsafe_code, reason = "a child process is made to meet another system")]
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use support::{Ended, Provider, Running, children, eventually, has_ended, isobit, signal_to, test_guest, worker_of};
+use support::{
+    Ended, Provider, Running, children, eventually, has_ended, isobit, signal_to, test_guest, without, worker_of,
+};
 
 /// `isobit run` of the guest that does this, on the CPU device.
 fn run(wish: &str) -> Command {
@@ -35,16 +33,6 @@ fn worker(job: &Running) -> u32 {
 fn status(pid: u32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim_start_matches(':').trim().to_owned()
-}
-
-/// Lets a command meet a system on which these calls fail with this error.
-fn without<'a>(command: &'a mut Command, calls: &[libc::c_long], error: libc::c_int) -> &'a mut Command {
-    let rules: BTreeMap<_, _> = calls.iter().map(|call| (*call, Vec::new())).collect();
-    let (allow, fail) = (SeccompAction::Allow, SeccompAction::Errno(error.cast_unsigned()));
-    let arch = std::env::consts::ARCH.try_into().unwrap();
-    let filter: BpfProgram = SeccompFilter::new(rules, allow, fail, arch).unwrap().try_into().unwrap();
-    // SAFETY: adding a filter is two system calls, and takes no lock and no memory.
-    unsafe { command.pre_exec(move || seccompiler::apply_filter(&filter).map_err(|_| io::ErrorKind::Other.into())) }
 }
 
 fn without_landlock(command: &mut Command) -> &mut Command {

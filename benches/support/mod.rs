@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "benchmarks may panic")]
 #![allow(dead_code, reason = "no benchmark uses all of it")]
 
+pub mod kernels;
 pub mod provider;
 #[allow(unused_imports, reason = "benchmarks have no harness, so the tests of what they share are left out")]
 #[path = "../../tests/support/mod.rs"]
@@ -22,7 +23,7 @@ use isobit_job::{Blob, Bytes, DeviceClass, Hash, JobSpec, Limits, LogLevel, Name
 use isobit_sandbox::{CompiledWorkload, Input, Job, OutputSink, Reporter, Sandbox, Workload};
 
 #[allow(unused_imports, reason = "no benchmark uses all of it")]
-pub use tests::guest;
+pub use tests::{children, eventually, guest, stats, without, worker_of};
 
 pub const MIB: usize = 1 << 20;
 
@@ -127,18 +128,32 @@ pub fn note(info: &DeviceInfo) {
     fs::write(folder.join("device.txt"), format!("{}, {} {}", info.name, info.driver, info.driver_info)).unwrap();
 }
 
+/// Keeps a number that is no time for `cargo xtask bench`, under the group and name that it has there.
+pub fn figure(name: &str, value: f64) {
+    println!("{name}: {value}");
+    let folder = tests::target_dir().join("criterion").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("figure.txt"), value.to_string()).unwrap();
+}
+
 /// A workload in the sandbox with a device open, as in a worker that waits for its job.
 pub struct Guest {
     pub compiled: CompiledWorkload,
+    profile: Profile,
     workload: Blob,
     device: Option<Device>,
 }
 
 impl Guest {
+    /// Under profile native: the baselines run the same WGSL as it is written.
     pub fn new(sandbox: &Sandbox, component: &Path) -> Self {
+        Self::under(Profile::Native, sandbox, component)
+    }
+
+    pub fn under(profile: Profile, sandbox: &Sandbox, component: &Path) -> Self {
         let workload = Workload::parse(fs::read(component).unwrap()).unwrap();
         let compiled = sandbox.compile(&workload).unwrap();
-        Self { compiled, workload: workload.blob(), device: Some(device()) }
+        Self { compiled, profile, workload: workload.blob(), device: Some(device()) }
     }
 
     /// Runs one job, and returns when its log lines came.
@@ -161,8 +176,7 @@ impl Guest {
             inputs: files.iter().map(|(name, input)| (name.clone(), blob(input.size))).collect(),
             params: params.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string())).collect(),
             limits,
-            // The baseline runs the same WGSL as it is written.
-            profile: Profile::Native,
+            profile: self.profile,
             class: DeviceClass::Base,
         };
         let marks = Arc::new(Marks::default());

@@ -10,6 +10,9 @@ mod provider;
 mod seen;
 
 #[allow(unused_imports, reason = "no test file uses all of it")]
+#[cfg(target_os = "linux")]
+pub use process::without;
+#[allow(unused_imports, reason = "no test file uses all of it")]
 pub use process::{Ended, Running, children, eventually, has_ended, signal_to, stats, worker_of};
 #[allow(unused_imports, reason = "no test file uses all of it")]
 pub use provider::Provider;

@@ -204,3 +204,20 @@ pub fn children(pid: u32) -> Vec<u32> {
     }
     children
 }
+
+/// Lets a command meet a system on which these calls fail with this error.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "a child process is made to meet another system")]
+pub fn without<'a>(command: &'a mut Command, calls: &[libc::c_long], error: libc::c_int) -> &'a mut Command {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    use std::os::unix::process::CommandExt as _;
+
+    let rules: std::collections::BTreeMap<_, _> = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let (allow, fail) = (SeccompAction::Allow, SeccompAction::Errno(error.cast_unsigned()));
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter: BpfProgram = SeccompFilter::new(rules, allow, fail, arch).unwrap().try_into().unwrap();
+    // SAFETY: adding a filter is two system calls, and takes no lock and no memory.
+    unsafe {
+        command.pre_exec(move || seccompiler::apply_filter(&filter).map_err(|_| std::io::ErrorKind::Other.into()))
+    }
+}

@@ -21,11 +21,16 @@ struct Measure {
     goal: Goal,
 }
 
-/// What a time is shown as.
+/// What was found, and how it is shown.
 enum Unit {
+    /// The median of times.
     Time,
-    /// So many bytes were moved in it.
+    /// The time that all but so many of a thousand were within.
+    AllBut(u32),
+    /// The median of times in which so many bytes were moved.
     Bytes(u32),
+    /// A number of bytes, measured once.
+    Memory,
 }
 
 enum Goal {
@@ -56,7 +61,11 @@ const fn network(
     Measure { what, isobit, baselines: quinn, unit: Unit::Bytes(bytes), goal }
 }
 
-/// What `cargo xtask bench` measures besides [`DP32`].
+const fn memory(what: &'static str, isobit: &'static str, baselines: &'static [&'static str]) -> Measure {
+    Measure { what, isobit, baselines, unit: Unit::Memory, goal: Goal::None }
+}
+
+/// What `cargo xtask bench` measures besides [`DP32`] and [`STRANGERS`].
 const MEASURES: &[Measure] = &[
     time("a: matmul, inputs made up", "matmul-generated/isobit", &["matmul-generated/wgpu"], Goal::Slower(1.1)),
     time("a: matmul, inputs from files", "matmul-files/isobit", &["matmul-files/wgpu"], Goal::Slower(1.1)),
@@ -132,35 +141,116 @@ const DP32: &[Measure] = &[
     time("j: a verdict that is known", "probe/cached", &[], Goal::Within(5e-3)),
 ];
 
-/// Sets up, runs them, and rewrites the tables of those that were run whole: without arguments both, with `dp32` one. With `table` nothing is run, and
-/// both are rewritten from the last results, where a run was interrupted and its rest made up for.
-pub fn run(options: &Options) -> Result<(), Failure> {
-    let results = target().join("criterion");
-    let is = |word: &str| options.rest.iter().map(String::as_str).eq([word]);
-    if is("table") {
-        return write_tables(&results, false);
-    }
-    setup::run(options)?;
-    let dp32_only = is("dp32");
-    let mut bench = cargo(&["bench", "--package", "isobit-cli"]);
-    match dp32_only {
-        true => bench.args(["--bench", "dp32"]),
-        false => bench.args(&options.rest),
+/// A loop of WebAssembly with fuel, beside the same without.
+macro_rules! wasm_fuel {
+    ($what:literal, $loop:literal) => {
+        time($what, concat!("wasm-fuel-", $loop, "/on"), &[concat!("wasm-fuel-", $loop, "/off")], Goal::Slower(1.25))
     };
-    check(bench.env("CRITERION_HOME", &results))?;
-    if !dp32_only && !options.rest.is_empty() {
-        eprintln!("BENCHMARKS.md is as it was: only a run without arguments, or with `dp32`, writes it");
-        return Ok(());
-    }
-    write_tables(&results, dp32_only)
 }
 
-fn write_tables(results: &Path, dp32_only: bool) -> Result<(), Failure> {
-    let all = [("bench", MEASURES), ("bench dp32", DP32)];
-    for (command, measures) in all.into_iter().skip(usize::from(dp32_only)) {
+/// A kernel whose loops pay fuel, beside the same kernel whose loops do not.
+macro_rules! kernel_fuel {
+    ($what:literal, $kernel:literal) => {
+        time(
+            $what,
+            concat!("kernel-fuel-", $kernel, "/on"),
+            &[concat!("kernel-fuel-", $kernel, "/off")],
+            Goal::Slower(1.1),
+        )
+    };
+}
+
+/// What `cargo xtask bench strangers` measures.
+const STRANGERS: &[Measure] = &[
+    time("k: first instruction after submission, median", "warm-start/jailed", &["warm-start/free"], Goal::None),
+    Measure {
+        unit: Unit::AllBut(10),
+        ..time("k: ... of 99 in 100", "warm-start/jailed", &["warm-start/free"], Goal::None)
+    },
+    memory("l: a worker that waits, resident", "memory/idle-resident", &[]),
+    memory("l: ... its share of what others have too", "memory/idle-share", &[]),
+    memory("l: ... its own", "memory/idle-own", &[]),
+    memory("l: with a job in WebAssembly, resident", "memory/wasm-resident", &["memory/idle-resident"]),
+    memory("l: ... its own", "memory/wasm-own", &["memory/idle-own"]),
+    memory("l: with a job in a kernel, resident", "memory/kernel-resident", &["memory/idle-resident"]),
+    memory("l: ... its own", "memory/kernel-own", &["memory/idle-own"]),
+    memory("l: supervisor with 1 000 idle connections", "memory/supervisor-crowded", &["memory/supervisor"]),
+    time("m: end of an endless loop in WebAssembly", "deadline/wasm", &["deadline/deadline"], Goal::Slower(1.2)),
+    time("m: ... of an endless row of kernels", "deadline/kernel", &["deadline/deadline"], Goal::Slower(1.2)),
+    time("m: ... of a kernel as long, native", "deadline/kernel-native", &["deadline/deadline"], Goal::Slower(1.2)),
+    wasm_fuel!("n: fuel in a loop of arithmetic", "arithmetic"),
+    wasm_fuel!("n: ... of loads and stores", "memory"),
+    wasm_fuel!("n: ... of floating point", "floats"),
+    wasm_fuel!("n: ... of branches", "branches"),
+    wasm_fuel!("n: ... of calls", "calls"),
+    kernel_fuel!("o: fuel in the naive matrix product", "matmul-naive"),
+    kernel_fuel!("o: ... in the register-tiled product", "matmul-tiled"),
+    kernel_fuel!("o: ... in the reduction", "reduction"),
+    kernel_fuel!("o: ... in nbody", "nbody"),
+    kernel_fuel!("o: ... in the product of 8-bit integers", "int8"),
+    time("p: a small dispatch, submitted alone", "dispatch-alone/isobit", &["dispatch-alone/wgpu"], Goal::Slower(1.0)),
+    time("p: ... 100 in a submission", "dispatch-together/isobit", &["dispatch-together/wgpu"], Goal::Slower(1.0)),
+    time(
+        "p: ... with a loop that pays fuel",
+        "dispatch-together-looping/isobit",
+        &["dispatch-together-looping/wgpu"],
+        Goal::Slower(1.0),
+    ),
+];
+
+/// A table of BENCHMARKS.md.
+struct Table {
+    /// What writes it alone: `cargo xtask bench NAME`; empty: only a run of all.
+    name: &'static str,
+    /// The files in `benches/` that are run for it alone.
+    benches: &'static [&'static str],
+    measures: &'static [Measure],
+}
+
+const TABLES: &[Table] = &[
+    Table { name: "", benches: &[], measures: MEASURES },
+    Table { name: "dp32", benches: &["dp32"], measures: DP32 },
+    Table { name: "strangers", benches: &["provider", "fuel", "dispatch"], measures: STRANGERS },
+];
+
+/// Sets up, runs them, and rewrites the tables of those that were run whole: without arguments all, with its name one. With `table` nothing is run, and
+/// what would be is rewritten from the last results, where a run was interrupted and its rest made up for.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let results = target().join("criterion");
+    let words: Vec<&str> = options.rest.iter().map(String::as_str).collect();
+    let named = |name: &str| TABLES.iter().find(|table| !table.name.is_empty() && table.name == name);
+    match words[..] {
+        ["table"] => return write(&results, TABLES),
+        ["table", name] => {
+            let table = named(name).ok_or_else(|| format!("BENCHMARKS.md has no table {name:?} of its own"))?;
+            return write(&results, std::slice::from_ref(table));
+        }
+        _ => setup::run(options)?,
+    }
+    let only = words.first().filter(|_| words.len() == 1).and_then(|name| named(name));
+    let mut bench = cargo(&["bench", "--package", "isobit-cli"]);
+    match only {
+        Some(table) => bench.args(table.benches.iter().flat_map(|name| ["--bench", name])),
+        None => bench.args(&options.rest),
+    };
+    check(bench.env("CRITERION_HOME", &results))?;
+    match only {
+        Some(table) => write(&results, std::slice::from_ref(table)),
+        None if words.is_empty() => write(&results, TABLES),
+        None => {
+            eprintln!(
+                "BENCHMARKS.md is as it was: only a run without arguments, or with the name of a table, writes it"
+            );
+            Ok(())
+        }
+    }
+}
+
+fn write(results: &Path, tables: &[Table]) -> Result<(), Failure> {
+    for Table { name, measures, .. } in tables {
         let table = format!("{}\n{}", machine(results), table(results, measures)?);
         print!("{table}");
-        document::write_table("BENCHMARKS.md", command, &table)?;
+        document::write_table("BENCHMARKS.md", format!("bench {name}").trim_end(), &table)?;
     }
     Ok(())
 }
@@ -193,33 +283,68 @@ fn table(results: &Path, measures: &[Measure]) -> Result<String, Failure> {
     let mut text =
         String::from("| measure | isobit | baseline | ratio | goal | met |\n|---|---:|---:|---:|---:|---|\n");
     for measure in measures {
-        let isobit = median(results, measure.isobit)?;
-        let baselines: Vec<f64> =
-            measure.baselines.iter().map(|name| median(results, name)).collect::<Result<_, _>>()?;
+        let found = |name| measure.unit.found(results, name);
+        let isobit = found(measure.isobit)?;
+        let baselines: Vec<f64> = measure.baselines.iter().map(|name| found(name)).collect::<Result<_, _>>()?;
         let baseline = baselines.into_iter().reduce(f64::min);
         let _ = writeln!(text, "{}", measure.line(isobit, baseline));
     }
     Ok(text)
 }
 
+impl Unit {
+    /// What a benchmark has found: seconds, or bytes.
+    fn found(&self, results: &Path, name: &str) -> Result<f64, Failure> {
+        match self {
+            Unit::Time | Unit::Bytes(_) => median(results, name),
+            Unit::AllBut(of_thousand) => {
+                let found = quantile(&left(results, name, "new/sample.json")?, *of_thousand);
+                found.ok_or_else(|| format!("{name} has left no times"))
+            }
+            Unit::Memory => {
+                let found = left(results, name, "figure.txt")?;
+                found.parse().map_err(|_| format!("{name} has left {found:?} instead of a number"))
+            }
+        }
+    }
+}
+
+/// A file that a benchmark has left.
+fn left(results: &Path, name: &str, file: &str) -> Result<String, Failure> {
+    let text = fs::read_to_string(results.join(name).join(file));
+    text.map_err(|error| format!("{name} has left no result: {error}"))
+}
+
 /// Criterion's estimate of a benchmark's median, in seconds.
 fn median(results: &Path, name: &str) -> Result<f64, Failure> {
-    let text = fs::read_to_string(results.join(name).join("new/estimates.json"));
-    let text = text.map_err(|error| format!("{name} has left no result: {error}"))?;
+    let text = left(results, name, "new/estimates.json")?;
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
     let nanoseconds = json.pointer("/median/point_estimate").and_then(serde_json::Value::as_f64);
     nanoseconds.map(|time| time / 1e9).ok_or_else(|| format!("{name} has left a result without a median"))
 }
 
+/// The time in seconds that all but so many of a thousand of criterion's samples were within.
+fn quantile(samples: &str, all_but: u32) -> Option<f64> {
+    let json: serde_json::Value = serde_json::from_str(samples).ok()?;
+    let list = |name: &str| -> Option<Vec<f64>> {
+        json.get(name)?.as_array()?.iter().map(serde_json::Value::as_f64).collect()
+    };
+    let mut times: Vec<f64> = list("times")?.iter().zip(list("iters")?).map(|(time, rounds)| time / rounds).collect();
+    times.sort_by(f64::total_cmp);
+    let over = times.len() * usize::try_from(all_but).ok()? / 1000;
+    times.iter().rev().nth(over).map(|time| time / 1e9)
+}
+
 impl Measure {
     fn line(&self, isobit: f64, baseline: Option<f64>) -> String {
         let shown = |time: f64| match self.unit {
-            Unit::Time => seconds(time),
+            Unit::Time | Unit::AllBut(_) => seconds(time),
+            Unit::Memory => format!("{:.1} MiB", time / f64::from(MIB)),
             Unit::Bytes(bytes) => format!("{:.2} GiB/s", f64::from(bytes) / time / f64::from(1024 * MIB)),
         };
         let slower = baseline.map(|baseline| isobit / baseline);
         let ratio = match self.unit {
-            Unit::Time => slower,
+            Unit::Time | Unit::AllBut(_) | Unit::Memory => slower,
             Unit::Bytes(_) => slower.map(f64::recip),
         };
         let (goal, met) = match self.goal {
@@ -254,12 +379,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_quantile_leaves_out_the_slowest() {
+        let of = |count: u32| {
+            let times: Vec<u64> = (1..=count).rev().map(|time| u64::from(time) * 2_000_000_000).collect();
+            serde_json::json!({ "times": times, "iters": vec![2; times.len()] }).to_string()
+        };
+        assert_eq!(quantile(&of(200), 10), Some(198.0));
+        assert_eq!(quantile(&of(10), 10), Some(10.0));
+        assert_eq!(quantile(&of(0), 10), None);
+        assert_eq!(quantile("{}", 10), None);
+    }
+
+    #[test]
     fn a_goal_is_met_or_it_is_not() {
         let matmul = time("matmul", "", &[], Goal::Slower(1.1));
         assert_eq!(matmul.line(2.1, Some(2.0)), "| matmul | 2.10 s | 2.00 s | 1.05 | ≤ 1.10 | yes |");
         assert_eq!(matmul.line(2.4, Some(2.0)), "| matmul | 2.40 s | 2.00 s | 1.20 | ≤ 1.10 | **no** |");
         let write = transfer("write", "", &[]);
         assert_eq!(write.line(0.5, Some(0.25)), "| write | 0.50 GiB/s | 1.00 GiB/s | 0.50 | ≥ 0.90 | **no** |");
+        let worker = memory("worker", "", &[]);
+        assert_eq!(worker.line(3_145_728.0, Some(2_097_152.0)), "| worker | 3.0 MiB | 2.0 MiB | 1.50 |  |  |");
         let start = time("start", "", &[], Goal::Within(1e-3));
         assert_eq!(start.line(0.000_25, None), "| start | 250.0 µs |  |  | ≤ 1.00 ms | yes |");
     }

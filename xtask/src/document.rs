@@ -46,6 +46,7 @@ mod tests {
         for (document, command) in [
             ("BENCHMARKS.md", "bench"),
             ("BENCHMARKS.md", "bench dp32"),
+            ("BENCHMARKS.md", "bench strangers"),
             ("README.md", "divergence"),
             ("docs/acceptance.md", "acceptance"),
         ] {

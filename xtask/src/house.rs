@@ -101,6 +101,21 @@ fn imports_within_a_crate_have_no_circle() {
     assert!(!found["b"].contains("d") && !found["c"].contains("d"), "{found:?}");
 }
 
+/// A kernel without a meter ends when the driver likes: only measurements have such.
+#[test]
+fn nothing_that_runs_jobs_leaves_out_the_meter() {
+    let mut named = BTreeSet::new();
+    for krate in crates() {
+        for (path, text) in sources(&krate) {
+            if code(&text).any(|line| line.contains("_unmetered")) {
+                named.insert(format!("{}/{}", krate.file_name().unwrap().display(), path.display()));
+            }
+        }
+    }
+    // Where it is made, and where a device takes it.
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), ["device/core/mod.rs", "shader/kernel.rs"]);
+}
+
 /// Files and crates that are compiled where their names say.
 const GATED: [&str; 4] = [
     "runtime/provider/",

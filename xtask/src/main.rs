@@ -29,9 +29,9 @@ Commands:
   setup [--yes]          install what is missing on this machine: drivers, the wasm target, a picture
   demo [--yes]           set up, then rent the devices of this machine and compare what they claim
   test [--yes] [--long]  set up, then check formatting, lints, tests and documentation
-  bench [--yes] [dp32 | table | -- ARGS...]
-                         set up, then run the benchmarks (all; those of profile dp32; none, for the last results; or with ARGS for cargo bench), and
-                         write what all or those of dp32 found to BENCHMARKS.md
+  bench [--yes] [dp32 | strangers | table [NAME] | -- ARGS...]
+                         set up, then run the benchmarks (all; those of one table; none, for the last results; or with ARGS for cargo bench), and
+                         write what all or those of a table found to BENCHMARKS.md
   dist [--debug] [--check]
                          build a Debian package and a tarball in target/dist; with --check, install and run both in a root of
                          their own; with --debug, of a build that takes less time
@@ -90,7 +90,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "setup" => setup::run(&Options::parse(&["--yes"], args)?)?,
         "demo" => demo::run(&Options::parse(&["--yes"], args)?)?,
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
-        "bench" => bench::run(&Options::parse(&["--yes", "dp32", "table", "--"], args)?)?,
+        "bench" => bench::run(&Options::parse(&["--yes", "dp32", "strangers", "table", "--"], args)?)?,
         #[cfg(unix)]
         "dist" => dist::run(&Options::parse(&["--debug", "--check"], args)?)?,
         "divergence" => divergence::run(&Options::parse(&["--yes"], args)?)?,

@@ -5,8 +5,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 #[cfg(target_os = "linux")]
 use crate::commands::config;
 use crate::commands::{
-    build, check, completions, devices, doctor, inspect, keygen, limits, man, new, quote, run, serve, show, status,
-    submit, verify, worker,
+    build, check, completions, devices, doctor, inspect, keygen, limits, man, new, profile, quote, run, serve, show,
+    status, submit, verify, worker,
 };
 use crate::failure::Status;
 use crate::printer::Printer;
@@ -58,6 +58,7 @@ pub enum Command {
     Devices(devices::Devices),
     Doctor(doctor::Doctor),
     Run(run::Run),
+    Profile(profile::Profile),
     Keygen(keygen::Keygen),
     Serve(Box<serve::Serve>),
     #[cfg(target_os = "linux")]
@@ -84,6 +85,7 @@ impl Command {
             Self::Devices(command) => command.run(printer),
             Self::Doctor(command) => command.run(printer),
             Self::Run(command) => command.run(printer),
+            Self::Profile(command) => command.run(printer),
             Self::Keygen(command) => command.run(printer),
             Self::Serve(command) => command.run(printer),
             Self::Quote(command) => command.run(printer),

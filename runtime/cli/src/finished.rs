@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::escape;
 use crate::failure::Status;
 use crate::printer::Printer;
+use crate::profiled::Profiled;
 use crate::races::Races;
 
 /// The answer of `run` and `submit`.
@@ -38,6 +39,9 @@ pub struct Finished<'a> {
     /// Present if races were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     races: Option<Races<'a>>,
+    /// Present if the job was profiled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profiled>,
 }
 
 /// Where a job stood in line at first, and why.
@@ -74,12 +78,18 @@ impl<'a> Finished<'a> {
             bill: None,
             queued: None,
             races: None,
+            profile: None,
         }
     }
 
     /// Adds the races that were found, if they were looked for.
     pub fn with_races(self, races: Option<Races<'a>>) -> Self {
         Self { races, ..self }
+    }
+
+    /// Adds what its time went into, if it was profiled.
+    pub fn with_profile(self, profile: Option<Profiled>) -> Self {
+        Self { profile, ..self }
     }
 
     /// Adds what the job costs, if the provider charges.
@@ -149,7 +159,8 @@ impl fmt::Display for Finished<'_> {
         if let Some(receipt) = &self.receipt {
             writeln!(f, "receipt  {receipt}")?;
         }
-        self.races.as_ref().map_or(Ok(()), |races| races.fmt(f))
+        self.races.as_ref().map_or(Ok(()), |races| races.fmt(f))?;
+        self.profile.as_ref().map_or(Ok(()), |profile| profile.fmt(f))
     }
 }
 

@@ -83,6 +83,20 @@ pub fn leave(status: Status) -> ! {
     std::process::exit(code)
 }
 
+/// Asks a process that leads a group, and all in the group, to stop; elsewhere than on Unix, it is ended.
+#[cfg_attr(unix, allow(unsafe_code, reason = "only libc sends a signal to a group"))]
+pub fn ask_to_stop(child: &mut tokio::process::Child) {
+    #[cfg(unix)]
+    if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        // SAFETY: `kill` takes two numbers, and touches no memory of this process. The child has not been waited for, so the number is its own.
+        unsafe {
+            libc::kill(-group, libc::SIGTERM);
+        }
+    }
+    #[cfg(not(unix))]
+    child.start_kill().ok();
+}
+
 /// Calls `stop` when the process is asked to stop. Ends the process some seconds later, or at the next request.
 pub fn stop_when_asked(stop: impl FnOnce() + Send + 'static) {
     when_asked(move || {

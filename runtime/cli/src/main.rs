@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 mod addresses;
+mod again;
 mod cli;
 mod commands;
 mod escape;
@@ -15,10 +16,12 @@ mod key;
 mod limits;
 mod local;
 mod made_up;
+mod new_file;
 mod opening;
 mod outputs;
 mod printer;
 mod probing;
+mod profiled;
 mod races;
 #[cfg(target_os = "linux")]
 mod settings;

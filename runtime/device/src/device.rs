@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::backend::{Backend, Waits};
-use crate::core::{Observer, SLICE};
+use crate::core::{Observer, SLICE, TimelineObserver};
 use crate::observe::{RaceDetector, SpotCheck};
 use crate::verdicts::{Suspicion, Suspicions};
-use crate::{DeviceInfo, DeviceKind, Gpu, JobLimits, RaceLog, SpotChecks, Stop};
+use crate::{DeviceInfo, DeviceKind, Gpu, JobLimits, RaceLog, SpotChecks, Stop, Timeline};
 
 /// The default of [`Policy::patience`]: 10 minutes, enough for a long kernel on a software driver.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -29,11 +29,13 @@ pub struct Policy {
     /// If set, every dispatch under profile dp32 is searched for races, which are added to this log. Results stay the same, but
     /// it is many times slower.
     pub races: Option<RaceLog>,
+    /// If set, what the device does is recorded there. Results stay the same, but each dispatch is waited for.
+    pub timeline: Option<Timeline>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { patience: PATIENCE, spot_checks: SpotChecks::OFF, slice: SLICE, races: None }
+        Self { patience: PATIENCE, spot_checks: SpotChecks::OFF, slice: SLICE, races: None, timeline: None }
     }
 }
 
@@ -84,7 +86,10 @@ impl Device {
         if let Some(one_in) = policy.spot_checks.one_in.filter(|_| is_checked) {
             observers.push(Box::new(SpotCheck::new(one_in, suspicions)));
         }
+        if let Some(timeline) = &policy.timeline {
+            observers.push(Box::new(TimelineObserver::new(timeline.clone())));
+        }
         let waits = Waits { patience: policy.patience, stop };
-        Gpu::new(backend, limits, waits, policy.slice, observers)
+        Gpu::new(backend, limits, waits, policy.slice, observers).with_timeline(policy.timeline)
     }
 }

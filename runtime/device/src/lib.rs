@@ -63,8 +63,9 @@ mod stop;
 mod verdicts;
 
 pub use self::core::{
-    BindGroup, BindGroupLayout, Buffer, BufferUsage, CommandBuffer, CommandEncoder, ComputePipeline, Gpu, GroupEntry,
-    HostCharge, JobLimits, KernelUse, LayoutEntry, MAX_COMMANDS, MAX_HOST_MEMORY, MemoryUse, check_entry_point,
+    Activity, BindGroup, BindGroupLayout, Buffer, BufferUsage, CommandBuffer, CommandEncoder, ComputePipeline, Gpu,
+    GroupEntry, HostCharge, JobLimits, KernelTotals, KernelUse, LayoutEntry, MAX_COMMANDS, MAX_HOST_MEMORY, MemoryUse,
+    Recording, Span, SpanKind, Timeline, Totals, check_entry_point,
 };
 pub use adapter::{Adapter, AdapterReport, DeviceSelector, list_adapters, list_devices, open, open_cpu, select};
 pub use device::{Device, Policy};

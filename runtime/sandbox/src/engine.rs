@@ -179,7 +179,9 @@ impl Hasher for KeyHasher {
     }
 }
 
-fn settings() -> Config {
+/// wasmtime's settings for jobs, which [`Sandbox::new`] uses. They are here for measurements of what one of them costs.
+#[must_use]
+pub fn settings() -> Config {
     let mut config = Config::new();
     // Determinism: one result for every instruction, cost instead of time.
     config.cranelift_nan_canonicalization(true);

@@ -20,7 +20,7 @@ mod workload;
 
 pub use bounds::TooComplex;
 pub use code::CodeCache;
-pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode, instrumented};
+pub use engine::{CodeKey, CompileError, CompiledWorkload, Sandbox, TrustedCode, instrumented, settings};
 pub use job::{Input, Job, OutputSink, Reporter};
 pub use rules::{SANDBOX_VERSION, rules};
 pub use run::{FinishedJob, Interrupt, PreparedJob};

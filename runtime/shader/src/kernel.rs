@@ -9,7 +9,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, Function, Module, ShaderStage, Statement, StorageAccess};
 
 use crate::dp32::uniformity::Uniformity;
-use crate::dp32::{self, LoopCost, Lowered, Tier};
+use crate::dp32::{self, LoopCost, Lowered, Meter, Tier};
 use crate::refusal::Refusal;
 use crate::text::{self, Rewritten, Specialization, nesting};
 use crate::visit::{for_each_statement, functions};
@@ -136,10 +136,23 @@ impl Resolved {
     /// # Errors
     /// The kernel becomes too large or nests too deep. If it was prepared under profile native: it uses what dp32 lacks.
     pub fn lower(&self) -> Result<Lowered, KernelError> {
+        self.lower_with(Meter::On)
+    }
+
+    /// As [`Resolved::lower`], but no loop pays fuel. It is there to measure what paying costs, and a loop may hold the device for
+    /// ever: no job's kernel may be lowered so.
+    ///
+    /// # Errors
+    /// As [`Resolved::lower`].
+    pub fn lower_unmetered(&self) -> Result<Lowered, KernelError> {
+        self.lower_with(Meter::Off)
+    }
+
+    fn lower_with(&self, meter: Meter) -> Result<Lowered, KernelError> {
         let Checked { module, info, entry_point, uniformity } = &*self.checked;
         let lowered = crate::on_deep_stack(&self.source, || match uniformity {
-            Some(uniformity) => dp32::lower(module, info, entry_point, uniformity),
-            None => dp32::lower(module, info, entry_point, &dp32::check(module, info)?),
+            Some(uniformity) => dp32::lower(module, info, entry_point, uniformity, meter),
+            None => dp32::lower(module, info, entry_point, &dp32::check(module, info)?, meter),
         });
         let (lowered, loops) = lowered?;
         let location = |span: naga::Span| span.is_defined().then(|| span.location(&self.source).into());

@@ -74,6 +74,19 @@ fn only_workgroups_with_loops_report_their_end() {
     assert!(looping.reports() && looping.emit(None).unwrap().contains("system_status.finished"));
 }
 
+/// What `lower_unmetered` leaves out is what a loop pays, and nothing else.
+#[test]
+fn without_the_meter_a_loop_pays_nothing_and_is_still_watched() {
+    let wgsl = text("while (sum < data[1]) { sum += 3u; }");
+    let resolved = prepare(&wgsl, Profile::Dp32).unwrap().resolve(None, &[]).unwrap();
+    let (metered, unmetered) = (resolved.lower().unwrap(), resolved.lower_unmetered().unwrap());
+    let (metered_text, text) = (metered.emit(None).unwrap(), unmetered.emit(None).unwrap());
+    assert!(metered_text.contains("varying_fuel") && !text.contains("varying_fuel"), "{text}");
+    assert!(text.contains("exited") && text.contains("system_status.finished"), "{text}");
+    assert!(unmetered.reports());
+    assert_eq!((unmetered.invocation_cost(), unmetered.loops()), (metered.invocation_cost(), metered.loops()));
+}
+
 /// Not every back end of naga writes these as WGSL means them.
 #[test]
 fn integer_builtins_that_back_ends_get_wrong_are_written_out() {
@@ -94,12 +107,16 @@ fn integer_builtins_that_back_ends_get_wrong_are_written_out() {
 }
 
 fn kernel(body: &str) -> Lowered {
-    lower(&format!(
+    lower(&text(body))
+}
+
+fn text(body: &str) -> String {
+    format!(
         "@group(0) @binding(0) var<storage, read_write> data: array<u32>;
         fn touch(p: ptr<function, u32>) {{ *p += 1u; }}
         fn hundred(p: ptr<function, u32>) {{ for (var i = 0u; i < 100u; i++) {{ *p += i; }} }}
         @compute @workgroup_size(1) fn main() {{ var sum = 0u; {body} data[0] = sum; }}"
-    ))
+    )
 }
 
 #[test]

@@ -18,6 +18,7 @@ use self::crate_info::CrateInfo;
 use self::shared::Shared;
 use self::toolchain::Toolchain;
 use crate::failure::{Failure, Status};
+use crate::new_file::NewFile;
 use crate::opening;
 use crate::printer::Printer;
 
@@ -103,7 +104,7 @@ impl Build {
         let workload = component::from_module(&module, self.target)?;
 
         let file = self.output.clone().unwrap_or_else(|| info.default_output());
-        write_whole(&file, workload.bytes())?;
+        NewFile::create(&file)?.keep(workload.bytes())?;
         let Blob { hash, size } = workload.blob();
         printer.answer(&Answer { file: &file, hash, size, toolchain: toolchain.to_string() }, &file.display())?;
         printer.note(format_args!("built {} ({size}, {hash}) in {} s", info.name, start.elapsed().as_secs()));
@@ -204,24 +205,3 @@ const PROFILE: [&str; 6] = [
     "strip=true",
     "debug=false",
 ];
-
-/// Writes a file that appears whole or not at all.
-fn write_whole(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let write = || -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        // Temporary files are private by default; a workload is as public as any built file.
-        #[cfg(unix)]
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        #[cfg(not(unix))]
-        let permissions = fs::metadata(folder)?.permissions();
-        let mut temporary = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
-        std::io::Write::write_all(&mut temporary, bytes)?;
-        temporary.persist(file)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", file.display()))
-}

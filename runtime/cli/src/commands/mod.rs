@@ -12,6 +12,7 @@ pub mod keygen;
 pub mod limits;
 pub mod man;
 pub mod new;
+pub mod profile;
 pub mod quote;
 pub mod run;
 #[cfg_attr(not(target_os = "linux"), path = "serve_elsewhere.rs")]

@@ -1,4 +1,4 @@
-//! The job in this process, for systems without a jail.
+//! The job in this process, for systems without a jail and for `isobit profile`.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use isobit_device::probe::Verdict;
-use isobit_device::{Device, DeviceInfo, Policy, RaceLog, open_cpu};
+use isobit_device::{Device, DeviceInfo, Policy, RaceLog, Timeline, open_cpu};
 use isobit_job::{Fault, Name, Outcome};
 use isobit_renter::{Part, Places};
 use isobit_runner::{Embedder, Task};
@@ -17,10 +17,10 @@ use crate::printer::Printer;
 use crate::probing::{InChild, Watch};
 use crate::{interrupt, opening};
 
-pub(super) fn run(job: &LocalJob<'_>) -> anyhow::Result<LocalRun> {
+pub(super) fn run(job: &LocalJob<'_>, timeline: Option<&Timeline>) -> anyhow::Result<LocalRun> {
     let arrived = Instant::now();
     let sandbox = Sandbox::new()?;
-    let (device, races) = open_device(job)?;
+    let (device, races) = open_device(job, timeline)?;
     let compiled = match code_cache() {
         Some(cache) => cache.load_or_compile(&sandbox, job.workload),
         None => sandbox.compile(job.workload),
@@ -42,8 +42,8 @@ pub(super) fn run(job: &LocalJob<'_>) -> anyhow::Result<LocalRun> {
     Ok(LocalRun { claim, observed, races, unread, outputs: parts })
 }
 
-/// Opens the device, with a log if races are looked for.
-fn open_device(job: &LocalJob<'_>) -> anyhow::Result<(Device, Option<RaceLog>)> {
+/// Opens the device, with a log if races are looked for, and with this timeline.
+fn open_device(job: &LocalJob<'_>, timeline: Option<&Timeline>) -> anyhow::Result<(Device, Option<RaceLog>)> {
     // Longer than the deadline, so that the deadline is reported, which has the better message.
     let patience = job.deadline.saturating_add(Duration::from_secs(60));
     let races = job.detect_races.then(RaceLog::default);
@@ -51,7 +51,8 @@ fn open_device(job: &LocalJob<'_>) -> anyhow::Result<(Device, Option<RaceLog>)> 
         true => open_cpu().map_err(opening::no_device)?,
         false => open(job)?,
     };
-    Ok((device.with(Policy { patience, races: races.clone(), ..Policy::default() }), races))
+    let policy = Policy { patience, races: races.clone(), timeline: timeline.cloned(), ..Policy::default() };
+    Ok((device.with(policy), races))
 }
 
 /// Opens the job's device, which is probed if it is not known yet.

@@ -1,7 +1,6 @@
-//! A job run on this machine: what `isobit run` and `isobit verify --rerun` share. Where the system has a jail, it runs in a process in
-//! that jail; elsewhere in this one.
+//! A job run on this machine: what `isobit run`, `isobit profile` and `isobit verify --rerun` share. Where the system has a jail, it runs in a process
+//! in that jail; elsewhere, and where this process is to look at it, in this one.
 
-#[cfg(not(target_os = "linux"))]
 mod in_process;
 #[cfg(target_os = "linux")]
 mod jailed;
@@ -14,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobit_device::{DeviceSelector, RaceReport};
+use isobit_device::{DeviceSelector, RaceReport, Timeline};
 use isobit_job::{Claim, Fault, FaultKind, Name, Observed, Unread};
 use isobit_renter::{Part, Places, Submission};
 use isobit_sandbox::{CodeCache, Input, Reporter, Workload};
@@ -66,8 +65,13 @@ impl LocalJob<'_> {
                     "jails are made on Linux only: the workload is confined by WebAssembly, and the driver by nothing",
                 );
             }
-            in_process::run(self)
+            in_process::run(self, None)
         }
+    }
+
+    /// The same in this process on every system, which records what the device does.
+    pub fn run_here(&self, timeline: &Timeline) -> anyhow::Result<LocalRun> {
+        in_process::run(self, Some(timeline))
     }
 
     /// A fault of this machine as an error, with what to do about it.

@@ -196,6 +196,7 @@ mod tests {
             lowered: None,
             interpreted: Arc::default(),
             source: "".into(),
+            name: "".into(),
             _charge: None,
         })
     }

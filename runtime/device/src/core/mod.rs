@@ -12,13 +12,14 @@ mod observer;
 mod queue;
 mod resources;
 mod rules;
+mod timeline;
 mod workgroup_time;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use isobit_job::FaultKind;
-use isobit_shader::{Kernel, Profile};
+use isobit_shader::{Kernel, Lowered, Profile, Resolved};
 
 use self::backend::{Backend, Compile, Waits};
 use self::host_memory::HostMemory;
@@ -38,7 +39,12 @@ pub use self::queue::KernelUse;
 pub(crate) use self::queue::{Queue, is_replayable};
 pub use self::resources::{BindGroup, BindGroupLayout, Buffer, BufferUsage, ComputePipeline, GroupEntry, LayoutEntry};
 pub(crate) use self::resources::{PipelineState, Range};
+pub(crate) use self::timeline::TimelineObserver;
+pub use self::timeline::{Activity, KernelTotals, Recording, Span, SpanKind, Timeline, Totals};
 pub(crate) use self::workgroup_time::SLICE;
+
+/// Bytes of the name of an entry point that are kept for people.
+const MAX_NAME: usize = 100;
 
 /// The limits of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +72,7 @@ pub struct Gpu {
     ledger: Ledger,
     host_memory: HostMemory,
     pipelines: u64,
+    timeline: Option<Timeline>,
 }
 
 impl Gpu {
@@ -84,7 +91,22 @@ impl Gpu {
             ledger: Ledger::new(limits.memory),
             host_memory: HostMemory::default(),
             pipelines: 0,
+            timeline: None,
         }
+    }
+
+    /// The same device, which records what it does besides running kernels.
+    pub(crate) fn with_timeline(self, timeline: Option<Timeline>) -> Self {
+        Self { timeline, ..self }
+    }
+
+    /// Does something of so many bytes, and records it if there is a timeline.
+    fn timed<T>(&mut self, activity: Activity, bytes: u64, work: impl FnOnce(&mut Self) -> T) -> T {
+        let Some(timeline) = self.timeline.clone() else { return work(self) };
+        let (begun, before) = (Instant::now(), timeline.time_of_kernels());
+        let result = work(self);
+        timeline.add(activity, bytes, begun, before);
+        result
     }
 
     /// The device's name, kind and driver. Never shown to a guest.
@@ -109,6 +131,10 @@ impl Gpu {
 
     /// Creates a buffer of `size` bytes, a multiple of 4 and at least 4, filled with zeros.
     pub fn create_buffer(&mut self, size: u64, usage: BufferUsage) -> Result<Buffer, DeviceError> {
+        self.timed(Activity::Allocate, size, |gpu| gpu.allocate(size, usage))
+    }
+
+    fn allocate(&mut self, size: u64, usage: BufferUsage) -> Result<Buffer, DeviceError> {
         rules::buffer_size(size, &self.limits)?;
         let host = self.host_memory.charge(host_memory::BUFFER)?;
         let charge = self.ledger.charge(size)?;
@@ -160,15 +186,36 @@ impl Gpu {
         layouts: Option<&[BindGroupLayout]>,
         constants: &[(String, f64)],
     ) -> Result<ComputePipeline, DeviceError> {
-        let resolved = kernel.resolve(entry_point, constants)?;
-        let lowered = match kernel.profile() {
-            Profile::Native => None,
-            _ => Some(Arc::new(resolved.lower()?)),
-        };
+        self.timed(Activity::Compile, 0, |gpu| {
+            let resolved = kernel.resolve(entry_point, constants)?;
+            let lowered = match kernel.profile() {
+                Profile::Native => None,
+                _ => Some(resolved.lower()?),
+            };
+            gpu.pipeline(kernel, &resolved, lowered, layouts)
+        })
+    }
+
+    /// Compiles the only entry point of a kernel under profile dp32 so that its loops pay no fuel. It is there to measure what paying costs: nothing
+    /// that runs jobs calls it, since nothing but the driver would end such a loop.
+    pub fn create_unmetered_pipeline(&mut self, kernel: &Kernel) -> Result<ComputePipeline, DeviceError> {
+        let resolved = kernel.resolve(None, &[])?;
+        let lowered = resolved.lower_unmetered()?;
+        self.pipeline(kernel, &resolved, Some(lowered), None)
+    }
+
+    fn pipeline(
+        &mut self,
+        kernel: &Kernel,
+        resolved: &Resolved,
+        lowered: Option<Lowered>,
+        layouts: Option<&[BindGroupLayout]>,
+    ) -> Result<ComputePipeline, DeviceError> {
+        let lowered = lowered.map(Arc::new);
         let entry_point = resolved.entry_point();
         let layouts = bindings::pipeline(entry_point, layouts)?;
-        let charge = self.host_memory.charge(host_memory::of_pipeline(&resolved, lowered.as_deref()))?;
-        let compile = Compile { kernel: &resolved, lowered: lowered.as_ref(), layouts: &layouts };
+        let charge = self.host_memory.charge(host_memory::of_pipeline(resolved, lowered.as_deref()))?;
+        let compile = Compile { kernel: resolved, lowered: lowered.as_ref(), layouts: &layouts };
         let compiled = self.queue.backend.compile(&compile, &self.queue.waits)?;
         let each = lowered.as_ref().map_or(1, |lowered| u64::from(lowered.invocation_cost()));
         let cost = entry_point.invocations() * each;
@@ -185,6 +232,7 @@ impl Gpu {
             lowered,
             interpreted: Arc::default(),
             source: Arc::clone(kernel.source()),
+            name: beginning(&entry_point.name).into(),
             _charge: Some(Arc::new(charge)),
         }))
     }
@@ -207,7 +255,9 @@ impl Gpu {
         let length = source.length();
         rules::words("the write", buffer.size(), offset, length)?;
         if length > 0 {
-            self.queue.backend.write(buffer.memory(), offset, &mut source, &self.queue.waits)?;
+            self.timed(Activity::Write, length, |gpu| {
+                gpu.queue.backend.write(buffer.memory(), offset, &mut source, &gpu.queue.waits)
+            })?;
         }
         Ok(())
     }
@@ -221,18 +271,22 @@ impl Gpu {
         if length == 0 {
             return Ok(Readback::default());
         }
-        self.queue.drain()?;
-        Ok(self.queue.backend.read(buffer.memory(), offset, length, &self.queue.waits)?)
+        self.timed(Activity::Read, length, |gpu| {
+            gpu.queue.drain()?;
+            Ok(gpu.queue.backend.read(buffer.memory(), offset, length, &gpu.queue.waits)?)
+        })
     }
 
     /// Runs commands after all work submitted before, and may return while they run.
     pub fn submit(&mut self, commands: &CommandBuffer) -> Result<(), DeviceError> {
-        Ok(self.queue.run(&commands.steps, commands.kernel_fuel(), &mut self.observers)?)
+        self.timed(Activity::Queue, 0, |gpu| {
+            Ok(gpu.queue.run(&commands.steps, commands.kernel_fuel(), &mut gpu.observers)?)
+        })
     }
 
     /// Waits until the device has done all submitted work.
     pub fn wait(&mut self) -> Result<(), DeviceError> {
-        self.queue.drain()?;
+        self.timed(Activity::Queue, 0, |gpu| gpu.queue.drain())?;
         self.ledger.freed();
         Ok(())
     }
@@ -240,6 +294,11 @@ impl Gpu {
     /// The cost of all submitted kernels. Waits for kernels whose cost is only known after they have run. Does nothing if none
     /// was dispatched since the last call.
     pub fn settle(&mut self) -> Result<KernelUse, DeviceError> {
-        Ok(self.queue.collect()?)
+        self.timed(Activity::Queue, 0, |gpu| Ok(gpu.queue.collect()?))
     }
+}
+
+/// The beginning of a name, for people.
+fn beginning(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or_default()
 }

@@ -190,6 +190,8 @@ pub(crate) struct PipelineState {
     pub(crate) interpreted: Arc<OnceLock<Result<Arc<Program>, KernelError>>>,
     /// The guest's WGSL text.
     pub(crate) source: Arc<str>,
+    /// The name of its entry point, or the beginning of a long one.
+    pub(crate) name: Box<str>,
     pub(crate) _charge: Option<Arc<HostCharge>>,
 }
 

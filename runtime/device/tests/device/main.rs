@@ -17,6 +17,7 @@ mod races;
 #[path = "../../../../tests/support/seen.rs"]
 mod seen;
 mod slices;
+mod timeline;
 mod transfers;
 
 use isobit_device::{

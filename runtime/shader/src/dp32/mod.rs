@@ -51,6 +51,7 @@ pub(crate) use unavailable::check as check_available;
 
 use self::define::Defined;
 pub use self::define::MAX_CONTROL_DEPTH;
+pub(crate) use self::define::Meter;
 use self::uniformity::Uniformity;
 use crate::refusal::defect;
 use crate::validate::validate;
@@ -150,6 +151,7 @@ pub(crate) fn lower(
     info: &ModuleInfo,
     entry_point: &EntryPoint,
     uniformity: &Uniformity,
+    meter: Meter,
 ) -> Result<(Lowered, Vec<(Span, u32)>), Refusal> {
     let index = module
         .entry_points
@@ -157,7 +159,7 @@ pub(crate) fn lower(
         .position(|entry| entry.stage == ShaderStage::Compute && entry.name == entry_point.name)
         .ok_or_else(|| defect("the entry point is not in its module"))?;
     let unproved = sharing::unproved(module);
-    let Defined { module, invocation_cost, reports, loops } = define::define(module, info, index, uniformity)?;
+    let Defined { module, invocation_cost, reports, loops } = define::define(module, info, index, uniformity, meter)?;
     if invocation_cost > INVOCATION_FUEL {
         return Err(Refusal::new(format!(
             "an invocation of `{}` costs more than the {INVOCATION_FUEL} that it may spend, loops of unknown length aside",

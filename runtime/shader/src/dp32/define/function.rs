@@ -13,7 +13,7 @@ use super::content::{Content, FunctionContent};
 use super::counted::{Counted, Iterations, counted_loops};
 use super::expression::Number;
 use super::flow::{Flow, Scope};
-use super::{Callee, Definer, MAX_EXPRESSIONS, too_large};
+use super::{Callee, Definer, MAX_EXPRESSIONS, Meter, too_large};
 use crate::Refusal;
 use crate::dp32::pointers::{self, Part};
 use crate::dp32::system::{LEFT_LOOP, SPENT};
@@ -373,7 +373,7 @@ impl FunctionDefiner<'_, '_, '_> {
 
         // The variable shows whether the device has left the loop early (see `LEFT_LOOP`).
         let trap = self.definer.system.trap;
-        self.definer.meters.counted = true;
+        self.definer.meters.unmetered = true;
         let variable = self.local(counted.variable)?;
         let (pointer, bound) = (self.body.local(variable), self.body.literal(counted.bound));
         let left = self.body.emit(Expression::Load { pointer }, 0);
@@ -397,8 +397,10 @@ impl FunctionDefiner<'_, '_, '_> {
             None => false,
         };
         let fuel = if uniform { self.definer.system.uniform_fuel } else { self.definer.system.varying_fuel };
-        self.definer.meters.uniform |= uniform;
-        self.definer.meters.varying |= !uniform;
+        let pays = self.definer.meter == Meter::On;
+        self.definer.meters.uniform |= uniform && pays;
+        self.definer.meters.varying |= !uniform && pays;
+        self.definer.meters.unmetered |= !pays;
         let bool_type = self.definer.ty(TypeInner::Scalar(Scalar::BOOL));
         let exited = self.body.new_local(LocalVariable { name: Some("exited".to_owned()), ty: bool_type, init: None });
 
@@ -409,7 +411,9 @@ impl FunctionDefiner<'_, '_, '_> {
 
         self.body.open();
         let price = self.body.deferred();
-        self.pay(fuel, price, exited);
+        if pays {
+            self.pay(fuel, price, exited);
+        }
         self.loop_body(body)?;
         let new_body = self.body.close();
 

@@ -56,18 +56,27 @@ pub(super) struct Defined {
     pub(super) loops: Vec<(Span, u32)>,
 }
 
+/// Whether loops of unknown length pay fuel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meter {
+    On,
+    /// For measurements only: nothing but the device ends such a loop.
+    Off,
+}
+
 /// Rewrites an entry point of a checked module without overrides.
 pub(super) fn define(
     module: &Module,
     info: &ModuleInfo,
     entry_point: usize,
     uniformity: &Uniformity,
+    meter: Meter,
 ) -> Result<Defined, Refusal> {
-    let defined = define_in_form(module, info, entry_point, uniformity, false)?;
+    let defined = define_in_form(module, info, entry_point, uniformity, meter, false)?;
     if depth::of_module(&defined.module).depth <= MAX_CONTROL_DEPTH {
         return Ok(defined);
     }
-    let defined = define_in_form(module, info, entry_point, uniformity, true)?;
+    let defined = define_in_form(module, info, entry_point, uniformity, meter, true)?;
     let Depth { depth, span } = depth::of_module(&defined.module);
     if depth <= MAX_CONTROL_DEPTH {
         return Ok(defined);
@@ -84,12 +93,13 @@ fn define_in_form(
     info: &ModuleInfo,
     entry_point: usize,
     uniformity: &Uniformity,
+    meter: Meter,
     flat: bool,
 ) -> Result<Defined, Refusal> {
     let entry = module.entry_points.get(entry_point).ok_or_else(|| Refusal::new("there is no such entry point"))?;
     let contents = content::analyze(module, info, entry_point);
     let mut definer = Definer::new(module, info, uniformity, contents);
-    definer.flat = flat;
+    (definer.meter, definer.flat) = (meter, flat);
     let origin =
         Origin { module, info: info.get_entry_point(entry_point), function: &entry.function, guest: Some(None) };
     let (mut guest, cost) = define_function(&mut definer, origin)?;
@@ -146,13 +156,13 @@ struct Meters {
     uniform: bool,
     varying: bool,
     /// There are loops that are not metered; only whether the device has left them early is checked.
-    counted: bool,
+    unmetered: bool,
 }
 
 impl Meters {
     /// Whether the kernel has loops.
     fn any(self) -> bool {
-        self.uniform || self.varying || self.counted
+        self.uniform || self.varying || self.unmetered
     }
 }
 
@@ -164,6 +174,7 @@ struct Definer<'a> {
     uniformity: &'a Uniformity,
     contents: Contents,
     pointers: Pointers,
+    meter: Meter,
     flat: bool,
     system: System,
     meters: Meters,
@@ -200,6 +211,7 @@ impl<'a> Definer<'a> {
             uniformity,
             contents,
             pointers: Pointers::new(guest),
+            meter: Meter::On,
             flat: false,
             system,
             meters: Meters::default(),
