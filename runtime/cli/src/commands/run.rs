@@ -52,18 +52,18 @@ impl Run {
     pub fn run(mut self, printer: &Printer) -> anyhow::Result<Status> {
         // Mistakes in the arguments are found before the job runs, not after it.
         let secret = self.receipt.is_some().then(|| self.key.load()).transpose()?;
-        let workload = super::read_workload(&self.job.workload)?;
-        let names = JobNames::new(&mut self.job, &workload)?;
+        let program = super::read_program(&self.job.workload)?;
+        let names = JobNames::new(&mut self.job, &program.workload, printer)?;
         let key = self.key.path().map(|path| ("key", path));
         let key: Vec<_> = key.into_iter().collect();
         let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &self.job.workload, &key, printer)?);
         let profile = self.job.profile(printer);
         let limits = Limits::from(self.job.limits);
-        let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile)?;
+        let submission = Submission::new(program.file(), &names.inputs, names.params, limits, profile)?;
         let watch = Arc::new(Watch::new(printer));
         let job = LocalJob {
             submission: &submission,
-            workload: &workload,
+            workload: &program.workload,
             inputs: &names.inputs,
             device: &self.device,
             detect_races: self.detect_races,
