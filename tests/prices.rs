@@ -95,9 +95,9 @@ fn what_is_too_expensive_is_refused_before_it_runs_with_figures() {
     let dear = "the provider asks 0.25 EUR for 10^12 kernel fuel; the most that is to be paid is 0.2 EUR";
     refused(&["--max-price", "guest-fuel=1,kernel-fuel=0.2,out=1,currency=EUR"], &[dear, "raise --max-price"]);
     // Smaller limits cost less.
-    let limits = ["--fuel", "2G", "--kernel-fuel", "2T", "--output-bytes", "1GiB"];
-    submit(&provider, &[&limits[..], &["--budget", "1.625EUR"]].concat()).done();
-    refused(&[&limits[..], &["--budget", "1.624999EUR"]].concat(), &["could cost 1.625 EUR"]);
+    let limits = ["--fuel", "4G", "--kernel-fuel", "2T", "--output-bytes", "1GiB"];
+    submit(&provider, &[&limits[..], &["--budget", "2.625EUR"]].concat()).done();
+    refused(&[&limits[..], &["--budget", "2.624999EUR"]].concat(), &["could cost 2.625 EUR"]);
     // What is no price is said at once.
     let mut serve = isobit();
     serve.args(["serve", "--device", "cpu", "--price", "gpu=1"]);

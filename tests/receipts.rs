@@ -305,7 +305,7 @@ fn profile_native_is_warned_of_and_stated_in_the_claim() {
         isobit().args(args).args(more).output().unwrap().into()
     };
     let (native, default) = (run(&["--profile", "native"]), run(&[]));
-    assert_eq!(native.done()["rules"], "native sandbox/3");
+    assert_eq!(native.done()["rules"], "native sandbox/4");
     assert!(native.stderr.contains("warning: profile native"), "{}", native.stderr);
     assert_eq!(default.done()["rules"], delivery.receipt().claim.rules.to_string());
     assert!(!default.stderr.contains("profile native"), "{}", default.stderr);

@@ -316,7 +316,7 @@ fn hoards() -> Vec<Entry> {
         wish("buffers-dropped-at-once", Ends::Completes),
         wish("a-million-encoders-dropped", Ends::Completes).fuel(100_000_000_000),
         wish("a-hundred-thousand-groups", limit(LimitName::Handles)).fuel(100_000_000_000).long(),
-        says("pipelines-without-end", "limit host-memory exceeded: 536957952 asked for, at most 536870912 allowed")
+        says("pipelines-without-end", "limit host-memory exceeded: 537719808 asked for, at most 536870912 allowed")
             .fuel(100_000_000_000),
         says("commands-without-end", "limit host-memory exceeded: 536871168 asked for, at most 536870912 allowed")
             .fuel(100_000_000_000),

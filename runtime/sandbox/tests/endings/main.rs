@@ -254,7 +254,7 @@ fn compiled_code_from_the_cache_runs_like_fresh_code() {
 /// `SANDBOX_VERSION` and write the new ones here.
 #[test]
 fn what_guests_cost_is_what_this_version_of_the_rules_says() {
-    assert_eq!(isobit_sandbox::SANDBOX_VERSION, 3);
+    assert_eq!(isobit_sandbox::SANDBOX_VERSION, 4);
     let count = "(local $n i32) (local.set $n (i32.const 1000))
         (loop (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if 0 (local.get $n))) i32.const 0";
     let memory = "(drop (memory.grow (i32.const 3))) (memory.fill (i32.const 64) (i32.const 7) (i32.const 1000))
