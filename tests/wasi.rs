@@ -71,7 +71,8 @@ fn try_command(device: &str, job: &[&str], program: &[&str]) -> Ended {
 }
 
 fn claim(ended: &Ended) -> String {
-    let line = ended.stderr.lines().find(|line| line.starts_with("claim")).unwrap_or_else(|| panic!("{}", ended.stderr));
+    let line =
+        ended.stderr.lines().find(|line| line.starts_with("claim")).unwrap_or_else(|| panic!("{}", ended.stderr));
     line.to_owned()
 }
 
@@ -126,7 +127,9 @@ fn an_input_is_a_file_and_an_archive_is_a_folder() {
     let mut expected = vec!["cut.tar \"one.txt".to_owned(), r#"text "some""#.to_owned(), "tree/".to_owned()];
     expected.extend((0..8).map(|depth| format!("{}a-folder-with-a-long-name/", "  ".repeat(depth + 1))));
     expected.push(format!("{}deep.txt \"333\"", "  ".repeat(9)));
-    expected.extend([r#"  one.txt "the later one""#, "  sub/", r#"    two.txt "22""#, "tree.tar \"one.txt"].map(str::to_owned));
+    expected.extend(
+        [r#"  one.txt "the later one""#, "  sub/", r#"    two.txt "22""#, "tree.tar \"one.txt"].map(str::to_owned),
+    );
     let told: Vec<_> = ended.stdout.lines().collect();
     assert_eq!(told.len(), expected.len(), "{}", ended.stdout);
     for (line, expected) in told.iter().zip(&expected) {
@@ -139,7 +142,8 @@ fn an_input_is_a_file_and_an_archive_is_a_folder() {
 fn a_command_reads_and_writes_much_here_and_at_a_provider() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..3_000_000_u32).flat_map(|at| (at.wrapping_mul(at) >> 7).to_le_bytes().into_iter().take(1)).collect();
     fs::write(at("bytes"), &bytes).unwrap();
     let input = format!("stdin={}", at("bytes").display());
     let named = |name: &str| format!("{name}={}", at(name).display());

@@ -192,7 +192,9 @@ impl JobNames {
             }
         } else if !args.args.is_empty() || !args.env.is_empty() {
             let failure = Failure::new("only a WASI command takes arguments and environment variables");
-            return Err(failure.hint("`isobit inspect` shows what the workload takes; parameters go after -p NAME=").into());
+            return Err(failure
+                .hint("`isobit inspect` shows what the workload takes; parameters go after -p NAME=")
+                .into());
         }
         let Takes { params: known_params, inputs: known_inputs, outputs: known_outputs } = workload.takes();
         refuse_unknown("takes no parameter", params.keys(), known_params)?;

@@ -12,8 +12,8 @@ use isobit_job::Hash;
 use std::fs::File;
 use std::hash::{Hash as _, Hasher};
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime_wasi::p2::bindings::sync::CommandPre;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_wasi::p2::bindings::sync::CommandPre;
 
 /// The most bytes of one linear memory: what 32-bit wasm can address.
 const MAX_GUEST_MEMORY: usize = 4 << 30;

@@ -80,7 +80,10 @@ impl fmt::Display for Answer<'_> {
             }
         }
         if self.command {
-            return writeln!(f, "takes    arguments after --, --env, input stdin, any input as a file in /in; makes output stdout, and files in /out");
+            return writeln!(
+                f,
+                "takes    arguments after --, --env, input stdin, any input as a file in /in; makes output stdout, and files in /out"
+            );
         }
         if params.is_empty() && inputs.is_empty() && outputs.is_empty() {
             writeln!(f, "takes    it does not say")?;

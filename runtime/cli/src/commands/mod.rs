@@ -70,7 +70,9 @@ fn parse(status: Status, path: &Path, bytes: Vec<u8>) -> anyhow::Result<Workload
     Ok(Workload::parse(bytes).map_err(|error| {
         let failure = Failure::new(format!("{} is not a workload: {error}", path.display())).status(status);
         match error {
-            WorkloadError::CoreModule => failure.hint("`isobit run` and `isobit submit` make it one, if it is a WASI program"),
+            WorkloadError::CoreModule => {
+                failure.hint("`isobit run` and `isobit submit` make it one, if it is a WASI program")
+            }
             WorkloadError::NotWasm(_) => failure.hint("make one with `isobit build DIR`"),
             _ => failure.hint("look at the crate that it was built from: `isobit new DIR` makes one that fits"),
         }

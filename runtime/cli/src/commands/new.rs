@@ -19,7 +19,9 @@ const NAME: &str = "{{name}}";
 ///
 /// The crate holds what it needs to build, the SDK too.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  isobit new blur\n  isobit new work/blur --name my-blur\n  isobit new words --template command")]
+#[command(
+    after_help = "Examples:\n  isobit new blur\n  isobit new work/blur --name my-blur\n  isobit new words --template command"
+)]
 pub struct New {
     /// The folder to make; it may exist if it is empty
     dir: PathBuf,

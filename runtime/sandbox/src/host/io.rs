@@ -2,8 +2,9 @@
 
 use super::HostState;
 use super::bindings::isobit::compute::io::{Error, Host, HostInput, HostOutput, LimitExceeded, Parameter};
+use super::fuel::HostFuel;
 use crate::ending::Ending;
-use crate::fuel::{self, HostFuel};
+use crate::fuel;
 use crate::job::{Input, OutputSink};
 use isobit_job::{Fault, Name};
 use std::io::Write;

@@ -1,5 +1,6 @@
 //! The host side of `wit/`: one file per interface, over the state of one job.
 
+mod fuel;
 pub(crate) mod gpu;
 pub(crate) mod io;
 pub(crate) mod limiter;
@@ -8,11 +9,11 @@ mod wasi;
 
 pub use self::wasi::MAX_ARCHIVED;
 
-use self::limiter::MemoryLimiter;
+use self::fuel::HostFuel;
 use self::io::{OutputBytes, OutputHandle};
+use self::limiter::MemoryLimiter;
 use self::wasi::{Files, VirtualClock};
 use crate::ending::Ending;
-use crate::fuel::HostFuel;
 use crate::job::{Input, Job, OutputSink, Reporter};
 use isobit_device::{DeviceError, Gpu, JobLimits, Stop};
 use isobit_job::{Bytes, Fault, FaultKind, Fuel, Limits, Name, Profile, Trap, Unread};

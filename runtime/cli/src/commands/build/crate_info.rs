@@ -108,7 +108,13 @@ fn choose(metadata: Metadata, manifest: &Path) -> anyhow::Result<CrateInfo> {
         Some(package) => {
             let Package { name, id, .. } = package;
             let (name, id, is_program) = (name.clone(), id.clone(), !package.has_cdylib());
-            Ok(CrateInfo { name, is_program, id, target_dir: metadata.target_directory, workspace: metadata.workspace_root })
+            Ok(CrateInfo {
+                name,
+                is_program,
+                id,
+                target_dir: metadata.target_directory,
+                workspace: metadata.workspace_root,
+            })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A command's files: its inputs below `/in`, to read, and its outputs below `/out`, to write once from front to back.
 
 use super::super::HostState;
-use super::super::io::{Failure, OutputHandle};
+use super::super::io::{Failure, OutputHandle, table_full};
 use super::clock::WALL_EPOCH;
 use super::streams::{MAX_PIECE, Reading, StandardOutput};
 use crate::ending::Ending;
@@ -125,7 +125,8 @@ impl Files {
             if let Some(directory) = name.as_str().strip_suffix(ARCHIVE).filter(|rest| !rest.is_empty())
                 && let Err(error) = self.unpack(directory, &whole)
             {
-                complaints.push(format!("input {name} is only a file, because it is no archive that can be read: {error}"));
+                complaints
+                    .push(format!("input {name} is only a file, because it is no archive that can be read: {error}"));
             }
             self.add(ROOT, name.as_str(), Node::File(whole));
         }
@@ -235,8 +236,11 @@ impl HostState {
     }
 
     fn open(&mut self, open: Open) -> FsResult<Resource<Descriptor>> {
-        let handle = self.table.push(open).map_err(|error| FsError::trap(super::super::io::table_full(error)))?;
-        Ok(Resource::new_own(handle.rep()))
+        Ok(Resource::new_own(self.keep(open)?.rep()))
+    }
+
+    fn keep<T: Send + 'static>(&mut self, item: T) -> FsResult<Resource<T>> {
+        self.table.push(item).map_err(|error| FsError::trap(table_full(error)))
     }
 
     /// The file of this descriptor, to be read.
@@ -342,7 +346,7 @@ impl preopens::Host for HostState {
         }
         let directories = [(Open::Input(ROOT), IN), (Open::Outputs, OUT)];
         let open = |(open, path): (Open, &str)| {
-            let handle = self.table.push(open).map_err(super::super::io::table_full)?;
+            let handle = self.table.push(open).map_err(table_full)?;
             Ok((Resource::new_own(handle.rep()), path.to_owned()))
         };
         directories.map(open).into_iter().collect()
@@ -394,7 +398,12 @@ impl types::HostDescriptor for HostState {
         self.output(&descriptor, None).map(drop)
     }
 
-    fn read(&mut self, descriptor: Resource<Descriptor>, length: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
+    fn read(
+        &mut self,
+        descriptor: Resource<Descriptor>,
+        length: Filesize,
+        offset: Filesize,
+    ) -> FsResult<(Vec<u8>, bool)> {
         let part = self.part(&descriptor)?;
         let left = part.size.saturating_sub(offset);
         let size = usize::try_from(length.min(left)).unwrap_or(usize::MAX).min(MAX_PIECE);
@@ -416,9 +425,7 @@ impl types::HostDescriptor for HostState {
         let open = self.opened(&descriptor)?;
         let files = self.files()?;
         let mut entries: Vec<_> = match open {
-            Open::Outputs => {
-                files.outputs.keys().map(|name| (DescriptorType::RegularFile, name.to_string())).collect()
-            }
+            Open::Outputs => files.outputs.keys().map(|name| (DescriptorType::RegularFile, name.to_string())).collect(),
             Open::Input(node) => match files.nodes.get(node) {
                 Some(Node::Directory(children)) => {
                     let kind = |node: &usize| match files.nodes.get(*node) {
@@ -433,9 +440,7 @@ impl types::HostDescriptor for HostState {
         };
         entries.reverse();
         self.charge(entries.len() as u64, fuel::ITEM).map_err(ended)?;
-        let listing = self.table.push(Listing(entries));
-        let listing = listing.map_err(|error| FsError::trap(super::super::io::table_full(error)))?;
-        Ok(Resource::new_own(listing.rep()))
+        Ok(Resource::new_own(self.keep(Listing(entries))?.rep()))
     }
 
     fn sync(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
@@ -497,7 +502,11 @@ impl types::HostDescriptor for HostState {
                 let code = error.downcast_ref().copied();
                 let in_outputs = matches!(self.opened(&descriptor)?, Open::Outputs);
                 match names(&path)?.as_slice() {
-                    [name] if in_outputs && how.contains(OpenFlags::CREATE) && matches!(code, Some(ErrorCode::NoEntry)) => {
+                    [name]
+                        if in_outputs
+                            && how.contains(OpenFlags::CREATE)
+                            && matches!(code, Some(ErrorCode::NoEntry)) =>
+                    {
                         self.make(name)?
                     }
                     _ => return Err(error),
@@ -562,7 +571,7 @@ impl types::HostDescriptor for HostState {
         let end = part.begin.saturating_add(part.size);
         let stream = Reading::new(part.input, part.begin.saturating_add(offset), end, &self.fuel);
         let stream: DynInputStream = Box::new(stream);
-        Ok(self.table.push(stream).map_err(|error| FsError::trap(super::super::io::table_full(error)))?)
+        self.keep(stream)
     }
 
     fn write_via_stream(
@@ -572,13 +581,13 @@ impl types::HostDescriptor for HostState {
     ) -> FsResult<Resource<streams::OutputStream>> {
         let output = self.output(&descriptor, Some(offset))?;
         let stream: DynOutputStream = Box::new(StandardOutput(output));
-        Ok(self.table.push(stream).map_err(|error| FsError::trap(super::super::io::table_full(error)))?)
+        self.keep(stream)
     }
 
     fn append_via_stream(&mut self, descriptor: Resource<Descriptor>) -> FsResult<Resource<streams::OutputStream>> {
         let output = self.output(&descriptor, None)?;
         let stream: DynOutputStream = Box::new(StandardOutput(output));
-        Ok(self.table.push(stream).map_err(|error| FsError::trap(super::super::io::table_full(error)))?)
+        self.keep(stream)
     }
 
     fn is_same_object(&mut self, a: Resource<Descriptor>, b: Resource<Descriptor>) -> wasmtime::Result<bool> {

@@ -1,7 +1,8 @@
 //! Standard error, and standard output of guests that are no commands, as lines of the job's log.
 
+use super::super::fuel::HostFuel;
 use crate::ending::Ending;
-use crate::fuel::{self, HostFuel};
+use crate::fuel;
 use crate::job::{Reporter, cut};
 use isobit_job::LogLevel;
 use std::pin::Pin;

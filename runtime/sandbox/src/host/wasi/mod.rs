@@ -28,9 +28,10 @@ use self::log::LineLog;
 use self::random::{JobRandom, MAX_RANDOM};
 use self::streams::{StandardInput, StandardOutput};
 use super::HostState;
+use super::fuel::HostFuel;
 use super::io::OutputHandle;
 use crate::ending::Ending;
-use crate::fuel::{self, HostFuel};
+use crate::fuel;
 use crate::job::{Input, Reporter};
 use isobit_job::{JobSpec, LogLevel, Name};
 use std::collections::BTreeMap;
@@ -78,7 +79,12 @@ impl HostState {
 }
 
 /// The WASI context of a job. The first argument is a fixed name.
-pub(super) fn context(spec: &JobSpec, reporter: &Arc<dyn Reporter>, fuel: &HostFuel, command: Option<Command>) -> WasiCtx {
+pub(super) fn context(
+    spec: &JobSpec,
+    reporter: &Arc<dyn Reporter>,
+    fuel: &HostFuel,
+    command: Option<Command>,
+) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     builder.arg("workload");
     let id = spec.id();
@@ -117,7 +123,8 @@ fn arguments(spec: &JobSpec, builder: &mut WasiCtxBuilder, reporter: &dyn Report
             ENV => match serde_json::from_str::<BTreeMap<String, String>>(value) {
                 Ok(variables) => builder.envs(&variables.into_iter().collect::<Vec<_>>()),
                 Err(error) => {
-                    let message = format!("parameter `{ENV}` is left out, because it is no JSON object of strings: {error}");
+                    let message =
+                        format!("parameter `{ENV}` is left out, because it is no JSON object of strings: {error}");
                     reporter.log(LogLevel::Warn, &message);
                     &mut *builder
                 }

@@ -1,14 +1,15 @@
 //! Streams of a command: from inputs, into outputs.
 
+use super::super::fuel::HostFuel;
 use super::super::io::OutputHandle;
 use crate::ending::Ending;
-use crate::fuel::{self, HostFuel};
+use crate::fuel;
 use crate::job::Input;
 use bytes::Bytes;
 use isobit_job::Fault;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
@@ -98,7 +99,10 @@ impl OutputStream for StandardOutput {
             // The guest can handle that.
             Ok(Err(limit)) => Err(StreamError::LastOperationFailed(wasmtime::Error::new(std::io::Error::new(
                 std::io::ErrorKind::QuotaExceeded,
-                format!("limit {} exceeded: {} asked for, at most {} allowed", limit.limit, limit.requested, limit.maximum),
+                format!(
+                    "limit {} exceeded: {} asked for, at most {} allowed",
+                    limit.limit, limit.requested, limit.maximum
+                ),
             )))),
             Err(ending) => Err(StreamError::Trap(ending.raise())),
         }
