@@ -57,3 +57,154 @@ fn another_job_has_another_seed() {
     };
     assert_ne!(order("hello"), order("good evening"));
 }
+
+/// A program with `main`, as a component.
+fn command() -> PathBuf {
+    support::build(&support::repository().join("tests/guests/command"), "test-command")
+}
+
+/// Runs the program on a device, with these arguments of `isobit run` and these of the program.
+fn try_command(device: &str, job: &[&str], program: &[&str]) -> Ended {
+    let mut run = isobit();
+    run.arg("run").arg(command()).args(["--device", device]).args(job).arg("--").args(program);
+    run.output().unwrap().into()
+}
+
+fn claim(ended: &Ended) -> String {
+    let line =
+        ended.stderr.lines().find(|line| line.starts_with("claim")).unwrap_or_else(|| panic!("{}", ended.stderr));
+    line.to_owned()
+}
+
+#[test]
+fn a_command_is_told_its_job_as_its_standard_library_knows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let stdin = folder.path().join("stdin");
+    fs::write(&stdin, "typed").unwrap();
+    let input = format!("stdin={}", stdin.display());
+    let job = ["-i", &input, "--env", "HOME=/in", "--env", "EMPTY=", "-p", "level=3"];
+    let mut claims = Vec::new();
+    for device in devices() {
+        let ended = try_command(&device.index, &job, &["tell", "two words", "", "ä\n\"-x"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let told: Vec<_> = ended.stdout.lines().collect();
+        assert_eq!(
+            told,
+            [
+                r#"args ["tell", "two words", "", "ä\n\"-x"]"#,
+                r#"vars [("EMPTY", ""), ("HOME", "/in"), ("level", "3")]"#,
+                r#"stdin "typed""#
+            ]
+        );
+        assert!(ended.stderr.contains("[guest warn]  for the log"), "{}", ended.stderr);
+        claims.push(claim(&ended));
+    }
+    claims.dedup();
+    assert_eq!(claims.len(), 1);
+}
+
+#[test]
+fn an_input_is_a_file_and_an_archive_is_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut archive = tar::Builder::new(Vec::new());
+    let long = format!("{}/deep.txt", ["a-folder-with-a-long-name"; 8].join("/"));
+    for (path, text) in [("one.txt", "1"), ("./sub/two.txt", "22"), (&long, "333"), ("one.txt", "the later one")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    let archive = archive.into_inner().unwrap();
+    fs::write(at("tree.tar"), &archive).unwrap();
+    fs::write(at("cut.tar"), &archive[..512]).unwrap();
+    fs::write(at("text"), "some").unwrap();
+    let inputs: Vec<_> =
+        ["tree.tar", "cut.tar", "text"].map(|name| format!("{name}={}", at(name).display())).into_iter().collect();
+    let job: Vec<&str> = inputs.iter().flat_map(|input| ["-i", input]).collect();
+    let ended = try_command("cpu", &job, &["tree"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let mut expected = vec!["cut.tar \"one.txt".to_owned(), r#"text "some""#.to_owned(), "tree/".to_owned()];
+    expected.extend((0..8).map(|depth| format!("{}a-folder-with-a-long-name/", "  ".repeat(depth + 1))));
+    expected.push(format!("{}deep.txt \"333\"", "  ".repeat(9)));
+    expected.extend(
+        [r#"  one.txt "the later one""#, "  sub/", r#"    two.txt "22""#, "tree.tar \"one.txt"].map(str::to_owned),
+    );
+    let told: Vec<_> = ended.stdout.lines().collect();
+    assert_eq!(told.len(), expected.len(), "{}", ended.stdout);
+    for (line, expected) in told.iter().zip(&expected) {
+        assert!(line.starts_with(expected.as_str()), "{line:?} {expected:?}");
+    }
+    assert!(ended.stderr.contains("input cut.tar is only a file"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_command_reads_and_writes_much_here_and_at_a_provider() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let bytes: Vec<u8> =
+        (0..3_000_000_u32).flat_map(|at| (at.wrapping_mul(at) >> 7).to_le_bytes().into_iter().take(1)).collect();
+    fs::write(at("bytes"), &bytes).unwrap();
+    let input = format!("stdin={}", at("bytes").display());
+    let named = |name: &str| format!("{name}={}", at(name).display());
+    let outputs = [named("copy"), named("part"), named("stdout")];
+    let mut job = vec!["-i", &input];
+    job.extend(outputs.iter().flat_map(|output| ["-o", output]));
+    let here = try_command("cpu", &job, &["copy"]);
+    assert_eq!(here.code, Some(0), "{}", here.stderr);
+    let check = || {
+        assert!(fs::read(at("copy")).unwrap() == bytes && fs::read(at("stdout")).unwrap() == bytes);
+        assert_eq!(fs::read(at("part")).unwrap(), bytes[1_000_000..1_001_000]);
+    };
+    check();
+    let provider = Provider::start("cpu", &[]);
+    let there: Ended = provider.submit(&command()).args(&job).args(["--", "copy"]).output().unwrap().into();
+    check();
+    assert_eq!(claim(&there), claim(&here));
+}
+
+#[test]
+fn a_command_meets_its_limits_as_errors_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text");
+    fs::write(&text, "some").unwrap();
+    let ended = try_command("cpu", &["-i", &format!("text={}", text.display())], &["breaches"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for line in ended.stdout.lines() {
+        assert!(!line.ends_with(": done"), "{line}");
+    }
+    assert_eq!(ended.stdout.lines().count(), 12, "{}", ended.stdout);
+    assert!(ended.stdout.contains("read what is not there: No such file"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("write an input: Read-only file system"), "{}", ended.stdout);
+
+    let much = try_command("cpu", &["--output-bytes", "1MiB"], &["too-much"]);
+    much.failed(1, &["after 1048576 bytes", "exit status 1"]);
+    try_command("cpu", &[], &["exit"]).failed(1, &["exit status 1"]);
+    // Only a command has arguments.
+    let workload = guest();
+    let refused: Ended = isobit().arg("run").arg(workload).args(["--", "x"]).output().unwrap().into();
+    refused.failed(2, &["only a WASI command takes arguments"]);
+}
+
+#[test]
+fn a_core_module_that_is_a_program_runs_as_it_is() {
+    let module = r#"(module
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "from a module\0a")
+        (func (export "_start")
+            (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const 14))
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+    let folder = tempfile::tempdir().unwrap();
+    let (program, receipt) = (folder.path().join("program.wasm"), folder.path().join("receipt"));
+    fs::write(&program, wat::parse_str(module).unwrap()).unwrap();
+    let provider = Provider::start("cpu", &[]);
+    let mut submit = provider.submit(&program);
+    let ended: Ended = submit.arg("--receipt").arg(&receipt).output().unwrap().into();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "from a module\n"), "{}", ended.stderr);
+    let verified: Ended = isobit().arg("verify").arg(&receipt).arg("--rerun").arg(&program).output().unwrap().into();
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+    fs::write(&program, wat::parse_str("(module (func (export \"other\")))").unwrap()).unwrap();
+    let refused: Ended = isobit().arg("run").arg(&program).output().unwrap().into();
+    refused.failed(2, &["the core module is no program for WASI"]);
+}

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Folders and files of the repository, and where `isobit new` puts them.
-const PARTS: [(&str, &str); 5] = [
-    ("sdk/template", ""),
+/// Folders and files of the repository, and where `isobit new` puts them. First what the templates are.
+const TEMPLATES: [(&str, &str); 2] = [("sdk/templates/compute", "compute"), ("sdk/templates/command", "command")];
+const SDK: [(&str, &str); 4] = [
     ("sdk/Cargo.toml", "vendor/isobit/sdk/Cargo.toml"),
     ("sdk/src", "vendor/isobit/sdk/src"),
     ("sdk/macros", "vendor/isobit/sdk/macros"),
@@ -17,22 +17,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Relative to this package, where cargo runs this and looks for changes: a target folder that was copied to another
     // checkout would go on embedding the first one's files otherwise.
     let repository = Path::new("../..");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("templates.rs"), embedded(repository, &TEMPLATES)?)?;
+    std::fs::write(out.join("sdk.rs"), embedded(repository, &SDK)?)?;
+    std::fs::write(out.join("examples.rs"), examples(&repository.join("guest-examples"))?)?;
+    Ok(())
+}
+
+/// A table of files by their places.
+fn embedded(repository: &Path, parts: &[(&str, &str)]) -> Result<String, Box<dyn std::error::Error>> {
     let mut files = Vec::new();
-    for (from, to) in PARTS {
+    for (from, to) in parts {
         collect(&repository.join(from), to, &mut files)?;
     }
     files.sort();
-
     let mut table = String::from("[\n");
     for (to, from) in &files {
         let from = Path::new("/").join(from);
         writeln!(table, "    ({to:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {from:?}))),")?;
     }
     table.push_str("]\n");
-    let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("scaffold.rs"), table)?;
-    std::fs::write(out.join("examples.rs"), examples(&repository.join("guest-examples"))?)?;
-    Ok(())
+    Ok(table)
 }
 
 /// A macro that calls another one with the name of every guest example.
@@ -64,8 +69,7 @@ fn collect(from: &Path, to: &str, files: &mut Vec<(String, PathBuf)>) -> std::io
         if name != "target" {
             // A file called Cargo.toml would make cargo take the template for a package.
             let name = name.strip_suffix(".tmpl").unwrap_or(&name);
-            let to = if to.is_empty() { name.to_owned() } else { format!("{to}/{name}") };
-            collect(&entry.path(), &to, files)?;
+            collect(&entry.path(), &format!("{to}/{name}"), files)?;
         }
     }
     Ok(())

@@ -207,7 +207,8 @@ mod tests {
     fn the_sdk_states_the_oldest_compiler_and_everything_built_with_it_the_same() {
         let stated = SDK.lines().find(|line| line.starts_with("rust-version = ")).expect("sdk/Cargo.toml states none");
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut manifests = vec![root.join("sdk/macros/Cargo.toml"), root.join("sdk/template/Cargo.toml.tmpl")];
+        let mut manifests =
+            vec![root.join("sdk/macros/Cargo.toml"), root.join("sdk/templates/compute/Cargo.toml.tmpl")];
         for folder in ["guest-examples", "tests/guests", "benches/guests"] {
             let found = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path().join("Cargo.toml"));
             manifests.extend(found.filter(|manifest| manifest.is_file()));

@@ -147,6 +147,20 @@ pub struct JobArgs {
     pub deadline: Span,
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// An environment variable of a WASI command; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// The arguments of a WASI command
+    #[arg(last = true, value_name = "ARG")]
+    args: Vec<String>,
+}
+
+/// Reads `NAME=VALUE`.
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
 }
 
 impl JobArgs {
@@ -170,16 +184,46 @@ pub struct JobNames {
 
 impl JobNames {
     /// Takes the names out of the arguments. Refuses names that the workload does not declare.
-    pub fn new(args: &mut JobArgs, workload: &Workload) -> anyhow::Result<Self> {
+    pub fn new(args: &mut JobArgs, workload: &Workload, printer: &Printer) -> anyhow::Result<Self> {
         let inputs = by_name("input", std::mem::take(&mut args.input))?;
-        let outputs = by_name("output", std::mem::take(&mut args.output))?;
-        let params = by_name("parameter", std::mem::take(&mut args.param))?;
+        let mut outputs = by_name("output", std::mem::take(&mut args.output))?;
+        let mut params = by_name("parameter", std::mem::take(&mut args.param))?;
+        if workload.is_command() {
+            add_arguments(&mut params, std::mem::take(&mut args.args), std::mem::take(&mut args.env))?;
+            if !printer.is_json() {
+                outputs.entry("stdout".parse()?).or_insert_with(|| PathBuf::from("-").into());
+            }
+        } else if !args.args.is_empty() || !args.env.is_empty() {
+            let failure = Failure::new("only a WASI command takes arguments and environment variables");
+            return Err(failure
+                .hint("`isobit inspect` shows what the workload takes; parameters go after -p NAME=")
+                .into());
+        }
         let Takes { params: known_params, inputs: known_inputs, outputs: known_outputs } = workload.takes();
         refuse_unknown("takes no parameter", params.keys(), known_params)?;
         refuse_unknown("takes no input", inputs.keys(), known_inputs)?;
         refuse_unknown("makes no output", outputs.keys(), known_outputs)?;
         Ok(Self { inputs, outputs, params })
     }
+}
+
+/// Writes the arguments and variables of a command as the parameters that stand for them.
+fn add_arguments(
+    params: &mut BTreeMap<Name, String>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+) -> anyhow::Result<()> {
+    let variables: BTreeMap<_, _> = env.into_iter().collect();
+    let written = [
+        ("args", !args.is_empty(), serde_json::to_string(&args)?),
+        ("env", !variables.is_empty(), serde_json::to_string(&variables)?),
+    ];
+    for (name, is_given, value) in written {
+        if is_given && params.insert(name.parse()?, value).is_some() {
+            return Err(Failure::new(format!("the parameter {name} is given in two ways")).into());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a name that a workload does not declare. A workload that declares none may take any.

@@ -309,6 +309,12 @@ fn guest(isobit: &clap::Command) -> Vec<Limit> {
             count(sandbox::MAX_CALL_DEPTH),
             "`trapped: limit call-depth`",
         ),
+        fixed(
+            "archived-files",
+            "files of all archives that a command has as inputs",
+            count(sandbox::MAX_ARCHIVED_FILES),
+            "an archive with more is a file, and no folder",
+        ),
         fixed("handles", "handles of all kinds at once", count(sandbox::MAX_HANDLES), "`trapped: limit handles`"),
         fixed(
             "host-call-bytes",

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::hash::{Hash as _, Hasher};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_wasi::p2::bindings::sync::CommandPre;
 
 /// The most bytes of one linear memory: what 32-bit wasm can address.
 const MAX_GUEST_MEMORY: usize = 4 << 30;
@@ -53,8 +54,26 @@ impl CodeKey {
 #[derive(Clone)]
 pub struct CompiledWorkload {
     pub(crate) engine: Engine,
-    pub(crate) pre: host::bindings::WorkloadPre<HostState>,
+    pub(crate) entry: Entry,
     hash: Hash,
+}
+
+/// How a workload is entered.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    /// By `run` of the world `isobit:compute/workload`.
+    Workload(host::bindings::WorkloadPre<HostState>),
+    /// By `wasi:cli/run`.
+    Command(CommandPre<HostState>),
+}
+
+impl Entry {
+    pub(crate) fn pre(&self) -> &InstancePre<HostState> {
+        match self {
+            Self::Workload(workload) => workload.instance_pre(),
+            Self::Command(command) => command.instance_pre(),
+        }
+    }
 }
 
 /// A file of machine code that this program wrote through [`CompiledWorkload::code`].
@@ -124,8 +143,15 @@ impl Sandbox {
     fn link(&self, component: &Component, hash: Hash) -> Result<CompiledWorkload, CompileError> {
         let pre: InstancePre<HostState> =
             self.linker.instantiate_pre(component).map_err(|error| CompileError::new(&error))?;
-        let pre = host::bindings::WorkloadPre::new(pre).map_err(|error| CompileError::new(&error))?;
-        Ok(CompiledWorkload { engine: self.engine.clone(), pre, hash })
+        // A component that exports both is entered as what this project defines.
+        let exports_run = component.get_export_index(None, "run").is_some();
+        let entry = if exports_run {
+            host::bindings::WorkloadPre::new(pre).map(Entry::Workload)
+        } else {
+            CommandPre::new(pre).map(Entry::Command)
+        };
+        let entry = entry.map_err(|error| CompileError::new(&error))?;
+        Ok(CompiledWorkload { engine: self.engine.clone(), entry, hash })
     }
 }
 
@@ -135,7 +161,7 @@ impl CompiledWorkload {
     /// # Errors
     /// Fails if wasmtime cannot serialize the code.
     pub fn code(&self) -> Result<Vec<u8>, CompileError> {
-        self.pre.instance_pre().component().serialize().map_err(|error| CompileError::new(&error))
+        self.entry.pre().component().serialize().map_err(|error| CompileError::new(&error))
     }
 
     /// Hash of the workload that this was compiled from.

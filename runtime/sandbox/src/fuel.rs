@@ -4,11 +4,6 @@
 //! far below that a guest could keep its provider busy for much longer than its fuel says. Prices are part of the sandbox's semantics:
 //! [`SANDBOX_VERSION`](crate::SANDBOX_VERSION).
 
-use crate::ending::Ending;
-use isobit_job::Trap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 /// A call of the host, whatever it does. The guest's own code spends it: see `rewrite`.
 pub const HOST_CALL: u32 = 1_000;
 
@@ -26,31 +21,3 @@ pub const WGSL_BYTE: u64 = 1_000;
 
 /// A nanosecond that a driver may take to compile a pipeline: see [`ComputePipeline::compile_time`](isobit_device::ComputePipeline::compile_time).
 pub const NANOSECOND: u64 = 1;
-
-/// Counts what host calls have cost beside [`HOST_CALL`].
-///
-/// wasmtime's own counter cannot be reached from every host call. So each counter is compared with the limit by itself, and their sum at the end of the job: a
-/// guest can spend its fuel twice at most, and where it ends is the same everywhere.
-#[derive(Clone, Debug)]
-pub(crate) struct HostFuel {
-    /// Shared with the streams that take a guest's log.
-    spent: Arc<AtomicU64>,
-    limit: u64,
-}
-
-impl HostFuel {
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { spent: Arc::default(), limit }
-    }
-
-    /// Adds `count` times `price`, or ends the job.
-    pub(crate) fn charge(&self, count: u64, price: u64) -> Result<(), Ending> {
-        let spent = self.spent().saturating_add(count.saturating_mul(price));
-        self.spent.store(spent, Ordering::Relaxed);
-        if spent > self.limit { Err(Ending::Trapped(Trap::Fuel)) } else { Ok(()) }
-    }
-
-    pub(crate) fn spent(&self) -> u64 {
-        self.spent.load(Ordering::Relaxed)
-    }
-}

@@ -9,6 +9,7 @@ pub use crate::fuel::{
     BYTE as BYTE_FUEL, COMMAND as COMMAND_FUEL, HOST_CALL as HOST_CALL_FUEL, ITEM as ITEM_FUEL,
     NANOSECOND as NANOSECOND_FUEL, WGSL_BYTE as WGSL_BYTE_FUEL,
 };
+pub use crate::host::MAX_ARCHIVED as MAX_ARCHIVED_FILES;
 pub use crate::host::MAX_HANDLES;
 pub use crate::host::io::MAX_READ as MAX_READ_BYTES;
 pub use crate::host::limiter::{

@@ -1,7 +1,7 @@
 //! The run of a job, from its preparation to its outcome and cost.
 
 use crate::ending::{Ending, classify};
-use crate::engine::{CompiledWorkload, EPOCH_TICK};
+use crate::engine::{CompiledWorkload, EPOCH_TICK, Entry};
 use crate::host::HostState;
 use crate::job::Job;
 use crate::rewrite::NATIVE_STACK;
@@ -79,6 +79,7 @@ impl CompiledWorkload {
         let (fuel, compile_fuel) = (job.spec.limits.fuel.get(), job.spec.compile_fuel());
         let rules = rules(job.spec.profile);
         let deadline = job.deadline;
+        let is_command = matches!(self.entry, Entry::Command(_));
         let (asked, why) = (interrupt.clone(), Arc::clone(&stopped));
         // Called while the guest runs and while the host waits for the device.
         let stop = move || {
@@ -88,7 +89,7 @@ impl CompiledWorkload {
             why.set(stop).ok();
             Some(stop)
         };
-        let mut store = Store::new(&self.engine, HostState::new(job, Stop::when(stop.clone())));
+        let mut store = Store::new(&self.engine, HostState::new(job, Stop::when(stop.clone()), is_command));
         store.limiter(|state| state.limiter());
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         // A spec whose fuel does not even pay for compiling is refused where it is read.
@@ -178,16 +179,26 @@ impl PreparedJob {
     }
 
     fn enter(&mut self) -> wasmtime::Result<Result<(), String>> {
-        self.store.data().reporter().started();
+        self.store.data_mut().start().map_err(Ending::raise)?;
         // The pool maps a memory of its initial size before it asks the limiter, and the system may refuse that.
-        let required = self.workload.pre.instance_pre().component().resources_required();
+        let required = self.workload.entry.pre().component().resources_required();
         let largest = required.and_then(|required| required.max_initial_memory_size).unwrap_or(0);
         if largest.saturating_mul(WASM_PAGE) > self.store.data().guest_memory() {
             return Err(Ending::limit(LimitName::GuestMemory).raise());
         }
-        let instance = self.workload.pre.instantiate(&mut self.store)?;
-        self.entered = true;
-        instance.call_run(&mut self.store)
+        match self.workload.entry.clone() {
+            Entry::Workload(workload) => {
+                let instance = workload.instantiate(&mut self.store)?;
+                self.entered = true;
+                instance.call_run(&mut self.store)
+            }
+            Entry::Command(command) => {
+                let instance = command.instantiate(&mut self.store)?;
+                self.entered = true;
+                let result = instance.wasi_cli_run().call_run(&mut self.store)?;
+                Ok(result.map_err(|()| "the command failed".to_owned()))
+            }
+        }
     }
 }
 

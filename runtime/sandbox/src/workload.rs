@@ -31,6 +31,9 @@ fn is_offered(import: &str) -> bool {
     OFFERED.iter().any(|(offered, required)| names(offered) && compatible(*required))
 }
 
+/// The export that makes a component a command, before the version.
+const COMMAND: &str = "wasi:cli/run@0.2.";
+
 /// The most bytes a workload may have: 64 MiB. A stripped Rust guest has 0.1 to 2 MiB.
 pub const MAX_WORKLOAD: u64 = 64 << 20;
 
@@ -54,10 +57,10 @@ pub struct Workload {
 pub enum WorkloadError {
     #[error("not a WebAssembly component: {0}")]
     NotWasm(String),
-    #[error("this is a core WebAssembly module, not a component; build it with `isobit build`")]
+    #[error("this is a core WebAssembly module, not a component")]
     CoreModule,
     #[error(
-        "the component does not export `run`, so it is not of the world isobit:compute/workload; it exports: {found}"
+        "the component does not export `run`, so it is not of the world isobit:compute/workload, and not wasi:cli/run either, so it is no command; it exports: {found}"
     )]
     NotTheWorld {
         /// The exports of the component, as a list in words.
@@ -96,7 +99,7 @@ impl Workload {
         if let Some(import) = self.imports.iter().find(|name| !is_offered(name)) {
             return Err(WorkloadError::UnknownImport(import.clone()));
         }
-        if !self.exports.iter().any(|name| name == "run") {
+        if !self.exports.iter().any(|name| name == "run") && !self.is_command() {
             let found = if self.exports.is_empty() { "nothing".to_owned() } else { self.exports.join(", ") };
             return Err(WorkloadError::NotTheWorld { found });
         }
@@ -131,6 +134,13 @@ impl Workload {
     #[must_use]
     pub fn takes(&self) -> &Takes {
         &self.takes
+    }
+
+    /// Whether it is a WASI command: a program with `main`, with arguments, standard streams and files.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        let is_run = |name: &String| name.starts_with(COMMAND) && !name.ends_with('@');
+        !self.exports.iter().any(|name| name == "run") && self.exports.iter().any(is_run)
     }
 
     /// How many instances of core modules it has.

@@ -29,7 +29,7 @@ fn emitted(wgsl: &str) -> Vec<String> {
 fn kernels_are_taken_again_as_they_are_emitted() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut texts = 0;
-    for folder in ["fuzz/seeds", "benches/kernels", "guest-examples", "sdk/template"] {
+    for folder in ["fuzz/seeds", "benches/kernels", "guest-examples", "sdk/templates"] {
         let mut open = vec![root.join(folder)];
         while let Some(path) = open.pop() {
             if path.is_dir() {

@@ -1,6 +1,6 @@
 //! `isobit build`: from a crate to a component, with whichever compiler can make one here.
 
-mod component;
+pub mod component;
 mod crate_info;
 mod shared;
 mod toolchain;
@@ -29,6 +29,8 @@ use crate::printer::Printer;
 /// or, where it may not (RUSTUP_AUTO_INSTALL=0), Debian's compiler does it, which may have to compile the
 /// standard library first.
 ///
+/// A crate without a library for that, but with a program (src/main.rs), becomes a WASI command.
+///
 /// What all crates need is compiled once: build results are in isobit/build in your cache folder, one folder for
 /// each compiler, unless cargo was told of another target folder. What was not used for 60 days is removed there.
 #[derive(Debug, clap::Args)]
@@ -40,7 +42,7 @@ pub struct Build {
     /// The component to write [default: isobit/NAME.wasm in cargo's target folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What to compile for; wasip1 is for code that wants more of the standard library
+    /// What to compile for; wasip1 is for code that wants more of the standard library, and for programs
     #[arg(long, value_name = "TARGET", default_value = "wasm32-unknown-unknown")]
     target: Target,
     /// Compile with the dev profile: sooner done, slower to run
@@ -84,7 +86,7 @@ struct Answer<'a> {
 
 impl Build {
     /// Compiles, componentizes, checks, writes.
-    pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
+    pub fn run(mut self, printer: &Printer) -> anyhow::Result<Status> {
         let manifest = self.dir.join("Cargo.toml");
         if !manifest.is_file() {
             return Err(Failure::new(format!("there is no Cargo.toml in {}", self.dir.display()))
@@ -92,8 +94,12 @@ impl Build {
                 .into());
         }
         let start = Instant::now();
-        let toolchain = toolchain::choose(&self.dir, self.target, printer)?;
+        let mut toolchain = toolchain::choose(&self.dir, self.target, printer)?;
         let info = crate_info::read(&toolchain, &self.dir, &self.cargo_flags(printer))?;
+        if info.is_program && self.target != Target::Wasip1 {
+            self.target = Target::Wasip1;
+            toolchain = toolchain::choose(&self.dir, self.target, printer)?;
+        }
         printer.note(format_args!("compiling {} with {toolchain}", info.name));
 
         // Locked until the module is read: another crate's module may have the same name.
@@ -101,7 +107,11 @@ impl Build {
         let module = self.compile(&toolchain, &info, shared.as_ref(), printer)?;
         let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
         drop(shared);
-        let workload = component::from_module(&module, self.target)?;
+        let workload = if info.is_program {
+            component::from_command(&module)?
+        } else {
+            component::from_module(&module, self.target)?
+        };
 
         let file = self.output.clone().unwrap_or_else(|| info.default_output());
         NewFile::create(&file)?.keep(workload.bytes())?;
@@ -165,7 +175,8 @@ impl Build {
         printer: &Printer,
     ) -> anyhow::Result<PathBuf> {
         let mut cargo = toolchain.cargo(&self.dir);
-        cargo.args(["build", "--lib", "--target", self.target.triple(), "--message-format=json-render-diagnostics"]);
+        let what = if info.is_program { "--bins" } else { "--lib" };
+        cargo.args(["build", what, "--target", self.target.triple(), "--message-format=json-render-diagnostics"]);
         cargo.args(toolchain.build_flags(self.target)).args(self.cargo_flags(printer));
         self.set_profile(&mut cargo);
         if let Some(shared) = shared {

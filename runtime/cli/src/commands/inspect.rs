@@ -26,6 +26,8 @@ struct Answer<'a> {
     size: Bytes,
     imports: &'a [String],
     exports: &'a [String],
+    /// Whether it is a program with `main`: `wasi:cli/run`.
+    command: bool,
     takes: Takes<'a>,
 }
 
@@ -40,13 +42,14 @@ struct Takes<'a> {
 impl Inspect {
     /// Prints what was found.
     pub fn run(self, printer: &Printer) -> anyhow::Result<Status> {
-        let workload = super::read_workload_or(Status::No, &self.workload)?;
+        let workload = super::read_workload(Status::No, &self.workload)?;
         let (blob, takes) = (workload.blob(), workload.takes());
         let answer = Answer {
             hash: blob.hash,
             size: blob.size,
             imports: workload.imports(),
             exports: workload.exports(),
+            command: workload.is_command(),
             takes: Takes { params: &takes.params, inputs: &takes.inputs, outputs: &takes.outputs },
         };
         printer.answer(&answer, &answer)?;
@@ -75,6 +78,12 @@ impl fmt::Display for Answer<'_> {
                 writeln!(f, "{}", line.trim_end())?;
                 label = "";
             }
+        }
+        if self.command {
+            return writeln!(
+                f,
+                "takes    arguments after --, --env, input stdin, any input as a file in /in; makes output stdout, and files in /out"
+            );
         }
         if params.is_empty() && inputs.is_empty() && outputs.is_empty() {
             writeln!(f, "takes    it does not say")?;

@@ -25,26 +25,56 @@ pub mod verify;
 pub mod worker;
 
 use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use isobit_job::{Envelope, MAX_ENVELOPE_JSON, Receipt, ReceiptError};
 use isobit_sandbox::{MAX_WORKLOAD, Workload, WorkloadError};
 
 use crate::failure::{Failure, Status};
 
-/// Reads a file and checks that it is a workload, for a command that cannot go on without one.
-pub fn read_workload(path: &Path) -> anyhow::Result<Workload> {
-    read_workload_or(Status::CouldNot, path)
+/// A workload and the file that has its bytes.
+pub struct Program {
+    pub workload: Workload,
+    file: PathBuf,
+    /// A component that was made from a core module, for as long as it is needed.
+    made: Option<tempfile::TempPath>,
 }
 
-/// As [`read_workload`], with the exit status for a file that is not a workload.
-fn read_workload_or(status: Status, path: &Path) -> anyhow::Result<Workload> {
+impl Program {
+    /// The file that has the workload's bytes.
+    pub fn file(&self) -> &Path {
+        self.made.as_deref().unwrap_or(&self.file)
+    }
+}
+
+/// Reads a file that is a workload, or a program for WASI as a core module, which becomes one.
+pub fn read_program(path: &Path) -> anyhow::Result<Program> {
     let bytes = read_bounded(path, MAX_WORKLOAD)?;
+    let is_module = matches!(Workload::parse(bytes.clone()), Err(WorkloadError::CoreModule));
+    let (file, made) = (path.to_owned(), None);
+    if !is_module {
+        return Ok(Program { workload: parse(Status::CouldNot, path, bytes)?, file, made });
+    }
+    let workload = build::component::from_command(&bytes).map_err(|error| error.context(path.display().to_string()))?;
+    let mut made = tempfile::Builder::new().prefix(".isobit-").suffix(".wasm").tempfile()?;
+    made.write_all(workload.bytes())?;
+    Ok(Program { workload, file, made: Some(made.into_temp_path()) })
+}
+
+/// Reads a file and checks that it is a workload. `status` is the exit status of the command if it is not.
+fn read_workload(status: Status, path: &Path) -> anyhow::Result<Workload> {
+    parse(status, path, read_bounded(path, MAX_WORKLOAD)?)
+}
+
+fn parse(status: Status, path: &Path, bytes: Vec<u8>) -> anyhow::Result<Workload> {
     Ok(Workload::parse(bytes).map_err(|error| {
         let failure = Failure::new(format!("{} is not a workload: {error}", path.display())).status(status);
         match error {
-            WorkloadError::NotWasm(_) | WorkloadError::CoreModule => failure.hint("make one with `isobit build DIR`"),
+            WorkloadError::CoreModule => {
+                failure.hint("`isobit run` and `isobit submit` make it one, if it is a WASI program")
+            }
+            WorkloadError::NotWasm(_) => failure.hint("make one with `isobit build DIR`"),
             _ => failure.hint("look at the crate that it was built from: `isobit new DIR` makes one that fits"),
         }
     })?)

@@ -8,23 +8,49 @@ use anyhow::Context as _;
 use crate::failure::{Failure, Status};
 use crate::printer::Printer;
 
-/// The files of a new crate, by their place in it. Made by `build.rs`.
-const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/scaffold.rs"));
+/// The files of the templates, each in a folder of the template's name, and of the SDK. Made by `build.rs`.
+const TEMPLATES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/templates.rs"));
+const SDK: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// The placeholder for the crate's name in the template's files.
 const NAME: &str = "{{name}}";
 
 /// Make a folder with a new workload crate
 ///
-/// The crate holds the SDK too, so that it needs nothing from here to build.
+/// The crate holds what it needs to build, the SDK too.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  isobit new blur\n  isobit new work/blur --name my-blur")]
+#[command(
+    after_help = "Examples:\n  isobit new blur\n  isobit new work/blur --name my-blur\n  isobit new words --template command"
+)]
 pub struct New {
     /// The folder to make; it may exist if it is empty
     dir: PathBuf,
     /// The crate's name [default: that of the folder]
     #[arg(long)]
     name: Option<String>,
+    /// What to begin with
+    #[arg(long, value_name = "TEMPLATE", default_value = "compute")]
+    template: Template,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Template {
+    /// A workload with a kernel, by the SDK
+    Compute,
+    /// An ordinary program with `main`, with arguments, standard streams and files
+    Command,
+}
+
+impl Template {
+    /// The files of a new crate, by their place in it.
+    fn files(self) -> impl Iterator<Item = (&'static str, &'static [u8])> {
+        let (folder, sdk) = match self {
+            Self::Compute => ("compute/", SDK),
+            Self::Command => ("command/", [].as_slice()),
+        };
+        let own = TEMPLATES.iter().filter_map(move |(place, content)| Some((place.strip_prefix(folder)?, *content)));
+        own.chain(sdk.iter().copied())
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -43,7 +69,7 @@ impl New {
         };
         check_name(&name)?;
         refuse_if_used(dir)?;
-        for (place, content) in FILES {
+        for (place, content) in self.template.files() {
             write(dir, place, content, &name)?;
         }
         printer.answer(&Answer { dir, name: &name }, &dir.display())?;
@@ -112,6 +138,7 @@ mod tests {
 
     #[test]
     fn the_template_and_everything_it_stands_on_is_embedded() {
+        let has = |template: Template, place: &str| template.files().any(|(embedded, _)| embedded == place);
         for place in [
             "Cargo.toml",
             "src/lib.rs",
@@ -119,7 +146,9 @@ mod tests {
             "vendor/isobit/sdk/src/lib.rs",
             "vendor/isobit/wit/world.wit",
         ] {
-            assert!(FILES.iter().any(|(embedded, _)| *embedded == place), "{place}");
+            assert!(has(Template::Compute, place), "{place}");
         }
+        assert!(has(Template::Command, "Cargo.toml") && has(Template::Command, "src/main.rs"));
+        assert!(!Template::Command.files().any(|(place, _)| place.starts_with("vendor")));
     }
 }

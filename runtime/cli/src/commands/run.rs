@@ -116,7 +116,7 @@ impl Run {
 pub(super) struct Prepared {
     pub(super) submission: Submission,
     pub(super) places: Arc<Places>,
-    workload: Workload,
+    program: Program,
     inputs: BTreeMap<Name, PathBuf>,
     deadline: Duration,
 }
@@ -129,14 +129,14 @@ impl Prepared {
         sources: &[(&str, PathBuf)],
         printer: &Printer,
     ) -> anyhow::Result<Self> {
-        let workload = super::read_workload(&args.workload)?;
-        let names = JobNames::new(args, &workload)?;
+        let program = super::read_program(&args.workload)?;
+        let names = JobNames::new(args, &program.workload, printer)?;
         let places = Arc::new(outputs::check_places(&names, receipt, &args.workload, sources, printer)?);
         let profile = args.profile(printer);
         let limits = Limits::from(args.limits.clone());
-        let submission = Submission::new(&args.workload, &names.inputs, names.params, limits, profile)?;
+        let submission = Submission::new(program.file(), &names.inputs, names.params, limits, profile)?;
         let submission = submission.of_class(args.class);
-        Ok(Self { submission, places, workload, inputs: names.inputs, deadline: args.deadline.into() })
+        Ok(Self { submission, places, program, inputs: names.inputs, deadline: args.deadline.into() })
     }
 
     /// The files that the job reads.
@@ -153,7 +153,7 @@ impl Prepared {
     ) -> LocalJob<'a> {
         LocalJob {
             submission: &self.submission,
-            workload: &self.workload,
+            workload: &self.program.workload,
             inputs: &self.inputs,
             device,
             detect_races: false,

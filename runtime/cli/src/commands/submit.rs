@@ -52,14 +52,14 @@ impl Submit {
                 SecretKey::generate()
             }
         };
-        let workload = super::read_workload(&self.job.workload)?;
-        let names = JobNames::new(&mut self.job, &workload)?;
+        let program = super::read_program(&self.job.workload)?;
+        let names = JobNames::new(&mut self.job, &program.workload, printer)?;
         let key: Vec<_> = self.key.path().map(|path| ("key", path)).into_iter().collect();
         let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &self.job.workload, &key, printer)?);
         let profile = self.job.profile(printer);
         let hashing = printer.spinner("hashing");
         let limits = Limits::from(self.job.limits);
-        let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile);
+        let submission = Submission::new(program.file(), &names.inputs, names.params, limits, profile);
         hashing.finish_and_clear();
         let submission = Arc::new(submission?.of_class(self.job.class).with_terms(self.terms.into()));
         let watch = Watch::new(printer);

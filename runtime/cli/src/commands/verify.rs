@@ -182,8 +182,8 @@ impl Again<'_> {
                 .hint(format!("add -i {name}=PATH"))
                 .into());
         }
-        let component = super::read_workload(workload)?;
-        let submission = Submission::new(workload, inputs, spec.params.clone(), spec.limits, spec.profile)?;
+        let program = super::read_program(workload)?;
+        let submission = Submission::new(program.file(), inputs, spec.params.clone(), spec.limits, spec.profile)?;
         let submission = submission.of_class(spec.class);
         let given = submission.spec();
         if given.workload != spec.workload {
@@ -201,7 +201,7 @@ impl Again<'_> {
         let places = Arc::new(Places::default());
         let job = LocalJob {
             submission: &submission,
-            workload: &component,
+            workload: &program.workload,
             inputs,
             device,
             detect_races: false,

@@ -145,6 +145,8 @@ async fn last_words(
     workers: Vec<(PathBuf, Vec<OsString>)>,
     jobs: usize,
 ) -> Vec<Option<ToRenter>> {
+    // Each has a folder of its own: the socket of the one before may still be open, in a process that is being started.
+    let data = tempfile::tempdir_in(folder).unwrap();
     let config = Config {
         metrics: None,
         listen: ([127, 0, 0, 1], 0).into(),
@@ -152,7 +154,7 @@ async fn last_words(
         admission: Admission::Open,
         ceiling: Ceiling::default(),
         prices: None,
-        data_dir: folder.join("data"),
+        data_dir: data.path().to_owned(),
         store_limit: Bytes::mib(64),
         slots: 1,
         waiting: 0,

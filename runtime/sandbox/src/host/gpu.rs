@@ -214,13 +214,14 @@ impl wit::HostBuffer for HostState {
         }
         self.charge(length, fuel::BYTE)?;
         self.settle()?;
-        self.reserve_output(length).map_err(|limit| Failure::Guest(Error::LimitExceeded(limit)))?;
+        let output = self.table.get(&output)?.clone();
+        output.reserve(length).map_err(|limit| Failure::Guest(Error::LimitExceeded(limit)))?;
         let mut done = 0;
         while done < length {
             let piece = (length - done).min(APPEND_PIECE);
             let data = self.gpu()?.read(&buffer, offset + done, piece.next_multiple_of(4))?;
             let bytes = data.as_ref().get(..usize::try_from(piece).unwrap_or(usize::MAX)).unwrap_or_default();
-            self.append_reserved(&output, bytes)?;
+            output.write_reserved(bytes)?;
             done += piece;
         }
         Ok(())

@@ -1,15 +1,19 @@
 //! The host side of `wit/`: one file per interface, over the state of one job.
 
+mod fuel;
 pub(crate) mod gpu;
 pub(crate) mod io;
 pub(crate) mod limiter;
 pub(crate) mod report;
 mod wasi;
 
+pub use self::wasi::MAX_ARCHIVED;
+
+use self::fuel::HostFuel;
+use self::io::{OutputBytes, OutputHandle};
 use self::limiter::MemoryLimiter;
-use self::wasi::VirtualClock;
+use self::wasi::{Files, VirtualClock};
 use crate::ending::Ending;
-use crate::fuel::HostFuel;
 use crate::job::{Input, Job, OutputSink, Reporter};
 use isobit_device::{DeviceError, Gpu, JobLimits, Stop};
 use isobit_job::{Bytes, Fault, FaultKind, Fuel, Limits, Name, Profile, Trap, Unread};
@@ -64,7 +68,9 @@ pub(crate) struct HostState {
     unread_inputs: BTreeSet<Name>,
     sink: Box<dyn OutputSink>,
     created: BTreeSet<Name>,
-    written: u64,
+    output_bytes: OutputBytes,
+    /// What a command has for files; none for other guests.
+    files: Option<Files>,
     /// The fuel as of the last `settle`, plus the static cost of what was submitted since.
     kernel_fuel: u64,
     reporter: Arc<dyn Reporter>,
@@ -72,9 +78,20 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
-    pub(crate) fn new(job: Job, stop: Stop) -> Self {
+    /// The state of a job before its guest runs; `is_command` says which world the guest is of.
+    pub(crate) fn new(job: Job, stop: Stop, is_command: bool) -> Self {
         let fuel = HostFuel::new(job.spec.limits.fuel.get().saturating_sub(job.spec.compile_fuel()));
-        let wasi = wasi::context(&job.spec, &job.reporter, &fuel);
+        let output_bytes = OutputBytes::new(job.spec.limits.output_bytes.get());
+        let inputs: BTreeMap<_, _> = job.inputs.into_iter().map(|(name, input)| (name, Arc::new(input))).collect();
+        let mut created = BTreeSet::new();
+        let (mut command, mut files) = (None, None);
+        if let Some(stdout) = wasi::stdout().filter(|_| is_command) {
+            let output = OutputHandle::new(&output_bytes, &fuel);
+            command = Some(wasi::Command::new(&inputs, output.clone()));
+            files = Some(Files::new(stdout.clone(), output));
+            created.insert(stdout);
+        }
+        let wasi = wasi::context(&job.spec, &job.reporter, &fuel, command);
         let limits = JobLimits {
             memory: job.spec.limits.device_memory.get(),
             kernel_fuel: job.spec.limits.kernel_fuel.get(),
@@ -82,25 +99,40 @@ impl HostState {
         };
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self {
+        let mut state = Self {
             table,
             wasi,
             fuel,
             clock: VirtualClock::default(),
             gpu: Some(job.device.start(limits, stop)),
             unread_params: job.spec.params.keys().cloned().collect(),
-            unread_inputs: job.inputs.keys().cloned().collect(),
+            unread_inputs: inputs.keys().cloned().collect(),
             params: job.spec.params,
             limiter: MemoryLimiter::new(job.spec.limits.guest_memory.get()),
             limits: job.spec.limits,
             profile: job.spec.profile,
-            inputs: job.inputs.into_iter().map(|(name, input)| (name, Arc::new(input))).collect(),
+            inputs,
             sink: job.outputs,
-            created: BTreeSet::new(),
-            written: 0,
+            created,
+            output_bytes,
+            files,
             kernel_fuel: 0,
             reporter: job.reporter,
+        };
+        if is_command {
+            state.arguments_are_read();
         }
+        state
+    }
+
+    /// Tells that the guest starts, and opens what it has open from the start.
+    pub(crate) fn start(&mut self) -> Result<(), Ending> {
+        self.reporter.started();
+        let outputs = self.files.iter().flat_map(Files::outputs);
+        for (name, output) in outputs {
+            output.open(&mut *self.sink, name)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
@@ -138,7 +170,7 @@ impl HostState {
 
     /// Bytes that were appended to outputs.
     pub(crate) fn output_bytes(&self) -> Bytes {
-        Bytes::saturating_from(self.written)
+        Bytes::saturating_from(self.output_bytes.written())
     }
 
     /// The parameters and inputs that the guest has not read so far.
@@ -147,10 +179,6 @@ impl HostState {
             params: self.unread_params.iter().cloned().collect(),
             inputs: self.unread_inputs.iter().cloned().collect(),
         }
-    }
-
-    pub(crate) fn reporter(&self) -> &dyn Reporter {
-        &*self.reporter
     }
 
     /// Waits for all submitted work.
@@ -189,8 +217,11 @@ impl HostState {
 
     /// Finishes the outputs that the guest left open, and drops everything.
     pub(crate) fn finish(mut self) -> Result<(), Fault> {
+        if let Some(files) = &self.files {
+            files.finish()?;
+        }
         for entry in self.table.iter_mut() {
-            if let Some(output) = entry.downcast_mut::<io::OutputHandle>() {
+            if let Some(output) = entry.downcast_mut::<OutputHandle>() {
                 output.finish()?;
             }
         }

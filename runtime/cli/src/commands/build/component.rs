@@ -2,7 +2,7 @@
 
 use isobit_sandbox::Workload;
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wit_component::ComponentEncoder;
 
@@ -10,7 +10,7 @@ use super::Target;
 use crate::failure::Failure;
 
 /// Wraps a module in a component, and refuses one that no provider would run.
-pub fn from_module(module: &[u8], target: Target) -> anyhow::Result<Workload> {
+pub(super) fn from_module(module: &[u8], target: Target) -> anyhow::Result<Workload> {
     let component = encode(module, target).map_err(|error| {
         Failure::new(format!("the module cannot be made a component: {error:#}"))
             .hint("the crate has to use the SDK's `#[isobit::main]`; `isobit new DIR` shows how")
@@ -19,6 +19,19 @@ pub fn from_module(module: &[u8], target: Target) -> anyhow::Result<Workload> {
         Failure::new(format!("what was built is not a workload: {error}"))
             .hint("mark the crate's entry with `#[isobit::main]`; `isobit new DIR` shows how")
     })?)
+}
+
+/// Wraps a program for WASI preview 1, with `_start`, in a component that is a command.
+pub fn from_command(module: &[u8]) -> anyhow::Result<Workload> {
+    let encoder = ComponentEncoder::default().validate(true).module(module);
+    let encoder = encoder.and_then(|encoder| {
+        encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)
+    });
+    let component = encoder.and_then(|mut encoder| encoder.encode()).map_err(|error| {
+        Failure::new(format!("the core module is no program for WASI: {error:#}"))
+            .hint("a program has `_start` and imports nothing but wasi_snapshot_preview1; `isobit build DIR` builds a workload from a crate")
+    })?;
+    Ok(Workload::parse(component).map_err(|error| Failure::new(format!("the core module is no workload: {error}")))?)
 }
 
 fn encode(module: &[u8], target: Target) -> anyhow::Result<Vec<u8>> {

@@ -18,6 +18,8 @@ pub struct CrateInfo {
     pub name: String,
     /// The folder of the crate's workspace; the crate's own folder if it belongs to no other.
     pub workspace: PathBuf,
+    /// Whether it is a program with `main`, and not a library for the world.
+    pub is_program: bool,
     id: String,
     target_dir: PathBuf,
 }
@@ -39,6 +41,7 @@ struct Package {
 
 #[derive(Deserialize)]
 struct CargoTarget {
+    kind: Vec<String>,
     crate_types: Vec<String>,
 }
 
@@ -46,9 +49,17 @@ impl Package {
     fn has_cdylib(&self) -> bool {
         self.targets.iter().any(CargoTarget::is_cdylib)
     }
+
+    fn programs(&self) -> usize {
+        self.targets.iter().filter(|target| target.is_program()).count()
+    }
 }
 
 impl CargoTarget {
+    fn is_program(&self) -> bool {
+        self.kind.iter().any(|kind| kind == "bin")
+    }
+
     fn is_cdylib(&self) -> bool {
         self.crate_types.iter().any(|kind| kind == "cdylib")
     }
@@ -87,15 +98,23 @@ fn choose(metadata: Metadata, manifest: &Path) -> anyhow::Result<CrateInfo> {
             };
             Err(Failure::new("this is a workspace, not a crate").hint(hint).into())
         }
-        Some(package) if !package.has_cdylib() => {
-            Err(Failure::new(format!("the crate {} has no library of type cdylib", package.name))
-                .hint("put `[lib]` and `crate-type = [\"cdylib\"]` into its Cargo.toml")
+        Some(package) if !package.has_cdylib() && package.programs() != 1 => {
+            let (name, programs) = (&package.name, package.programs());
+            let hint = "put `[lib]` and `crate-type = [\"cdylib\"]` into its Cargo.toml, or one src/main.rs beside it";
+            Err(Failure::new(format!("the crate {name} has no library of type cdylib, and {programs} programs"))
+                .hint(hint)
                 .into())
         }
         Some(package) => {
             let Package { name, id, .. } = package;
-            let (name, id) = (name.clone(), id.clone());
-            Ok(CrateInfo { name, id, target_dir: metadata.target_directory, workspace: metadata.workspace_root })
+            let (name, id, is_program) = (name.clone(), id.clone(), !package.has_cdylib());
+            Ok(CrateInfo {
+                name,
+                is_program,
+                id,
+                target_dir: metadata.target_directory,
+                workspace: metadata.workspace_root,
+            })
         }
     }
 }
@@ -155,7 +174,8 @@ impl CrateInfo {
         }
         let artifact = Artifact::deserialize(message).ok()?;
         let is_module = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "wasm");
-        (artifact.reason == "compiler-artifact" && artifact.package_id == self.id && artifact.target.is_cdylib())
+        let is_it = if self.is_program { artifact.target.is_program() } else { artifact.target.is_cdylib() };
+        (artifact.reason == "compiler-artifact" && artifact.package_id == self.id && is_it)
             .then(|| artifact.filenames.into_iter().find(is_module))
             .flatten()
     }
@@ -169,6 +189,7 @@ mod tests {
     fn only_the_crates_own_module_is_taken() {
         let info = CrateInfo {
             name: "blur".into(),
+            is_program: false,
             id: "path+file:///blur#0.1.0".into(),
             target_dir: "/blur/target".into(),
             workspace: "/blur".into(),
@@ -176,13 +197,18 @@ mod tests {
         assert!(!info.has_chosen_target_dir());
         let message = |id: &str, kind: &str| {
             serde_json::json!({
-                "reason": "compiler-artifact", "package_id": id, "target": { "crate_types": [kind] },
+                "reason": "compiler-artifact", "package_id": id, "target": { "kind": [kind], "crate_types": [kind] },
                 "filenames": ["/t/blur.d", "/t/blur.wasm"],
             })
         };
         assert_eq!(info.module_of(&message(&info.id, "cdylib")), Some("/t/blur.wasm".into()));
         assert_eq!(info.module_of(&message(&info.id, "lib")), None);
         assert_eq!(info.module_of(&message("other", "cdylib")), None);
+        assert_eq!(info.module_of(&message(&info.id, "bin")), None);
+        let program = CrateInfo { is_program: true, ..info };
+        assert_eq!(program.module_of(&message(&program.id, "bin")), Some("/t/blur.wasm".into()));
+        assert_eq!(program.module_of(&message(&program.id, "cdylib")), None);
+        let info = program;
         assert_eq!(info.module_of(&serde_json::json!({ "reason": "build-finished", "success": true })), None);
     }
 
