@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use isobit_device::{
-    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, ComputePipeline, Device, DeviceSelector, Gpu,
-    GroupEntry, JobLimits, Source, Stop, Tier,
+    Adapter, AdapterOptions, Buffer, BufferUsage, CommandBuffer, ComputePipeline, Device, DeviceClass, DeviceSelector,
+    Gpu, GroupEntry, JobLimits, Source, Stop, Tier,
 };
 use isobit_job::Profile;
 
@@ -69,7 +69,8 @@ impl Run {
     }
 
     fn of(device: Device, case: &Case, pipeline: impl FnOnce(&mut Gpu) -> ComputePipeline) -> Self {
-        let mut gpu = device.start(JobLimits { memory: u64::MAX, kernel_fuel: u64::MAX, class: DeviceClass::Base }, Stop::default());
+        let mut gpu = device
+            .start(JobLimits { memory: u64::MAX, kernel_fuel: u64::MAX, class: DeviceClass::Base }, Stop::default());
         let buffers = case.words.map(|words| gpu.create_buffer(words as u64 * 4, BufferUsage::STORAGE).unwrap());
         for (buffer, words) in buffers.iter().zip(case.words).take(2) {
             let data: Vec<u8> = (0..words).flat_map(|index| word(index, case.integers).to_le_bytes()).collect();

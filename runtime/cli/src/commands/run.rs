@@ -8,7 +8,9 @@ use std::time::Duration;
 use isobit_device::DeviceSelector;
 use isobit_job::{Limits, Name, Receipt};
 use isobit_renter::{Destination, Places, Submission};
-use isobit_sandbox::{Reporter, Workload};
+use isobit_sandbox::Reporter;
+
+use super::Program;
 
 use crate::again::Again;
 use crate::failure::Status;

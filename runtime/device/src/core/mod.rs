@@ -226,7 +226,7 @@ impl Gpu {
             bindings: entry_point.bindings.clone(),
             workgroup_size: entry_point.workgroup_size,
             workgroup_cost: cost,
-            compile_time: compile_time::estimate(&resolved, lowered.as_deref()),
+            compile_time: compile_time::estimate(resolved, lowered.as_deref()),
             compiled,
             workgroup_time: Arc::new(WorkgroupTime::new(cost)),
             lowered,
