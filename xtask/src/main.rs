@@ -29,7 +29,8 @@ Usage: cargo xtask COMMAND
 
 Commands:
   setup [--yes]          install what is missing on this machine: drivers, the wasm target, a picture
-  demo [--yes]           set up, then rent the devices of this machine and compare what they claim
+  demo [--yes] [llm]     set up, then rent the devices of this machine and compare what they claim; with llm, two of them answer a
+                         question with a language model, word by word
   test [--yes] [--long]  set up, then check formatting, lints, tests and documentation
   data [--yes] [NAME]...
                          fetch real data that demo and tests work on (all, or of these names) into the cache, and print where it is
@@ -92,7 +93,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
     let Some((command, args)) = args.split_first() else { return Err(format!("no command given\n\n{USAGE}")) };
     match command.as_str() {
         "setup" => setup::run(&Options::parse(&["--yes"], args)?)?,
-        "demo" => demo::run(&Options::parse(&["--yes"], args)?)?,
+        "demo" => demo::run(&Options::parse(&["--yes", "llm"], args)?)?,
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
         "data" => fetch::run(&Options::parse(&fetch::arguments(), args)?)?,
         "bench" => bench::run(&Options::parse(&["--yes", "dp32", "table", "--"], args)?)?,
