@@ -11,6 +11,8 @@
 
 mod support;
 
+#[path = "examples/alignments.rs"]
+mod alignments;
 #[path = "examples/reference.rs"]
 mod reference;
 
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use reference::Picture;
-use support::{Ended, Provider, TestDevice, devices, eventually, guest, isobit, photograph, stats};
+use support::{Ended, Provider, TestDevice, data, data_files, devices, eventually, guest, isobit, photograph, stats};
 use tempfile::TempDir;
 
 include!(concat!(env!("OUT_DIR"), "/examples.rs"));
@@ -307,6 +309,50 @@ fn fft() {
         let off = reference::distance(&points(&ran.bytes("signal")), &wide(&signal));
         assert!(off <= 1e-5, "{off} off on {}", ran.device.name);
     }
+}
+
+#[test]
+fn search() {
+    // Patterns of one word and of many, on their borders; letters that match nothing; ends of records, which no match reaches over.
+    let genome = alignments::made_up_genome();
+    let reads = alignments::made_up_reads(&genome);
+    let job = Job::new("search", &["-p", "errors=50"], &["alignments"])
+        .input("genome", &alignments::fasta(&genome))
+        .input("reads", &alignments::fasta(&reads));
+    let runs = job.run_everywhere();
+    alignments::check(&runs[0].bytes("alignments"), &genome, &reads, 50, |_| true);
+    assert_holds_elsewhere(&job, &runs);
+
+    // The first of real reads.
+    let files = data_files(&data::LAMBDA);
+    let (genome, reads) = (alignments::read(&files[0]), alignments::read(&files[1]));
+    let inputs = [format!("genome={}", files[0].display()), format!("reads={}", files[1].display())];
+    let some = ["-i", &inputs[0], "-i", &inputs[1], "-p", "skip=5", "-p", "count=10"];
+    let job = Job::new("search", &some, &["alignments"]);
+    for device in devices() {
+        let sam = job.run_here(&device).bytes("alignments");
+        assert_eq!(alignments::check(&sam, &genome, &reads[5..15], 20, |_| true), 10, "on {}", device.name);
+    }
+}
+
+#[test]
+#[ignore = "long: two thousand reads on every device, some minutes on the CPU device, and ten thousand on one"]
+fn search_finds_all_reads() {
+    let files = data_files(&data::LAMBDA);
+    let (genome, reads) = (alignments::read(&files[0]), alignments::read(&files[1]));
+    let inputs = [format!("genome={}", files[0].display()), format!("reads={}", files[1].display())];
+    let all = ["-i", &inputs[0], "-i", &inputs[1]];
+    let job = Job::new("search", &[&all[..], &["-p", "count=2000"]].concat(), &["alignments"]);
+    let runs = job.run_everywhere();
+    let found = alignments::check(&runs[0].bytes("alignments"), &genome, &reads[..2000], 20, |index| index % 20 == 0);
+    assert!(found > 1900, "{found} of 2000");
+
+    let device = devices().into_iter().find(|device| device.name.contains("llvmpipe")).unwrap();
+    let job = Job::new("search", &all, &["alignments"]);
+    let ran = job.run_here(&device);
+    // The edits of each are counted again; that there is no better place is looked for of some.
+    let found = alignments::check(&ran.bytes("alignments"), &genome, &reads, 20, |index| index % 100 == 99);
+    assert!(found > 9500, "{found} of {}", reads.len());
 }
 
 #[test]

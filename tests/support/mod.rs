@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+#[path = "../../xtask/src/data.rs"]
+pub mod data;
 #[path = "../../xtask/src/drivers.rs"]
 mod drivers;
 mod process;
@@ -36,6 +38,12 @@ pub fn isobit() -> Command {
 /// A photograph, 512 by 512 pixels in RGB, or none where set-up did not run.
 pub fn photograph() -> Option<PathBuf> {
     Some(drivers::photograph()).filter(|path| path.is_file())
+}
+
+/// The files of a data set, which `cargo xtask test` has fetched.
+pub fn data_files(set: &data::DataSet) -> Vec<PathBuf> {
+    assert!(set.is_here(), "no {}: run `cargo xtask data {}`", set.what, set.name);
+    set.paths()
 }
 
 /// Says that a test, or a part of one, cannot run here. `cargo xtask test` counts these lines.
