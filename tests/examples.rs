@@ -13,6 +13,8 @@ mod support;
 
 #[path = "examples/alignments.rs"]
 mod alignments;
+#[path = "examples/network.rs"]
+mod network;
 #[path = "examples/reference.rs"]
 mod reference;
 
@@ -369,6 +371,75 @@ fn stream() {
             assert_holds_elsewhere(&job, &runs);
         }
     }
+}
+
+/// The handwritten digits: 8 x 8 numbers and what each is.
+fn digits() -> String {
+    fs::read_to_string(&data_files(&data::DIGITS)[0]).unwrap()
+}
+
+/// Trains, and returns what ran, with the folder that its outputs are in.
+fn trained(samples: &[u8], checkpoint: Option<&[u8]>, args: &[&str], output: &'static str) -> Job {
+    let outputs: &[&'static str] = if output == "checkpoint" { &["checkpoint", "log"] } else { &["gradients"] };
+    let job = Job::new("train", args, outputs).input("samples", samples);
+    if let Some(checkpoint) = checkpoint { job.input("checkpoint", checkpoint) } else { job }
+}
+
+#[test]
+fn train() {
+    let all = digits();
+    let lavapipe = devices().into_iter().find(|device| device.name.contains("llvmpipe")).unwrap();
+    let some: String = all.split_inclusive('\n').take(100).collect();
+    let bytes = some.as_bytes();
+    let (train, _) = network::samples(&some);
+
+    for optimizer in ["optimizer=adam", "optimizer=sgd"] {
+        let settings = ["-p", optimizer, "-p", "hidden=9,7", "-p", "batch=7", "-p", "seed=3"];
+        // Within an epoch, and not at its end: 80 samples are 11 batches.
+        let with_steps = |steps: &'static str| [&settings[..], &["-p", steps]].concat();
+        let whole = trained(bytes, None, &with_steps("steps=40"), "checkpoint");
+        let runs = if optimizer.ends_with("adam") { whole.run_everywhere() } else { vec![whole.run_here(&lavapipe)] };
+        let first = trained(bytes, None, &with_steps("steps=17"), "checkpoint");
+        let stopped = first.run_here(&lavapipe).bytes("checkpoint");
+        let second = trained(bytes, Some(&stopped), &["-p", "steps=40"], "checkpoint");
+        // On the CPU device, which did not begin it.
+        let went_on = second.run_here(devices().last().unwrap()).bytes("checkpoint");
+        assert!(went_on == runs[0].bytes("checkpoint") && went_on != stopped, "{optimizer}");
+    }
+
+    // Of all samples at once, as then their order is no matter: at first, and after some steps.
+    let settings = ["-p", "hidden=9,7", "-p", "batch=80"];
+    for steps in ["steps=0", "steps=25"] {
+        let job = trained(bytes, None, &[&settings[..], &["-p", steps]].concat(), "checkpoint");
+        let checkpoint = job.run_here(&lavapipe).bytes("checkpoint");
+        let job = trained(bytes, Some(&checkpoint), &["-p", "gradients=1"], "gradients");
+        let gradients = network::tensors(&job.run_here(&lavapipe).bytes("gradients"));
+        network::Network::new(&network::tensors(&checkpoint)).assert_gradients(&gradients, &train);
+    }
+
+    let job = trained(all.as_bytes(), None, &[], "checkpoint");
+    assert_learned(&job.run_here(&lavapipe), &all);
+}
+
+#[test]
+#[ignore = "long: some minutes on the CPU device"]
+fn train_learns_the_same_everywhere() {
+    let all = digits();
+    for settings in [&["-p", "steps=1760"][..], &["-p", "optimizer=sgd"], &["-p", "hidden=64,64"]] {
+        let job = trained(all.as_bytes(), None, settings, "checkpoint");
+        for ran in job.run_everywhere() {
+            assert_learned(&ran, &all);
+        }
+    }
+}
+
+/// Asserts that a network tells digits apart that it was not trained with, and that the log says how well.
+fn assert_learned(ran: &Ran, samples: &str) {
+    let (_, test) = network::samples(samples);
+    let accuracy = network::Network::new(&network::tensors(&ran.bytes("checkpoint"))).accuracy(&test);
+    assert!(accuracy >= 0.96, "{accuracy} on {}", ran.device.name);
+    let log = String::from_utf8(ran.bytes("log")).unwrap();
+    assert_eq!(log.trim_end().rsplit(',').next().unwrap(), format!("{accuracy:.4}"));
 }
 
 #[test]

@@ -86,8 +86,20 @@ pub const LAMBDA: DataSet = DataSet {
     ],
 };
 
+/// Handwritten digits.
+pub const DIGITS: DataSet = DataSet {
+    name: "digits",
+    what: "1797 handwritten digits of 8 x 8 pixels, as scikit-learn has them from the UCI repository (BSD-3-Clause)",
+    package: Package::Debian("python3-sklearn"),
+    size: "2 MB",
+    files: &[DataFile {
+        path: "usr/lib/python3/dist-packages/sklearn/datasets/data/digits.csv.gz",
+        sha256: "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8",
+    }],
+};
+
 /// All data sets.
-pub const ALL: [&DataSet; 3] = [&SMOLLM2, &MINILM, &LAMBDA];
+pub const ALL: [&DataSet; 4] = [&SMOLLM2, &MINILM, &LAMBDA, &DIGITS];
 
 impl DataSet {
     /// The folder with its files, below the cache that every clone on the machine shares.
