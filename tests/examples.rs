@@ -15,6 +15,8 @@ mod support;
 mod alignments;
 #[path = "examples/network.rs"]
 mod network;
+#[path = "examples/rays.rs"]
+mod rays;
 #[path = "examples/reference.rs"]
 mod reference;
 
@@ -440,6 +442,78 @@ fn assert_learned(ran: &Ran, samples: &str) {
     assert!(accuracy >= 0.96, "{accuracy} on {}", ran.device.name);
     let log = String::from_utf8(ran.bytes("log")).unwrap();
     assert_eq!(log.trim_end().rsplit(',').next().unwrap(), format!("{accuracy:.4}"));
+}
+
+#[test]
+fn render() {
+    // Which thing is seen where, with everything shining: a small mesh.
+    let (torus, scene) = (rays::torus(24, 12), rays::World::scene());
+    let size = ["-p", "width=60", "-p", "height=40", "-p", "samples=3"];
+    let job = Job::new("render", &size, &["out"]).input("mesh", torus.as_bytes()).input("scene", scene.as_bytes());
+    let runs = job.run_everywhere();
+    let (checked, of_mesh) = rays::World::new(&torus).check(&Picture::read(&runs[0].outputs["out"]));
+    assert!(checked > 1000 && of_mesh > 150, "{checked} pixels checked, {of_mesh} of the mesh");
+
+    // ... and a large one, on the CPU device.
+    let cpu = devices().pop().unwrap();
+    let bunny = fs::read_to_string(&data_files(&data::BUNNY)[0]).unwrap();
+    let size = ["-p", "width=30", "-p", "height=20", "-p", "samples=2"];
+    let job = Job::new("render", &size, &["out"]).input("mesh", bunny.as_bytes()).input("scene", scene.as_bytes());
+    let ran = job.run_here(&cpu);
+    let (checked, of_mesh) = rays::World::new(&bunny).check(&Picture::read(&ran.outputs["out"]));
+    assert!(checked > 200 && of_mesh > 25, "{checked} pixels checked, {of_mesh} of the mesh");
+
+    // Where all that comes from anywhere is equally bright, nothing can be told from the sky that scatters all light: none is lost, and none is made.
+    let furnace = "camera from 0 1 5 to 0 0.5 0 angle 40 lens 0.1\nsky horizon 0.4 0.4 0.4 zenith 0.4 0.4 0.4\n\
+                   material white diffuse 1 1 1\nmaterial mirror metal 1 1 1 rough 0\nmaterial glass glass 1 1 1 index 1.5\n\
+                   floor white height 0\nsphere mirror at -1 0.6 0 radius 0.5\nsphere glass at 0 0.6 0.5 radius 0.5\n\
+                   mesh white at 1.2 0.05 0 height 0.8 turn 30\n";
+    let size = ["-p", "width=30", "-p", "height=20", "-p", "samples=3", "-p", "bounces=256"];
+    let job = Job::new("render", &size, &["out"]).input("mesh", rays::cube().as_bytes());
+    let job = job.input("scene", furnace.as_bytes());
+    let picture = Picture::read(&job.run_here(&cpu).outputs["out"]);
+    let expected = rays::developed([0.4; 3]);
+    for (index, pixel) in picture.pixels.iter().enumerate() {
+        let off = pixel.iter().zip(expected).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+        assert!(off <= 1, "{pixel:?} instead of {expected:?} at pixel {index}");
+    }
+}
+
+#[test]
+fn tiles_of_a_picture_join_without_a_seam() {
+    // All kinds of surfaces, sun, lens, and a frame that is not the first.
+    let torus = rays::torus(12, 8);
+    let tile = |args: &[&str], device: &TestDevice| {
+        let picture = ["-p", "width=48", "-p", "height=30", "-p", "frame=5", "-p", "samples=5"];
+        let job = Job::new("render", &[&picture[..], args].concat(), &["out"]).input("mesh", torus.as_bytes());
+        Picture::read(&job.run_here(device).outputs["out"])
+    };
+    let devices = devices();
+    let whole = tile(&[], &devices[0]);
+    let columns = [(0, 17), (17, 31)];
+    let rows = [(0, 9), (9, 21)];
+    let tiles = rows.iter().flat_map(|row| columns.iter().map(move |column| (column, row)));
+    // Each of another device than the one before.
+    for (((x, w), (y, h)), device) in tiles.zip(devices.iter().cycle()) {
+        let [left, top] = [("x", x), ("y", y)].map(|(name, value)| format!("{name}={value}"));
+        let [wide, high] = [("w", w), ("h", h)].map(|(name, value)| format!("{name}={value}"));
+        let part = tile(&["-p", &left, "-p", &top, "-p", &wide, "-p", &high], device);
+        assert_eq!((part.width, part.height), (*w, *h));
+        for (row, column) in (0..*h).flat_map(|row| (0..*w).map(move |column| (row, column))) {
+            let expected = whole.pixel(x + column, y + row);
+            assert_eq!(part.pixel(column, row), expected, "{column}, {row} of the tile at {x}, {y} on {}", device.name);
+        }
+    }
+    assert!(whole.pixels.iter().collect::<std::collections::HashSet<_>>().len() > 500);
+}
+
+#[test]
+#[ignore = "long: a picture of three bunnies on every device, some minutes on the CPU device"]
+fn render_draws_the_same_picture_everywhere() {
+    let mesh = format!("mesh={}", data_files(&data::BUNNY)[0].display());
+    let size = ["-p", "width=320", "-p", "height=200", "-p", "samples=16"];
+    let job = Job::new("render", &[&["-i", &mesh], &size[..]].concat(), &["out"]);
+    job.run_everywhere();
 }
 
 #[test]

@@ -98,8 +98,20 @@ pub const DIGITS: DataSet = DataSet {
     }],
 };
 
+/// A mesh of triangles.
+pub const BUNNY: DataSet = DataSet {
+    name: "bunny",
+    what: "the Stanford bunny, 69 666 triangles as Wavefront OBJ (of the Stanford 3D Scanning Repository, by way of glmark2)",
+    package: Package::Debian("glmark2-data"),
+    size: "7 MB",
+    files: &[DataFile {
+        path: "usr/share/glmark2/models/bunny.obj",
+        sha256: "bff773d28c62e80187b2dfa8c6c8cc771a4c7707ddcdcf2e515913d322d1f548",
+    }],
+};
+
 /// All data sets.
-pub const ALL: [&DataSet; 4] = [&SMOLLM2, &MINILM, &LAMBDA, &DIGITS];
+pub const ALL: [&DataSet; 5] = [&SMOLLM2, &MINILM, &LAMBDA, &DIGITS, &BUNNY];
 
 impl DataSet {
     /// The folder with its files, below the cache that every clone on the machine shares.

@@ -186,7 +186,7 @@ mod tests {
             (broken("F32", "F64"), "invalid shape, data type, or offset for tensor"),
             (broken("[3,2]", "[6]"), "layers."),
             (broken("[3,2]", "[2,3]"), "layers."),
-            (broken("[3,2]", "[4294967296,4294967296]"), "integer overflow"),
+            (broken("[3,2]", "[4294967296,4294967296]"), "overflow computing buffer size"),
             (broken("layers.1.weight", "layers.7.weight"), "it has 8 tensors, but 1 layers"),
             (broken("layers.0.bias\"", "layers.0.bios\""), "tensor `layers.0.bias` not found"),
         ];
