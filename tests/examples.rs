@@ -11,8 +11,14 @@
 
 mod support;
 
+#[path = "examples/alignments.rs"]
+mod alignments;
 #[path = "examples/llm.rs"]
 mod llm;
+#[path = "examples/network.rs"]
+mod network;
+#[path = "examples/rays.rs"]
+mod rays;
 #[path = "examples/reference.rs"]
 mod reference;
 
@@ -22,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use reference::Picture;
-use support::{Ended, Provider, TestDevice, devices, eventually, guest, isobit, photograph, stats};
+use support::{Ended, Provider, TestDevice, data, data_files, devices, eventually, guest, isobit, photograph, stats};
 use tempfile::TempDir;
 
 include!(concat!(env!("OUT_DIR"), "/examples.rs"));
@@ -312,6 +318,50 @@ fn fft() {
 }
 
 #[test]
+fn search() {
+    // Patterns of one word and of many, on their borders; letters that match nothing; ends of records, which no match reaches over.
+    let genome = alignments::made_up_genome();
+    let reads = alignments::made_up_reads(&genome);
+    let job = Job::new("search", &["-p", "errors=50"], &["alignments"])
+        .input("genome", &alignments::fasta(&genome))
+        .input("reads", &alignments::fasta(&reads));
+    let runs = job.run_everywhere();
+    alignments::check(&runs[0].bytes("alignments"), &genome, &reads, 50, |_| true);
+    assert_holds_elsewhere(&job, &runs);
+
+    // The first of real reads.
+    let files = data_files(&data::LAMBDA);
+    let (genome, reads) = (alignments::read(&files[0]), alignments::read(&files[1]));
+    let inputs = [format!("genome={}", files[0].display()), format!("reads={}", files[1].display())];
+    let some = ["-i", &inputs[0], "-i", &inputs[1], "-p", "skip=5", "-p", "count=10"];
+    let job = Job::new("search", &some, &["alignments"]);
+    for device in devices() {
+        let sam = job.run_here(&device).bytes("alignments");
+        assert_eq!(alignments::check(&sam, &genome, &reads[5..15], 20, |_| true), 10, "on {}", device.name);
+    }
+}
+
+#[test]
+#[ignore = "long: two thousand reads on every device, some minutes on the CPU device, and ten thousand on one"]
+fn search_finds_all_reads() {
+    let files = data_files(&data::LAMBDA);
+    let (genome, reads) = (alignments::read(&files[0]), alignments::read(&files[1]));
+    let inputs = [format!("genome={}", files[0].display()), format!("reads={}", files[1].display())];
+    let all = ["-i", &inputs[0], "-i", &inputs[1]];
+    let job = Job::new("search", &[&all[..], &["-p", "count=2000"]].concat(), &["alignments"]);
+    let runs = job.run_everywhere();
+    let found = alignments::check(&runs[0].bytes("alignments"), &genome, &reads[..2000], 20, |index| index % 20 == 0);
+    assert!(found > 1900, "{found} of 2000");
+
+    let device = devices().into_iter().find(|device| device.name.contains("llvmpipe")).unwrap();
+    let job = Job::new("search", &all, &["alignments"]);
+    let ran = job.run_here(&device);
+    // The edits of each are counted again; that there is no better place is looked for of some.
+    let found = alignments::check(&ran.bytes("alignments"), &genome, &reads, 20, |index| index % 100 == 99);
+    assert!(found > 9500, "{found} of {}", reads.len());
+}
+
+#[test]
 fn stream() {
     const CHUNK: usize = 64 << 10;
     for size in [0, 1, 5, CHUNK, CHUNK + 1] {
@@ -325,6 +375,147 @@ fn stream() {
             assert_holds_elsewhere(&job, &runs);
         }
     }
+}
+
+/// The handwritten digits: 8 x 8 numbers and what each is.
+fn digits() -> String {
+    fs::read_to_string(&data_files(&data::DIGITS)[0]).unwrap()
+}
+
+/// Trains, and returns what ran, with the folder that its outputs are in.
+fn trained(samples: &[u8], checkpoint: Option<&[u8]>, args: &[&str], output: &'static str) -> Job {
+    let outputs: &[&'static str] = if output == "checkpoint" { &["checkpoint", "log"] } else { &["gradients"] };
+    let job = Job::new("train", args, outputs).input("samples", samples);
+    if let Some(checkpoint) = checkpoint { job.input("checkpoint", checkpoint) } else { job }
+}
+
+#[test]
+fn train() {
+    let all = digits();
+    let lavapipe = devices().into_iter().find(|device| device.name.contains("llvmpipe")).unwrap();
+    let some: String = all.split_inclusive('\n').take(100).collect();
+    let bytes = some.as_bytes();
+    let (train, _) = network::samples(&some);
+
+    for optimizer in ["optimizer=adam", "optimizer=sgd"] {
+        let settings = ["-p", optimizer, "-p", "hidden=9,7", "-p", "batch=7", "-p", "seed=3"];
+        // Within an epoch, and not at its end: 80 samples are 11 batches.
+        let with_steps = |steps: &'static str| [&settings[..], &["-p", steps]].concat();
+        let whole = trained(bytes, None, &with_steps("steps=40"), "checkpoint");
+        let runs = if optimizer.ends_with("adam") { whole.run_everywhere() } else { vec![whole.run_here(&lavapipe)] };
+        let first = trained(bytes, None, &with_steps("steps=17"), "checkpoint");
+        let stopped = first.run_here(&lavapipe).bytes("checkpoint");
+        let second = trained(bytes, Some(&stopped), &["-p", "steps=40"], "checkpoint");
+        // On the CPU device, which did not begin it.
+        let went_on = second.run_here(devices().last().unwrap()).bytes("checkpoint");
+        assert!(went_on == runs[0].bytes("checkpoint") && went_on != stopped, "{optimizer}");
+    }
+
+    // Of all samples at once, as then their order is no matter: at first, and after some steps.
+    let settings = ["-p", "hidden=9,7", "-p", "batch=80"];
+    for steps in ["steps=0", "steps=25"] {
+        let job = trained(bytes, None, &[&settings[..], &["-p", steps]].concat(), "checkpoint");
+        let checkpoint = job.run_here(&lavapipe).bytes("checkpoint");
+        let job = trained(bytes, Some(&checkpoint), &["-p", "gradients=1"], "gradients");
+        let gradients = network::tensors(&job.run_here(&lavapipe).bytes("gradients"));
+        network::Network::new(&network::tensors(&checkpoint)).assert_gradients(&gradients, &train);
+    }
+
+    let job = trained(all.as_bytes(), None, &[], "checkpoint");
+    assert_learned(&job.run_here(&lavapipe), &all);
+}
+
+#[test]
+#[ignore = "long: some minutes on the CPU device"]
+fn train_learns_the_same_everywhere() {
+    let all = digits();
+    for settings in [&["-p", "steps=1760"][..], &["-p", "optimizer=sgd"], &["-p", "hidden=64,64"]] {
+        let job = trained(all.as_bytes(), None, settings, "checkpoint");
+        for ran in job.run_everywhere() {
+            assert_learned(&ran, &all);
+        }
+    }
+}
+
+/// Asserts that a network tells digits apart that it was not trained with, and that the log says how well.
+fn assert_learned(ran: &Ran, samples: &str) {
+    let (_, test) = network::samples(samples);
+    let accuracy = network::Network::new(&network::tensors(&ran.bytes("checkpoint"))).accuracy(&test);
+    assert!(accuracy >= 0.96, "{accuracy} on {}", ran.device.name);
+    let log = String::from_utf8(ran.bytes("log")).unwrap();
+    assert_eq!(log.trim_end().rsplit(',').next().unwrap(), format!("{accuracy:.4}"));
+}
+
+#[test]
+fn render() {
+    // Which thing is seen where, with everything shining: a small mesh.
+    let (torus, scene) = (rays::torus(24, 12), rays::World::scene());
+    let size = ["-p", "width=60", "-p", "height=40", "-p", "samples=3"];
+    let job = Job::new("render", &size, &["out"]).input("mesh", torus.as_bytes()).input("scene", scene.as_bytes());
+    let runs = job.run_everywhere();
+    let (checked, of_mesh) = rays::World::new(&torus).check(&Picture::read(&runs[0].outputs["out"]));
+    assert!(checked > 1000 && of_mesh > 150, "{checked} pixels checked, {of_mesh} of the mesh");
+
+    // ... and a large one, on the CPU device.
+    let cpu = devices().pop().unwrap();
+    let bunny = fs::read_to_string(&data_files(&data::BUNNY)[0]).unwrap();
+    let size = ["-p", "width=30", "-p", "height=20", "-p", "samples=2"];
+    let job = Job::new("render", &size, &["out"]).input("mesh", bunny.as_bytes()).input("scene", scene.as_bytes());
+    let ran = job.run_here(&cpu);
+    let (checked, of_mesh) = rays::World::new(&bunny).check(&Picture::read(&ran.outputs["out"]));
+    assert!(checked > 200 && of_mesh > 25, "{checked} pixels checked, {of_mesh} of the mesh");
+
+    // Where all that comes from anywhere is equally bright, nothing can be told from the sky that scatters all light: none is lost, and none is made.
+    let furnace = "camera from 0 1 5 to 0 0.5 0 angle 40 lens 0.1\nsky horizon 0.4 0.4 0.4 zenith 0.4 0.4 0.4\n\
+                   material white diffuse 1 1 1\nmaterial mirror metal 1 1 1 rough 0\nmaterial glass glass 1 1 1 index 1.5\n\
+                   floor white height 0\nsphere mirror at -1 0.6 0 radius 0.5\nsphere glass at 0 0.6 0.5 radius 0.5\n\
+                   mesh white at 1.2 0.05 0 height 0.8 turn 30\n";
+    let size = ["-p", "width=30", "-p", "height=20", "-p", "samples=3", "-p", "bounces=256"];
+    let job = Job::new("render", &size, &["out"]).input("mesh", rays::cube().as_bytes());
+    let job = job.input("scene", furnace.as_bytes());
+    let picture = Picture::read(&job.run_here(&cpu).outputs["out"]);
+    let expected = rays::developed([0.4; 3]);
+    for (index, pixel) in picture.pixels.iter().enumerate() {
+        let off = pixel.iter().zip(expected).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+        assert!(off <= 1, "{pixel:?} instead of {expected:?} at pixel {index}");
+    }
+}
+
+#[test]
+fn tiles_of_a_picture_join_without_a_seam() {
+    // All kinds of surfaces, sun, lens, and a frame that is not the first.
+    let torus = rays::torus(12, 8);
+    let tile = |args: &[&str], device: &TestDevice| {
+        let picture = ["-p", "width=48", "-p", "height=30", "-p", "frame=5", "-p", "samples=5"];
+        let job = Job::new("render", &[&picture[..], args].concat(), &["out"]).input("mesh", torus.as_bytes());
+        Picture::read(&job.run_here(device).outputs["out"])
+    };
+    let devices = devices();
+    let whole = tile(&[], &devices[0]);
+    let columns = [(0, 17), (17, 31)];
+    let rows = [(0, 9), (9, 21)];
+    let tiles = rows.iter().flat_map(|row| columns.iter().map(move |column| (column, row)));
+    // Each of another device than the one before.
+    for (((x, w), (y, h)), device) in tiles.zip(devices.iter().cycle()) {
+        let [left, top] = [("x", x), ("y", y)].map(|(name, value)| format!("{name}={value}"));
+        let [wide, high] = [("w", w), ("h", h)].map(|(name, value)| format!("{name}={value}"));
+        let part = tile(&["-p", &left, "-p", &top, "-p", &wide, "-p", &high], device);
+        assert_eq!((part.width, part.height), (*w, *h));
+        for (row, column) in (0..*h).flat_map(|row| (0..*w).map(move |column| (row, column))) {
+            let expected = whole.pixel(x + column, y + row);
+            assert_eq!(part.pixel(column, row), expected, "{column}, {row} of the tile at {x}, {y} on {}", device.name);
+        }
+    }
+    assert!(whole.pixels.iter().collect::<std::collections::HashSet<_>>().len() > 500);
+}
+
+#[test]
+#[ignore = "long: a picture of three bunnies on every device, some minutes on the CPU device"]
+fn render_draws_the_same_picture_everywhere() {
+    let mesh = format!("mesh={}", data_files(&data::BUNNY)[0].display());
+    let size = ["-p", "width=320", "-p", "height=200", "-p", "samples=16"];
+    let job = Job::new("render", &[&["-i", &mesh], &size[..]].concat(), &["out"]);
+    job.run_everywhere();
 }
 
 #[test]

@@ -43,6 +43,12 @@ pub fn photograph() -> Option<PathBuf> {
     Some(drivers::photograph()).filter(|path| path.is_file())
 }
 
+/// The files of a data set, which `cargo xtask test` has fetched.
+pub fn data_files(set: &data::DataSet) -> Vec<PathBuf> {
+    assert!(set.is_here(), "no {}: run `cargo xtask data {}`", set.what, set.name);
+    set.paths()
+}
+
 /// Says that a test, or a part of one, cannot run here. `cargo xtask test` counts these lines.
 pub fn skip(reason: &str) {
     println!("SKIP: {reason}");

