@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 mod addresses;
+mod alone;
 mod cli;
 mod commands;
 mod escape;
@@ -11,6 +12,8 @@ mod failure;
 mod finished;
 mod interrupt;
 mod job_args;
+mod kernel_args;
+mod kernel_file;
 mod key;
 mod limits;
 mod local;
@@ -22,6 +25,7 @@ mod probing;
 mod races;
 #[cfg(target_os = "linux")]
 mod settings;
+mod slot;
 mod table;
 mod watch;
 

@@ -27,10 +27,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use isobit_job::{Envelope, MAX_ENVELOPE_JSON, Receipt, ReceiptError};
+use isobit_job::{Envelope, MAX_ENVELOPE_JSON, Profile, Receipt, ReceiptError};
 use isobit_sandbox::{MAX_WORKLOAD, Workload, WorkloadError};
 
+use crate::alone;
 use crate::failure::{Failure, Status};
+use crate::job_args::{JobArgs, JobFiles, JobNames};
 
 /// Reads a file and checks that it is a workload, for a command that cannot go on without one.
 pub fn read_workload(path: &Path) -> anyhow::Result<Workload> {
@@ -47,6 +49,16 @@ fn read_workload_or(status: Status, path: &Path) -> anyhow::Result<Workload> {
             _ => failure.hint("look at the crate that it was built from: `isobit new DIR` makes one that fits"),
         }
     })?)
+}
+
+/// Reads the workload of a job, and takes the names out of its arguments; of a kernel alone, makes both.
+fn job_files(args: &mut JobArgs, profile: Profile) -> anyhow::Result<JobFiles> {
+    if let Some(alone) = alone::files(args, profile)? {
+        return Ok(alone);
+    }
+    let workload = read_workload(&args.workload)?;
+    let names = JobNames::new(args, &workload)?;
+    Ok(JobFiles { workload, path: args.workload.clone(), names, folder: None })
 }
 
 /// Reads a receipt's file and verifies it. The outer error: the file cannot be read. The inner: its content is wrong.

@@ -8,7 +8,7 @@ use isobit_renter::{Destination, Submission};
 
 use crate::failure::Status;
 use crate::finished::Finished;
-use crate::job_args::{JobArgs, JobNames, place};
+use crate::job_args::{JobArgs, JobFiles, place};
 use crate::key::KeyArgs;
 use crate::local::{LocalJob, LocalRun};
 use crate::outputs;
@@ -16,7 +16,7 @@ use crate::printer::Printer;
 use crate::races::Races;
 use crate::watch::Watch;
 
-/// Run a workload on this machine, in the sandbox
+/// Run a workload, or a kernel alone, on this machine, in the sandbox
 ///
 /// The workload runs in a process of its own, in the jail that a provider's jobs run in.
 /// Nothing is written before the job has completed. A file is then replaced whole; devices, named pipes and stdout (`-`)
@@ -26,6 +26,7 @@ use crate::watch::Watch;
   isobit run photo.wasm -i photo=in.png -o out=out.png -p radius=3
   isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json
   isobit run photo.wasm -i photo=in.png -o out=- | file -
+  isobit run kernel.wgsl --bind 0=in.bin --bind 1=zeros:4096 --workgroups 64 -o 1=out.bin
   isobit run model.wasm -i weights=model.bin -o text=- --class large --device cpu
   isobit run reduce.wasm -i in=data -o out=sum --detect-races")]
 pub struct Run {
@@ -53,14 +54,13 @@ impl Run {
     pub fn run(mut self, printer: &Printer) -> anyhow::Result<Status> {
         // Mistakes in the arguments are found before the job runs, not after it.
         let secret = self.receipt.is_some().then(|| self.key.load()).transpose()?;
-        let workload = super::read_workload(&self.job.workload)?;
-        let names = JobNames::new(&mut self.job, &workload)?;
+        let profile = self.job.profile(printer);
+        let JobFiles { workload, path, names, folder: _folder } = super::job_files(&mut self.job, profile)?;
         let key = self.key.path().map(|path| ("key", path));
         let key: Vec<_> = key.into_iter().collect();
-        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &self.job.workload, &key, printer)?);
-        let profile = self.job.profile(printer);
+        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &path, &key, printer)?);
         let limits = Limits::from(self.job.limits);
-        let submission = Submission::new(&self.job.workload, &names.inputs, names.params, limits, profile)?;
+        let submission = Submission::new(&path, &names.inputs, names.params, limits, profile)?;
         let submission = submission.of_class(self.job.class);
         let watch = Arc::new(Watch::new(printer));
         let job = LocalJob {
