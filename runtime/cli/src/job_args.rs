@@ -9,8 +9,10 @@ use std::time::Duration;
 use isobit_job::{Bytes, DeviceClass, Fuel, Limits, Money, Name, Prices, Profile, Terms};
 use isobit_renter::Destination;
 use isobit_sandbox::{Takes, Workload};
+use tempfile::TempDir;
 
 use crate::failure::Failure;
+use crate::kernel_args::KernelArgs;
 use crate::printer::Printer;
 
 /// One `name=value` from the command line.
@@ -125,7 +127,7 @@ impl FromStr for Span {
 /// A job as the command line gives it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct JobArgs {
-    /// The workload, as `isobit build` makes it
+    /// The workload, as `isobit build` makes it; or a kernel alone, in WGSL
     pub workload: PathBuf,
     /// An input; may be given again
     #[arg(short, long, value_name = "NAME=PATH", value_parser = path_pair)]
@@ -145,6 +147,8 @@ pub struct JobArgs {
     /// Give the job up after this time
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub deadline: Span,
+    #[command(flatten)]
+    pub kernel: KernelArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
     /// An environment variable of a WASI command; may be given again
@@ -173,6 +177,16 @@ impl JobArgs {
         }
         self.profile
     }
+}
+
+/// What a job is made of.
+pub struct JobFiles {
+    pub workload: Workload,
+    /// Where the workload is.
+    pub path: PathBuf,
+    pub names: JobNames,
+    /// Holds files that were made for the job.
+    pub folder: Option<TempDir>,
 }
 
 /// What a job is given, by name.

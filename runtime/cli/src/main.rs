@@ -5,6 +5,7 @@
 #[cfg(target_os = "linux")]
 mod addresses;
 mod again;
+mod alone;
 mod cli;
 mod commands;
 mod escape;
@@ -12,6 +13,8 @@ mod failure;
 mod finished;
 mod interrupt;
 mod job_args;
+mod kernel_args;
+mod kernel_file;
 mod key;
 mod limits;
 mod local;
@@ -25,6 +28,7 @@ mod profiled;
 mod races;
 #[cfg(target_os = "linux")]
 mod settings;
+mod slot;
 mod table;
 mod watch;
 

@@ -1,16 +1,16 @@
 //! `isobit check`: what is proved of a kernel's results, and what it binds and costs.
 
 use std::fmt::{self, Write as _};
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use isobit_device::RaceReport;
 use isobit_job::{Bytes, DeviceClass, KernelRules, Profile};
 use isobit_shader::dp32::{Order, Unproved};
-use isobit_shader::{BufferBindingType, Diagnostic, Kernel, KernelError, LoopCost, Lowered, MAX_WGSL_BYTES, Tier};
+use isobit_shader::{BufferBindingType, Diagnostic, Kernel, LoopCost, Lowered, Tier};
 
 use crate::failure::{Failure, Status};
+use crate::kernel_file::{self, judged, override_value, rendered, workgroups};
 use crate::made_up::{self, Tried};
 use crate::printer::Printer;
 use crate::races::Races;
@@ -185,7 +185,7 @@ impl Check {
             return Err(Failure::new("under profile native a kernel stays as it is").hint("leave out --emit").into());
         }
         let rules = isobit_sandbox::rules(self.profile).kernels;
-        let entry_points = match self.examine(&self.read()?) {
+        let entry_points = match self.examine(&kernel_file::read(&self.kernel)?) {
             Ok(entry_points) => entry_points,
             Err(error) => return self.refuse(&error.downcast()?, rules, printer),
         };
@@ -201,45 +201,14 @@ impl Check {
         if !printer.is_json() {
             return Err(self.shown(refused).status(Status::No).into());
         }
-        let problem = Some(Problem::new(refused, &self.name()));
+        let problem = Some(Problem::new(refused, &kernel_file::name(&self.kernel)));
         printer.answer(&Answer { accepted: false, rules, problem, entry_points: Vec::new() }, &"")?;
         Ok(Status::No)
     }
 
-    /// What the kernel is called in messages.
-    fn name(&self) -> String {
-        if self.is_stdin() { "stdin".to_owned() } else { self.kernel.display().to_string() }
-    }
-
-    fn is_stdin(&self) -> bool {
-        self.kernel.as_os_str() == "-"
-    }
-
-    /// A refusal as a failure, with the source if it is about a place in the kernel.
+    /// A refusal as a failure.
     fn shown(&self, refused: &Diagnostic) -> Failure {
-        if refused.location.is_some() {
-            return Failure::new(rendered(refused, &self.name()));
-        }
-        let told = std::iter::once(&refused.reason).chain(&refused.notes).map(String::as_str);
-        let failure = Failure::new(told.collect::<Vec<_>>().join(": "));
-        match &refused.help {
-            Some(help) => failure.hint(help),
-            None => failure,
-        }
-    }
-
-    fn read(&self) -> anyhow::Result<String> {
-        let cannot = |error: &dyn fmt::Display| Failure::new(format!("cannot read {}: {error}", self.name()));
-        // One byte more than is allowed, to notice a kernel that is too long.
-        let limit = u64::try_from(MAX_WGSL_BYTES)? + 1;
-        let mut bytes = Vec::new();
-        if self.is_stdin() {
-            std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
-        } else {
-            let file = std::fs::File::open(&self.kernel).map_err(|error| cannot(&error))?;
-            file.take(limit).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
-        }
-        Ok(String::from_utf8(bytes).map_err(|_| Failure::new(format!("{} is not text", self.name())))?)
+        kernel_file::shown(refused, &kernel_file::name(&self.kernel))
     }
 
     /// The entry points asked for.
@@ -339,42 +308,6 @@ impl Answer {
             _ => Status::CouldNot,
         })
     }
-}
-
-/// Reads `x`, `x,y` or `x,y,z`.
-fn workgroups(text: &str) -> Result<[u32; 3], String> {
-    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
-    match numbers.as_deref() {
-        Ok([x]) => Ok([*x, 1, 1]),
-        Ok([x, y]) => Ok([*x, *y, 1]),
-        Ok([x, y, z]) => Ok([*x, *y, *z]),
-        _ => Err("expected one to three numbers, such as 16 or 4,4".to_owned()),
-    }
-}
-
-/// Turns a refusal into its [`Diagnostic`]. Other errors say nothing about the kernel.
-fn judged<T>(result: Result<T, KernelError>) -> anyhow::Result<T> {
-    result.map_err(|error| match error {
-        KernelError::Refused(diagnostic) => diagnostic.into(),
-        KernelError::Fault(fault) => fault.into(),
-    })
-}
-
-/// Reads `name=value`; the value is a number, or true or false.
-fn override_value(text: &str) -> Result<(String, f64), String> {
-    let (name, value) = text.split_once('=').ok_or("expected name=value, without spaces")?;
-    let value = match value {
-        "true" => 1.0,
-        "false" => 0.0,
-        number => number.parse().map_err(|_| format!("`{number}` is no number"))?,
-    };
-    Ok((name.to_owned(), value))
-}
-
-/// The message with the source, which is named `file`.
-fn rendered(refused: &Diagnostic, file: &str) -> String {
-    let message = refused.message_in(file);
-    message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned()
 }
 
 impl Problem {

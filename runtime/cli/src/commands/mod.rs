@@ -25,41 +25,39 @@ pub mod verify;
 pub mod worker;
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use isobit_job::{Envelope, MAX_ENVELOPE_JSON, Receipt, ReceiptError};
+use isobit_job::{Envelope, MAX_ENVELOPE_JSON, Profile, Receipt, ReceiptError};
 use isobit_sandbox::{MAX_WORKLOAD, Workload, WorkloadError};
+use tempfile::TempDir;
 
+use crate::alone;
 use crate::failure::{Failure, Status};
+use crate::job_args::{JobArgs, JobFiles, JobNames};
+use crate::printer::Printer;
 
-/// A workload and the file that has its bytes.
-pub struct Program {
-    pub workload: Workload,
-    file: PathBuf,
-    /// A component that was made from a core module, for as long as it is needed.
-    made: Option<tempfile::TempPath>,
-}
-
-impl Program {
-    /// The file that has the workload's bytes.
-    pub fn file(&self) -> &Path {
-        self.made.as_deref().unwrap_or(&self.file)
-    }
+/// A workload, and the file that has its bytes.
+struct Program {
+    workload: Workload,
+    path: PathBuf,
+    /// Holds the file if it was made here.
+    folder: Option<TempDir>,
 }
 
 /// Reads a file that is a workload, or a program for WASI as a core module, which becomes one.
-pub fn read_program(path: &Path) -> anyhow::Result<Program> {
+fn read_program(path: &Path) -> anyhow::Result<Program> {
     let bytes = read_bounded(path, MAX_WORKLOAD)?;
     let is_module = matches!(Workload::parse(bytes.clone()), Err(WorkloadError::CoreModule));
-    let (file, made) = (path.to_owned(), None);
     if !is_module {
-        return Ok(Program { workload: parse(Status::CouldNot, path, bytes)?, file, made });
+        let workload = parse(Status::CouldNot, path, bytes)?;
+        return Ok(Program { workload, path: path.to_owned(), folder: None });
     }
     let workload = build::component::from_command(&bytes).map_err(|error| error.context(path.display().to_string()))?;
-    let mut made = tempfile::Builder::new().prefix(".isobit-").suffix(".wasm").tempfile()?;
-    made.write_all(workload.bytes())?;
-    Ok(Program { workload, file, made: Some(made.into_temp_path()) })
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("command.wasm");
+    std::fs::write(&path, workload.bytes())?;
+    Ok(Program { workload, path, folder: Some(folder) })
 }
 
 /// Reads a file and checks that it is a workload. `status` is the exit status of the command if it is not.
@@ -78,6 +76,16 @@ fn parse(status: Status, path: &Path, bytes: Vec<u8>) -> anyhow::Result<Workload
             _ => failure.hint("look at the crate that it was built from: `isobit new DIR` makes one that fits"),
         }
     })?)
+}
+
+/// Reads the workload of a job, and takes the names out of its arguments; of a kernel alone, makes both.
+fn job_files(args: &mut JobArgs, profile: Profile, printer: &Printer) -> anyhow::Result<JobFiles> {
+    if let Some(alone) = alone::files(args, profile)? {
+        return Ok(alone);
+    }
+    let Program { workload, path, folder } = read_program(&args.workload)?;
+    let names = JobNames::new(args, &workload, printer)?;
+    Ok(JobFiles { workload, path, names, folder })
 }
 
 /// Reads a receipt's file and verifies it. The outer error: the file cannot be read. The inner: its content is wrong.

@@ -11,6 +11,7 @@ use isobit_wire::Quote as Answered;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::alone;
 use crate::escape;
 use crate::failure::{Failure, Status};
 use crate::interrupt::leave_when_asked;
@@ -33,10 +34,10 @@ pub struct Quote {
     /// The providers' addresses: host:port#key
     #[arg(required = true, value_name = "ADDRESS")]
     providers: Vec<NodeAddr>,
-    /// The workload, for its size
+    /// The workload, for its size; or a kernel alone
     #[arg(long, value_name = "FILE")]
     workload: Option<PathBuf>,
-    /// An input, for its size; may be given again
+    /// An input, for its size, or a file that a kernel alone binds, under any name; may be given again
     #[arg(short, long, value_name = "NAME=PATH", value_parser = path_pair)]
     input: Vec<Pair<PathBuf>>,
     /// The arithmetic rules for kernels: dp32 or native
@@ -134,9 +135,14 @@ fn demand(
     profile: Profile,
     class: DeviceClass,
 ) -> anyhow::Result<Demand> {
-    let workload = workload.map_or(Ok(Bytes::ZERO), size)?;
+    let kernel = workload.filter(|path| alone::is_kernel(path)).map(size).transpose()?;
+    let workload = match kernel {
+        Some(_) => alone::workload()?.blob().size,
+        None => workload.map_or(Ok(Bytes::ZERO), size)?,
+    };
     let inputs =
         inputs.iter().try_fold(Bytes::ZERO, |sum, input| Ok::<_, Failure>(sum.saturating_add(size(&input.value)?)))?;
+    let inputs = inputs.saturating_add(kernel.unwrap_or(Bytes::ZERO));
     Ok(Demand { limits, profile, class, workload, inputs, blobs: workload.saturating_add(inputs) })
 }
 

@@ -8,14 +8,13 @@ use std::time::Duration;
 use isobit_device::DeviceSelector;
 use isobit_job::{Limits, Name, Receipt};
 use isobit_renter::{Destination, Places, Submission};
-use isobit_sandbox::Reporter;
-
-use super::Program;
+use isobit_sandbox::{Reporter, Workload};
+use tempfile::TempDir;
 
 use crate::again::Again;
 use crate::failure::Status;
 use crate::finished::Finished;
-use crate::job_args::{JobArgs, JobNames, place};
+use crate::job_args::{JobArgs, JobFiles, place};
 use crate::key::KeyArgs;
 use crate::local::{LocalJob, LocalRun};
 use crate::outputs;
@@ -23,7 +22,7 @@ use crate::printer::Printer;
 use crate::races::Races;
 use crate::watch::Watch;
 
-/// Run a workload on this machine, in the sandbox
+/// Run a workload, or a kernel alone, on this machine, in the sandbox
 ///
 /// The workload runs in a process of its own, in the jail that a provider's jobs run in.
 /// Nothing is written before the job has completed. A file is then replaced whole; devices, named pipes and stdout (`-`)
@@ -33,6 +32,7 @@ use crate::watch::Watch;
   isobit run photo.wasm -i photo=in.png -o out=out.png -p radius=3
   isobit run mandelbrot.wasm -o out=m.png --device swiftshader --receipt r.json
   isobit run photo.wasm -i photo=in.png -o out=- | file -
+  isobit run kernel.wgsl --bind 0=in.bin --bind 1=zeros:4096 --workgroups 64 -o 1=out.bin
   isobit run model.wasm -i weights=model.bin -o text=- --class large --device cpu
   isobit run reduce.wasm -i in=data -o out=sum --detect-races
   isobit run --watch blur -i photo=in.png -o out=out.png")]
@@ -118,9 +118,11 @@ impl Run {
 pub(super) struct Prepared {
     pub(super) submission: Submission,
     pub(super) places: Arc<Places>,
-    program: Program,
+    workload: Workload,
     inputs: BTreeMap<Name, PathBuf>,
     deadline: Duration,
+    /// Holds files that were made for the job.
+    _folder: Option<TempDir>,
 }
 
 impl Prepared {
@@ -131,14 +133,20 @@ impl Prepared {
         sources: &[(&str, PathBuf)],
         printer: &Printer,
     ) -> anyhow::Result<Self> {
-        let program = super::read_program(&args.workload)?;
-        let names = JobNames::new(args, &program.workload, printer)?;
-        let places = Arc::new(outputs::check_places(&names, receipt, &args.workload, sources, printer)?);
         let profile = args.profile(printer);
+        let JobFiles { workload, path, names, folder } = super::job_files(args, profile, printer)?;
+        let places = Arc::new(outputs::check_places(&names, receipt, &path, sources, printer)?);
         let limits = Limits::from(args.limits.clone());
-        let submission = Submission::new(program.file(), &names.inputs, names.params, limits, profile)?;
+        let submission = Submission::new(&path, &names.inputs, names.params, limits, profile)?;
         let submission = submission.of_class(args.class);
-        Ok(Self { submission, places, program, inputs: names.inputs, deadline: args.deadline.into() })
+        Ok(Self {
+            submission,
+            places,
+            workload,
+            inputs: names.inputs,
+            deadline: args.deadline.into(),
+            _folder: folder,
+        })
     }
 
     /// The files that the job reads.
@@ -155,7 +163,7 @@ impl Prepared {
     ) -> LocalJob<'a> {
         LocalJob {
             submission: &self.submission,
-            workload: &self.program.workload,
+            workload: &self.workload,
             inputs: &self.inputs,
             device,
             detect_races: false,

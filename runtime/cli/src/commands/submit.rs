@@ -11,14 +11,14 @@ use crate::escape;
 use crate::failure::{Failure, Status};
 use crate::finished::{Finished, Queued};
 use crate::interrupt::{StopRequests, leave_when_asked};
-use crate::job_args::{JobArgs, JobNames, TermArgs, place};
+use crate::job_args::{JobArgs, JobFiles, TermArgs, place};
 use crate::key::KeyArgs;
 use crate::local::unwanted;
 use crate::outputs;
 use crate::printer::Printer;
 use crate::watch::Watch;
 
-/// Run a workload at a provider and bring outputs and receipt home
+/// Run a workload, or a kernel alone, at a provider and bring outputs and receipt home
 ///
 /// Ctrl-C cancels the job at the provider, and so does closing the terminal. Nothing is written unless the receipt agrees
 /// with the bytes that arrived. A file is then replaced whole; devices, named pipes and stdout (`-`) are written into.
@@ -26,6 +26,7 @@ use crate::watch::Watch;
 #[command(after_help = "Examples:
   isobit submit photo.wasm --to provider.example:4433#KEY -i photo=in.png -o out=out.png
   isobit submit photo.wasm --to provider.example:4433#KEY -i photo=in.png -o out=out.png --fuel 10G --budget 0.5EUR
+  isobit submit kernel.wgsl --to 127.0.0.1:4433#KEY --bind 0=in.bin --bind 1=zeros:4096 --workgroups 64 -o 1=out.bin
   isobit submit mandelbrot.wasm --to 127.0.0.1:4433#KEY -o out=m.png --receipt r.json --json")]
 pub struct Submit {
     #[command(flatten)]
@@ -52,14 +53,13 @@ impl Submit {
                 SecretKey::generate()
             }
         };
-        let program = super::read_program(&self.job.workload)?;
-        let names = JobNames::new(&mut self.job, &program.workload, printer)?;
-        let key: Vec<_> = self.key.path().map(|path| ("key", path)).into_iter().collect();
-        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &self.job.workload, &key, printer)?);
         let profile = self.job.profile(printer);
+        let JobFiles { path, names, folder: _folder, .. } = super::job_files(&mut self.job, profile, printer)?;
+        let key: Vec<_> = self.key.path().map(|path| ("key", path)).into_iter().collect();
+        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &path, &key, printer)?);
         let hashing = printer.spinner("hashing");
         let limits = Limits::from(self.job.limits);
-        let submission = Submission::new(program.file(), &names.inputs, names.params, limits, profile);
+        let submission = Submission::new(&path, &names.inputs, names.params, limits, profile);
         hashing.finish_and_clear();
         let submission = Arc::new(submission?.of_class(self.job.class).with_terms(self.terms.into()));
         let watch = Watch::new(printer);

@@ -12,6 +12,7 @@ use isobit_job::{
 use isobit_renter::{Places, Submission, check_outputs};
 use serde::Serialize;
 
+use crate::alone;
 use crate::escape;
 use crate::failure::{Failure, Shown, Status};
 use crate::finished;
@@ -176,14 +177,19 @@ struct Again<'a> {
 impl Again<'_> {
     /// Runs the job again. The files given must be those that the job spec names.
     fn run(&self, printer: &Printer) -> anyhow::Result<Claim> {
-        let Self { spec, workload, ref inputs, device, deadline, allow_weak_jail } = *self;
+        let Self { spec, workload, device, deadline, allow_weak_jail, .. } = *self;
+        let mut inputs = self.inputs.clone();
+        // A kernel alone is an input of isobit's own workload.
+        let alone = alone::is_kernel(workload).then(|| alone::again(workload, &mut inputs)).transpose()?;
+        let workload = alone.as_ref().map_or(workload, |(_, path)| path.as_path());
+        let inputs = &inputs;
         if let Some(name) = spec.inputs.keys().find(|name| !inputs.contains_key(*name)) {
             return Err(Failure::new(format!("the job has an input {name}, which is not given"))
                 .hint(format!("add -i {name}=PATH"))
                 .into());
         }
         let program = super::read_program(workload)?;
-        let submission = Submission::new(program.file(), inputs, spec.params.clone(), spec.limits, spec.profile)?;
+        let submission = Submission::new(&program.path, inputs, spec.params.clone(), spec.limits, spec.profile)?;
         let submission = submission.of_class(spec.class);
         let given = submission.spec();
         if given.workload != spec.workload {
