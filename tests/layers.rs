@@ -122,7 +122,7 @@ const FORMATS: [&str; 5] = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"];
 #[test]
 fn products_are_those_of_f64_in_every_format() {
     // Many tokens and few; rows that are no multiple of a tile, and ones that are no multiple of 4.
-    for (tokens, rows, columns, formats) in [(6, 37, 320, &FORMATS[..]), (1, 70, 96, &["F16", "Q4_1"])] {
+    for (tokens, rows, columns, formats) in [(6, 37, 320, &FORMATS[..]), (1, 70, 96, &["F16", "Q4_1"][..])] {
         for &format in formats {
             let mut random = Random(tokens as u64);
             let (file, w) = matrix(format, rows, columns, &mut random);
