@@ -79,7 +79,7 @@ fn half(bits: u16) -> f64 {
 fn matrix(format: &str, rows: usize, columns: usize, random: &mut Random) -> (Vec<u8>, Vec<f64>) {
     let (mut file, mut values) = (vec![7, 7], Vec::new());
     // Positive, below a sixteenth; sometimes subnormal.
-    let mut scale = |random: &mut Random, file: &mut Vec<u8>| {
+    let scale = |random: &mut Random, file: &mut Vec<u8>| {
         let bits = (random.bits() % (11 << 10)) as u16;
         file.extend(bits.to_le_bytes());
         half(bits)
@@ -100,7 +100,7 @@ fn matrix(format: &str, rows: usize, columns: usize, random: &mut Random) -> (Ve
                 let scale = scale(random, &mut file);
                 for _ in 0..32 {
                     let quant = random.bits() as i8;
-                    file.push(quant as u8);
+                    file.extend(quant.to_le_bytes());
                     values.push(scale * f64::from(quant));
                 }
             }
