@@ -79,7 +79,7 @@ fn half(bits: u16) -> f64 {
 fn matrix(format: &str, rows: usize, columns: usize, random: &mut Random) -> (Vec<u8>, Vec<f64>) {
     let (mut file, mut values) = (vec![7, 7], Vec::new());
     // Positive, below a sixteenth; sometimes subnormal.
-    let mut scale = |random: &mut Random, file: &mut Vec<u8>| {
+    let scale = |random: &mut Random, file: &mut Vec<u8>| {
         let bits = (random.bits() % (11 << 10)) as u16;
         file.extend(bits.to_le_bytes());
         half(bits)
@@ -100,7 +100,7 @@ fn matrix(format: &str, rows: usize, columns: usize, random: &mut Random) -> (Ve
                 let scale = scale(random, &mut file);
                 for _ in 0..32 {
                     let quant = random.bits() as i8;
-                    file.push(quant as u8);
+                    file.extend(quant.to_le_bytes());
                     values.push(scale * f64::from(quant));
                 }
             }
@@ -122,7 +122,7 @@ const FORMATS: [&str; 5] = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"];
 #[test]
 fn products_are_those_of_f64_in_every_format() {
     // Many tokens and few; rows that are no multiple of a tile, and ones that are no multiple of 4.
-    for (tokens, rows, columns, formats) in [(6, 37, 320, &FORMATS[..]), (1, 70, 96, &["F16", "Q4_1"])] {
+    for (tokens, rows, columns, formats) in [(6, 37, 320, &FORMATS[..]), (1, 70, 96, &["F16", "Q4_1"][..])] {
         for &format in formats {
             let mut random = Random(tokens as u64);
             let (file, w) = matrix(format, rows, columns, &mut random);

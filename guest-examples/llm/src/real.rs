@@ -7,8 +7,10 @@ use crate::config::{Config, Tensors};
 use crate::gguf::{self, Gguf};
 use crate::tokenizer::Tokenizer;
 
+#[allow(dead_code, reason = "shared with those who fetch")]
 #[path = "../../../xtask/src/data.rs"]
 mod data;
+#[allow(dead_code, reason = "shared with those who set up")]
 #[path = "../../../xtask/src/drivers.rs"]
 mod drivers;
 
