@@ -93,7 +93,7 @@ pub const BUNNY: DataSet = DataSet {
 };
 
 /// All data sets.
-pub const ALL: [&DataSet; 5] = [&SMOLLM2, &&LAMBDA, &DIGITS, &BUNNY];
+pub const ALL: [&DataSet; 4] = [&SMOLLM2, &LAMBDA, &DIGITS, &BUNNY];
 
 impl DataSet {
     /// The folder with its files, below the cache that every clone on the machine shares.

@@ -139,14 +139,7 @@ impl Prepared {
         let limits = Limits::from(args.limits.clone());
         let submission = Submission::new(&path, &names.inputs, names.params, limits, profile)?;
         let submission = submission.of_class(args.class);
-        Ok(Self {
-            submission,
-            places,
-            workload,
-            inputs: names.inputs,
-            deadline: args.deadline.into(),
-            _folder: folder,
-        })
+        Ok(Self { submission, places, workload, inputs: names.inputs, deadline: args.deadline.into(), _folder: folder })
     }
 
     /// The files that the job reads.
