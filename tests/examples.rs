@@ -76,8 +76,16 @@ impl Job {
 
     /// Under profile dp32 there is one claim, wherever the job runs.
     fn run_everywhere(&self) -> Vec<Ran> {
-        let runs: Vec<Ran> =
-            devices().into_iter().flat_map(|device| [self.run_here(&device), self.submit(&device)]).collect();
+        self.agreed(devices().into_iter().flat_map(|device| [self.run_here(&device), self.submit(&device)]).collect())
+    }
+
+    /// On every device here, for long jobs, which would keep others waiting at a provider.
+    fn run_on_all_devices(&self) -> Vec<Ran> {
+        self.agreed(devices().iter().map(|device| self.run_here(device)).collect())
+    }
+
+    /// Runs that make one claim.
+    fn agreed(&self, runs: Vec<Ran>) -> Vec<Ran> {
         let claims: Vec<(&str, &str)> = runs.iter().map(|ran| (ran.device.name.as_str(), ran.claim.as_str())).collect();
         assert!(claims.iter().all(|(_, claim)| *claim == claims[0].1), "{:?}: {claims:#?}", self.args);
         runs
@@ -349,7 +357,7 @@ fn search_finds_all_reads() {
     let inputs = [format!("genome={}", files[0].display()), format!("reads={}", files[1].display())];
     let all = ["-i", &inputs[0], "-i", &inputs[1]];
     let job = Job::new("search", &[&all[..], &["-p", "count=2000"]].concat(), &["alignments"]);
-    let runs = job.run_everywhere();
+    let runs = job.run_on_all_devices();
     let found = alignments::check(&runs[0].bytes("alignments"), &genome, &reads[..2000], 20, |index| index % 20 == 0);
     assert!(found > 1900, "{found} of 2000");
 
@@ -431,7 +439,7 @@ fn train_learns_the_same_everywhere() {
     let all = digits();
     for settings in [&["-p", "steps=1760"][..], &["-p", "optimizer=sgd"], &["-p", "hidden=64,64"]] {
         let job = trained(all.as_bytes(), None, settings, "checkpoint");
-        for ran in job.run_everywhere() {
+        for ran in job.run_on_all_devices() {
             assert_learned(&ran, &all);
         }
     }
@@ -515,7 +523,7 @@ fn render_draws_the_same_picture_everywhere() {
     let mesh = format!("mesh={}", data_files(&data::BUNNY)[0].display());
     let size = ["-p", "width=320", "-p", "height=200", "-p", "samples=16"];
     let job = Job::new("render", &[&["-i", &mesh], &size[..]].concat(), &["out"]);
-    job.run_everywhere();
+    job.run_on_all_devices();
 }
 
 #[test]
