@@ -189,7 +189,7 @@ fn what_is_no_workload_is_refused_with_what_it_is() {
     };
     let module = inspect("module.wasm", b"\0asm\x01\0\0\0");
     assert_eq!(module.status.code(), Some(1));
-    assert!(stderr(&module).contains("isobit build"), "{}", stderr(&module));
+    assert!(stderr(&module).contains("if it is a WASI program"), "{}", stderr(&module));
     // Magic, version 13, layer 1: an empty component.
     let component = inspect("component.wasm", b"\0asm\x0d\0\x01\0");
     assert_eq!(component.status.code(), Some(1));
