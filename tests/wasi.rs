@@ -71,9 +71,9 @@ fn try_command(device: &str, job: &[&str], program: &[&str]) -> Ended {
 }
 
 fn claim(ended: &Ended) -> String {
-    let line =
-        ended.stderr.lines().find(|line| line.starts_with("claim")).unwrap_or_else(|| panic!("{}", ended.stderr));
-    line.to_owned()
+    // The answer is where the command's own output is not.
+    let mut lines = ended.stderr.lines().chain(ended.stdout.lines());
+    lines.find(|line| line.starts_with("claim")).unwrap_or_else(|| panic!("{}", ended.stderr)).to_owned()
 }
 
 #[test]
