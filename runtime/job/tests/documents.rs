@@ -188,11 +188,12 @@ fn a_spec_over_a_bound_is_refused_by_name() {
 
     let mut spec = base.clone();
     spec.workload.size = Bytes::saturating_from(5_000);
-    spec.limits.fuel = Fuel::from(5_000_000_u32);
+    spec.limits.fuel = Fuel::from(100_000_000_u32);
     assert_eq!(spec.check(), Ok(()));
-    spec.limits.fuel = Fuel::from(4_999_999_u32);
+    spec.limits.fuel = Fuel::from(99_999_999_u32);
     let message = spec.check().unwrap_err().to_string();
-    let words = "compiling the workload's 5000 bytes costs 5000000 fuel; the job has 4999999: raise its limit `fuel`";
+    let words =
+        "compiling the workload's 5000 bytes costs 100000000 fuel; the job has 99999999: raise its limit `fuel`";
     assert_eq!(message, words);
     spec.workload.size = Bytes::MAX;
     assert!(matches!(spec.check(), Err(SpecError::FuelToCompile { .. })));
