@@ -1,6 +1,6 @@
 //! Who may submit, and how much a job may ask for.
 
-use isobit_job::{Bytes, Demand, Limits, NodeKey, Profile};
+use isobit_job::{Bytes, Demand, Fuel, Limits, NodeKey, Profile};
 use isobit_wire::Rejection;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,6 +33,8 @@ impl Default for Ceiling {
         let limits = Limits {
             guest_memory: Limits::MAX_GUEST_MEMORY,
             device_memory: Bytes::mib(4 << 10),
+            // Some hours, or an hour after the largest workload was compiled.
+            fuel: Fuel::saturating_from(10_000_000_000_000),
             output_bytes: Bytes::mib(64 << 10),
             outputs: 256,
             ..Limits::default()
