@@ -206,6 +206,11 @@ fn a_core_module_that_is_a_program_runs_as_it_is() {
     assert_eq!(fs::read_to_string(told).unwrap(), "from a module\n");
     let verified: Ended = isobit().arg("verify").arg(&receipt).arg("--rerun").arg(&program).output().unwrap().into();
     assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+    let before = fs::read(&program).unwrap();
+    let onto = format!("stdout={}", program.display());
+    let refused: Ended = isobit().arg("run").arg(&program).args(["-o", &onto]).output().unwrap().into();
+    refused.failed(2, &["workload"]);
+    assert_eq!(fs::read(&program).unwrap(), before);
     fs::write(&program, wat::parse_str("(module (func (export \"other\")))").unwrap()).unwrap();
     let refused: Ended = isobit().arg("run").arg(&program).output().unwrap().into();
     refused.failed(2, &["the core module is no program for WASI"]);

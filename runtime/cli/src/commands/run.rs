@@ -135,7 +135,7 @@ impl Prepared {
     ) -> anyhow::Result<Self> {
         let profile = args.profile(printer);
         let JobFiles { workload, path, names, folder } = super::job_files(args, profile, printer)?;
-        let places = Arc::new(outputs::check_places(&names, receipt, &path, sources, printer)?);
+        let places = Arc::new(outputs::check_places(&names, receipt, &args.workload, sources, printer)?);
         let limits = Limits::from(args.limits.clone());
         let submission = Submission::new(&path, &names.inputs, names.params, limits, profile)?;
         let submission = submission.of_class(args.class);

@@ -56,7 +56,7 @@ impl Submit {
         let profile = self.job.profile(printer);
         let JobFiles { path, names, folder: _folder, .. } = super::job_files(&mut self.job, profile, printer)?;
         let key: Vec<_> = self.key.path().map(|path| ("key", path)).into_iter().collect();
-        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &path, &key, printer)?);
+        let places = Arc::new(outputs::check_places(&names, self.receipt.as_ref(), &self.job.workload, &key, printer)?);
         let hashing = printer.spinner("hashing");
         let limits = Limits::from(self.job.limits);
         let submission = Submission::new(&path, &names.inputs, names.params, limits, profile);
