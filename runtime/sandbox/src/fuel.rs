@@ -4,13 +4,13 @@
 //! far below that a guest could keep its provider busy for much longer than its fuel says. Prices are part of the sandbox's semantics:
 //! [`SANDBOX_VERSION`](crate::SANDBOX_VERSION).
 
-/// A call of the host, whatever it does. The guest's own code spends it: see `rewrite`.
+/// A call of the host, whatever it does, which the guest's own code spends: see `rewrite`. Also a line of standard output or error that goes into the log.
 pub const HOST_CALL: u32 = 1_000;
 
 /// A byte that a call moves: of lists and strings, and between inputs, buffers and outputs.
 pub const BYTE: u64 = 1;
 
-/// An item of a list that is no byte, and a line of the log.
+/// An item of a list that is no byte, and a random byte.
 pub const ITEM: u64 = 100;
 
 /// A command that is submitted: a dispatch, a copy, a clear.

@@ -95,6 +95,12 @@ impl Workload {
         Ok(workload)
     }
 
+    /// Whether the bytes are a core module, of which [`parse`](Self::parse) makes nothing.
+    #[must_use]
+    pub fn is_core_module(bytes: &[u8]) -> bool {
+        Parser::is_core_wasm(bytes)
+    }
+
     fn check_world(&self) -> Result<(), WorkloadError> {
         if let Some(import) = self.imports.iter().find(|name| !is_offered(name)) {
             return Err(WorkloadError::UnknownImport(import.clone()));
@@ -264,7 +270,9 @@ mod tests {
     #[test]
     fn a_core_module_is_refused_as_one() {
         let module = wat::parse_str("(module)").unwrap();
+        assert!(Workload::is_core_module(&module));
         assert!(matches!(Workload::parse(module), Err(WorkloadError::CoreModule)));
+        assert!(!Workload::is_core_module(&wat::parse_str("(component)").unwrap()));
     }
 
     #[test]

@@ -48,8 +48,8 @@ struct Program {
 /// Reads a file that is a workload, or a program for WASI as a core module, which becomes one.
 fn read_program(path: &Path) -> anyhow::Result<Program> {
     let bytes = read_bounded(path, MAX_WORKLOAD)?;
-    let is_module = matches!(Workload::parse(bytes.clone()), Err(WorkloadError::CoreModule));
-    if !is_module {
+    let fits = u64::try_from(bytes.len()).is_ok_and(|size| size <= MAX_WORKLOAD);
+    if !(fits && Workload::is_core_module(&bytes)) {
         let workload = parse(Status::CouldNot, path, bytes)?;
         return Ok(Program { workload, path: path.to_owned(), folder: None });
     }

@@ -11,7 +11,8 @@ use crate::failure::Failure;
 
 /// Wraps a module in a component, and refuses one that no provider would run.
 pub(super) fn from_module(module: &[u8], target: Target) -> anyhow::Result<Workload> {
-    let component = encode(module, target).map_err(|error| {
+    let adapter = (target == Target::Wasip1).then_some(WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
+    let component = encode(module, adapter).map_err(|error| {
         Failure::new(format!("the module cannot be made a component: {error:#}"))
             .hint("the crate has to use the SDK's `#[isobit::main]`; `isobit new DIR` shows how")
     })?;
@@ -23,21 +24,18 @@ pub(super) fn from_module(module: &[u8], target: Target) -> anyhow::Result<Workl
 
 /// Wraps a program for WASI preview 1, with `_start`, in a component that is a command.
 pub fn from_command(module: &[u8]) -> anyhow::Result<Workload> {
-    let encoder = ComponentEncoder::default().validate(true).module(module);
-    let encoder = encoder.and_then(|encoder| {
-        encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)
-    });
-    let component = encoder.and_then(|mut encoder| encoder.encode()).map_err(|error| {
+    let component = encode(module, Some(WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)).map_err(|error| {
         Failure::new(format!("the core module is no program for WASI: {error:#}"))
             .hint("a program has `_start` and imports nothing but wasi_snapshot_preview1; `isobit build DIR` builds a workload from a crate")
     })?;
     Ok(Workload::parse(component).map_err(|error| Failure::new(format!("the core module is no workload: {error}")))?)
 }
 
-fn encode(module: &[u8], target: Target) -> anyhow::Result<Vec<u8>> {
+/// The component of a module, whose calls of WASI preview 1 the adapter takes.
+fn encode(module: &[u8], adapter: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default().validate(true).module(module)?;
-    if target == Target::Wasip1 {
-        encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
+    if let Some(adapter) = adapter {
+        encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?;
     }
     encoder.encode()
 }

@@ -205,11 +205,10 @@ mod tests {
         assert_eq!(info.module_of(&message(&info.id, "lib")), None);
         assert_eq!(info.module_of(&message("other", "cdylib")), None);
         assert_eq!(info.module_of(&message(&info.id, "bin")), None);
+        assert_eq!(info.module_of(&serde_json::json!({ "reason": "build-finished", "success": true })), None);
         let program = CrateInfo { is_program: true, ..info };
         assert_eq!(program.module_of(&message(&program.id, "bin")), Some("/t/blur.wasm".into()));
         assert_eq!(program.module_of(&message(&program.id, "cdylib")), None);
-        let info = program;
-        assert_eq!(info.module_of(&serde_json::json!({ "reason": "build-finished", "success": true })), None);
     }
 
     #[test]

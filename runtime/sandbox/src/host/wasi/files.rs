@@ -359,11 +359,10 @@ impl types::Host for HostState {
     }
 
     fn filesystem_error_code(&mut self, error: Resource<streams::Error>) -> wasmtime::Result<Option<types::ErrorCode>> {
+        // The only error of a file that is the command's own: see `StandardOutput`.
         let error = self.table.get(&error)?.downcast_ref::<std::io::Error>();
-        Ok(error.map(|error| match error.kind() {
-            std::io::ErrorKind::QuotaExceeded => types::ErrorCode::Quota,
-            _ => types::ErrorCode::Io,
-        }))
+        let is_quota = error.is_some_and(|error| error.kind() == std::io::ErrorKind::QuotaExceeded);
+        Ok(is_quota.then_some(types::ErrorCode::Quota))
     }
 }
 
