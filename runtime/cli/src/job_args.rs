@@ -189,6 +189,14 @@ pub struct JobFiles {
     pub folder: Option<TempDir>,
 }
 
+/// Writes a workload that was made here into a folder, and says where.
+pub fn in_a_folder(workload: &Workload) -> std::io::Result<(TempDir, PathBuf)> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("workload.wasm");
+    std::fs::write(&path, workload.bytes())?;
+    Ok((folder, path))
+}
+
 /// What a job is given, by name.
 pub struct JobNames {
     pub inputs: BTreeMap<Name, PathBuf>,

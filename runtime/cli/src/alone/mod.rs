@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::escape;
 use crate::failure::Failure;
-use crate::job_args::{JobArgs, JobFiles, JobNames};
+use crate::job_args::{JobArgs, JobFiles, JobNames, in_a_folder};
 use crate::kernel_args::KernelArgs;
 use crate::kernel_file::{self, judged};
 use crate::slot::{Bind, Contents, Slot};
@@ -149,13 +149,12 @@ impl Alone {
     }
 
     fn files(self, args: &mut JobArgs) -> anyhow::Result<JobFiles> {
-        let folder = tempfile::tempdir()?;
+        let workload = workload()?;
+        let (folder, path) = in_a_folder(&workload)?;
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).map(|()| path)
         };
-        let workload = workload()?;
-        let path = write("workload.wasm", workload.bytes())?;
         let mut inputs = BTreeMap::from([(KERNEL.parse::<Name>()?, args.workload.clone())]);
         let mut zeros = Vec::new();
         for (slot, contents) in &self.slots {
@@ -274,11 +273,8 @@ fn written((name, value): &(String, f64)) -> Result<String, Failure> {
 /// # Errors
 /// The folder cannot be made.
 pub fn again(kernel: &Path, inputs: &mut BTreeMap<Name, PathBuf>) -> anyhow::Result<(TempDir, PathBuf)> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("workload.wasm");
-    std::fs::write(&path, workload()?.bytes())?;
     inputs.insert(KERNEL.parse::<Name>()?, kernel.to_owned());
-    Ok((folder, path))
+    Ok(in_a_folder(&workload()?)?)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use tempfile::TempDir;
 
 use crate::alone;
 use crate::failure::{Failure, Status};
-use crate::job_args::{JobArgs, JobFiles, JobNames};
+use crate::job_args::{JobArgs, JobFiles, JobNames, in_a_folder};
 use crate::printer::Printer;
 
 /// A workload, and the file that has its bytes.
@@ -54,9 +54,7 @@ fn read_program(path: &Path) -> anyhow::Result<Program> {
         return Ok(Program { workload, path: path.to_owned(), folder: None });
     }
     let workload = build::component::from_command(&bytes).map_err(|error| error.context(path.display().to_string()))?;
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("command.wasm");
-    std::fs::write(&path, workload.bytes())?;
+    let (folder, path) = in_a_folder(&workload)?;
     Ok(Program { workload, path, folder: Some(folder) })
 }
 
