@@ -51,6 +51,28 @@ fn a_workload_is_run_again_when_it_or_its_input_changes_until_it_is_stopped() {
 }
 
 #[test]
+fn a_kernel_alone_is_run_again_when_what_it_binds_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [kernel, input, output] = ["double.wgsl", "in", "out"].map(|name| folder.path().join(name));
+    fs::write(
+        &kernel,
+        "@group(0) @binding(0) var<storage, read_write> data: array<u32>;
+        @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3u) { data[id.x] = 2u * data[id.x]; }",
+    )
+    .unwrap();
+    fs::write(&input, 7_u32.to_le_bytes()).unwrap();
+    let (from, to) = (format!("0={}", input.display()), format!("0={}", output.display()));
+    let mut job = watch(&kernel, &["--bind", &from, "--workgroups", "1", "-o", &to]);
+    job.wait_for("waiting for changes");
+    assert_eq!(fs::read(&output).unwrap(), 14_u32.to_le_bytes());
+    fs::write(&input, 21_u32.to_le_bytes()).unwrap();
+    job.wait_for("waiting for changes");
+    assert_eq!(fs::read(&output).unwrap(), 42_u32.to_le_bytes());
+    job.signal(Signal::INT);
+    assert_eq!(job.finish().code, Some(130));
+}
+
+#[test]
 fn a_run_that_does_not_end_is_ended_by_a_change_and_by_who_watches() {
     let folder = tempfile::tempdir().unwrap();
     let workload = folder.path().join("spin.wasm");

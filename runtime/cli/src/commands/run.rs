@@ -20,6 +20,7 @@ use crate::local::{LocalJob, LocalRun};
 use crate::outputs;
 use crate::printer::Printer;
 use crate::races::Races;
+use crate::slot::Contents;
 use crate::watch::Watch;
 
 /// Run a workload, or a kernel alone, on this machine, in the sandbox
@@ -106,9 +107,13 @@ impl Run {
             Destination::Path(path) => Some(path.clone()),
             Destination::Stdout => None,
         };
+        let bound = self.job.kernel.bind.iter().filter_map(|bind| match &bind.contents {
+            Contents::File(path) => Some(path),
+            Contents::Words(_) | Contents::Zeros(_) => None,
+        });
         Again {
             workload: self.job.workload.clone(),
-            inputs: self.job.input.iter().map(|input| input.value.clone()).collect(),
+            inputs: self.job.input.iter().map(|input| &input.value).chain(bound).cloned().collect(),
             written: outputs.filter_map(path).collect(),
         }
     }
